@@ -1,0 +1,182 @@
+"""The one hook primitive: read the neurons of a backbone, or replace them, and always leave it as it was.
+
+>>> with bb.record(layers=[0, 3]) as acts, edit(bb, {1: torch.zeros_like}):
+...     bb.run(inputs)
+>>> acts[3]                                        # [batch, positions, neurons]
+
+A neuron is one coordinate of the input of the feed-forward network's second ("value") matrix: after the
+non-linearity, and for gated networks after the product. One forward pre-hook on that matrix therefore reads and
+edits neurons in every architecture; no weight is ever touched. Contexts nest in any order. Hooks run in the order
+in which their contexts were entered: a recorder sees the edits entered before it, and not those entered after it.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from skillkit.errors import SkillkitError
+
+
+class Stopped(Exception):
+    """Ends a forward pass whose last wanted neuron has been read; `Backbone.run` catches it."""
+
+
+class Hooks:
+    """Forward pre-hooks on some layers of a backbone, for the length of a `with` block.
+
+    >>> with Hooks(bb, [0, 2], lambda layer, neurons: None): bb.run(inputs)
+
+    `layers` are indices into `bb.layers`. `visit(layer, neurons)` gets the tensor [batch, positions, neurons] and
+    returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the activation
+    function instead (in a gated network: of the gate's). Raises SkillkitError on entry when there is no layer or an
+    unknown one, and on a normal exit when no forward pass came by. An exception passes through untouched.
+    """
+
+    def __init__(self, bb, layers, visit, before=False):
+        self.bb, self.visit, self.before = bb, visit, before
+        self.layers = checked_layers(bb, layers)
+        self.handles, self.used = [], set()
+
+    def __enter__(self):
+        if self.handles:
+            raise SkillkitError("this context is already open; make a second one to nest it")
+        self.used.clear()
+        modules = self.bb.activation_functions if self.before else self.bb.value_matrices
+        self.handles = [modules[i].register_forward_pre_hook(self._hook(i)) for i in self.layers]
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        while self.handles:
+            self.handles.pop().remove()
+        unused = [self.bb.layers[layer] for layer in self.layers if layer not in self.used]
+        if kind is None and unused:
+            raise SkillkitError(f"no forward pass reached {', '.join(unused)}; run the backbone inside the with block")
+
+    def _hook(self, layer):
+        def pre_hook(module, args):
+            self.used.add(layer)
+            changed = self.visit(layer, args[0])
+            return None if changed is None else (changed, *args[1:])
+
+        return pre_hook
+
+
+class record(Hooks):
+    """Keep the neurons of the latest forward pass.
+
+    >>> with record(bb, layers=[0, 3], positions=slice(0, 17)) as acts:
+    ...     bb.run(inputs)
+    >>> acts[0]                                    # [batch, 17, neurons]
+
+    layers     indices into `bb.layers`; None means all of them
+    positions  None (all), a slice, a LongTensor [batch, P] gathered per example, or a dict of these by layer (an
+               encoder and its decoder have different positions); `acts.positions = …` sets them anew before a pass
+    before     read the input of the activation function instead of its output
+    grad       keep the tensors in the autograd graph instead of detaching them
+    stop       end the forward pass after the last of these layers; needs `bb.run`, which then returns None
+
+    `acts` is a read-only mapping from layer to tensor [batch, positions, neurons] in the backbone's dtype.
+    """
+
+    def __init__(self, bb, layers=None, positions=None, before=False, grad=False, stop=False):
+        super().__init__(bb, range(bb.num_layers) if layers is None else layers, self._keep, before)
+        self.positions, self.grad, self.stop = positions, grad, stop
+        self.kept = {}
+
+    def _keep(self, layer, neurons):
+        taken = take(neurons, _of_layer(self.positions, layer))
+        # A view would keep all positions alive, and show edits made in place later on.
+        self.kept[layer] = taken if self.grad else taken.detach().clone()
+        if self.stop and layer == max(self.layers):
+            raise Stopped
+
+    def __getitem__(self, layer):
+        if layer not in self.kept:
+            raise SkillkitError(f"layer {layer} was not recorded; recorded so far: {sorted(self.kept)}")
+        return self.kept[layer]
+
+    def __iter__(self):
+        return iter(sorted(self.kept))
+
+    def __len__(self):
+        return len(self.kept)
+
+    def items(self):
+        return [(layer, self.kept[layer]) for layer in self]
+
+
+class edit(Hooks):
+    """Replace neurons by a function of them.
+
+    >>> with edit(bb, {2: lambda a: 0 * a}, positions=slice(0, 1)):
+    ...     bb.run(inputs)
+
+    `functions` maps a layer to a function from [batch, positions, neurons] to the same shape; `positions` are those
+    of `record`, and the rest of the sequence stays as it is. Gradients flow through. Raises SkillkitError when a
+    function returns another shape.
+    """
+
+    def __init__(self, bb, functions, positions=None, before=False):
+        super().__init__(bb, functions, self._replace, before)
+        self.functions, self.positions = dict(functions), positions
+
+    def _replace(self, layer, neurons):
+        positions = _of_layer(self.positions, layer)
+        old = take(neurons, positions)
+        new = self.functions[layer](old)
+        if not isinstance(new, torch.Tensor) or new.shape != old.shape:
+            got = tuple(new.shape) if isinstance(new, torch.Tensor) else type(new).__name__
+            raise SkillkitError(f"the edit of {self.bb.layers[layer]} must return shape {tuple(old.shape)}, not {got}")
+        return put(neurons, new.to(neurons.dtype), positions)
+
+
+def take(neurons, positions=None):
+    """The neurons at some positions: [batch, T, neurons] → [batch, P, neurons].
+
+    >>> take(neurons, torch.tensor([[3], [5]])).shape      # one position for each of two examples
+    torch.Size([2, 1, 512])
+    """
+    if positions is None:
+        return neurons
+    if isinstance(positions, slice):
+        return neurons[:, positions]
+    return neurons.gather(1, _expanded(positions, neurons))
+
+
+def put(neurons, new, positions=None):
+    """A copy of `neurons` with `new` at some positions; the inverse of `take`.
+
+    >>> torch.equal(put(neurons, take(neurons, where), where), neurons)
+    True
+    """
+    if positions is None:
+        return new
+    if isinstance(positions, slice):
+        copy = neurons.clone()
+        copy[:, positions] = new
+        return copy
+    return neurons.scatter(1, _expanded(positions, neurons), new)
+
+
+def checked_layers(bb, layers):
+    """Sorted distinct layer indices, or SkillkitError.
+
+    >>> checked_layers(bb, [3, 0])
+    [0, 3]
+    """
+    layers = sorted({int(layer) for layer in layers})
+    if not layers:
+        raise SkillkitError("no layer was chosen, so nothing would be read or changed; name at least one")
+    if layers[0] < 0 or layers[-1] >= bb.num_layers:
+        raise SkillkitError(f"layers {layers} are not all in 0 … {bb.num_layers - 1} of {bb.name}")
+    return layers
+
+
+def _of_layer(positions, layer):
+    return positions.get(layer) if isinstance(positions, Mapping) else positions
+
+
+def _expanded(positions, neurons):
+    if positions.ndim != 2 or positions.shape[0] != neurons.shape[0]:
+        raise SkillkitError(f"positions {tuple(positions.shape)} must be [batch, P] with batch {neurons.shape[0]}")
+    return positions.to(neurons.device)[:, :, None].expand(-1, -1, neurons.shape[2])
