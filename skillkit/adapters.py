@@ -1,0 +1,150 @@
+"""Small changes to the model itself, the rivals of a prompt: trained biases (BitFit) and bottleneck adapters.
+
+>>> tuned = sk.tune_adapter(bb, task); tuned.save("dir")
+>>> with Tuned.load("dir").apply(bb): ...          # outside of the block, the backbone is what it was, bit for bit
+"""
+
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.layouts import find_layout
+from skillkit.prompts import read_tensors, write_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """Trained biases or adapters, to be put into a backbone for a while.
+
+    >>> tuned.kind, tuned.metadata["validation_score"]
+    ('bitfit', 0.93)
+    >>> evaluate(bb, task, tuned)                  # applies it by itself
+
+    `state` {name: tensor}: bias parameters by their name in the model, or adapter matrices by layer.
+    """
+
+    kind: str
+    state: dict
+    layout: str
+    metadata: dict = field(default_factory=dict)
+
+    @property
+    def options(self):
+        """How texts must be encoded: as they were in training."""
+        return {name: self.metadata[name] for name in ("max_tokens", "segments") if name in self.metadata}
+
+    @property
+    def fingerprint(self):
+        told = json.dumps([self.kind, self.layout, self.options, sorted(self.state)], sort_keys=True)
+        sha = hashlib.sha256(told.encode())
+        for name in sorted(self.state):
+            sha.update(self.state[name].cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return sha.hexdigest()
+
+    def on(self, bb):
+        """The layout to read answers with, after a check that this backbone has the places to change."""
+        if self.kind == "bitfit":
+            places = {name: list(parameter.shape) for name, parameter in bb.model.named_parameters()}
+        else:
+            places = {name: list(tensor.shape) for name, tensor in new_adapters(bb, self._bottleneck, 0).items()}
+        for name, tensor in self.state.items():
+            if places.get(name) != list(tensor.shape):
+                raise SkillkitError(f"this {self.kind} was trained on another model: {bb.name} has no such {name}")
+        return find_layout(bb, self.layout)
+
+    @property
+    def _bottleneck(self):
+        return next(len(tensor) for name, tensor in self.state.items() if name.endswith("down.bias"))
+
+    def apply(self, bb):
+        """Context in which the backbone carries this change.
+
+        >>> with tuned.apply(bb): bb.answer_logits(inputs, answer)
+        """
+        self.on(bb)
+        return (biased if self.kind == "bitfit" else adapting)(bb, self.state)
+
+    def save(self, folder):
+        """Write tuned.safetensors and tuned.json into `folder`."""
+        told = {"kind": self.kind, "layout": self.layout, "metadata": self.metadata}
+        write_tensors(folder, "tuned", self.state, told)
+
+    @classmethod
+    def load(cls, folder):
+        """Read what `save` wrote; SkillkitError when it is missing or damaged."""
+        state, told = read_tensors(folder, "tuned")
+        return cls(told["kind"], state, told["layout"], told["metadata"])
+
+
+def bias_names(bb):
+    """Names of the model's bias parameters; SkillkitError when it has none, as T5 and Llama."""
+    names = [name for name, _ in bb.model.named_parameters() if name.split(".")[-1] == "bias"]
+    if not names:
+        raise SkillkitError(f"{bb.name} ({bb.model_type}) has no bias terms, so BitFit has nothing to train; "
+                            "use tune_adapter or tune_prompt")
+    return names
+
+
+@contextmanager
+def biased(bb, state):
+    """The backbone with copies of these tensors in place of its own parameters of those names; yields the parameters.
+
+    >>> with biased(bb, {"lm_head.bias": torch.zeros(1200)}) as parameters: ...
+
+    Inside, they may be trained; on exit the very storages from before are put back.
+    """
+    parameters = {name: bb.model.get_parameter(name) for name in state}
+    originals = {name: parameter.data for name, parameter in parameters.items()}
+    try:
+        for name, parameter in parameters.items():
+            parameter.data = state[name].detach().to(parameter, copy=True)
+            parameter.requires_grad_()
+        yield parameters
+    finally:
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(False)
+            parameter.grad, parameter.data = None, originals[name]
+
+
+def new_adapters(bb, bottleneck, seed):
+    """Adapter matrices for every layer: small random ones down, zeros up, so that they begin as the identity."""
+    random = torch.Generator().manual_seed(seed)
+    state = {}
+    for layer in bb.layers:
+        down = torch.randn(bottleneck, bb.hidden_size, generator=random) / bb.hidden_size**0.5
+        state[f"{layer}.down.weight"] = down.to(bb.device)
+        state[f"{layer}.down.bias"] = torch.zeros(bottleneck, device=bb.device)
+        state[f"{layer}.up.weight"] = torch.zeros(bb.hidden_size, bottleneck, device=bb.device)
+        state[f"{layer}.up.bias"] = torch.zeros(bb.hidden_size, device=bb.device)
+    return state
+
+
+@contextmanager
+def adapting(bb, state):
+    """The backbone with adapters behind its feed-forward networks, before the residual sum.
+
+    >>> with adapting(bb, new_adapters(bb, 16, seed=0)): ...      # changes nothing yet
+    """
+    handles = []
+    try:
+        for layer, module in zip(bb.layers, bb.value_matrices, strict=True):
+            handles.append(module.register_forward_hook(_adapter(state, layer)))
+        yield state
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _adapter(state, layer):
+    def hook(module, args, output):
+        down, lift, up, shift = (
+            state[f"{layer}.{part}"].to(output) for part in ("down.weight", "down.bias", "up.weight", "up.bias")
+        )
+        linear = torch.nn.functional.linear
+        return output + linear(torch.relu(linear(output, down, lift)), up, shift)
+
+    return hook

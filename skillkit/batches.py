@@ -1,0 +1,248 @@
+"""From texts to padded batches of tokens: tokenised once, cut to fit, grouped by length.
+
+>>> encoded = encode(bb, task, task["train"], room=17)     # 17 positions stay free for prompt and mask
+>>> for batch in encoded.batches(32, shuffle_seed=0):
+...     batch.ids.shape, batch.labels, batch.index         # [32, T], [32], row numbers in the dataset
+"""
+
+import re
+import warnings
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+
+from skillkit.errors import SkillkitError
+
+# Few distinct widths: every new shape costs CPU kernels a fresh plan and a fresh cache entry.
+WIDTH_STEP = 8
+# Texts are sorted by length inside pools of this many batches, so that batches stay both even and random.
+POOL = 50
+# What a model without a limit of its own (T5, rotary embeddings) is given at most.
+DEFAULT_MAX_TOKENS = 512
+
+_FIELDS = re.compile(r"(\{text\}|\{text_pair\}|\[MASK\])")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens of some rows, padded to one width.
+
+    >>> batch.ids, batch.mask, batch.text        # [B, T] token ids; 1 where a token is; True where it is text
+    >>> batch.labels, batch.index                # [B]; the index counts rows of the encoded dataset
+    >>> batch.token_types, batch.mask_slot       # [B, T] segments and [B] the template's mask, or None
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    text: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+    token_types: torch.Tensor | None = None
+    mask_slot: torch.Tensor | None = None
+
+    def __len__(self):
+        return len(self.ids)
+
+    def map(self, function):
+        """The batch with `function` applied to every tensor it holds."""
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Batch(**{name: function(value) for name, value in held.items() if value is not None})
+
+    def to(self, device):
+        return self.map(lambda tensor: tensor.to(device))
+
+    def split(self, parts):
+        """At most `parts` smaller batches that hold the same rows in the same order."""
+        size = -(-len(self) // parts)
+        return [self.map(lambda tensor, at=at: tensor[at : at + size]) for at in range(0, len(self), size)]
+
+    def right_padded(self):
+        """The same rows with all padding on the right, wherever it was: models with relative positions count slots."""
+        if not (self.mask[:, 1:] > self.mask[:, :-1]).any():
+            return self
+        order = self.mask.argsort(dim=1, descending=True, stable=True)
+        slots = None if self.mask_slot is None else (order == self.mask_slot[:, None]).int().argmax(1)
+        aligned = self.map(lambda tensor: tensor.gather(1, order) if tensor.dim() == 2 else tensor)
+        return replace(aligned, mask_slot=slots)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token lists of a dataset, ready to be batched again and again; see `encode`."""
+
+    ids: list[list[int]]
+    token_types: list[list[int]] | None
+    mask_slot: list[int] | None
+    labels: torch.Tensor
+    pad: int
+    special: torch.Tensor
+    limit: int
+
+    def __len__(self):
+        return len(self.ids)
+
+    def batches(self, batch_size=None, shuffle_seed=None):
+        """Batches of rows of similar length; in an order that depends on `shuffle_seed` alone, or by length.
+
+        >>> for epoch in range(3):
+        ...     for batch in encoded.batches(32, shuffle_seed=(seed, epoch)): ...
+        """
+        for rows in self.plan(batch_size, shuffle_seed):
+            yield self.batch(rows)
+
+    def plan(self, batch_size=None, shuffle_seed=None):
+        """The row numbers of each batch, as `batches` would yield them."""
+        size = batch_size or 64
+        lengths = np.array([len(ids) for ids in self.ids])
+        if shuffle_seed is None:
+            order = np.argsort(lengths, kind="stable")
+            return [order[at : at + size] for at in range(0, len(order), size)]
+        random = np.random.default_rng(shuffle_seed)
+        order, plan = random.permutation(len(lengths)), []
+        for at in range(0, len(order), POOL * size):
+            pool = order[at : at + POOL * size]
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            plan += [pool[start : start + size] for start in range(0, len(pool), size)]
+        return [plan[i] for i in random.permutation(len(plan))]
+
+    def batch(self, rows):
+        """The rows with these numbers as one `Batch`, padded on the right."""
+        longest = max(len(self.ids[row]) for row in rows)
+        width = min(-(-max(longest, 1) // WIDTH_STEP) * WIDTH_STEP, self.limit)
+        ids = _padded([self.ids[row] for row in rows], width, self.pad)
+        mask = _padded([[1] * len(self.ids[row]) for row in rows], width, 0)
+        types = self.token_types and _padded([self.token_types[row] for row in rows], width, 0)
+        slots = self.mask_slot and torch.tensor([self.mask_slot[row] for row in rows])
+        index = torch.as_tensor(np.asarray(rows))
+        text = mask.bool() & ~torch.isin(ids, self.special)
+        return Batch(ids, mask, text, self.labels[index], index, types, slots)
+
+
+def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
+    """Tokenise `rows` once, leaving `room` positions of the model free.
+
+    >>> encode(bb, task, task["train"], room=17)
+    >>> encode(bb, task, task["test"], room=16, template="{text} It was [MASK].")
+    >>> encode(bb, None, {"text": ["a text"]}, room=0)      # no labels: they read -1
+
+    `rows` holds columns text, (text_pair,) (label). Pairs are joined by the tokenizer's own pair encoding, or as
+    `template` says; a tokenizer whose pair encoding is bare concatenation (GPT-2) gets its end-of-text token in
+    between. `[MASK]` in a template stands for the tokenizer's mask. Texts that do not fit into `max_tokens` (at most
+    what the model takes) less `room` lose their end, never the template's words; one warning counts them.
+    `segments=False` leaves BERT's segment ids out. Raises SkillkitError when the prompt leaves no room at all.
+    """
+    limit = min(bb.max_positions, max_tokens or DEFAULT_MAX_TOKENS) - room
+    if limit < 8:
+        raise SkillkitError(
+            f"{room} positions for the prompt leave only {max(limit, 0)} of {limit + room} tokens for the text; "
+            "use a shorter prompt or raise max_tokens"
+        )
+    texts = list(rows["text"])
+    pairs = list(rows["text_pair"]) if "text_pair" in _columns(rows) else None
+    if pairs and not template and not pair_separator(bb.tokenizer):
+        template = f"{{text}}{bb.tokenizer.eos_token}{{text_pair}}"
+    tokenise = _tokenise_template if template else _tokenise_plain
+    tokens, cut = tokenise(bb.tokenizer, texts, pairs, limit, template)
+    if cut:
+        warnings.warn(f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end", stacklevel=2)
+    labels = list(rows["label"]) if "label" in _columns(rows) else [-1] * len(texts)
+    special = set(bb.tokenizer.all_special_ids) - {bb.tokenizer.unk_token_id}
+    return Encoded(
+        ids=tokens["input_ids"],
+        token_types=tokens.get("token_type_ids") if segments and _has_segments(bb) else None,
+        mask_slot=tokens.get("mask_slot"),
+        labels=torch.tensor(labels, dtype=torch.long),
+        pad=next((i for i in (bb.tokenizer.pad_token_id, bb.tokenizer.eos_token_id) if i is not None), 0),
+        special=torch.tensor(sorted(special), dtype=torch.long),
+        limit=limit,
+    )
+
+
+def _columns(rows):
+    return getattr(rows, "column_names", None) or list(rows)
+
+
+def _has_segments(bb):
+    return bb.family == "masked" and getattr(bb.model.config, "type_vocab_size", 0) > 1
+
+
+def _padded(lists, width, value):
+    return torch.tensor([[*items, *[value] * (width - len(items))] for items in lists], dtype=torch.long)
+
+
+def pair_separator(tokenizer):
+    """The special tokens that the tokenizer's pair encoding puts between two texts, as text; "" if it just glues them.
+
+    >>> pair_separator(roberta_tokenizer)
+    '</s></s>'
+    """
+    ids = tokenizer("a", "b")["input_ids"]
+    ordinary = [at for at, token in enumerate(ids) if token not in tokenizer.all_special_ids]
+    between = [token for token in ids[ordinary[0] : ordinary[-1]] if token in tokenizer.all_special_ids]
+    return "".join(tokenizer.convert_ids_to_tokens(between))
+
+
+def _tokenise_plain(tokenizer, texts, pairs, limit, _template):
+    """Token lists through the tokenizer's own (pair) encoding; only the long ones are encoded again, cut."""
+    tokens = dict(tokenizer(texts, pairs, verbose=False, return_attention_mask=False))
+    long = [row for row, ids in enumerate(tokens["input_ids"]) if len(ids) > limit]
+    if long:
+        again = tokenizer(
+            [texts[row] for row in long],
+            pairs and [pairs[row] for row in long],
+            truncation="longest_first",
+            max_length=limit,
+        )
+        for name, column in tokens.items():
+            for row, items in zip(long, again[name], strict=True):
+                column[row] = items
+    return tokens, len(long)
+
+
+def _tokenise_template(tokenizer, texts, pairs, limit, template):
+    """Token lists of the filled template; where one is too long, the longest text in it loses its last tokens."""
+    if "[MASK]" in template and tokenizer.mask_token is None:
+        raise SkillkitError(f"the template {template!r} asks for a mask, but this tokenizer has none; leave [MASK] out")
+    filled = [_fill(template, *texts_of_row, tokenizer) for texts_of_row in zip(texts, pairs or texts, strict=True)]
+    tokens = dict(
+        tokenizer([text for text, _ in filled], return_offsets_mapping=True, verbose=False, return_attention_mask=False)
+    )
+    offsets, cut, slots = tokens.pop("offset_mapping"), 0, []
+    for row, (_, spans) in enumerate(filled):
+        keep = _kept(offsets[row], spans, len(tokens["input_ids"][row]) - limit)
+        cut += len(keep) < len(offsets[row])
+        for column in tokens.values():
+            column[row] = [column[row][token] for token in keep]
+        slots += [at for at, token in enumerate(keep) if _overlaps(offsets[row][token], spans.get("[MASK]"))][:1]
+    if "[MASK]" in template:
+        tokens["mask_slot"] = slots
+    return tokens, cut
+
+
+def _fill(template, text, text_pair, tokenizer):
+    """The template's text for one row, and where in it each field stands."""
+    values = {"{text}": text, "{text_pair}": text_pair, "[MASK]": tokenizer.mask_token}
+    filled, spans = "", {}
+    for piece in _FIELDS.split(template):
+        value = values.get(piece, piece)
+        if piece in values:
+            spans[piece] = (len(filled), len(filled) + len(value))
+        filled += value
+    return filled, spans
+
+
+def _overlaps(offset, span):
+    return span is not None and offset[0] < span[1] and offset[1] > span[0]
+
+
+def _kept(offsets, spans, excess):
+    """Token numbers that stay when `excess` tokens must go: taken from the end of whichever text is longer."""
+    keep = list(range(len(offsets)))
+    texts = [[t for t in keep if _overlaps(offsets[t], spans.get(name))] for name in ("{text}", "{text_pair}")]
+    for _ in range(excess):
+        longest = max(texts, key=len)
+        if not longest:
+            raise SkillkitError("the template alone is longer than the model takes; use a shorter template or prompt")
+        keep.remove(longest.pop())
+    return keep

@@ -1,0 +1,165 @@
+"""How well a prompt (or BitFit, or an adapter, or nothing at all) does a task; and labels for new texts.
+
+>>> result = evaluate(bb, task, prompt, split="test")
+>>> result.accuracy, result.interval, result.n        # 0.93, (0.91, 0.94), 1000
+>>> predict(bb, task, prompt, ["what a film"])        # [{"label": "positive", "probabilities": {…}}]
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
+from statsmodels.stats.proportion import proportion_confint
+
+from skillkit.errors import SkillkitError
+from skillkit.layouts import encode_for, find_layout
+from skillkit.prompts import SoftPrompt
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Logits of the label words beside the true labels, in the order of the rows, and every figure made of them.
+
+    >>> result.accuracy, result.interval      # share of right predictions, its 95 % Wilson interval
+    >>> result.f1, result.matthews            # F1 of class 1 if there are two classes, else the mean over classes
+    >>> result.score                          # the task's own metric: "accuracy", "f1", "matthews", or a mean of several
+    >>> result.per_class, result.confusion    # dict by label name; [true, predicted] counts
+    """
+
+    logits: torch.Tensor
+    labels: torch.Tensor
+    names: tuple[str, ...]
+    metric: str = "accuracy"
+
+    @property
+    def n(self):
+        return len(self.labels)
+
+    @cached_property
+    def predictions(self):
+        return self.logits.argmax(1)
+
+    @cached_property
+    def correct(self):
+        """Whether each row is right, bool [n]."""
+        return self.predictions == self.labels
+
+    @property
+    def accuracy(self):
+        return self.correct.double().mean().item()
+
+    @property
+    def interval(self):
+        """95 % confidence interval of the accuracy (Wilson): fit for small n and for accuracies near 1."""
+        low, high = proportion_confint(int(self.correct.sum()), self.n, method="wilson")
+        return float(low), float(high)
+
+    @property
+    def f1(self):
+        average = "binary" if len(self.names) == 2 else "macro"
+        return float(f1_score(self.labels, self.predictions, average=average, zero_division=0))
+
+    @property
+    def matthews(self):
+        return float(matthews_corrcoef(self.labels, self.predictions))
+
+    @property
+    def score(self):
+        """The task's metric; several joined by "+" are averaged, as GLUE does for MRPC and QQP."""
+        return float(np.mean([getattr(self, name) for name in self.metric.split("+")]))
+
+    @property
+    def per_class(self):
+        """{label name: {"precision", "recall", "f1", "n"}}."""
+        table = precision_recall_fscore_support(
+            self.labels, self.predictions, labels=range(len(self.names)), zero_division=0
+        )
+        rows = zip(self.names, *table, strict=True)
+        return {name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)} for name, p, r, f, n in rows}
+
+    @property
+    def confusion(self):
+        """Counts, int [true label, predicted label]."""
+        return confusion_matrix(self.labels, self.predictions, labels=range(len(self.names)))
+
+    def __repr__(self):
+        low, high = self.interval
+        return f"Evaluation(accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}], n {self.n})"
+
+
+def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None):
+    """Predict a split of a task and count.
+
+    >>> evaluate(bb, task, prompt).accuracy
+    >>> evaluate(bb, task, None, split="validation", rows=200)      # bare text, the first 200 rows
+
+    prompt: a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text with the mask (or the
+    last slot) read. rows: None, a number of first rows, or row numbers. The prediction is the label whose word has
+    the highest logit at the answer slot; neither batch size nor padding changes it.
+    Returns an `Evaluation`; raises SkillkitError for rows without labels and for a prompt that does not fit.
+    """
+    chosen = _rows(task[split], rows)
+    labels = torch.tensor(list(chosen["label"]))
+    if len(labels) == 0 or (labels < 0).any():
+        raise SkillkitError(f"split {split!r} of {task.name} has rows without a label; evaluate on another split")
+    return Evaluation(label_logits(bb, task, prompt, chosen, batch_size), labels, tuple(task.labels), task.metric)
+
+
+def predict(bb, task, prompt, texts, batch_size=None):
+    """Label new texts.
+
+    >>> predict(bb, task, prompt, ["what a film", ("a premise", "a hypothesis")])
+    [{'label': 'positive', 'probabilities': {'negative': 0.02, 'positive': 0.98}}, …]
+
+    texts: strings, or pairs of strings for tasks on pairs. The probabilities are a softmax over the label words alone.
+    """
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if any(isinstance(text, str) == task.pair for text in texts):
+        raise SkillkitError(f"{task.name} takes {'pairs (text, text_pair)' if task.pair else 'single texts'}; give those")
+    columns = list(zip(*texts, strict=True)) if task.pair else [texts]
+    logits = label_logits(bb, task, prompt, dict(zip(("text", "text_pair"), columns, strict=False)), batch_size)
+    return [
+        {"label": task.labels[row.argmax()], "probabilities": dict(zip(task.labels, row.tolist(), strict=True))}
+        for row in logits.softmax(1)
+    ]
+
+
+def label_logits(bb, task, prompt, rows, batch_size=None):
+    """Logits of the label words at the answer slot, float32 [rows, labels], in the order of the rows.
+
+    >>> label_logits(bb, task, prompt, task["test"])
+    """
+    if len(rows["text"]) == 0:
+        return torch.zeros(0, task.num_labels)
+    layout = prompt.on(bb) if prompt is not None else _bare_layout(bb, task)
+    weight = prompt.weight if isinstance(prompt, SoftPrompt) else torch.zeros(0, bb.hidden_size)
+    options = prompt.options if prompt is not None else {}
+    encoded = encode_for(bb, task, rows, layout, len(weight), **options)
+    with nullcontext() if prompt is None or isinstance(prompt, SoftPrompt) else prompt.apply(bb):
+        return encoded_logits(bb, layout, weight, encoded, task.label_ids(bb), batch_size)
+
+
+@torch.inference_mode()
+def encoded_logits(bb, layout, weight, encoded, vocabulary, batch_size=None):
+    """The same for texts that are encoded already; what tuning calls again and again."""
+    logits = torch.zeros(len(encoded), len(vocabulary))
+    vocabulary = vocabulary.to(bb.device)
+    for batch in encoded.batches(batch_size):
+        attached = layout.attach(bb, weight, batch)
+        logits[batch.index] = bb.answer_logits(attached.inputs, attached.answer, vocabulary).cpu()
+    return logits
+
+
+def _bare_layout(bb, task):
+    """Without a prompt, a masked model reads the mask of the task's template if there is one."""
+    cloze = bb.family == "masked" and task.template is not None and "[MASK]" in task.template
+    return find_layout(bb, "prefix" if cloze else None)
+
+
+def _rows(split, rows):
+    if rows is None:
+        return split
+    return split.select(range(min(rows, len(split))) if isinstance(rows, int) else list(rows))

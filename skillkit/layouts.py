@@ -1,0 +1,203 @@
+"""Where a soft prompt stands in the input, and where the answer is read.
+
+>>> layout = LAYOUTS[default_layout(bb)]                     # "mask-first", "suffix" or "encoder"
+>>> attached = layout.attach(bb, prompt.weight, batch)       # weight [L, H] may require gradients
+>>> bb.answer_logits(attached.inputs, attached.answer)       # [B, vocabulary], read at one slot per example
+
+With L trained vectors, one mask token and a text (padding always goes to the right, and is masked):
+
+    mask-first      masked   [MASK] p1 … pL <s> text </s>    answer at slot 0
+    zero-position   masked   row 0 is dead (the mask stands there), prompt rows get no position embedding
+    prefix          masked   p1 … pL, then a template whose own mask is read (no template: the mask leads the text)
+    suffix          causal   text p1 … pL                    answer at the last prompt slot
+    prefix          causal   p1 … pL text                    answer at the last text slot
+    encoder         seq2seq  p1 … pL text in the encoder     answer at the decoder's first step
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from skillkit.batches import encode, pair_separator
+from skillkit.errors import SkillkitError
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A batch with the prompt in it: what `bb.model.base_model` takes, and which slots matter.
+
+    >>> attached.inputs              # inputs_embeds [B, T, H], attention_mask [B, T], position_ids, …
+    >>> attached.answer              # [B] slot of the answer in the last hidden state (the decoder's for T5)
+    >>> attached.slots               # [B, S] probed slots (in T5's encoder): the answer slot if masked, then the prompt
+    >>> attached.text                # [B, T] True at text tokens
+    """
+
+    inputs: dict
+    answer: torch.Tensor
+    slots: torch.Tensor
+    text: torch.Tensor
+
+
+class Layout:
+    """Prompt before the text: the common case, of which the other layouts are variations."""
+
+    name, families = "prefix", ("masked", "causal")
+
+    def room(self, length):
+        """Positions that a prompt of `length` rows takes from the text."""
+        return length
+
+    def template(self, bb, task):
+        """The task's template as far as this layout can use it: only a masked prefix reads a template's mask."""
+        template = task.template if task is not None else None
+        if self.name == "prefix" and bb.family == "masked":
+            pair = task is not None and task.pair
+            return template if template and "[MASK]" in template else _masked(bb, template, pair)
+        return None if template and "[MASK]" in template else template
+
+    def rows(self, bb, weight):
+        """The vectors that stand together in the input, [rows, H]."""
+        return weight
+
+    def attach(self, bb, weight, batch):
+        """Put `weight` [L, H] into the batch; see `Attached`."""
+        batch = batch.to(bb.device).right_padded()
+        rows = self.rows(bb, weight.to(bb.device))
+        text = bb.embed(batch.ids)
+        lead = len(rows)
+        prompt = rows.to(text.dtype).expand(len(batch), -1, -1)
+        mask = torch.cat([batch.mask.new_ones(len(batch), lead), batch.mask], dim=1)
+        inputs = {"inputs_embeds": torch.cat([prompt, text], dim=1), "attention_mask": mask}
+        if batch.token_types is not None:
+            inputs["token_type_ids"] = _lead(batch.token_types, lead)
+        answer = self.answer(bb, batch, lead)
+        slots = torch.arange(lead, device=bb.device).expand(len(batch), -1)
+        if bb.family == "masked" and self.name == "prefix":
+            slots = torch.cat([answer[:, None], slots], dim=1)
+        return Attached(_complete(bb, inputs), answer, slots, _lead(batch.text, lead))
+
+    def answer(self, bb, batch, lead):
+        """The slot whose hidden state is read, [B]."""
+        if bb.family == "causal":
+            return (lead + batch.mask.sum(1) - 1).clamp(min=0)
+        return lead + batch.mask_slot
+
+
+class MaskFirst(Layout):
+    """The layout of Skill Neuron (Wang et al. 2022): a frozen mask embedding, then the trained vectors, then the text."""
+
+    name, families = "mask-first", ("masked",)
+
+    def room(self, length):
+        return length + 1
+
+    def rows(self, bb, weight):
+        return torch.cat([_mask_embedding(bb).to(weight), weight])
+
+    def answer(self, bb, batch, lead):
+        return torch.zeros(len(batch), dtype=torch.long, device=bb.device)
+
+
+class ZeroPosition(MaskFirst):
+    """The layout of the published Prompt-Transferability checkpoints (Su et al. 2022).
+
+    The mask overwrites row 0, and no row has a position embedding; the text keeps the positions after the prompt.
+    The model adds a position embedding to everything, so what it will add is subtracted beforehand.
+    """
+
+    name, families = "zero-position", ("masked",)
+
+    def room(self, length):
+        return max(length, 1)
+
+    def rows(self, bb, weight):
+        rows = torch.cat([_mask_embedding(bb).to(weight), weight[1:]])
+        return rows - position_rows(bb, len(rows)).to(rows)
+
+
+class Suffix(Layout):
+    """Text, then prompt, for causal models: the last prompt slot has seen everything. Padding comes after both."""
+
+    name, families = "suffix", ("causal",)
+
+    def attach(self, bb, weight, batch):
+        batch = batch.to(bb.device).right_padded()
+        text = bb.embed(batch.ids)
+        prompt = weight.to(text).expand(len(batch), -1, -1)
+        mask = torch.cat([batch.mask, batch.mask.new_ones(prompt.shape[:2])], dim=1)
+        # Closing the gap matters to local attention (GPT-Neo), which counts slots, not positions.
+        order = mask.argsort(dim=1, descending=True, stable=True)
+        embeds = torch.cat([text, prompt], dim=1).gather(1, order[..., None].expand(-1, -1, text.shape[-1]))
+        lengths = batch.mask.sum(1)
+        slots = lengths[:, None] + torch.arange(len(weight), device=bb.device)
+        is_text = torch.cat([batch.text, batch.text.new_zeros(prompt.shape[:2])], dim=1).gather(1, order)
+        inputs = {"inputs_embeds": embeds, "attention_mask": mask.gather(1, order)}
+        return Attached(_complete(bb, inputs), (lengths + len(weight) - 1).clamp(min=0), slots, is_text)
+
+
+class Encoder(Layout):
+    """Prompt before the text in the encoder; the decoder gets its start token and answers at its first step."""
+
+    name, families = "encoder", ("seq2seq",)
+
+    def answer(self, bb, batch, lead):
+        return torch.zeros(len(batch), dtype=torch.long, device=bb.device)
+
+
+LAYOUTS = {layout.name: layout for layout in (MaskFirst(), ZeroPosition(), Layout(), Suffix(), Encoder())}
+_DEFAULT = {"masked": "mask-first", "causal": "suffix", "seq2seq": "encoder"}
+
+
+def default_layout(bb):
+    """The layout a prompt for this backbone gets when none is asked for.
+
+    >>> default_layout(sk.load_backbone("embedded/gpt2"))
+    'suffix'
+    """
+    return _DEFAULT[bb.family]
+
+
+def find_layout(bb, name=None):
+    """The layout of that name, or the default; SkillkitError when this family of models cannot have it."""
+    name = name or default_layout(bb)
+    fitting = [layout.name for layout in LAYOUTS.values() if bb.family in layout.families]
+    if name not in fitting:
+        raise SkillkitError(f"layout {name!r} is not for {bb.family} models like {bb.name}; choose {' or '.join(fitting)}")
+    return LAYOUTS[name]
+
+
+def encode_for(bb, task, rows, layout, length, **options):
+    """`batches.encode` with the room and the template that a prompt of `length` rows in this layout needs."""
+    return encode(bb, task, rows, layout.room(length), layout.template(bb, task), **options)
+
+
+def position_rows(bb, count):
+    """The position embeddings that the model adds to its first `count` slots, [count, H]."""
+    if bb.row.positions in ("rotary", "relative"):
+        raise SkillkitError(f"{bb.name} has no table of position embeddings, so layout 'zero-position' is not for it")
+    table = bb.model.base_model.get_submodule(bb.row.positions)
+    return table(bb.position_ids(torch.ones(1, count, dtype=torch.long, device=bb.device)))[0]
+
+
+def _mask_embedding(bb):
+    return bb.embed(torch.tensor([bb.tokenizer.mask_token_id], device=bb.device))
+
+
+def _masked(bb, template, pair):
+    """A template with a mask where the task brings none: the mask leads, pairs get the tokenizer's separator."""
+    if template is None:
+        template = f"{{text}}{pair_separator(bb.tokenizer)}{{text_pair}}" if pair else "{text}"
+    return f"[MASK] {template}"
+
+
+def _lead(tensor, count):
+    """`tensor` [B, T] behind `count` columns of zeros."""
+    return torch.cat([tensor.new_zeros(len(tensor), count), tensor], dim=1)
+
+
+def _complete(bb, inputs):
+    """Add what else the family needs; positions are counted from the attention mask, so padding never shifts them."""
+    if bb.family == "seq2seq":
+        size = (len(inputs["inputs_embeds"]), 1)
+        return inputs | {"decoder_input_ids": torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)}
+    return inputs | {"position_ids": bb.position_ids(inputs["attention_mask"])}

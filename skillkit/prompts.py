@@ -1,0 +1,182 @@
+"""The soft prompt: trained vectors that stand in a model's input; saved, loaded, traded with PEFT.
+
+>>> prompt = sk.tune_prompt(bb, task, length=16)
+>>> prompt.weight.shape, prompt.layout              # [16, H], "mask-first"
+>>> prompt.save("dir"); sk.SoftPrompt.load("dir")   # prompt.safetensors + prompt.json
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from skillkit.errors import SkillkitError
+from skillkit.layouts import find_layout
+
+INITS = ("random", "vocabulary", "label-words")
+
+
+@dataclass(frozen=True, eq=False)
+class SoftPrompt:
+    """Trained vectors, where they stand, and how they came about.
+
+    >>> prompt.weight            # [L, H] float32 on the CPU
+    >>> prompt.layout            # a name in skillkit.layouts.LAYOUTS
+    >>> prompt.metadata          # backbone, task, recipe, seed, history, best step, …
+    """
+
+    weight: torch.Tensor
+    layout: str
+    metadata: dict = field(default_factory=dict)
+
+    @property
+    def length(self):
+        return len(self.weight)
+
+    @property
+    def options(self):
+        """How texts must be encoded for this prompt: as they were when it was tuned."""
+        return {name: self.metadata[name] for name in ("max_tokens", "segments") if name in self.metadata}
+
+    @property
+    def fingerprint(self):
+        """Hash of what a result of this prompt depends on: the vectors, the layout, how texts are encoded."""
+        told = json.dumps([self.layout, list(self.weight.shape), self.options], sort_keys=True)
+        return hashlib.sha256(told.encode() + self.weight.contiguous().numpy().tobytes()).hexdigest()
+
+    def on(self, bb):
+        """The prompt's layout, after a check that this backbone can take the prompt.
+
+        >>> prompt.on(bb).attach(bb, prompt.weight, batch)
+
+        Raises SkillkitError for a prompt of another width, or of a layout that is not for this family of models.
+        """
+        layout = find_layout(bb, self.layout)
+        if self.weight.dim() != 2 or self.weight.shape[1] != bb.hidden_size:
+            raise SkillkitError(
+                f"the prompt has shape {list(self.weight.shape)}, but {bb.name} takes vectors of {bb.hidden_size}; "
+                "tune one on this backbone, or map it there with a projector"
+            )
+        made_for = self.metadata.get("family", bb.family)
+        if made_for != bb.family:
+            raise SkillkitError(f"the prompt was made for a {made_for} model, {bb.name} is {bb.family}; tune one on it")
+        return layout
+
+    def nearest_words(self, bb, k=5):
+        """For each vector the `k` tokens whose embeddings have the highest cosine with it.
+
+        >>> prompt.nearest_words(bb, 2)[0]
+        [(' great', 0.31), (' fine', 0.27)]
+        """
+        self.on(bb)
+        with torch.no_grad():
+            words = bb.embed(torch.arange(len(bb.tokenizer), device=bb.device)).float().cpu()
+            cosine = torch.nn.functional.normalize(self.weight) @ torch.nn.functional.normalize(words).T
+        values, ids = cosine.topk(k)
+        return [
+            [(bb.tokenizer.decode([token]), float(value)) for token, value in zip(row, near, strict=True)]
+            for row, near in zip(ids.tolist(), values.tolist(), strict=True)
+        ]
+
+    def save(self, folder):
+        """Write prompt.safetensors and prompt.json into `folder`."""
+        write_tensors(folder, "prompt", {"weight": self.weight}, {"layout": self.layout, "metadata": self.metadata})
+
+    @classmethod
+    def load(cls, folder):
+        """Read what `save` wrote; SkillkitError when it is missing, empty or damaged."""
+        tensors, told = read_tensors(folder, "prompt")
+        return cls(tensors["weight"], told["layout"], told["metadata"])
+
+    def to_peft(self, folder, bb):
+        """Write the prompt as a PEFT adapter; see `skillkit.exchange.to_peft`."""
+        from skillkit.exchange import to_peft
+
+        to_peft(self, folder, bb)
+
+    @classmethod
+    def from_peft(cls, folder, bb):
+        """Read a PEFT prompt-tuning adapter; see `skillkit.exchange.from_peft`."""
+        from skillkit.exchange import from_peft
+
+        return from_peft(folder, bb)
+
+    @classmethod
+    def from_published(cls, path, layout=None):
+        """Read a published `task_prompt` file; see `skillkit.exchange.from_published`."""
+        from skillkit.exchange import from_published
+
+        return from_published(path, layout)
+
+
+def random_prompt(bb, length=16, seed=0, layout=None):
+    """The control: an untrained prompt, N(0, 1)/30.
+
+    >>> sk.evaluate(bb, task, sk.random_prompt(bb, length=16, seed=0)).accuracy      # near chance
+
+    Raises SkillkitError when `layout` is not for this family of models.
+    """
+    weight = initial_weight(bb, None, length, "random", seed)
+    metadata = {"family": bb.family, "backbone": bb.name, "seed": seed, "init": "random"}
+    return SoftPrompt(weight, find_layout(bb, layout).name, metadata)
+
+
+def initial_weight(bb, task, length, init="random", seed=0):
+    """The vectors that tuning starts from, [length, H] float32.
+
+    >>> initial_weight(bb, task, 16, "label-words")
+
+    init: "random", N(0, 1)/30 as in Skill Neuron; "vocabulary", embeddings of tokens drawn from the vocabulary;
+    "label-words", those of the label words, the rest from the vocabulary (Lester et al. 2021, section 3.2); or
+    another SoftPrompt of that length (transfer as initialisation, Su et al. 2022).
+    """
+    random = torch.Generator().manual_seed(seed)
+    if isinstance(init, SoftPrompt):
+        init.on(bb)
+        if init.length != length:
+            raise SkillkitError(f"the initial prompt has {init.length} vectors, {length} are asked for; use its length")
+        return init.weight.detach().clone()
+    if init not in INITS:
+        raise SkillkitError(f"no initialisation {init!r}; choose {', '.join(INITS)} or give a SoftPrompt")
+    if init == "random":
+        return torch.randn(length, bb.hidden_size, generator=random) / 30
+    ordinary = torch.tensor(sorted(set(range(len(bb.tokenizer))) - set(bb.tokenizer.all_special_ids)))
+    ids = ordinary[torch.randint(len(ordinary), (length,), generator=random)]
+    if init == "label-words":
+        words = task.label_ids(bb).cpu()[:length]
+        ids[: len(words)] = words
+    with torch.no_grad():
+        return bb.embed(ids.to(bb.device)).float().cpu().clone()
+
+
+def write_tensors(folder, name, tensors, told):
+    """Write `name`.safetensors and `name`.json into `folder`, each under a temporary name first."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        save_file(held, folder / f"{name}.safetensors.tmp")
+        (folder / f"{name}.json.tmp").write_text(json.dumps(told, indent=1), encoding="utf-8")
+        for suffix in ("safetensors", "json"):
+            os.replace(folder / f"{name}.{suffix}.tmp", folder / f"{name}.{suffix}")
+    except (OSError, SafetensorError) as error:
+        raise SkillkitError(f"cannot write to {folder} ({error}); choose another folder or free some space") from error
+
+
+def read_tensors(folder, name):
+    """Read what `write_tensors` wrote: (tensors, told)."""
+    folder = Path(folder)
+    try:
+        told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return load_file(folder / f"{name}.safetensors"), told
+    except FileNotFoundError as error:
+        raise SkillkitError(f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)") from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise SkillkitError(f"the {name} in {folder} is empty or damaged ({error}); save it again") from error
+
+
