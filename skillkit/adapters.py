@@ -50,10 +50,14 @@ class Tuned:
         if self.kind == "bitfit":
             places = {name: list(parameter.shape) for name, parameter in bb.model.named_parameters()}
         else:
-            places = {name: list(tensor.shape) for name, tensor in new_adapters(bb, self._bottleneck, 0).items()}
+            places = {
+                name: list(tensor.shape) for name, tensor in new_adapters(bb, self._bottleneck, 0).items()
+            }
         for name, tensor in self.state.items():
             if places.get(name) != list(tensor.shape):
-                raise SkillkitError(f"this {self.kind} was trained on another model: {bb.name} has no such {name}")
+                raise SkillkitError(
+                    f"this {self.kind} was trained on another model: {bb.name} has no such {name}"
+                )
         return find_layout(bb, self.layout)
 
     @property
@@ -84,8 +88,10 @@ def bias_names(bb):
     """Names of the model's bias parameters; SkillkitError when it has none, as T5 and Llama."""
     names = [name for name, _ in bb.model.named_parameters() if name.split(".")[-1] == "bias"]
     if not names:
-        raise SkillkitError(f"{bb.name} ({bb.model_type}) has no bias terms, so BitFit has nothing to train; "
-                            "use tune_adapter or tune_prompt")
+        raise SkillkitError(
+            f"{bb.name} ({bb.model_type}) has no bias terms, so BitFit has nothing to train; "
+            "use tune_adapter or tune_prompt"
+        )
     return names
 
 
@@ -142,7 +148,8 @@ def adapting(bb, state):
 def _adapter(state, layer):
     def hook(module, args, output):
         down, lift, up, shift = (
-            state[f"{layer}.{part}"].to(output) for part in ("down.weight", "down.bias", "up.weight", "up.bias")
+            state[f"{layer}.{part}"].to(output)
+            for part in ("down.weight", "down.bias", "up.weight", "up.bias")
         )
         linear = torch.nn.functional.linear
         return output + linear(torch.relu(linear(output, down, lift)), up, shift)

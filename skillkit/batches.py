@@ -126,17 +126,18 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     >>> encode(bb, task, task["test"], room=16, template="{text} It was [MASK].")
     >>> encode(bb, None, {"text": ["a text"]}, room=0)      # no labels: they read -1
 
-    `rows` holds columns text, (text_pair,) (label). Pairs are joined by the tokenizer's own pair encoding, or as
-    `template` says; a tokenizer whose pair encoding is bare concatenation (GPT-2) gets its end-of-text token in
-    between. `[MASK]` in a template stands for the tokenizer's mask. Texts that do not fit into `max_tokens` (at most
-    what the model takes) less `room` lose their end, never the template's words; one warning counts them.
-    `segments=False` leaves BERT's segment ids out. Raises SkillkitError when the prompt leaves no room at all.
+    `rows` holds columns text, (text_pair,) (label). Pairs are joined by the tokenizer's own pair encoding, or
+    as `template` says; a tokenizer whose pair encoding is bare concatenation (GPT-2) gets its end-of-text
+    token in between. `[MASK]` in a template stands for the tokenizer's mask. Texts longer than `max_tokens`,
+    or than what the model takes less `room`, lose their end, never the template's words; one warning counts
+    them. `segments=False` leaves BERT's segment ids out. Raises SkillkitError when the prompt leaves no room
+    at all.
     """
-    limit = min(bb.max_positions, max_tokens or DEFAULT_MAX_TOKENS) - room
+    limit = min(bb.max_positions - room, max_tokens or DEFAULT_MAX_TOKENS)
     if limit < 8:
         raise SkillkitError(
-            f"{room} positions for the prompt leave only {max(limit, 0)} of {limit + room} tokens for the text; "
-            "use a shorter prompt or raise max_tokens"
+            f"a prompt of {room} positions leaves {max(limit, 0)} tokens for the text, of the {bb.max_positions} that "
+            f"{bb.name} takes; use a shorter prompt"
         )
     texts = list(rows["text"])
     pairs = list(rows["text_pair"]) if "text_pair" in _columns(rows) else None
@@ -145,7 +146,9 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     tokenise = _tokenise_template if template else _tokenise_plain
     tokens, cut = tokenise(bb.tokenizer, texts, pairs, limit, template)
     if cut:
-        warnings.warn(f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end", stacklevel=2)
+        warnings.warn(
+            f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end", stacklevel=2
+        )
     labels = list(rows["label"]) if "label" in _columns(rows) else [-1] * len(texts)
     special = set(bb.tokenizer.all_special_ids) - {bb.tokenizer.unk_token_id}
     return Encoded(
@@ -203,10 +206,19 @@ def _tokenise_plain(tokenizer, texts, pairs, limit, _template):
 def _tokenise_template(tokenizer, texts, pairs, limit, template):
     """Token lists of the filled template; where one is too long, the longest text in it loses its last tokens."""
     if "[MASK]" in template and tokenizer.mask_token is None:
-        raise SkillkitError(f"the template {template!r} asks for a mask, but this tokenizer has none; leave [MASK] out")
-    filled = [_fill(template, *texts_of_row, tokenizer) for texts_of_row in zip(texts, pairs or texts, strict=True)]
+        raise SkillkitError(
+            f"the template {template!r} asks for a mask, but this tokenizer has none; leave [MASK] out"
+        )
+    filled = [
+        _fill(template, *texts_of_row, tokenizer) for texts_of_row in zip(texts, pairs or texts, strict=True)
+    ]
     tokens = dict(
-        tokenizer([text for text, _ in filled], return_offsets_mapping=True, verbose=False, return_attention_mask=False)
+        tokenizer(
+            [text for text, _ in filled],
+            return_offsets_mapping=True,
+            verbose=False,
+            return_attention_mask=False,
+        )
     )
     offsets, cut, slots = tokens.pop("offset_mapping"), 0, []
     for row, (_, spans) in enumerate(filled):
@@ -214,7 +226,9 @@ def _tokenise_template(tokenizer, texts, pairs, limit, template):
         cut += len(keep) < len(offsets[row])
         for column in tokens.values():
             column[row] = [column[row][token] for token in keep]
-        slots += [at for at, token in enumerate(keep) if _overlaps(offsets[row][token], spans.get("[MASK]"))][:1]
+        slots += [at for at, token in enumerate(keep) if _overlaps(offsets[row][token], spans.get("[MASK]"))][
+            :1
+        ]
     if "[MASK]" in template:
         tokens["mask_slot"] = slots
     return tokens, cut
@@ -239,10 +253,14 @@ def _overlaps(offset, span):
 def _kept(offsets, spans, excess):
     """Token numbers that stay when `excess` tokens must go: taken from the end of whichever text is longer."""
     keep = list(range(len(offsets)))
-    texts = [[t for t in keep if _overlaps(offsets[t], spans.get(name))] for name in ("{text}", "{text_pair}")]
+    texts = [
+        [t for t in keep if _overlaps(offsets[t], spans.get(name))] for name in ("{text}", "{text_pair}")
+    ]
     for _ in range(excess):
         longest = max(texts, key=len)
         if not longest:
-            raise SkillkitError("the template alone is longer than the model takes; use a shorter template or prompt")
+            raise SkillkitError(
+                "the template alone is longer than the model takes; use a shorter template or prompt"
+            )
         keep.remove(longest.pop())
     return keep

@@ -78,7 +78,10 @@ class Evaluation:
             self.labels, self.predictions, labels=range(len(self.names)), zero_division=0
         )
         rows = zip(self.names, *table, strict=True)
-        return {name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)} for name, p, r, f, n in rows}
+        return {
+            name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
+            for name, p, r, f, n in rows
+        }
 
     @property
     def confusion(self):
@@ -96,16 +99,20 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None):
     >>> evaluate(bb, task, prompt).accuracy
     >>> evaluate(bb, task, None, split="validation", rows=200)      # bare text, the first 200 rows
 
-    prompt: a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text with the mask (or the
-    last slot) read. rows: None, a number of first rows, or row numbers. The prediction is the label whose word has
-    the highest logit at the answer slot; neither batch size nor padding changes it.
+    prompt: a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text with the
+    mask (or the last slot) read. rows: None, a number of first rows, or row numbers. The prediction is the
+    label whose word has the highest logit at the answer slot; neither batch size nor padding changes it.
     Returns an `Evaluation`; raises SkillkitError for rows without labels and for a prompt that does not fit.
     """
     chosen = _rows(task[split], rows)
     labels = torch.tensor(list(chosen["label"]))
     if len(labels) == 0 or (labels < 0).any():
-        raise SkillkitError(f"split {split!r} of {task.name} has rows without a label; evaluate on another split")
-    return Evaluation(label_logits(bb, task, prompt, chosen, batch_size), labels, tuple(task.labels), task.metric)
+        raise SkillkitError(
+            f"split {split!r} of {task.name} has rows without a label; evaluate on another split"
+        )
+    return Evaluation(
+        label_logits(bb, task, prompt, chosen, batch_size), labels, tuple(task.labels), task.metric
+    )
 
 
 def predict(bb, task, prompt, texts, batch_size=None):
@@ -114,15 +121,23 @@ def predict(bb, task, prompt, texts, batch_size=None):
     >>> predict(bb, task, prompt, ["what a film", ("a premise", "a hypothesis")])
     [{'label': 'positive', 'probabilities': {'negative': 0.02, 'positive': 0.98}}, …]
 
-    texts: strings, or pairs of strings for tasks on pairs. The probabilities are a softmax over the label words alone.
+    texts: strings, or pairs of strings for tasks on pairs. The probabilities are a softmax over the label
+    words alone.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     if any(isinstance(text, str) == task.pair for text in texts):
-        raise SkillkitError(f"{task.name} takes {'pairs (text, text_pair)' if task.pair else 'single texts'}; give those")
+        raise SkillkitError(
+            f"{task.name} takes {'pairs (text, text_pair)' if task.pair else 'single texts'}; give those"
+        )
     columns = list(zip(*texts, strict=True)) if task.pair else [texts]
-    logits = label_logits(bb, task, prompt, dict(zip(("text", "text_pair"), columns, strict=False)), batch_size)
+    logits = label_logits(
+        bb, task, prompt, dict(zip(("text", "text_pair"), columns, strict=False)), batch_size
+    )
     return [
-        {"label": task.labels[row.argmax()], "probabilities": dict(zip(task.labels, row.tolist(), strict=True))}
+        {
+            "label": task.labels[row.argmax()],
+            "probabilities": dict(zip(task.labels, row.tolist(), strict=True)),
+        }
         for row in logits.softmax(1)
     ]
 

@@ -4,8 +4,8 @@
 >>> PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained("roberta-base"), "adapter")      # the same logits
 >>> SoftPrompt.from_peft("adapter", bb), SoftPrompt.from_published("SST2PromptRoberta/task_prompt")
 
-PEFT prepends its vectors to the text, gives them ordinary positions, and drops segment ids: what cannot be said that way
-is refused. Exact with padding on the right, which is where PEFT's position ids expect it.
+PEFT prepends its vectors to the text, gives them ordinary positions, and drops segment ids: what cannot be
+said that way is refused. Exact with padding on the right, which is where PEFT's position ids expect it.
 """
 
 import json
@@ -29,15 +29,19 @@ def to_peft(prompt, folder, bb):
 
     >>> to_peft(prompt, "adapter", bb)      # adapter_config.json, adapter_model.safetensors, skillkit.json
 
-    "mask-first" becomes L + 1 vectors, row 0 the mask embedding; "zero-position" L vectors less the position embeddings
-    that PEFT's slots get; answers are read at slot 0 of the logits. `skillkit.json` keeps layout and metadata, PEFT
-    ignores it. Raises SkillkitError for "suffix", and for pairs tuned with segment ids.
+    "mask-first" becomes L + 1 vectors, row 0 the mask embedding; "zero-position" L vectors less the position
+    embeddings that PEFT's slots get; answers are read at slot 0 of the logits. `skillkit.json` keeps layout
+    and metadata, PEFT ignores it. Raises SkillkitError for "suffix", and for pairs tuned with segment ids.
     """
     layout = prompt.on(bb)
     if layout.name == "suffix":
-        raise SkillkitError("PEFT puts a prompt before the text, so layout 'suffix' cannot be exported; tune with 'prefix'")
+        raise SkillkitError(
+            "PEFT puts a prompt before the text, so layout 'suffix' cannot be exported; tune with 'prefix'"
+        )
     if prompt.metadata.get("segment_ids_used"):
-        raise SkillkitError("PEFT drops segment ids, which this prompt was tuned with; tune it with segments=False")
+        raise SkillkitError(
+            "PEFT drops segment ids, which this prompt was tuned with; tune it with segments=False"
+        )
     from peft import PromptTuningConfig
 
     with torch.no_grad():
@@ -58,7 +62,9 @@ def to_peft(prompt, folder, bb):
         note = {"layout": prompt.layout, "metadata": prompt.metadata}
         (Path(folder) / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        raise SkillkitError(f"cannot write the adapter to {folder} ({error}); choose another folder") from error
+        raise SkillkitError(
+            f"cannot write the adapter to {folder} ({error}); choose another folder"
+        ) from error
 
 
 def from_peft(folder, bb):
@@ -67,19 +73,26 @@ def from_peft(folder, bb):
     >>> from_peft("adapter", bb).layout
     'mask-first'
 
-    A masked prefix wants a task with a template, whose own mask is read. For T5, adapters with vectors for the decoder
-    too (`num_transformer_submodules = 2`) are accepted; PEFT itself never uses those. Raises SkillkitError for other
-    kinds of adapters and other widths.
+    A masked prefix wants a task with a template, whose own mask is read. For T5, adapters with vectors for
+    the decoder too (`num_transformer_submodules = 2`) are accepted; PEFT itself never uses those. Raises
+    SkillkitError for other kinds of adapters and other widths.
     """
     folder = Path(folder)
     config, vectors = _read_adapter(folder)
     if str(config.get("peft_type")) != "PROMPT_TUNING":
-        raise SkillkitError(f"{folder} is a PEFT adapter of type {config.get('peft_type')}; only PROMPT_TUNING is a prompt")
+        raise SkillkitError(
+            f"{folder} is a PEFT adapter of type {config.get('peft_type')}; only PROMPT_TUNING is a prompt"
+        )
     vectors = vectors[: config["num_virtual_tokens"]].float()
     note = folder / NOTE
     told = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
     layout = told.get("layout") or ("encoder" if bb.family == "seq2seq" else "prefix")
-    metadata = told.get("metadata") or {"family": bb.family, "backbone": bb.name, "origin": str(folder), "segments": False}
+    metadata = told.get("metadata") or {
+        "family": bb.family,
+        "backbone": bb.name,
+        "origin": str(folder),
+        "segments": False,
+    }
     prompt = SoftPrompt(vectors, layout, metadata)
     prompt.on(bb)
     if layout == "mask-first":
@@ -96,8 +109,8 @@ def from_published(path, layout=None):
     >>> from_published("SST2PromptRoberta/task_prompt").layout
     'zero-position'
 
-    The folder's name tells the model: RoBERTa and BERT mean layout "zero-position" (row 0 is dead), T5 "encoder";
-    `layout` says it where the name does not. Nothing but tensors is ever unpickled.
+    The folder's name tells the model: RoBERTa and BERT mean layout "zero-position" (row 0 is dead), T5
+    "encoder"; `layout` says it where the name does not. Nothing but tensors is ever unpickled.
     """
     path = Path(path)
     path = path / "task_prompt" if path.is_dir() else path
@@ -106,9 +119,13 @@ def from_published(path, layout=None):
     except FileNotFoundError as error:
         raise SkillkitError(f"there is no published prompt {path}") from error
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise SkillkitError(f"{path} is empty, damaged or more than a tensor: {str(error).splitlines()[0]}") from error
+        raise SkillkitError(
+            f"{path} is empty, damaged or more than a tensor: {str(error).splitlines()[0]}"
+        ) from error
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
-        raise SkillkitError(f"{path} does not hold one matrix of vectors; published prompts are bare tensors [L, H]")
+        raise SkillkitError(
+            f"{path} does not hold one matrix of vectors; published prompts are bare tensors [L, H]"
+        )
     layout = layout or _layout_by_name(path)
     family = "seq2seq" if layout == "encoder" else "masked"
     return SoftPrompt(weight.detach().float().clone(), layout, {"family": family, "origin": path.parent.name})
@@ -120,7 +137,9 @@ def _layout_by_name(path):
         return "encoder"
     if "bert" in name:
         return "zero-position"
-    raise SkillkitError(f"the folder of {path} names neither Roberta, Bert nor T5; give layout='zero-position' or 'encoder'")
+    raise SkillkitError(
+        f"the folder of {path} names neither Roberta, Bert nor T5; give layout='zero-position' or 'encoder'"
+    )
 
 
 def _read_adapter(folder):
@@ -129,8 +148,12 @@ def _read_adapter(folder):
         file = folder / "adapter_model.safetensors"
         if file.exists():
             return config, load_file(file)["prompt_embeddings"]
-        return config, torch.load(folder / "adapter_model.bin", map_location="cpu", weights_only=True)["prompt_embeddings"]
+        return config, torch.load(folder / "adapter_model.bin", map_location="cpu", weights_only=True)[
+            "prompt_embeddings"
+        ]
     except KeyError as error:
-        raise SkillkitError(f"the adapter in {folder} has no prompt_embeddings; only prompt tuning can be read") from error
+        raise SkillkitError(
+            f"the adapter in {folder} has no prompt_embeddings; only prompt tuning can be read"
+        ) from error
     except (OSError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise SkillkitError(f"{folder} holds no readable PEFT adapter ({error})") from error

@@ -6,12 +6,12 @@
 
 With L trained vectors, one mask token and a text (padding always goes to the right, and is masked):
 
-    mask-first      masked   [MASK] p1 … pL <s> text </s>    answer at slot 0
-    zero-position   masked   row 0 is dead (the mask stands there), prompt rows get no position embedding
-    prefix          masked   p1 … pL, then a template whose own mask is read (no template: the mask leads the text)
-    suffix          causal   text p1 … pL                    answer at the last prompt slot
-    prefix          causal   p1 … pL text                    answer at the last text slot
-    encoder         seq2seq  p1 … pL text in the encoder     answer at the decoder's first step
+    mask-first      masked   [MASK] p1 … pL <s> text </s>    answer at slot 0 zero-position   masked   row 0
+    is dead (the mask stands there), prompt rows get no position embedding prefix          masked   p1 … pL,
+    then a template whose own mask is read (no template: the mask leads the text) suffix          causal
+    text p1 … pL                    answer at the last prompt slot prefix          causal   p1 … pL text
+    answer at the last text slot encoder         seq2seq  p1 … pL text in the encoder     answer at the
+    decoder's first step
 """
 
 from dataclasses import dataclass
@@ -101,8 +101,8 @@ class MaskFirst(Layout):
 class ZeroPosition(MaskFirst):
     """The layout of the published Prompt-Transferability checkpoints (Su et al. 2022).
 
-    The mask overwrites row 0, and no row has a position embedding; the text keeps the positions after the prompt.
-    The model adds a position embedding to everything, so what it will add is subtracted beforehand.
+    The mask overwrites row 0, and no row has a position embedding; the text keeps the positions after the
+    prompt. The model adds a position embedding to everything, so what it will add is subtracted beforehand.
     """
 
     name, families = "zero-position", ("masked",)
@@ -162,7 +162,9 @@ def find_layout(bb, name=None):
     name = name or default_layout(bb)
     fitting = [layout.name for layout in LAYOUTS.values() if bb.family in layout.families]
     if name not in fitting:
-        raise SkillkitError(f"layout {name!r} is not for {bb.family} models like {bb.name}; choose {' or '.join(fitting)}")
+        raise SkillkitError(
+            f"layout {name!r} is not for {bb.family} models like {bb.name}; choose {' or '.join(fitting)}"
+        )
     return LAYOUTS[name]
 
 
@@ -174,7 +176,9 @@ def encode_for(bb, task, rows, layout, length, **options):
 def position_rows(bb, count):
     """The position embeddings that the model adds to its first `count` slots, [count, H]."""
     if bb.row.positions in ("rotary", "relative"):
-        raise SkillkitError(f"{bb.name} has no table of position embeddings, so layout 'zero-position' is not for it")
+        raise SkillkitError(
+            f"{bb.name} has no table of position embeddings, so layout 'zero-position' is not for it"
+        )
     table = bb.model.base_model.get_submodule(bb.row.positions)
     return table(bb.position_ids(torch.ones(1, count, dtype=torch.long, device=bb.device)))[0]
 
@@ -199,5 +203,7 @@ def _complete(bb, inputs):
     """Add what else the family needs; positions are counted from the attention mask, so padding never shifts them."""
     if bb.family == "seq2seq":
         size = (len(inputs["inputs_embeds"]), 1)
-        return inputs | {"decoder_input_ids": torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)}
+        return inputs | {
+            "decoder_input_ids": torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)
+        }
     return inputs | {"position_ids": bb.position_ids(inputs["attention_mask"])}

@@ -54,7 +54,8 @@ class SoftPrompt:
 
         >>> prompt.on(bb).attach(bb, prompt.weight, batch)
 
-        Raises SkillkitError for a prompt of another width, or of a layout that is not for this family of models.
+        Raises SkillkitError for a prompt of another width, or of a layout that is not for this family of
+        models.
         """
         layout = find_layout(bb, self.layout)
         if self.weight.dim() != 2 or self.weight.shape[1] != bb.hidden_size:
@@ -64,7 +65,9 @@ class SoftPrompt:
             )
         made_for = self.metadata.get("family", bb.family)
         if made_for != bb.family:
-            raise SkillkitError(f"the prompt was made for a {made_for} model, {bb.name} is {bb.family}; tune one on it")
+            raise SkillkitError(
+                f"the prompt was made for a {made_for} model, {bb.name} is {bb.family}; tune one on it"
+            )
         return layout
 
     def nearest_words(self, bb, k=5):
@@ -85,7 +88,9 @@ class SoftPrompt:
 
     def save(self, folder):
         """Write prompt.safetensors and prompt.json into `folder`."""
-        write_tensors(folder, "prompt", {"weight": self.weight}, {"layout": self.layout, "metadata": self.metadata})
+        write_tensors(
+            folder, "prompt", {"weight": self.weight}, {"layout": self.layout, "metadata": self.metadata}
+        )
 
     @classmethod
     def load(cls, folder):
@@ -131,15 +136,17 @@ def initial_weight(bb, task, length, init="random", seed=0):
 
     >>> initial_weight(bb, task, 16, "label-words")
 
-    init: "random", N(0, 1)/30 as in Skill Neuron; "vocabulary", embeddings of tokens drawn from the vocabulary;
-    "label-words", those of the label words, the rest from the vocabulary (Lester et al. 2021, section 3.2); or
-    another SoftPrompt of that length (transfer as initialisation, Su et al. 2022).
+    init: "random", N(0, 1)/30 as in Skill Neuron; "vocabulary", embeddings of tokens drawn from the
+    vocabulary; "label-words", those of the label words, the rest from the vocabulary (Lester et al. 2021,
+    section 3.2); or another SoftPrompt of that length (transfer as initialisation, Su et al. 2022).
     """
     random = torch.Generator().manual_seed(seed)
     if isinstance(init, SoftPrompt):
         init.on(bb)
         if init.length != length:
-            raise SkillkitError(f"the initial prompt has {init.length} vectors, {length} are asked for; use its length")
+            raise SkillkitError(
+                f"the initial prompt has {init.length} vectors, {length} are asked for; use its length"
+            )
         return init.weight.detach().clone()
     if init not in INITS:
         raise SkillkitError(f"no initialisation {init!r}; choose {', '.join(INITS)} or give a SoftPrompt")
@@ -165,7 +172,9 @@ def write_tensors(folder, name, tensors, told):
         for suffix in ("safetensors", "json"):
             os.replace(folder / f"{name}.{suffix}.tmp", folder / f"{name}.{suffix}")
     except (OSError, SafetensorError) as error:
-        raise SkillkitError(f"cannot write to {folder} ({error}); choose another folder or free some space") from error
+        raise SkillkitError(
+            f"cannot write to {folder} ({error}); choose another folder or free some space"
+        ) from error
 
 
 def read_tensors(folder, name):
@@ -175,8 +184,8 @@ def read_tensors(folder, name):
         told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         return load_file(folder / f"{name}.safetensors"), told
     except FileNotFoundError as error:
-        raise SkillkitError(f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)") from error
+        raise SkillkitError(
+            f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)"
+        ) from error
     except (OSError, SafetensorError, ValueError) as error:
         raise SkillkitError(f"the {name} in {folder} is empty or damaged ({error}); save it again") from error
-
-

@@ -1,128 +1,26 @@
-"""The one training loop: recipes, a schedule, early stop, the best weights kept, and continuing after a kill.
+"""The one training loop: a schedule, early stop, the best weights kept, and continuing after a kill.
 
 >>> recipe = choose_recipe("skill-neuron", bb, max_steps=1000, batch_size=16)
 >>> fitted = fit({"weight": weight}, loss_of, score_of, encoded, recipe, seed=0, checkpoint="runs/checkpoint")
 >>> fitted.best["weight"], fitted.history
 
-The backbone is frozen and in eval mode (no dropout), and the order of the batches is a function of seed and epoch: so
-a run has no hidden random state, and one that was killed continues to the same weights.
+The backbone is frozen and in eval mode (no dropout), and the order of the batches is a function of seed and
+epoch: so a run has no hidden random state, and one that was killed continues to the same weights.
 """
 
 import json
 import math
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from skillkit.errors import SkillkitError
 from skillkit.progress import progress as progress_bar
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; every field can be overridden by name in `tune_prompt` and its siblings.
-
-    >>> RECIPES["skill-neuron"].learning_rate
-    0.001
-
-    Rates: `seq2seq_rate` and `large_rate` (hidden size ≥ 1024) replace `learning_rate` for those models. `epochs` or
-    `max_steps` end the run, the first that is reached; `warmup` is a share of all steps, and the rate falls linearly
-    to 0 afterwards (`schedule="linear"`) or stays (`"constant"`). Every `evaluate_every` steps the task's metric is
-    measured on at most `validation_examples`; after `patience` measurements without gain the run stops. `accumulate`
-    splits a batch into that many forward passes. `loss` is the cross-entropy over the "label-words" or over the whole
-    "vocabulary". `max_tokens` limits text and prompt together; `segments=False` leaves BERT's segment ids out.
-    """
-
-    learning_rate: float = 1e-3
-    seq2seq_rate: float | None = None
-    large_rate: float | None = None
-    batch_size: int = 32
-    accumulate: int = 1
-    epochs: int | None = None
-    max_steps: int | None = None
-    schedule: str = "linear"
-    warmup: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    evaluate_every: int = 50
-    validation_examples: int | None = None
-    patience: int | None = None
-    loss: str = "label-words"
-    layout: str | None = None
-    max_tokens: int | None = None
-    segments: bool = True
-
-    def rate(self, bb):
-        """The peak learning rate for this backbone."""
-        if bb.family == "seq2seq" and self.seq2seq_rate is not None:
-            return self.seq2seq_rate
-        return self.large_rate if self.large_rate is not None and bb.hidden_size >= 1024 else self.learning_rate
-
-
-RECIPES = {
-    # Small models and texts: minutes on two cores.
-    "embedded": Recipe(learning_rate=2e-2, max_steps=400, warmup=0.05, validation_examples=500, patience=None),
-    # Wang et al. 2022, section 3 and their code.
-    "skill-neuron": Recipe(
-        learning_rate=1e-3,
-        batch_size=16,
-        epochs=20,
-        warmup=0.006,
-        betas=(0.9, 0.98),
-        eps=1e-6,
-        evaluate_every=2000,
-        patience=6,
-        max_tokens=128,
-    ),
-    # Su et al. 2022, appendix, and PromptHub's arguments.
-    "prompt-transferability": Recipe(
-        learning_rate=1e-3,
-        large_rate=1e-4,
-        seq2seq_rate=5e-3,
-        batch_size=16,
-        epochs=20,
-        schedule="constant",
-        evaluate_every=1000,
-        patience=6,
-        layout="zero-position",
-        max_tokens=256,
-    ),
-    "bitfit": Recipe(learning_rate=2e-3, max_steps=400, warmup=0.05, validation_examples=500),
-    "adapter": Recipe(learning_rate=2e-3, max_steps=400, warmup=0.05, validation_examples=500),
-}
-_CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
-
-
-def choose_recipe(recipe, bb, **overrides):
-    """A recipe by name (or a Recipe) with some fields replaced, and its learning rate settled for this backbone.
-
-    >>> choose_recipe("embedded", bb, max_steps=100, batch_size=None).batch_size     # None keeps the recipe's own
-    32
-
-    A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it does not know.
-    """
-    if isinstance(recipe, str) and recipe not in RECIPES:
-        raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
-    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
-    overrides = {name: value for name, value in overrides.items() if value is not None}
-    unknown = sorted(set(overrides) - {field.name for field in fields(Recipe)})
-    if unknown:
-        known = ", ".join(field.name for field in fields(Recipe))
-        raise SkillkitError(f"a recipe has no field {unknown[0]!r}; its fields are {known}")
-    for name, choices in _CHOICES.items():
-        if overrides.get(name, choices[0]) not in choices:
-            raise SkillkitError(f"{name} cannot be {overrides[name]!r}; choose {' or '.join(choices)}")
-    rate = overrides.get("learning_rate", recipe.rate(bb))
-    if overrides.keys() & {"epochs", "max_steps"}:
-        overrides = {"epochs": None, "max_steps": None} | overrides
-    return replace(recipe, **overrides | {"learning_rate": rate, "seq2seq_rate": None, "large_rate": None})
 
 
 @dataclass
@@ -142,14 +40,25 @@ class Fitted:
     history: list = field(default_factory=list)
 
 
-def fit(parameters, loss_of, score_of, train, recipe, seed=0, checkpoint=None, identity=None, desc="tuning", show=True):
+def fit(
+    parameters,
+    loss_of,
+    score_of,
+    train,
+    recipe,
+    seed=0,
+    checkpoint=None,
+    identity=None,
+    desc="tuning",
+    show=True,
+):
     """Minimise `loss_of(batch)` over `parameters` {name: leaf tensor}; keep those with the best `score_of()`.
 
     >>> fit({"weight": weight}, loss_of, score_of, encoded, recipe, checkpoint="runs/checkpoint").best_step
 
     With `checkpoint` (a folder) the state is written at every evaluation and taken up again when it is there;
-    `identity` tells whether it belongs to this run. Raises SkillkitError when the loss is no longer a number, and when
-    the checkpoint is another run's.
+    `identity` tells whether it belongs to this run. Raises SkillkitError when the loss is no longer a number,
+    and when the checkpoint is another run's.
     """
     named = list(parameters.values())
     optimizer = torch.optim.AdamW(named, recipe.learning_rate, recipe.betas, recipe.eps, recipe.weight_decay)
@@ -177,7 +86,9 @@ def total_steps(rows, recipe):
     by_epochs = None if recipe.epochs is None else math.ceil(rows / recipe.batch_size) * recipe.epochs
     ends = [end for end in (by_epochs, recipe.max_steps) if end is not None]
     if not ends or min(ends) < 1:
-        raise SkillkitError("training needs at least one step; give epochs or max_steps, and rows to train on")
+        raise SkillkitError(
+            "training needs at least one step; give epochs or max_steps, and rows to train on"
+        )
     return min(ends)
 
 
@@ -249,7 +160,9 @@ def _save(checkpoint, identity, state, parameters, optimizer):
         save_file(held, f"{file}.tmp", {"state": json.dumps(told)})
         os.replace(f"{file}.tmp", file)
     except (OSError, SafetensorError) as error:
-        raise SkillkitError(f"cannot write the checkpoint {file} ({error}); free some space or choose another folder") from error
+        raise SkillkitError(
+            f"cannot write the checkpoint {file} ({error}); free some space or choose another folder"
+        ) from error
 
 
 def _resume(checkpoint, identity, parameters, optimizer):
@@ -260,11 +173,15 @@ def _resume(checkpoint, identity, parameters, optimizer):
     try:
         with safe_open(file, "pt") as opened:
             told = json.loads(opened.metadata()["state"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        tensors = load_file(file)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise SkillkitError(f"the checkpoint {file} is empty or damaged ({error}); remove it to start again") from error
+        raise SkillkitError(
+            f"the checkpoint {file} is empty or damaged ({error}); remove it to start again"
+        ) from error
     if told.pop("identity") != identity:
-        raise SkillkitError(f"the checkpoint {file} belongs to another run; choose another folder or remove it")
+        raise SkillkitError(
+            f"the checkpoint {file} belongs to another run; choose another folder or remove it"
+        )
     with torch.no_grad():
         for name, tensor in parameters.items():
             tensor.copy_(tensors[f"now/{name}"])
@@ -282,7 +199,9 @@ def training_dtype(bb, dtype="auto"):
     """
     if dtype == "auto":
         if bb.device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+            return (
+                torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+            )
         able = torch.cpu.get_capabilities()
         return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
     name = str(dtype).removeprefix("torch.")
@@ -302,7 +221,8 @@ def precision(bb, dtype):
     if low and bb.device.type == "cpu":
         bb.model.set_attn_implementation("eager")
     try:
-        with torch.autocast(bb.device.type, torch.bfloat16, enabled=low):
+        # The cache would keep the casts of weights that an optimiser has changed since (BitFit's biases).
+        with torch.autocast(bb.device.type, torch.bfloat16, enabled=low, cache_enabled=False):
             yield
     finally:
         bb.model.set_attn_implementation(attention)

@@ -1,0 +1,118 @@
+"""How prompts are trained: the published recipes, and one for small models, as data.
+
+>>> RECIPES["prompt-transferability"].seq2seq_rate
+0.005
+>>> choose_recipe("skill-neuron", bb, max_steps=1000, batch_size=32)
+"""
+
+from dataclasses import dataclass, fields, replace
+
+from skillkit.errors import SkillkitError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; every field can be overridden by name in `tune_prompt` and its siblings.
+
+    >>> RECIPES["skill-neuron"].learning_rate
+    0.001
+
+    Rates: `seq2seq_rate` and `large_rate` (hidden size ≥ 1024) replace `learning_rate` for those models.
+    `epochs` or `max_steps` end the run, the first that is reached; `warmup` is a share of all steps, and the
+    rate falls linearly to 0 afterwards (`schedule="linear"`) or stays (`"constant"`). Every `evaluate_every`
+    steps the task's metric is measured on at most `validation_examples`; after `patience` measurements
+    without gain the run stops. `accumulate` splits a batch into that many forward passes. `loss` is the
+    cross-entropy over the "label-words" or over the whole "vocabulary". `max_tokens` limits the text;
+    `segments=False` leaves BERT's segment ids out.
+    """
+
+    learning_rate: float = 1e-3
+    seq2seq_rate: float | None = None
+    large_rate: float | None = None
+    batch_size: int = 32
+    accumulate: int = 1
+    epochs: int | None = None
+    max_steps: int | None = None
+    schedule: str = "linear"
+    warmup: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    evaluate_every: int = 50
+    validation_examples: int | None = None
+    patience: int | None = None
+    loss: str = "label-words"
+    layout: str | None = None
+    max_tokens: int | None = None
+    segments: bool = True
+
+    def rate(self, bb):
+        """The peak learning rate for this backbone."""
+        if bb.family == "seq2seq" and self.seq2seq_rate is not None:
+            return self.seq2seq_rate
+        return (
+            self.large_rate if self.large_rate is not None and bb.hidden_size >= 1024 else self.learning_rate
+        )
+
+
+RECIPES = {
+    # Small models and texts: minutes on two cores.
+    "embedded": Recipe(
+        learning_rate=2e-2, max_steps=400, warmup=0.05, validation_examples=500, patience=None
+    ),
+    # Wang et al. 2022, section 3 and their code.
+    "skill-neuron": Recipe(
+        learning_rate=1e-3,
+        batch_size=16,
+        epochs=20,
+        warmup=0.006,
+        betas=(0.9, 0.98),
+        eps=1e-6,
+        evaluate_every=2000,
+        patience=6,
+        max_tokens=128,
+    ),
+    # Su et al. 2022, appendix, and PromptHub's arguments.
+    "prompt-transferability": Recipe(
+        learning_rate=1e-3,
+        large_rate=1e-4,
+        seq2seq_rate=5e-3,
+        batch_size=16,
+        epochs=20,
+        schedule="constant",
+        evaluate_every=1000,
+        patience=6,
+        layout="zero-position",
+        max_tokens=128,
+    ),
+    "bitfit": Recipe(learning_rate=2e-3, max_steps=400, warmup=0.05, validation_examples=500),
+    "adapter": Recipe(learning_rate=2e-3, max_steps=400, warmup=0.05, validation_examples=500),
+}
+_CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
+
+
+def choose_recipe(recipe, bb, **overrides):
+    """A recipe by name (or a Recipe) with some fields replaced, and its learning rate settled for this backbone.
+
+    >>> choose_recipe("embedded", bb, max_steps=100, batch_size=None).batch_size     # None keeps the recipe's own
+    32
+
+    A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it
+    does not know.
+    """
+    if isinstance(recipe, str) and recipe not in RECIPES:
+        raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
+    recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    unknown = sorted(set(overrides) - {field.name for field in fields(Recipe)})
+    if unknown:
+        known = ", ".join(field.name for field in fields(Recipe))
+        raise SkillkitError(f"a recipe has no field {unknown[0]!r}; its fields are {known}")
+    for name, choices in _CHOICES.items():
+        if overrides.get(name, choices[0]) not in choices:
+            raise SkillkitError(f"{name} cannot be {overrides[name]!r}; choose {' or '.join(choices)}")
+    rate = overrides.get("learning_rate", recipe.rate(bb))
+    if overrides.keys() & {"epochs", "max_steps"}:
+        overrides = {"epochs": None, "max_steps": None} | overrides
+    return replace(recipe, **overrides | {"learning_rate": rate, "seq2seq_rate": None, "large_rate": None})
