@@ -1,0 +1,178 @@
+"""Every layout against the plain way: one example, no padding, the whole model with its whole head."""
+
+import pytest
+import torch
+
+from skillkit.batches import Batch, encode
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import label_logits
+from skillkit.layouts import LAYOUTS, default_layout, encode_for, find_layout
+from skillkit.prompts import SoftPrompt
+from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.toys import toy_task
+
+BACKBONES = {name: tiny_backbone(name) for name in TINY_MODELS}
+CASES = [(name, lay.name) for name, bb in BACKBONES.items() for lay in LAYOUTS.values() if bb.family in lay.families]
+TASK = toy_task(24)
+
+
+def random_weight(bb, length=5, seed=1):
+    return torch.randn(length, bb.hidden_size, generator=torch.Generator().manual_seed(seed))
+
+
+def plain_logits(bb, layout, weight, text):
+    """Vocabulary logits at the answer slot, made with nothing but `transformers`."""
+    table = bb.model.get_input_embeddings()
+    lead = f"{bb.tokenizer.mask_token} " if (bb.family, layout) == ("masked", "prefix") else ""
+    ids = bb.tokenizer(lead + text, return_tensors="pt")["input_ids"]
+    mask, words = table(torch.tensor([[bb.tokenizer.mask_token_id or 0]])), table(ids)
+    rows = {
+        "mask-first": lambda: [mask, weight[None], words],
+        "zero-position": lambda: [mask, weight[None, 1:], words],
+        "prefix": lambda: [weight[None], words],
+        "suffix": lambda: [words, weight[None]],
+        "encoder": lambda: [weight[None], words],
+    }[layout]()
+    embeds = torch.cat(rows, dim=1)
+    if layout == "encoder":
+        start = torch.tensor([[bb.model.config.decoder_start_token_id]])
+        return bb.model(inputs_embeds=embeds, decoder_input_ids=start).logits[0, 0]
+    slot = -1 if bb.family == "causal" else 0
+    if (bb.family, layout) == ("masked", "prefix"):
+        slot = len(weight) + ids[0].tolist().index(bb.tokenizer.mask_token_id)
+    return bb.model(inputs_embeds=embeds).logits[0, slot]
+
+
+class without_positions:
+    """The first `count` slots get no position embedding, as in the published code."""
+
+    def __init__(self, bb, count):
+        self.table, self.count = bb.model.base_model.get_submodule(bb.row.positions), count
+
+    def __enter__(self):
+        def hook(module, args, output):
+            return torch.cat([torch.zeros_like(output[..., : self.count, :]), output[..., self.count :, :]], dim=-2)
+
+        self.handle = self.table.register_forward_hook(hook)
+
+    def __exit__(self, *error):
+        self.handle.remove()
+
+
+@pytest.mark.parametrize(("model", "layout"), CASES)
+@torch.no_grad()
+def test_batched_logits_equal_the_plain_ones(model, layout):
+    bb = BACKBONES[model]
+    weight, words = random_weight(bb), TASK.label_ids(bb)
+    fast = label_logits(bb, TASK, SoftPrompt(weight, layout), TASK["test"], batch_size=7)
+    if layout == "zero-position":
+        with without_positions(bb, len(weight)):
+            slow = [plain_logits(bb, layout, weight, text)[words] for text in TASK["test"]["text"]]
+    else:
+        slow = [plain_logits(bb, layout, weight, text)[words] for text in TASK["test"]["text"]]
+    torch.testing.assert_close(fast, torch.stack(slow), atol=2e-4, rtol=1e-4)
+
+
+def left_padded(batch, extra=3):
+    """The same rows with all padding (and some more) on the left."""
+    rolled = []
+    for name in ("ids", "mask", "text"):
+        wide = torch.nn.functional.pad(getattr(batch, name), (0, extra))
+        shifts = wide.shape[1] - batch.mask.sum(1)
+        rolled.append(torch.stack([row.roll(int(by)) for row, by in zip(wide, shifts, strict=True)]))
+    slots = None if batch.mask_slot is None else batch.mask_slot + rolled[1].shape[1] - batch.mask.sum(1)
+    return Batch(*rolled, labels=batch.labels, index=batch.index, mask_slot=slots)
+
+
+@pytest.mark.parametrize(("model", "layout"), CASES)
+@torch.no_grad()
+def test_padding_side_and_amount_change_nothing(model, layout):
+    bb, layout = BACKBONES[model], LAYOUTS[layout]
+    weight = random_weight(bb)
+    encoded = encode_for(bb, TASK, TASK["test"], layout, len(weight), segments=False)
+    batch = encoded.batch(range(6))
+    assert 0 < (batch.mask == 0).sum()
+    logits = [
+        bb.answer_logits(attached.inputs, attached.answer)
+        for attached in (layout.attach(bb, weight, one) for one in (batch, left_padded(batch)))
+    ]
+    torch.testing.assert_close(*logits, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("model", "layout"), CASES)
+def test_slots_text_and_answer_point_where_they_say(model, layout):
+    """Marked vectors are found again at the slots; text tokens are text; no slot is padding."""
+    bb, layout = BACKBONES[model], LAYOUTS[layout]
+    weight = random_weight(bb)
+    batch = encode_for(bb, TASK, TASK["test"], layout, len(weight)).batch(range(6))
+    attached = layout.attach(bb, weight, batch)
+    embeds, mask = attached.inputs["inputs_embeds"], attached.inputs["attention_mask"]
+    slots = attached.slots
+    assert mask.gather(1, slots).all()
+    assert (attached.text.sum(1) == batch.text.sum(1)).all() and mask[attached.text].all()
+    torch.testing.assert_close(embeds[attached.text], bb.embed(batch.ids[batch.text].to(bb.device)))
+    own = slots[:, 1:] if bb.family == "masked" else slots
+    if layout.name in ("prefix", "suffix", "encoder", "mask-first"):
+        found = embeds.gather(1, own[..., None].expand(-1, -1, bb.hidden_size))
+        torch.testing.assert_close(found, weight.expand(6, -1, -1))
+    if bb.family == "masked":
+        assert (slots[:, 0] == attached.answer).all() and slots.shape[1] == layout.room(5) + (layout.name == "prefix")
+    else:
+        assert slots.shape == (6, 5)
+    if bb.family == "causal":
+        assert (attached.answer == mask.sum(1) - 1).all()
+
+
+def test_zero_position_text_starts_at_position_102():
+    bb = BACKBONES["roberta"]
+    batch = encode(bb, TASK, TASK["test"], room=100, max_tokens=24).batch(range(4))
+    attached = LAYOUTS["zero-position"].attach(bb, torch.zeros(100, bb.hidden_size), batch)
+    assert (attached.inputs["position_ids"][:, 100] == 102).all()
+
+
+def test_zero_position_row_0_is_dead():
+    bb, layout = BACKBONES["roberta"], LAYOUTS["zero-position"]
+    weight = random_weight(bb).requires_grad_()
+    batch = encode_for(bb, TASK, TASK["test"], layout, len(weight)).batch(range(4))
+    attached = layout.attach(bb, weight, batch)
+    bb.answer_logits(attached.inputs, attached.answer).sum().backward()
+    assert (weight.grad[0] == 0).all() and (weight.grad[1:] != 0).any(1).all()
+
+
+@pytest.mark.parametrize("model", TINY_MODELS)
+@torch.no_grad()
+def test_no_prompt_is_the_bare_text(model):
+    bb, layout = BACKBONES[model], find_layout(BACKBONES[model])
+    text = TASK["test"]["text"][0]
+    fast = label_logits(bb, TASK, None, {"text": [text, "so"]})[0]
+    slow = plain_logits(bb, layout.name, torch.zeros(0, bb.hidden_size), text)[TASK.label_ids(bb)]
+    torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_without_a_prompt_a_masked_model_reads_the_mask_of_the_template():
+    bb, task = BACKBONES["bert"], toy_task(template="{text} overall it was [MASK] .")
+    text = task["test"]["text"][0]
+    ids = bb.tokenizer(f"{text} overall it was [MASK] .", return_tensors="pt")["input_ids"]
+    slow = bb.model(ids).logits[0, ids[0].tolist().index(bb.tokenizer.mask_token_id)][task.label_ids(bb)]
+    torch.testing.assert_close(label_logits(bb, task, None, {"text": [text]})[0], slow, atol=2e-4, rtol=1e-4)
+
+
+def test_a_text_that_spells_the_mask_does_not_move_the_answer():
+    bb, layout = BACKBONES["bert"], LAYOUTS["prefix"]
+    task = toy_task(template="{text} it was [MASK] .")
+    batch = encode_for(bb, task, {"text": ["a [MASK] movie"]}, layout, 0).batch([0])
+    ids = batch.ids[0].tolist()
+    assert batch.mask_slot.tolist() == [len(ids) - ids[::-1].index(bb.tokenizer.mask_token_id) - 1]
+
+
+def test_default_layouts():
+    found = {model: default_layout(bb) for model, bb in BACKBONES.items()}
+    assert (found["bert"], found["gpt2"], found["t5"]) == ("mask-first", "suffix", "encoder")
+
+
+def test_a_layout_for_another_family_is_refused():
+    with pytest.raises(SkillkitError, match="'suffix' is not for masked models.*mask-first or zero-position or prefix"):
+        find_layout(BACKBONES["bert"], "suffix")
+    with pytest.raises(SkillkitError, match="'nonsense'"):
+        find_layout(BACKBONES["t5"], "nonsense")
