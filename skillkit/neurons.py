@@ -5,9 +5,9 @@
 >>> acts[3]                                        # [batch, positions, neurons]
 
 A neuron is one coordinate of the input of the feed-forward network's second ("value") matrix: after the
-non-linearity, and for gated networks after the product. One forward pre-hook on that matrix therefore reads and
-edits neurons in every architecture; no weight is ever touched. Contexts nest in any order. Hooks run in the order
-in which their contexts were entered: a recorder sees the edits entered before it, and not those entered after it.
+non-linearity, and for gated networks after the product. One forward pre-hook on that matrix therefore reads
+and edits neurons in every architecture; no weight is ever touched. Contexts nest in any order. Hooks run in
+the order in which their contexts were entered: a recorder sees the edits entered before it, not later ones.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ class Hooks:
 
     >>> with Hooks(bb, [0, 2], lambda layer, neurons: None): bb.run(inputs)
 
-    `layers` are indices into `bb.layers`. `visit(layer, neurons)` gets the tensor [batch, positions, neurons] and
-    returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the activation
-    function instead (in a gated network: of the gate's). Raises SkillkitError on entry when there is no layer or an
-    unknown one, and on a normal exit when no forward pass came by. An exception passes through untouched.
+    `layers` are indices into `bb.layers`. `visit(layer, neurons)` gets the tensor [batch, positions, neurons]
+    and returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the
+    activation function instead (in a gated network: of the gate's). Raises SkillkitError when there is no
+    layer or an unknown one, and on a normal exit when no forward pass came by. Exceptions pass through.
     """
 
     def __init__(self, bb, layers, visit, before=False):
@@ -48,9 +48,9 @@ class Hooks:
     def __exit__(self, kind, error, traceback):
         while self.handles:
             self.handles.pop().remove()
-        unused = [self.bb.layers[layer] for layer in self.layers if layer not in self.used]
-        if kind is None and unused:
-            raise SkillkitError(f"no forward pass reached {', '.join(unused)}; run the backbone inside the with block")
+        if kind is None and not self.used:
+            wanted = ", ".join(self.bb.layers[layer] for layer in self.layers)
+            raise SkillkitError(f"no forward pass reached {wanted}; run the backbone inside the with block")
 
     def _hook(self, layer):
         def pre_hook(module, args):
@@ -69,8 +69,8 @@ class record(Hooks):
     >>> acts[0]                                    # [batch, 17, neurons]
 
     layers     indices into `bb.layers`; None means all of them
-    positions  None (all), a slice, a LongTensor [batch, P] gathered per example, or a dict of these by layer (an
-               encoder and its decoder have different positions); `acts.positions = …` sets them anew before a pass
+    positions  None (all), a slice, a LongTensor [batch, P] gathered per example, or a dict of these by layer
+               (encoder and decoder have different positions); `acts.positions = …` sets them before a pass
     before     read the input of the activation function instead of its output
     grad       keep the tensors in the autograd graph instead of detaching them
     stop       end the forward pass after the last of these layers; needs `bb.run`, which then returns None
@@ -111,9 +111,9 @@ class edit(Hooks):
     >>> with edit(bb, {2: lambda a: 0 * a}, positions=slice(0, 1)):
     ...     bb.run(inputs)
 
-    `functions` maps a layer to a function from [batch, positions, neurons] to the same shape; `positions` are those
-    of `record`, and the rest of the sequence stays as it is. Gradients flow through. Raises SkillkitError when a
-    function returns another shape.
+    `functions` maps a layer to a function from [batch, positions, neurons] to the same shape; `positions` are
+    those of `record`; the rest of the sequence stays as it is. Gradients flow through. Raises SkillkitError when
+    a function returns another shape.
     """
 
     def __init__(self, bb, functions, positions=None, before=False):
@@ -126,7 +126,9 @@ class edit(Hooks):
         new = self.functions[layer](old)
         if not isinstance(new, torch.Tensor) or new.shape != old.shape:
             got = tuple(new.shape) if isinstance(new, torch.Tensor) else type(new).__name__
-            raise SkillkitError(f"the edit of {self.bb.layers[layer]} must return shape {tuple(old.shape)}, not {got}")
+            raise SkillkitError(
+                f"the edit of {self.bb.layers[layer]} must return shape {tuple(old.shape)}, not {got}"
+            )
         return put(neurons, new.to(neurons.dtype), positions)
 
 
@@ -178,5 +180,7 @@ def _of_layer(positions, layer):
 
 def _expanded(positions, neurons):
     if positions.ndim != 2 or positions.shape[0] != neurons.shape[0]:
-        raise SkillkitError(f"positions {tuple(positions.shape)} must be [batch, P] with batch {neurons.shape[0]}")
+        raise SkillkitError(
+            f"positions {tuple(positions.shape)} must be [batch, P] with batch {neurons.shape[0]}"
+        )
     return positions.to(neurons.device)[:, :, None].expand(-1, -1, neurons.shape[2])

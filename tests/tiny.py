@@ -7,25 +7,47 @@ torch.Size([1, 6, 32])
 
 import torch
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from skillkit.backbones import from_model
 
-_SOME_ENGLISH = """the a an movie film story food place phone was is it not and but i you they we good bad great terrible awful
-nice poor yes no maybe true false positive negative neutral moderate conflict acceptable unacceptable very really
-never watch liked hated boring fun paris london berlin france england germany capital of in city sport science
-politics music overall also because so if then 1 2 3 . , ? ! : who what where does entailment contradiction"""
+_SOME_ENGLISH = """
+the a an movie film story food place phone was is it not and but i you they we good bad great terrible
+awful nice poor yes no maybe true false positive negative neutral moderate conflict acceptable
+unacceptable very really never watch liked hated boring fun paris london berlin france england germany
+capital of in city sport science politics music overall also because so if then 1 2 3 . , ? ! : who what
+where does entailment contradiction
+"""
 WORDS = _SOME_ENGLISH.split()
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!:'-"
-TINY_MODELS = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "gpt2", "gpt_neo", "t5", "t5-gated", "llama")
+TINY_MODELS = (
+    "bert",
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "gpt2",
+    "gpt_neo",
+    "t5",
+    "t5-gated",
+    "llama",
+)
 HIDDEN, NEURONS, HEADS, POSITIONS = 32, 48, 4, 128
 
 
 def tiny_backbone(model_type, seed=0, layers=3):
     """A random backbone of one of TINY_MODELS: hidden 32, 48 neurons, 128 positions, `layers` layers.
 
-    The decoder of the T5s has one layer less, so that mixing up the stacks shows. "t5-gated" has head weights of its
-    own. Every parameter is random, biases and layer norms too, so that no test passes because something is zero.
+    The decoder of the T5s has one layer less, so that mixing up the stacks shows. "t5-gated" has head weights
+    of its own. Every parameter is random, biases and layer norms too: no test passes because of a zero.
     """
     tokenizer = tiny_tokenizer(model_type)
     model = _MODELS[model_type](layers, len(tokenizer), tokenizer)
@@ -34,7 +56,7 @@ def tiny_backbone(model_type, seed=0, layers=3):
 
 
 def tiny_tokenizer(model_type):
-    """WordPiece for BERT, byte-level BPE for RoBERTa and GPTs, Unigram for XLM-R, T5 and Llama; all know WORDS."""
+    """WordPiece (BERT), byte-level BPE (RoBERTa, GPTs) or Unigram (XLM-R, T5, Llama); all know WORDS."""
     return _TOKENIZERS[model_type]()
 
 
@@ -44,7 +66,9 @@ def _randomise(model, generator):
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
             if weight.ndim == 1:
-                weight.copy_(0.3 * noise + ("norm" in name.lower() or "ln_" in name) * name.endswith("weight"))
+                weight.copy_(
+                    0.3 * noise + ("norm" in name.lower() or "ln_" in name) * name.endswith("weight")
+                )
             else:
                 weight.copy_(noise * (0.5 if id(weight) in embeddings else 1.5 * HIDDEN**-0.5))
 
@@ -146,7 +170,9 @@ def _word_piece():
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     ids = [("[CLS]", 2), ("[SEP]", 3)]
-    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ids)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ids
+    )
     names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     return _wrap(tokenizer, names, ["input_ids", "token_type_ids", "attention_mask"])
 
@@ -171,7 +197,15 @@ def _roberta_tokenizer():
     tokenizer = _byte_level(["<s>", "<pad>", "</s>", "<unk>"])
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True)])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    names = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
+    names = {
+        "bos": "<s>",
+        "pad": "<pad>",
+        "eos": "</s>",
+        "unk": "<unk>",
+        "cls": "<s>",
+        "sep": "</s>",
+        "mask": "<mask>",
+    }
     return _wrap(tokenizer, names)
 
 
@@ -196,7 +230,15 @@ def _unigram(special, template, names):
 
 def _xlm_tokenizer():
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    names = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
+    names = {
+        "bos": "<s>",
+        "pad": "<pad>",
+        "eos": "</s>",
+        "unk": "<unk>",
+        "cls": "<s>",
+        "sep": "</s>",
+        "mask": "<mask>",
+    }
     return _unigram(special, ("<s> $A </s>", "<s> $A </s> </s> $B </s>"), names)
 
 
@@ -213,7 +255,9 @@ def _llama_tokenizer():
 
 def _wrap(tokenizer, names, inputs=("input_ids", "attention_mask")):
     names = {f"{name}_token": token for name, token in names.items()}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_input_names=list(inputs), **names)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_input_names=list(inputs), **names
+    )
 
 
 _OFFSET = {"max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}
@@ -221,7 +265,9 @@ _MODELS = {
     "bert": _masked(transformers.BertConfig, transformers.BertForMaskedLM, max_position_embeddings=POSITIONS),
     "roberta": _masked(transformers.RobertaConfig, transformers.RobertaForMaskedLM, **_OFFSET),
     "xlm-roberta": _masked(transformers.XLMRobertaConfig, transformers.XLMRobertaForMaskedLM, **_OFFSET),
-    "xlm-roberta-xl": _masked(transformers.XLMRobertaXLConfig, transformers.XLMRobertaXLForMaskedLM, **_OFFSET),
+    "xlm-roberta-xl": _masked(
+        transformers.XLMRobertaXLConfig, transformers.XLMRobertaXLForMaskedLM, **_OFFSET
+    ),
     "gpt2": _gpt2,
     "gpt_neo": _gpt_neo,
     "llama": _llama,

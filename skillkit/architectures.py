@@ -1,0 +1,102 @@
+"""Where each architecture keeps its neurons: data, one row per `model_type`.
+
+>>> NEURON_TABLE["gpt2"].value
+('h.{}.mlp.c_proj',)
+
+A model whose type is not here needs a new row, and nothing else.
+"""
+
+from dataclasses import dataclass
+
+from skillkit.errors import SkillkitError
+
+
+@dataclass(frozen=True)
+class NeuronRow:
+    """Where one architecture keeps its neurons; `{}` stands for the layer, paths start at `model.base_model`.
+
+    >>> NEURON_TABLE["mine"] = NeuronRow("causal", value=("h.{}.mlp.out",), activation=("h.{}.mlp.act",),
+    ...                                  head="lm_head", positions="rotary")
+
+    family      "masked", "causal" or "seq2seq"; chooses the Auto class and where the answer is read
+    value       the second feed-forward matrix, whose input the neurons are; one path per stack
+    activation  the activation function, whose input is the pre-activation (in gated networks the gate's); the
+                module that holds it must be the one that is given the hidden states
+    head        the language-model head, from the model itself: hidden states → logits
+    positions   path of the position-embedding table; "rotary" (position ids, no table); "relative" (neither)
+    transposed  the weight is stored [neurons, hidden], as by GPT-2's Conv1D, not [hidden, neurons]
+    head_scale  name of a config flag: when true, hidden states are divided by √hidden before the head
+    """
+
+    family: str
+    value: tuple[str, ...]
+    activation: tuple[str, ...]
+    head: str
+    positions: str
+    transposed: bool = False
+    head_scale: str | None = None
+
+
+def _bert_like(head):
+    return NeuronRow(
+        "masked",
+        value=("encoder.layer.{}.output.dense",),
+        activation=("encoder.layer.{}.intermediate.intermediate_act_fn",),
+        head=head,
+        positions="embeddings.position_embeddings",
+    )
+
+
+def _gpt_like(transposed):
+    return NeuronRow(
+        "causal",
+        value=("h.{}.mlp.c_proj",),
+        activation=("h.{}.mlp.act",),
+        head="lm_head",
+        positions="wpe",
+        transposed=transposed,
+    )
+
+
+NEURON_TABLE = {
+    "bert": _bert_like(head="cls"),
+    "roberta": _bert_like(head="lm_head"),
+    "xlm-roberta": _bert_like(head="lm_head"),
+    "xlm-roberta-xl": _bert_like(head="lm_head"),
+    "gpt2": _gpt_like(transposed=True),
+    "gpt_neo": _gpt_like(transposed=False),
+    "llama": NeuronRow(
+        "causal",
+        value=("layers.{}.mlp.down_proj",),
+        activation=("layers.{}.mlp.act_fn",),
+        head="lm_head",
+        positions="rotary",
+    ),
+    "t5": NeuronRow(
+        "seq2seq",
+        value=("encoder.block.{}.layer.1.DenseReluDense.wo", "decoder.block.{}.layer.2.DenseReluDense.wo"),
+        activation=(
+            "encoder.block.{}.layer.1.DenseReluDense.act",
+            "decoder.block.{}.layer.2.DenseReluDense.act",
+        ),
+        head="lm_head",
+        positions="relative",
+        head_scale="scale_decoder_outputs",
+    ),
+}
+
+
+def row_of(name, config):
+    """The row for a configuration, or SkillkitError saying which row to add; `name` is for the message.
+
+    >>> row_of("roberta-base", AutoConfig.from_pretrained("roberta-base")).family
+    'masked'
+    """
+    row = NEURON_TABLE.get(config.model_type)
+    if row is None:
+        raise SkillkitError(
+            f"{name!r} has the unknown architecture {config.model_type!r}; add the row "
+            f"NEURON_TABLE[{config.model_type!r}] in skillkit/architectures.py "
+            f"(rows there: {', '.join(NEURON_TABLE)})"
+        )
+    return row

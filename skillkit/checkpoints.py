@@ -1,0 +1,164 @@
+"""From a name to a model in memory: shipped checkpoints, folders, the hub, and what can go wrong there.
+
+>>> model, tokenizer = read_checkpoint("roberta-base", dtype="bfloat16")
+"""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+)
+from transformers.utils import logging
+
+from skillkit.architectures import NEURON_TABLE, row_of
+from skillkit.errors import SkillkitError
+
+EMBEDDED = Path(__file__).parent / "embedded"
+AUTO_CLASS = {
+    "masked": AutoModelForMaskedLM,
+    "causal": AutoModelForCausalLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
+}
+_ON_THE_HUB = {
+    "bert-base-cased": "masked, 12 layers × 3072 neurons, English (hub)",
+    "roberta-base": "masked, 12 layers × 3072 neurons, English (hub)",
+    "xlm-roberta-base": "masked, 12 layers × 3072 neurons, 100 languages (hub)",
+    "gpt2": "causal, 12 layers × 3072 neurons, English (hub)",
+    "EleutherAI/gpt-neo-125m": "causal, 12 layers × 3072 neurons, English (hub)",
+    "t5-base": "seq2seq, 12 + 12 layers × 3072 neurons, English (hub)",
+    "google/t5-v1_1-base": "seq2seq, gated, 12 + 12 layers × 2048 neurons, English (hub)",
+}
+
+
+def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision=None):
+    """The model with its language-model head, and its tokenizer; arguments and errors as in `load_backbone`.
+
+    >>> model, tokenizer = read_checkpoint("embedded/gpt2", device="cpu")
+    """
+    source, dtype = _source(name), _dtype(dtype)
+    device = None if device_map else _device(device)
+    options = {"revision": revision} if revision else {}
+    config = _read(AutoConfig, name, source, options)
+    row = row_of(name, config)
+    tokenizer = _read(AutoTokenizer, name, source, options)
+    model = _load_model(
+        name, source, row, {**options, "config": config, "dtype": dtype, "device_map": device_map}
+    )
+    return model if device_map else model.to(device), tokenizer
+
+
+def list_backbones():
+    """No bars or warnings of `transformers` while it reads or writes weights; downloads keep their bars.
+
+    >>> list_backbones()["roberta-base"]
+    """
+    shipped = sorted(EMBEDDED.glob("*/config.json"))
+    return {f"embedded/{file.parent.name}": _one_line(file) for file in shipped} | _ON_THE_HUB
+
+
+@contextmanager
+def quiet():
+    """No bars and warnings of `transformers` while weights are read or written; downloads keep theirs.
+
+    >>> with quiet(): model.save_pretrained("mine")
+    """
+    level = logging.get_verbosity()
+    hook = logging.set_tqdm_hook(lambda bar, args, kwargs: bar(*args, **{**kwargs, "disable": True}))
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.set_tqdm_hook(hook)
+
+
+def _one_line(config_file):
+    config = AutoConfig.from_pretrained(config_file.parent)
+    return (
+        f"{NEURON_TABLE[config.model_type].family}, {config.num_hidden_layers} layers, small world (embedded)"
+    )
+
+
+def _load_model(name, source, row, options):
+    """The one place where a configuration becomes a module with weights."""
+    model, info = _read(AUTO_CLASS[row.family], name, source, {**options, "output_loading_info": True})
+    # `transformers` fills missing weights with random ones and only warns. Tied ones do not count as missing.
+    lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if lost:
+        raise SkillkitError(
+        raise SkillkitError(f"there is no folder {name}; give one with config.json, or a hub id like gpt2")
+            "use one that was saved with its language-model head"
+        )
+    return model
+
+
+def _source(name):
+    """What `from_pretrained` is given: a folder that exists, or a hub id."""
+    folder = EMBEDDED.parent / name if str(name).startswith("embedded/") else Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return str(folder)
+    if str(name).startswith("embedded/"):
+        known = [key for key in list_backbones() if key.startswith("embedded/")]
+        raise SkillkitError(f"no backbone {name!r} is shipped; there are {', '.join(known) or 'none'}")
+    if folder.is_dir():
+        raise SkillkitError(
+            f"the folder {name} has no config.json; give the folder that `save_pretrained` wrote"
+        )
+    if folder.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
+        raise SkillkitError(
+            f"there is no folder {name}; give a folder with config.json, or a hub id like roberta-base"
+        )
+    return str(name)
+
+
+def _read(auto_class, name, source, options):
+    try:
+        with quiet():
+            return auto_class.from_pretrained(source, trust_remote_code=False, **options)
+    except Exception as error:
+        raise SkillkitError(_problem(name, source, error)) from error
+
+
+def _problem(name, source, error):
+    text, cause = " ".join(str(error).split()), type(error.__cause__).__name__
+    if isinstance(error, ValueError) and "model type" in text:
+        return f"the architecture of {name!r} is not known to the installed transformers: {text[:160]}"
+    if Path(source).is_dir():
+        return f"the checkpoint in {name} cannot be read ({text[:200]}); save it again with `save_pretrained`"
+    if (
+        "connect" in text
+        or "offline" in text.lower()
+        or cause in ("LocalEntryNotFoundError", "OfflineModeIsEnabled")
+    ):
+        return (
+            f"{name!r} is neither a folder nor on this machine, and the hub cannot be reached; "
+            "check the name, go online, or give a folder"
+        )
+    return f"the hub gives no model {name!r} ({text[:200]}); list_backbones() has names that work"
+
+
+def _dtype(dtype):
+    # By itself `from_pretrained` would keep a checkpoint's half precision: too coarse to compare activations.
+    found = (
+        torch.float32 if dtype == "auto" else getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    )
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise SkillkitError(
+            f"dtype {dtype!r} is not a floating-point type; try 'auto', 'float32' or 'bfloat16'"
+        )
+    return found
+
+
+def _device(device):
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise SkillkitError(f"device {device!r} cannot be used here; try 'cpu' or 'auto'") from error
