@@ -1,0 +1,60 @@
+"""Progress that reads well everywhere: a bar in a terminal, one line that is replaced in a notebook, a few lines in a log.
+
+>>> for step in progress(range(400), "tuning world/movies"):
+...     loss = train(step)
+"""
+
+import sys
+
+from tqdm import tqdm
+
+
+def progress(iterable=None, desc=None, total=None, disable=False):
+    """Iterate and tell how far it got; the result is a tqdm bar (`set_postfix`, `update`, `close`).
+
+    >>> with progress(total=400, desc="tuning") as bar:
+    ...     bar.set_postfix(loss=0.31)
+
+    In a notebook the line is an output that replaces itself, so a saved notebook keeps the last state only. In a log
+    (output that is no terminal) there is a line at most every ten seconds, and one at the end.
+    """
+    kind, interval = (_NotebookBar, 0.5) if _in_notebook() else (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
+    return kind(iterable, desc=desc, total=total, disable=disable, mininterval=interval, dynamic_ncols=True)
+
+
+def _in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return hasattr(shell, "kernel")
+
+
+class _LogBar(tqdm):
+    """Whole lines instead of carriage returns."""
+
+    monitor_interval = 0      # the watching thread would refresh between the lines
+
+    def display(self, msg=None, pos=None):
+        if self.n or self.total is None:
+            print(msg or str(self), file=sys.stderr, flush=True)
+
+    def close(self):
+        if self.disable:
+            return
+        if self.n != self.last_print_n or not self.n:
+            self.display()
+        self.disable = True
+        self._decr_instances(self)
+
+
+class _NotebookBar(_LogBar):
+    """One display that is updated in place; works with every front end, and needs no widget."""
+
+    handle = None
+
+    def display(self, msg=None, pos=None):
+        from IPython.display import display
+        content = {"text/plain": msg or str(self)}
+        if self.handle is None:
+            self.handle = display(content, raw=True, display_id=True)
+        else:
+            self.handle.update(content, raw=True)

@@ -1,0 +1,253 @@
+"""Computed or loaded: every artifact is a folder named by everything that determines it.
+
+>>> prompt = cached(tune_prompt, bb, task, length=16, seed=0)     # minutes
+>>> prompt = cached(tune_prompt, bb, task, length=16, seed=0)     # the same call again: milliseconds
+>>> find("prompt")
+[PosixPath('runs/store/prompt/3f2a…')]
+
+A folder `<root>/<kind>/<hash>` holds safetensors, JSON and `meta.json` with the provenance. It is written under a
+temporary name and renamed, so what has its final name is complete; a lock lets one process compute while the
+others wait for it; checksums tell a damaged folder, which is computed again.
+"""
+
+import hashlib
+import inspect
+import json
+import logging
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from skillkit.errors import SkillkitError
+from skillkit.identity import describe, device_type, digest, identity
+from skillkit.provenance import provenance, runs_folder
+from skillkit.trees import load_result, save_result
+
+log = logging.getLogger(__name__)
+_made: dict[str, str] = {}     # digest of a result -> id of the artifact that holds it, to name upstream artifacts
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the results of one function are stored; attached to the function by `artifact`."""
+
+    name: str
+    version: int
+    ignore: tuple[str, ...]
+    resolve: Callable[[dict], dict] | None
+
+
+def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None):
+    """Mark a function whose results may be stored.
+
+    >>> @artifact("prompt", version=1)
+    ... def tune_prompt(bb, task, length=16, seed=0, progress=True) -> SoftPrompt: ...
+
+    kind:     name of the folder the results are kept in.
+    version:  raise it when the function begins to give other results for the same arguments.
+    ignore:   arguments that do not change the result.
+    resolve:  function of the bound arguments (a dict) giving a dict of arguments to be replaced by what they stand
+              for on this machine, such as the dtype behind "auto".
+
+    The return annotation says how a result is stored: a class with `save(folder)` and `load(folder)`, a dataclass,
+    or (without annotation too) tensors and plain values nested in dicts, lists and tuples.
+    """
+    def mark(function):
+        function.artifact = Kind(kind, version, tuple(ignore), resolve)
+        return function
+    return mark
+
+
+def cached(function, *args, **kwargs):
+    """The result of `function(*args, **kwargs)`: loaded when it is stored, else computed and stored.
+
+    >>> probe = cached(sk.probe, bb, task, prompt, split="validation")
+
+    Arguments count by content: what has a `fingerprint` by that (with its dtype and device type), tensors and data
+    sets by their values. The store is the folder that SKILLKIT_STORE names, else `runs/store`.
+
+    Raises SkillkitError for a function not marked by `artifact`, for an argument whose content cannot be told, and
+    when the store cannot be written.
+    """
+    if not hasattr(function, "artifact"):
+        raise SkillkitError(f"{function.__name__} cannot be cached; mark it with @artifact(kind, version=1)")
+    call = _Call(function, args, kwargs)
+    if fault(call.folder):
+        with _lock(call.id):
+            call.make()
+    result = load_result(call.folder, function)
+    if hasattr(result, "fingerprint") or hasattr(result, "dtype"):
+        _made[digest(identity(result))] = call.id
+    return result
+
+
+def root():
+    """The store's folder: SKILLKIT_STORE, else `store` in the folder of runs.
+
+    >>> root()
+    PosixPath('runs/store')
+    """
+    return Path(os.environ.get("SKILLKIT_STORE") or runs_folder() / "store")
+
+
+def find(start=""):
+    """Folders of the stored artifacts whose id (`kind/hash`) begins with `start`.
+
+    >>> find("prompt/3f2a")
+    [PosixPath('runs/store/prompt/3f2a…')]
+    """
+    folders = sorted(meta.parent for meta in root().glob("[!.]*/*/meta.json"))
+    return [folder for folder in folders if f"{folder.parent.name}/{folder.name}".startswith(start)]
+
+
+def fault(folder):
+    """What is wrong with an artifact's folder, or None: "absent", or how it is damaged.
+
+    >>> fault(Path("runs/store/prompt/3f2a…"))
+    'prompt.safetensors has changed'
+    """
+    try:
+        files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        return "meta.json is missing" if folder.exists() else "absent"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "meta.json cannot be read"
+    for name, checksum in files.items():
+        try:
+            if _checksum(folder / name) != checksum:
+                return f"{name} has changed"
+        except OSError:
+            return f"{name} cannot be read"
+    return None
+
+
+class _Call:
+    """One call of a marked function: what determines its result, and where that is or will be."""
+
+    def __init__(self, function, args, kwargs):
+        self.kind = function.artifact
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        self.run = lambda: function(*args, **kwargs)
+        self.function = function
+        bound.apply_defaults()
+        resolved = self.kind.resolve(dict(bound.arguments)) if self.kind.resolve else {}
+        arguments = {**bound.arguments, **resolved}
+        self.arguments = {name: value for name, value in arguments.items() if name not in self.kind.ignore}
+        self.key = {"kind": self.kind.name, "version": self.kind.version,
+                    "arguments": {name: identity(value, name) for name, value in self.arguments.items()}}
+        self.id = f"{self.kind.name}/{digest(self.key)[:32]}"
+        self.folder = root() / self.id
+
+    def make(self):
+        """Run the function, store its result under a temporary name, rename. The caller holds the lock."""
+        found = fault(self.folder)
+        if found is None:       # another process made it while we waited
+            return
+        if found != "absent":
+            warnings.warn(f"the stored artifact {self.id} is damaged ({found}); computing it again", stacklevel=3)
+        began = time.time()
+        result = self.run()
+        seconds = time.time() - began
+        temporary = _temporary(self.id)
+        with _writing():
+            try:
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(parents=True)
+                save_result(result, temporary, self.function)
+                write_json(temporary / "meta.json", self.meta(seconds, temporary))
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary, self.folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        log.info("computed %s in %.1f s", self.id, seconds)
+
+    def meta(self, seconds, folder):
+        """The content of meta.json."""
+        places = [value for value in self.arguments.values() if hasattr(value, "device") and hasattr(value, "dtype")]
+        return {
+            "id": self.id, "kind": self.kind.name, "version": self.kind.version,
+            "function": f"{self.function.__module__}.{self.function.__qualname__}",
+            "arguments": {name: describe(value) for name, value in self.arguments.items()},
+            "seed": self.arguments.get("seed"),
+            "device": device_type(places[0].device) if places else None,
+            "dtype": str(self.arguments.get("dtype") or (places[0].dtype if places else None)),
+            "upstream": self.upstream(),
+            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds": round(seconds, 3),
+            "provenance": provenance(), "key": self.key,
+            "files": {str(path.relative_to(folder)): _checksum(path)
+                      for path in sorted(folder.rglob("*")) if path.is_file()},
+        }
+
+    def upstream(self):
+        """Ids of the artifacts among the arguments, also inside lists."""
+        values = [item for value in self.key["arguments"].values()
+                  for item in (value if isinstance(value, list) else [value])]
+        return sorted({_made[digest(value)] for value in values if digest(value) in _made})
+
+
+def write_json(path, plain):
+    """Write plain data as readable JSON.
+
+    >>> write_json(folder / "meta.json", {"seed": 0})
+    """
+    path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _temporary(id):
+    """One temporary folder per artifact is enough, since only the holder of its lock writes there."""
+    return root() / ".tmp" / id.replace("/", "-")
+
+
+@contextmanager
+def _lock(id):
+    """Hold the artifact's lock; the kernel frees it when its holder dies, however it dies."""
+    folder = root() / ".locks"
+    with _writing():
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / id.replace("/", "-"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("another process is computing %s; waiting for it", id)
+            lock.acquire()
+        _sweep()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep():
+    """Remove temporary folders whose maker was killed: those whose lock nobody holds."""
+    for left in (root() / ".tmp").glob("*"):
+        try:
+            with FileLock(root() / ".locks" / left.name, timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except (Timeout, RuntimeError):    # somebody is at work there, perhaps this very thread
+            continue
+
+
+@contextmanager
+def _writing():
+    """Turn a full or read-only disk into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
+            reason = getattr(error, "strerror", None) or error
+            raise SkillkitError(f"the store {root()} cannot be written ({reason}); free some space, or set "
+                                "SKILLKIT_STORE to a folder that can be written") from error
+        raise
+
+
+def _checksum(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,87 @@
+"""Results on disk: tensors to safetensors, everything else to JSON, nothing to pickle.
+
+>>> save_result({"accuracy": torch.rand(12, 17, 512), "layers": (0, 3)}, folder, function)
+>>> load_result(folder, function)["layers"]
+(0, 3)
+"""
+
+import dataclasses
+import json
+
+from skillkit.errors import SkillkitError
+
+
+def save_result(result, folder, function):
+    """Write what `function` returned into `folder`, in the way that its return annotation asks for.
+
+    >>> save_result(prompt, folder, tune_prompt)     # SoftPrompt has save and load
+
+    Raises SkillkitError for a result that neither saves itself nor consists of tensors and plain values.
+    """
+    import torch
+    from safetensors.torch import save_file
+    kind = _return_type(function)
+    if hasattr(kind, "load"):
+        result.save(folder)
+        return
+    if dataclasses.is_dataclass(kind):
+        result = {field.name: getattr(result, field.name) for field in dataclasses.fields(kind) if field.init}
+    tensors = {}
+    plain = _flatten(result, tensors, torch.Tensor, function.__name__)
+    (folder / "result.json").write_text(json.dumps(plain), encoding="utf-8")
+    if tensors:
+        save_file(tensors, folder / "tensors.safetensors")
+
+
+def load_result(folder, function):
+    """Read what `save_result` wrote.
+
+    >>> prompt = load_result(folder, tune_prompt)
+    """
+    kind = _return_type(function)
+    if hasattr(kind, "load"):
+        return kind.load(folder)
+    tensors = {}
+    if (folder / "tensors.safetensors").exists():
+        from safetensors.torch import load_file
+        tensors = load_file(folder / "tensors.safetensors")
+    result = _grow(json.loads((folder / "result.json").read_text(encoding="utf-8")), tensors)
+    return kind(**result) if dataclasses.is_dataclass(kind) else result
+
+
+def _return_type(function):
+    """The class in the return annotation, also when that is written as a string."""
+    annotation = function.__annotations__.get("return")
+    return function.__globals__.get(annotation) if isinstance(annotation, str) else annotation
+
+
+def _flatten(value, tensors, tensor_type, name):
+    """JSON for `value`; tensors go aside under a running number."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tensor_type):
+        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()    # views may share memory
+        return {"tensor": str(len(tensors) - 1)}
+    if isinstance(value, list):
+        return [_flatten(item, tensors, tensor_type, name) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_flatten(item, tensors, tensor_type, name) for item in value]}
+    if isinstance(value, dict):     # pairs, because JSON would turn every key into a string
+        return {"dict": [[key, _flatten(item, tensors, tensor_type, name)] for key, item in value.items()]}
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:    # a NumPy number
+        return value.item()
+    raise SkillkitError(f"{name} returned a {type(value).__name__}, which cannot be stored; return tensors and plain "
+                        "values, or annotate a class with save and load")
+
+
+def _grow(plain, tensors):
+    if isinstance(plain, list):
+        return [_grow(item, tensors) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    (tag, content), = plain.items()
+    if tag == "tensor":
+        return tensors[content]
+    if tag == "tuple":
+        return tuple(_grow(item, tensors) for item in content)
+    return {key: _grow(item, tensors) for key, item in content}

@@ -1,0 +1,248 @@
+"""Computed or loaded, also when processes meet, die or find damaged folders and full disks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from skillkit import store
+from skillkit.errors import SkillkitError
+from skillkit.store import artifact, cached, fault, find
+from tests.helpers import REPOSITORY
+
+# What a second process runs: `slow` says that it began, waits, and returns a tensor.
+OTHER = """
+import sys, time, torch
+from pathlib import Path
+from skillkit.store import artifact, cached
+
+@artifact("slow", version=1)
+def slow(size, seed):
+    with open(sys.argv[1], "a") as file:
+        file.write("began\\n")
+    time.sleep(float(sys.argv[2]))
+    return torch.full((size,), seed)
+
+print(cached(slow, int(sys.argv[3]), 7).sum().item())
+"""
+
+
+class Prompt:
+    """The smallest thing that saves and loads itself and has a fingerprint."""
+
+    def __init__(self, weight, name="a prompt"):
+        self.weight, self.name = weight, name
+
+    @property
+    def fingerprint(self):
+        return f"{self.weight.sum().item():.6f}" + "0" * 8
+
+    def save(self, folder):
+        save_file({"weight": self.weight}, folder / "prompt.safetensors")
+
+    @classmethod
+    def load(cls, folder):
+        return cls(load_file(folder / "prompt.safetensors")["weight"])
+
+
+@dataclass
+class Score:
+    accuracy: float
+    interval: tuple
+    logits: torch.Tensor
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def tune(calls):
+    @artifact("prompt", version=1)
+    def tune(length, seed=0, progress=True) -> Prompt:
+        calls.append(seed)
+        return Prompt(torch.full((length, 2), float(seed)))
+    return tune
+
+
+def other(tmp_path, seconds=0, size=3, first=""):
+    """Start the other process, with some statements run before it asks for its artifact."""
+    return subprocess.Popen([sys.executable, "-c", OTHER.replace("print(", f"{first}\nprint("),
+                             tmp_path / "began", str(seconds), str(size)],
+                            cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_second_call_loads(tune, calls):
+    first, second = cached(tune, 4, seed=3), cached(tune, length=4, seed=3, progress=False)
+    assert calls == [3] and torch.equal(first.weight, second.weight)
+
+
+def test_every_argument_counts_except_ignored_ones(tune, calls):
+    for arguments in [{"length": 4}, {"length": 5}, {"length": 4, "seed": 1}, {"length": 4, "progress": False}]:
+        cached(tune, **arguments)
+    assert len(calls) == 3 and len(find("prompt")) == 3
+
+
+def test_version_counts(calls):
+    for version in (1, 2):
+        cached(artifact("number", version)(lambda: calls.append(0) or 1.5))
+    assert len(calls) == 2
+
+
+def test_resolved_arguments_count(calls):
+    for dtype in ("float32", "bfloat16"):
+        @artifact("resolved", resolve=lambda arguments: {"dtype": dtype})
+        def make(dtype="auto"):
+            calls.append(dtype)
+            return 1
+        cached(make)
+    assert len(calls) == 2
+
+
+def test_plain_results_come_back_as_they_were():
+    result = {"accuracy": torch.rand(2, 3), 3: (1, None, "é"), "nested": [{"mask": torch.tensor([True])}], "empty": {}}
+    back = cached(artifact("tree")(lambda: result))
+    assert torch.equal(back["accuracy"], result["accuracy"]) and back[3] == (1, None, "é") and back["empty"] == {}
+    assert back["nested"][0]["mask"].dtype == torch.bool
+
+
+def test_dataclass_results_come_back_as_dataclasses():
+    @artifact("score")
+    def evaluate() -> Score:
+        return Score(0.5, (0.4, 0.6), torch.eye(2))
+    score = cached(evaluate)
+    assert isinstance(score, Score) and score.interval == (0.4, 0.6) and torch.equal(score.logits, torch.eye(2))
+
+
+def test_none_is_a_result(calls):
+    make = artifact("nothing")(lambda: calls.append(0))
+    assert cached(make) is None and cached(make) is None and calls == [0]
+
+
+def test_meta_tells_where_it_comes_from(tune):
+    prompt = cached(tune, 4, seed=3)
+
+    @artifact("score")
+    def evaluate(prompt, others):
+        return 0.5
+    cached(evaluate, prompt, [cached(tune, 4, seed=5)])
+    meta = json.loads((find("score")[0] / "meta.json").read_text())
+    assert meta["upstream"] == sorted(f"prompt/{path.name}" for path in find("prompt"))
+    assert {"torch", "skillkit", "python"} <= set(meta["provenance"]["versions"]) and meta["seconds"] >= 0
+    assert json.loads((find("prompt")[0] / "meta.json").read_text())["seed"] in (3, 5)
+
+
+def test_damaged_file_is_said_and_computed_again(tune, calls):
+    cached(tune, 4)
+    path = find("prompt")[0] / "prompt.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="prompt.safetensors has changed"):
+        cached(tune, 4)
+    assert len(calls) == 2 and fault(find("prompt")[0]) is None
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "not json"])
+def test_damaged_meta_is_computed_again(tune, calls, damage):
+    cached(tune, 4)
+    meta = find("prompt")[0] / "meta.json"
+    if damage == "missing":
+        meta.unlink()
+    else:
+        meta.write_text("" if damage == "cut" else '"text"')
+    with pytest.warns(UserWarning, match="meta.json"):
+        cached(tune, 4)
+    assert len(calls) == 2
+
+
+def test_exception_leaves_nothing(folder):
+    @artifact("broken")
+    def broken():
+        raise RuntimeError("no")
+    with pytest.raises(RuntimeError, match="no"):
+        cached(broken)
+    assert not find() and not list(folder.glob(".tmp/*"))
+
+
+def test_two_processes_compute_once(tmp_path):
+    processes = [other(tmp_path, seconds=0.5) for _ in range(2)]
+    outputs = [process.communicate(timeout=100) for process in processes]
+    assert [out.strip() for out, _ in outputs] == ["21", "21"], outputs
+    assert (tmp_path / "began").read_text() == "began\n"
+
+
+def test_killed_while_computing_frees_the_lock(tmp_path):
+    killed = other(tmp_path, seconds=1000)
+    while not (tmp_path / "began").exists() and killed.poll() is None:
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL and not find()
+    out, _ = other(tmp_path).communicate(timeout=100)
+    assert out.strip() == "21" and len(find("slow")) == 1
+
+
+def test_killed_while_writing_leaves_no_result_and_is_swept(tmp_path, folder, tune):
+    killed = other(tmp_path, first="import os; os.replace = lambda *paths: os.kill(os.getpid(), 9)")
+    assert killed.wait() == -signal.SIGKILL and len(list(folder.glob(".tmp/*"))) == 1 and not find()
+    cached(tune, 4)      # quite another artifact
+    assert not list(folder.glob(".tmp/*")) and len(find()) == 1
+
+
+def test_work_in_progress_is_not_swept(tmp_path, folder, tune):
+    with store._lock("slow/1"):
+        (folder / ".tmp" / "slow-1").mkdir(parents=True)
+        cached(tune, 4)
+        assert (folder / ".tmp" / "slow-1").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="limits are a POSIX matter")
+def test_full_disk_is_one_sentence(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    _, errors = other(tmp_path, size=100_000, first=limit).communicate(timeout=100)
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("skillkit.errors.SkillkitError: the store") and "SKILLKIT_STORE" in last, errors
+    assert not find()
+
+
+def test_store_that_cannot_be_written_is_told_before_computing(tmp_path, monkeypatch, tune, calls):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "file" / "store"))
+    with pytest.raises(SkillkitError, match="cannot be written"):
+        cached(tune, 4)
+    assert not calls
+
+
+def test_error_of_the_function_is_not_taken_for_a_full_disk():
+    @artifact("missing")
+    def missing():
+        raise FileNotFoundError("no such data set")
+    with pytest.raises(FileNotFoundError):
+        cached(missing)
+
+
+def test_unmarked_function_and_unstorable_result_are_told():
+    with pytest.raises(SkillkitError, match="@artifact"):
+        cached(len, [1])
+    with pytest.raises(SkillkitError, match="returned a object, which cannot be stored"):
+        cached(artifact("odd")(lambda: object()))
+    assert not find()
+
+
+def test_argument_without_content_is_named():
+    with pytest.raises(SkillkitError, match="model is a object"):
+        cached(artifact("odd")(lambda model: 1), object())
