@@ -19,7 +19,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 
-from .errors import SkillkitError
+from skillkit.errors import SkillkitError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}

@@ -1,0 +1,92 @@
+"""What is said of a task: the entries of `registry.yaml`, and the task files that users write.
+
+>>> about, folder = describe("glue/sst2", {})
+>>> about.hub, about.config, about.text
+('nyu-mll/glue', 'sst2', 'sentence')
+"""
+
+from functools import cache
+from pathlib import Path
+
+import pydantic
+import yaml
+
+from skillkit.errors import SkillkitError
+from skillkit.sources import SUFFIXES
+
+_METRIC = "(accuracy|f1|matthews)"
+
+
+class TaskFile(pydantic.BaseModel):
+    """What a task YAML or an entry of the registry says. Of the rows' whereabouts, one is needed: path or hub.
+
+    >>> TaskFile(path="reviews.csv", text="review", label="stars", verbalizer=["bad", "good"])
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    name: str = ""
+    about: str = ""                   # one line for list_tasks
+    type: str = "custom"              # tasks of one type are expected to share neurons
+    path: str | None = None           # file or folder, relative to the YAML
+    folder: str | None = None         # its place under data_root; by default its name
+    hub: str | None = None            # dataset of the hub, and where in it
+    config: str | None = None
+    revision: str | None = None
+    data_dir: str | None = None
+    splits: dict[str, str] = {}       # train / validation / test: the source's name for it
+    text: str = "text"
+    text_pair: str | None = None
+    label: str = "label"
+    labels: list[str] | None = None   # names in the order of their numbers; None: as the source declares, or sorted
+    classes: list[int] | None = None  # keep these numbers only
+    drop_unlabelled: bool = False
+    verbalizer: list[str] | dict[str, list[str]] | None = None
+    template: str | None = None
+    leading_space: bool = True
+    metric: str = pydantic.Field("accuracy", pattern=rf"^{_METRIC}(\+{_METRIC})*$")
+
+
+@cache
+def registry():
+    """{name: fields} of every named task outside the small world."""
+    return _read_yaml(Path(__file__).with_name("registry.yaml"))
+
+
+def describe(name, told):
+    """(TaskFile, the folder its path is relative to) of a registry name, a YAML or a data path; None if it is neither.
+
+    >>> describe("my.csv", {"text": "review"})
+    (TaskFile(name='my', path='my.csv', text='review', …), PosixPath('.'))
+
+    `told` overrides fields. Raises SkillkitError for a file that cannot be read and a field that is not one.
+    """
+    path, folder = Path(name).expanduser(), Path()
+    if str(name) in registry():
+        fields = {"name": str(name)} | registry()[str(name)]
+    elif path.suffix in (".yaml", ".yml"):
+        fields, folder = {"name": path.stem} | _read_yaml(path), path.parent
+    elif path.exists() or path.suffix in SUFFIXES:
+        fields = {"name": path.name if path.is_dir() else path.stem, "path": str(path)}
+    else:
+        return None
+    fields = {field: value for field, value in fields.items() if value not in ("", "null", "~")}
+    told = {field: list(value) if isinstance(value, tuple) else value for field, value in told.items()}
+    try:
+        return TaskFile(**fields | told), folder
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise SkillkitError(f"task {str(name)!r}, field {'.'.join(map(str, first['loc']))!r}: {first['msg']}; the "
+                            f"fields are {', '.join(TaskFile.model_fields)}") from error
+
+
+def _read_yaml(path):
+    """Every scalar stays a string, so that the label words yes, no and true are words."""
+    if not path.exists():
+        raise SkillkitError(f"there is no task file {str(path)!r}; check the path")
+    try:
+        fields = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SkillkitError(f"task file {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict):
+        raise SkillkitError(f"task file {str(path)!r} names no fields; write for instance 'path: reviews.csv'")
+    return fields

@@ -1,0 +1,158 @@
+"""From raw tables to labelled splits: columns checked, labels numbered, missing splits made, classes balanced.
+
+>>> labels, splits, notes = labelled_splits(source, about, seed=0)
+>>> labels, {split: rows.num_rows for split, rows in splits.items()}
+(['negative', 'positive'], {'train': 800, 'validation': 100, 'test': 100})
+
+`source` comes from `skillkit.sources`, `about` is the task's `TaskFile`. Rows are counted from 1 in every message.
+"""
+
+import datasets
+import numpy as np
+
+from skillkit.errors import SkillkitError
+
+# A task without a validation split gives this part of its training rows, and never more than so many.
+VALIDATION_SHARE, VALIDATION_ROWS = 0.1, 2000
+
+
+def labelled_splits(source, about, seed):
+    """(label names, {split: Dataset of text, (text_pair,) label}, notes on what was done to the splits)."""
+    tables, notes = {split: _columns(table, about, split) for split, table in source.splits.items()}, []
+    labels = _label_names(source, about, tables)
+    if "test" in tables and all(map(_unlabelled, tables["test"].get("label", [None]))):
+        del tables["test"]
+    tables = {split: _numbered(table, labels, about, split, notes) for split, table in tables.items()}
+    if about.classes is not None:
+        labels = [labels[number] for number in about.classes]
+        tables = {split: _cut(table, about.classes) for split, table in tables.items()}
+    for split in source.splits:
+        if split in tables and not tables[split]["text"]:
+            raise SkillkitError(f"split {split!r} of {about.name!r} holds no labelled row; check the file")
+    splits = {split: datasets.Dataset.from_dict(table) for split, table in tables.items()}
+    return labels, _completed(splits, about, seed, notes), tuple(notes)
+
+
+def balanced(labels, n, seed):
+    """Indices of n rows with as many of each class as there are, in the order of the rows.
+
+    >>> balanced([0, 0, 0, 1, 1, 1, 1, 1], n=4, seed=0)
+    array([0, 2, 3, 6])
+
+    A class that is too small gives all it has, the others fill up; with one seed, a larger n only adds rows.
+    """
+    rank, _ = _drawn(labels, seed)
+    return np.sort(np.lexsort((labels, rank))[:n])
+
+
+def two_classes(rows, negative, positive, seed):
+    """A balanced two-class Dataset: label 0 where the class is among `negative`, 1 among `positive`; None if empty."""
+    labels = np.asarray(rows["label"])
+    side = np.where(np.isin(labels, positive), 1, np.where(np.isin(labels, negative), 0, -1))
+    candidates = np.flatnonzero(side >= 0)
+    smaller = min(np.sum(side == 0), np.sum(side == 1))
+    chosen = candidates[balanced(side[candidates], 2 * smaller, seed)]
+    if not smaller:
+        return None
+    return datasets.Dataset.from_dict(rows.select(chosen).to_dict() | {"label": side[chosen].tolist()})
+
+
+def _drawn(labels, seed):
+    """A random place of each row within its class: (0, 1, 2 …; the same as a share of the class)."""
+    labels = np.asarray(labels)
+    rank, share = np.empty(len(labels), dtype=int), np.empty(len(labels))
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        rank[mine] = np.random.default_rng([seed, int(label)]).permutation(len(mine))
+        share[mine] = (rank[mine] + 0.5) / len(mine)
+    return rank, share
+
+
+def _divided(rows, sizes, seed):
+    """Datasets of the given sizes and the rest (last), with every class in each as in the whole."""
+    _, share = _drawn(rows["label"], seed)
+    parts = np.split(np.argsort(share, kind="stable")[::-1], np.cumsum(sizes))
+    return [rows.select(np.sort(part)) for part in parts]
+
+
+def _columns(table, about, split):
+    """The columns asked for under our names; a test split may lack labels."""
+    if not any(map(len, table.values())):
+        raise SkillkitError(f"split {split!r} of {about.name!r} is empty; check the file")
+    wanted = {"text": about.text, "text_pair": about.text_pair, "label": about.label}
+    for field, column in wanted.items():
+        if column is not None and column not in table and not (field == "label" and split == "test"):
+            raise SkillkitError(f"split {split!r} of {about.name!r} has no column {column!r}; it has "
+                                f"{', '.join(table)}: name the right one with {field}=")
+    for column in filter(None, (about.text, about.text_pair)):
+        for row, value in enumerate(table[column], start=1):
+            if not isinstance(value, str):
+                raise SkillkitError(f"row {row} of split {split!r} of {about.name!r} holds {value!r} in column "
+                                    f"{column!r}, which is not text; correct or remove the row")
+    return {field: table[column] for field, column in wanted.items() if column in table}
+
+
+def _key(value):
+    """Labels are compared as strings: 1, 1.0 and "1" are one label."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _unlabelled(value):
+    return value is None or _key(value) in ("-1", "", "nan")
+
+
+def _label_names(source, about, tables):
+    """Declared names in their order, else the values found, sorted (numbers as numbers)."""
+    if about.labels or about.label in source.names:
+        return list(about.labels or source.names[about.label])
+    values = {_key(value) for table in tables.values() for value in table.get("label", []) if not _unlabelled(value)}
+    numeric = all(value.lstrip("-").replace(".", "", 1).isdigit() for value in values)
+    return sorted(values, key=float if numeric else None)
+
+
+def _numbered(table, labels, about, split, notes):
+    """The table with labels as numbers: a label is one of the names, or a name's number."""
+    number = {str(place): place for place in range(len(labels))} | {label: place for place, label in enumerate(labels)}
+    kept, numbers = [], []
+    for row, value in enumerate(table["label"]):
+        if _unlabelled(value) and about.drop_unlabelled:
+            continue
+        if _key(value) not in number:
+            told = "no label" if _unlabelled(value) else "an unknown label"
+            raise SkillkitError(f"row {row + 1} of split {split!r} of {about.name!r} has {told} ({value!r}); labels "
+                                f"are {', '.join(labels)}" + "; drop_unlabelled=True leaves such rows out"
+                                * _unlabelled(value))
+        kept.append(row)
+        numbers.append(number[_key(value)])
+    if len(kept) < len(table["label"]):
+        notes.append(f"{len(table['label']) - len(kept)} rows of {split} had no label and were left out")
+    return _rows(table, kept) | {"label": numbers}
+
+
+def _cut(table, classes):
+    kept = [row for row, label in enumerate(table["label"]) if label in classes]
+    return _rows(table, kept) | {"label": [classes.index(table["label"][row]) for row in kept]}
+
+
+def _rows(table, kept):
+    return {column: [values[row] for row in kept] for column, values in table.items()}
+
+
+def _completed(splits, about, seed, notes):
+    """train, validation and test: validation stands in for a missing test, a part of train for validation."""
+    splits = dict(splits)
+    if set(splits) == {"train"}:
+        tenth = len(splits["train"]) // 10
+        if not tenth:
+            raise SkillkitError(f"{about.name!r} has {len(splits['train'])} rows and no splits; "
+                                f"dividing it 80/10/10 takes at least 10")
+        splits["test"], splits["validation"], splits["train"] = _divided(splits["train"], [tenth, tenth], seed)
+        notes.append(f"no splits given: divided 80/10/10 by class, seed {seed}")
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+        notes.append("no labelled test split: validation serves as test")
+    if "validation" not in splits and "train" in splits:
+        size = min(VALIDATION_ROWS, int(np.ceil(VALIDATION_SHARE * len(splits["train"]))))
+        splits["validation"], splits["train"] = _divided(splits["train"], [size], seed)
+        notes.append(f"validation is {size} rows taken from train by class, seed {seed}")
+    return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
