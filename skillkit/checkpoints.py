@@ -54,7 +54,7 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
 
 
 def list_backbones():
-    """No bars or warnings of `transformers` while it reads or writes weights; downloads keep their bars.
+    """Names that `load_backbone` takes, one line each; other folders and hub ids of known types work too.
 
     >>> list_backbones()["roberta-base"]
     """
@@ -80,9 +80,8 @@ def quiet():
 
 def _one_line(config_file):
     config = AutoConfig.from_pretrained(config_file.parent)
-    return (
-        f"{NEURON_TABLE[config.model_type].family}, {config.num_hidden_layers} layers, small world (embedded)"
-    )
+    family, layers = NEURON_TABLE[config.model_type].family, config.num_hidden_layers
+    return f"{family}, {layers} layers, hidden {config.hidden_size}, knows the small world (shipped)"
 
 
 def _load_model(name, source, row, options):
@@ -92,8 +91,8 @@ def _load_model(name, source, row, options):
     lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if lost:
         raise SkillkitError(
-        raise SkillkitError(f"there is no folder {name}; give one with config.json, or a hub id like gpt2")
-            "use one that was saved with its language-model head"
+            f"the checkpoint {name!r} lacks {len(lost)} weights of {type(model).__name__}, "
+            f"such as {lost[0]}; use one that was saved with its language-model head"
         )
     return model
 

@@ -112,8 +112,8 @@ class edit(Hooks):
     ...     bb.run(inputs)
 
     `functions` maps a layer to a function from [batch, positions, neurons] to the same shape; `positions` are
-    those of `record`; the rest of the sequence stays as it is. Gradients flow through. Raises SkillkitError when
-    a function returns another shape.
+    those of `record`; the rest of the sequence stays as it is. Gradients flow through. Raises SkillkitError
+    when a function returns another shape.
     """
 
     def __init__(self, bb, functions, positions=None, before=False):
