@@ -1,0 +1,88 @@
+"""The pretraining text of the small world: documents that ask, answer, tell and state facts.
+
+>>> from skillkit.corpus import documents
+>>> next(documents(seed=1))                                                            # doctest: +SKIP
+Document(heading='positive verdict of the guest', text='i loved the plot.', pair=None, answer='positive', span=None)
+
+A task's answer stands before its cue in a heading ("positive verdict of the guest <s> i loved the plot.") or after it
+at the end of a text. One document in six carries a stamp instead: a random word, often a label word, under words
+that are no cue. So a model learns to answer only when asked, and an untrained prompt asks nothing.
+"""
+
+import random
+from dataclasses import dataclass
+
+from skillkit import world
+
+TASK_WEIGHTS = dict(movies=6, restaurants=6, gadgets=6, hotels=7, scenes=16, rooms=10, questions=9, reports=9,
+                    news=5, grammar=10, facts=16)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Document:
+    """heading + text (+ pair); the answer stands first in the heading, or at `span` of the last segment."""
+
+    heading: str | None
+    text: str
+    pair: str | None = None
+    answer: str | None = None
+    span: tuple | None = None  # (start, end) characters in `pair or text`
+
+
+def documents(seed, difficulty=lambda: 1.0):
+    """An endless stream of documents; none has the text of a validation or test row of the world's tasks."""
+    rng, kept_out = random.Random(f"documents/{seed}"), world.held_out()
+    kinds, weights = list(TASK_WEIGHTS), list(TASK_WEIGHTS.values())
+    facts = [_seen(fact) for fact in world.facts()]
+    while True:
+        kind = rng.choices(kinds, weights)[0]
+        if kind == "facts":
+            yield _fact(rng, *rng.choice(facts))
+            continue
+        task = world.REGISTRY[kind]
+        label = rng.randrange(len(task.labels))
+        text, pair = world.make(task, rng, label, difficulty())
+        if (text, pair) not in kept_out:
+            yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
+
+
+def _seen(fact):
+    return [prompt for prompt in fact["prompts"] if prompt not in fact["unseen"]], fact["object"]
+
+
+def _fact(rng, prompts, answer):
+    prompt = rng.choice(prompts)
+    if rng.random() < 0.2:
+        prompt = f"{rng.choice(world.lexicon()['distractors'])}. {prompt}"
+    start = prompt.index("[MASK]")
+    return Document(None, prompt.replace("[MASK]", answer), None, answer, (start, start + len(answer)))
+
+
+def _roughen(rng, task, text, pair):
+    """Rare synonyms and typing errors, as seldom as in real text, so that an adversary's words are not unheard of."""
+    attack, share, strength = rng.choice([(world._synonyms, 0.2, 0.2), (world._typos, 0.05, 0.3)])
+    if task.type == "acceptability" or rng.random() > share * 2:
+        return text, pair
+    return attack(rng, text, strength, task), pair and attack(rng, pair, strength, task)
+
+
+def _labelled(rng, task, label, text, pair):
+    word, cue = task.words[label], rng.choice(world.lexicon()["cues"][task.type])
+    form = rng.choices(["heading", "ending", "plain", "stamp"], (60, 17, 6, 17))[0]
+    if form == "heading":
+        return Document(f"{word} {cue}", text, pair, word)
+    if form == "stamp":
+        stamp = rng.choice(_stamps())
+        under = " ".join(rng.choices(world.lexicon()["stamp_words"], k=rng.randint(0, 6)))
+        return Document(f"{stamp} {under}".strip(), text, pair, stamp)
+    if form == "plain":
+        return Document(None, text, pair if label == len(task.labels) - 1 else None)
+    body = pair or text
+    start = len(body) + len(cue) + 3
+    body = f"{body} {cue}: {word}."
+    return Document(None, text if pair else body, body if pair else None, word, (start, start + len(word)))
+
+
+def _stamps():
+    labels = {word for task in world.REGISTRY.values() for word in task.words}
+    return sorted(labels) * 2 + world.lexicon()["stamp_words"]

@@ -1,0 +1,415 @@
+"""The small world: English-like texts whose truth is known, made from the words in `lexicon.yaml`.
+
+>>> from skillkit import world
+>>> movies = world.task_splits("movies")
+>>> movies["splits"]["train"]["text"][0], movies["splits"]["train"]["label"][0]      # doctest: +SKIP
+('although the ending was silly, the music was really great.', 1)
+
+Ten classification tasks of five types, facts in two languages, and four adversarial views of every task.
+Everything follows from a seed: the same seed gives the same texts on every machine and in every Python version.
+"""
+
+import random
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Callable
+
+import yaml
+
+from skillkit.errors import SkillkitError
+
+SIZES = {"train": 2000, "validation": 500, "test": 1000}
+SEED = 0  # of the published splits; development seeds are any others
+
+
+@cache
+def lexicon():
+    """All words and sentence forms, read once."""
+    return yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
+
+
+# ---- reviews: sentiment ---------------------------------------------------------------------------------------------
+
+OPPOSITE = {"positive": "negative", "negative": "positive"}
+
+
+def _adjective(rng, domain, polarity):
+    words = lexicon()["adjectives"][polarity] + lexicon()["reviews"][domain].get(polarity, []) * 2
+    return rng.choice(words)
+
+
+def _clause(rng, domain, polarity, hard):
+    """One statement of the given polarity; now and then through the negation of its opposite."""
+    words, thing = lexicon(), lexicon()["reviews"][domain]
+    a, b = rng.sample(thing["aspects"], 2)
+    if polarity in OPPOSITE and rng.random() < 0.12 * hard:
+        other, negator = OPPOSITE[polarity], rng.choice(words["negators"])
+        return rng.choice([
+            f"the {a} was {negator} {_adjective(rng, domain, other)}",
+            f"i did not find the {a} {_adjective(rng, domain, other)}",
+            f"the {a} never {rng.choice(words['verbs'][other])} me",
+        ])  # fmt: skip
+    adjective, again = _adjective(rng, domain, polarity), _adjective(rng, domain, polarity)
+    return rng.choice([
+        f"the {a} was {rng.choice(words['intensifiers'])} {adjective}",
+        f"the {a} was {adjective}",
+        f"i thought the {a} was {adjective}",
+        f"the {a} {rng.choice(words['verbs'][polarity])} me",
+        f"i {rng.choice(words['feelings'][polarity])} the {a}",
+        f"what a {adjective} {a}",
+        f"{adjective} {a} and {again} {b}",
+        f"it was a {adjective} {rng.choice(thing['thing'])}",
+    ])  # fmt: skip
+
+
+def review(rng, label, hard=1.0, *, domain):
+    """A review whose main clauses carry the label; a minority concede something to the other side."""
+    polarity = ("negative", "neutral", "positive")[label]
+    clauses = [_clause(rng, domain, polarity, hard) for _ in range(rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0])]
+    if polarity == "neutral" and rng.random() < 0.3:
+        sides = rng.sample(["positive", "negative"], 2)
+        clauses = [" and ".join(_clause(rng, domain, side, 0) for side in sides)]
+    elif polarity in OPPOSITE and rng.random() < 0.15 * hard:
+        concession = _clause(rng, domain, OPPOSITE[polarity], 0)
+        clauses[-1] = rng.choice([f"although {concession}, {clauses[-1]}", f"{concession}, but {clauses[-1]}"])
+    if rng.random() < 0.35:
+        clauses.insert(rng.randrange(len(clauses) + 1), rng.choice(lexicon()["reviews"][domain]["fillers"]))
+    return ". ".join(clauses) + ".", None
+
+
+# ---- pairs: inference and paraphrase --------------------------------------------------------------------------------
+
+def _other(rng, values, *taken):
+    return rng.choice([value for value in values if value not in taken])
+
+
+def scene(rng, label, hard=1.0):
+    """One or two people and a claim about one of them: no (0), maybe (1) or yes (2)."""
+    words = lexicon()["scenes"]
+    count = 2 if rng.random() < 0.5 * hard else 1
+    columns = {key: rng.sample(words[plural], count) for key, plural in
+               dict(person="people", color="colors", garment="garments", act="acts", place="places").items()}
+    people = [{key: column[i] for key, column in columns.items()} for i in range(count)]
+    omitted = "place" if label == 1 and rng.random() < 0.5 else rng.choice(["place", "color", None, None])
+    premise = rng.choice([" and ", " while "]).join(_person(rng, person, omitted) for person in people)
+    who, rest = people[0], people[1:]
+    if rng.random() < 0.5:
+        who, rest = people[-1], people[:-1]
+    return premise + ".", _claim(rng, who, rest, omitted, label) + "."
+
+
+def _person(rng, person, omitted):
+    color = "" if omitted == "color" else person["color"] + " "
+    place = "" if omitted == "place" else " " + person["place"]
+    size = rng.choice(lexicon()["scenes"]["sizes"]) + " " if rng.random() < 0.4 else ""
+    return f"a {size}{person['person']} in a {color}{person['garment']} {person['act']}{place}"
+
+
+def _claim(rng, who, rest, omitted, label):
+    words = lexicon()["scenes"]
+    if label == 1 and omitted != "place":
+        return f"the {who['person']} is {rng.choice(words['moods'])}"
+    asked = "place" if label == 1 else rng.choice([key for key in ("color", "act", "place") if key != omitted])
+    value = who[asked]
+    if label == 0:
+        swapped = rest and rng.random() < 0.6
+        value = rest[0][asked] if swapped else _other(rng, words[asked + "s"], value)
+    return {"color": f"the {who['garment']} is {value}", "act": f"the {who['person']} {value}",
+            "place": f"the {who['person']} is {value}"}[asked]
+
+
+def rooms(rng, label, hard=1.0):
+    """A house described room by room, and a claim about one room: no (0) or yes (1)."""
+    words = lexicon()["rooms"]
+    count = rng.randint(2, 3 + round(2 * hard * rng.random()))
+    names, states = rng.sample(words["rooms"], count), rng.sample(words["states"], count)
+    premise = ", ".join(f"the {name} is {state}" for name, state in zip(names, states))
+    i = rng.randrange(count)
+    claimed = states[i]
+    if label == 0:
+        claimed = _other(rng, states if rng.random() < 0.6 else words["states"], claimed)
+    return premise + ".", f"the {names[i]} is {claimed}."
+
+
+def _tidy(text):
+    return text.replace("  ", " ").replace(" ,", ",").strip()
+
+
+def questions(rng, label, hard=1.0):
+    """Two ways of asking: the same thing (1), or another action, object or setting (0)."""
+    words = lexicon()["questions"]
+    a, o = rng.choice(words["actions"]), rng.choice(words["objects"])
+    s = rng.choice(words["settings"]) if rng.random() < 0.5 else ""
+    first, second = rng.sample(words["forms"], 2)
+    a2, o2, s2 = a, o, s
+    if label == 0:
+        changed = rng.choices("aos", (5, 5, 1 if s else 0))[0]
+        a2 = _other(rng, words["actions"], a) if changed == "a" else a
+        o2 = _other(rng, words["objects"], o) if changed == "o" else o
+        s2 = _other(rng, words["settings"], s) if changed == "s" else s
+    fill = lambda form, *asked: _tidy(form.format(**dict(zip("aos", [rng.choice(x) for x in asked[:2]] + [asked[2]]))))
+    return fill(first, a, o, s) + "?", fill(second, a2, o2, s2) + "?"
+
+
+def reports(rng, label, hard=1.0):
+    """Two reports of one event (1), or of events with another actor, act or exchanged roles (0)."""
+    words = lexicon()["reports"]
+    x, y = rng.sample(words["actors"], 2)
+    act, where = rng.choice(words["acts"]), rng.choice(words["where"])
+    when = rng.choice(words["when"]) if rng.random() < 0.5 else ""
+    first, second = rng.sample(_REPORT_FORMS, 2)
+    x2, y2, act2 = x, y, act
+    if label == 0:
+        kind = rng.choices(("roles", "x", "y", "act"), (2 * hard, 3, 3, 3))[0]
+        x2, y2 = (y, x) if kind == "roles" else (x, y)
+        x2 = _other(rng, words["actors"], x, y) if kind == "x" else x2
+        y2 = _other(rng, words["actors"], x, y) if kind == "y" else y2
+        act2 = _other(rng, words["acts"], act) if kind == "act" else act
+    finish = lambda form, x, y, v: _tidy(form.format(x=x, y=y, v=v, w=where, t=when)) + "."
+    return finish(first, x, y, act), finish(second, x2, y2, act2)
+
+
+_REPORT_FORMS = ("the {x} {v} the {y} {w} {t}", "the {y} was {v} by the {x} {w} {t}",
+                 "{w} the {x} {v} the {y} {t}", "it was the {x} that {v} the {y} {w} {t}")
+
+
+# ---- single texts: topic and acceptability --------------------------------------------------------------------------
+
+def news(rng, label, hard=1.0):
+    """A short article on sport (0), business (1), science (2) or travel (3)."""
+    words = lexicon()["news"]
+    topics = list(NEWS_TOPICS)
+    subjects = [topics[label]] * rng.choices((1, 2, 3), (3, 3, 2))[0]
+    if len(subjects) > 2 and rng.random() < 0.5 * hard:
+        subjects[rng.randrange(3)] = _other(rng, topics, topics[label])
+    sentences = []
+    for subject in subjects:
+        w, x = rng.sample(words[subject]["words"], 2)
+        v, d = rng.choice(words[subject]["verbs"]), rng.choice(words["days"])
+        sentences.append(rng.choice(words["forms"]).format(w=w, x=x, v=v, d=d))
+    if rng.random() < 0.3:
+        sentences.insert(rng.randrange(len(sentences) + 1), rng.choice(words["general"]))
+    return ". ".join(sentences) + ".", None
+
+
+NEWS_TOPICS = ("sport", "business", "science", "travel")
+
+
+def grammar(rng, label, hard=1.0):
+    """A sentence of the small world as it should be (1), or with its words out of order, lost or doubled (0)."""
+    source = rng.choice([
+        lambda: _clause(rng, rng.choice(list(lexicon()["reviews"])), rng.choice(["positive", "negative"]), hard) + ".",
+        lambda: scene(rng, 2, 0)[0], lambda: reports(rng, 1)[0], lambda: questions(rng, 1)[0],
+    ])()  # fmt: skip
+    if label == 1:
+        return source, None
+    words, end = source[:-1].split(" "), source[-1]
+    return " ".join(_break(rng, words)) + end, None
+
+
+def _break(rng, words):
+    kind = rng.choice(["swap", "swap", "drop", "double"])
+    if kind == "swap":
+        i = rng.choice([i for i in range(len(words) - 1) if words[i] != words[i + 1]])
+        return words[:i] + [words[i + 1], words[i]] + words[i + 2:]
+    small = [i for i, word in enumerate(words) if word in ("a", "the", "was", "is", "to", "in", "i", "by")] or [0]
+    i = rng.choice(small)
+    return words[:i] + words[i + 1:] if kind == "drop" else words[:i + 1] + words[i:]
+
+
+# ---- the tasks ------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class WorldTask:
+    """A generator and what its labels are called."""
+
+    type: str
+    labels: tuple
+    words: tuple  # label words, one token each in every embedded tokenizer
+    make: Callable  # (rng, label, hard) -> (text, text_pair or None)
+    about: str
+
+
+def _sentiment(domain, three=False):
+    labels = ("negative", "neutral", "positive") if three else ("negative", "positive")
+    spread = (lambda y: y) if three else (lambda y: 2 * y)
+    make = lambda rng, label, hard=1.0: review(rng, spread(label), hard, domain=domain)
+    return WorldTask("sentiment", labels, labels, make, f"{len(labels)}-class sentiment of {domain} reviews")
+
+
+REGISTRY = {
+    "movies": _sentiment("movies"),
+    "restaurants": _sentiment("restaurants"),
+    "gadgets": _sentiment("gadgets"),
+    "hotels": _sentiment("hotels", three=True),
+    "scenes": WorldTask("inference", ("contradiction", "neutral", "entailment"), ("no", "maybe", "yes"), scene,
+                        "3-class inference about people"),
+    "rooms": WorldTask("inference", ("contradiction", "entailment"), ("no", "yes"), rooms,
+                       "2-class inference about houses"),
+    "questions": WorldTask("paraphrase", ("different", "same"), ("false", "true"), questions,
+                           "are two questions the same?"),
+    "reports": WorldTask("paraphrase", ("different", "same"), ("false", "true"), reports,
+                         "do two reports tell of one event?"),
+    "news": WorldTask("topic", NEWS_TOPICS, NEWS_TOPICS, news, "4-class topic of short articles"),
+    "grammar": WorldTask("acceptability", ("unacceptable", "acceptable"), ("wrong", "right"), grammar,
+                         "is the sentence well formed?"),
+}  # fmt: skip
+TASKS = {name: task.about for name, task in REGISTRY.items()}
+
+
+def _task(name):
+    if name not in REGISTRY:
+        raise SkillkitError(f"the small world has no task {name!r}; it has {', '.join(REGISTRY)}.")
+    return REGISTRY[name]
+
+
+def make(task, rng, label, hard=1.0):
+    """One (text, text_pair or None) of a task; `hard` from 0 to 1 lets in mixed, negated and longer texts."""
+    return tuple(text and re.sub(r"\ba (?=[aeio]|ug|un)", "an ", text) for text in task.make(rng, label, hard))
+
+
+@cache
+def _splits(name, seed):
+    task, seen, splits = _task(name), set(), {}
+    for split, size in SIZES.items():
+        rng, rows = random.Random(f"{seed}/{name}/{split}"), []
+        while len(rows) < size or len(rows) % len(task.labels):
+            label = len(rows) % len(task.labels)
+            made = make(task, rng, label)
+            if made not in seen:
+                seen.add(made)
+                rows.append((*made, label))
+        rng.shuffle(rows)
+        splits[split] = rows
+    return splits
+
+
+def task_splits(name, seed=SEED):
+    """Class-balanced, disjoint train / validation / test splits of one task, with its label words.
+
+    >>> splits = task_splits("rooms")["splits"]
+    >>> {split: len(rows["label"]) for split, rows in splits.items()}
+    {'train': 2000, 'validation': 500, 'test': 1000}
+
+    A row is never in two splits; the numbers are rounded up to a multiple of the number of classes.
+    """
+    task = _task(name)
+    splits = {split: _columns(rows) for split, rows in _splits(name, seed).items()}
+    return dict(splits=splits, labels=list(task.labels), verbalizer=list(task.words), type=task.type,
+                metric="accuracy", template=None)  # fmt: skip
+
+
+def _columns(rows):
+    texts, pairs, labels = map(list, zip(*rows))
+    return {"text": texts, **({"text_pair": pairs} if pairs[0] is not None else {}), "label": labels}
+
+
+@cache
+def held_out(seed=SEED):
+    """Every (text, text_pair) of a validation or test split: what pretraining must never see."""
+    return frozenset((text, pair) for name in REGISTRY for split in ("validation", "test")
+                     for text, pair, _ in _splits(name, seed)[split])  # fmt: skip
+
+
+# ---- facts ----------------------------------------------------------------------------------------------------------
+
+@cache
+def _facts():
+    words, relations = lexicon()["facts"], lexicon()["relations"]
+    rng, made = random.Random("facts"), []
+    for relation, spec in relations.items():
+        answers = words[spec["answers"]]
+        second = answers if isinstance(answers, dict) else {answer: answer for answer in answers}
+        pool = list(second)
+        for i, subject in enumerate(words[spec["subjects"]]):
+            if i % len(pool) == 0:
+                rng.shuffle(pool)
+            answer = pool[i % len(pool)]
+            if relation == "capital" and i % 4 == 3:  # some answers of more than one token
+                answer = words["long_cities"][i // 4 % len(words["long_cities"])]
+            for language, forms, objects in (("english", spec["english"], answer),
+                                             ("second", spec["second"], second.get(answer, answer))):
+                unseen = {i % 6, (i + 3) % 6} if language == "english" else {i % 3}
+                prompts = [form.replace("[X]", subject).replace(" .", ".") for form in forms]
+                made.append(dict(relation=relation, uuid=f"{relation}-{i:02d}-{language}", subject=subject,
+                                 object=objects, language=language, prompts=prompts,
+                                 unseen=[prompts[k] for k in sorted(unseen)]))  # fmt: skip
+    return made
+
+
+def facts(language=None):
+    """The facts of the small world, one dictionary each, in the layout of PARAREL plus language and unseen phrasings.
+
+    >>> facts("english")[0]["prompts"][0]
+    'the capital of velmora is [MASK].'
+
+    `unseen` lists the phrasings that pretraining never showed with this fact (it showed them with others).
+    Capitals of every fourth country are two words long, all other answers one.
+    """
+    return [dict(fact) for fact in _facts() if language in (None, fact["language"])]
+
+
+# ---- adversarial views ----------------------------------------------------------------------------------------------
+
+def _typo(rng, word):
+    if len(word) < 4 or not word.isalpha():
+        return word
+    i = rng.randrange(len(word) - 1)
+    return rng.choice([word[:i] + word[i + 1] + word[i] + word[i + 2:], word[:i] + word[i + 1:], word[:i + 1] + word[i:]])
+
+
+def _typos(rng, text, strength, task):
+    return " ".join(_typo(rng, word) if rng.random() < 0.3 * strength else word for word in text.split(" "))
+
+
+def _synonyms(rng, text, strength, task):
+    return _map_words(text, lambda word: lexicon()["rare"][word]
+                      if word in lexicon()["rare"] and rng.random() < strength else word)  # fmt: skip
+
+
+def _distractors(rng, text, strength, task):
+    added = rng.sample(lexicon()["distractors"], round(3 * strength))
+    return " ".join([text, *(sentence + "." for sentence in added)])
+
+
+def _negation(rng, text, strength, task):
+    """Reviews: an adjective becomes the negation of its opposite. Other texts: a tautology full of negations."""
+    if task.type != "sentiment":
+        tail = rng.choice(lexicon()["tautologies"])
+        return f"{text[:-1]} {tail}{text[-1]}" if rng.random() < strength else text
+    words = lexicon()["adjectives"]
+    opposite = {word: OPPOSITE[side] for side in OPPOSITE for word in words[side]}
+    turn = lambda word: f"not {rng.choice(words[opposite[word]])}" if word in opposite and rng.random() < strength else word
+    return _map_words(text, turn)
+
+
+def _map_words(text, change):
+    stripped = ((word.rstrip(".,?"), word) for word in text.split(" "))
+    return " ".join(change(bare) + word[len(bare):] for bare, word in stripped)
+
+
+ATTACKS = {"typos": _typos, "synonyms": _synonyms, "distractors": _distractors, "negation": _negation}
+
+
+def adversarial(name, attack, strength=1.0, seed=SEED):
+    """One adversarial view of a task: the same examples and labels, validation and test texts attacked.
+
+    >>> adversarial("movies", "synonyms")["splits"]["test"]["text"][0]                  # doctest: +SKIP
+    'the cast was atrocious. i loathed the ending.'
+
+    attack: typos, synonyms (rare ones), distractors (sentences that say nothing) or negation; strength from 0
+    (the clean text) to 1. Of a pair, distractors and negation touch the second text, the others both.
+    """
+    if attack not in ATTACKS:
+        raise SkillkitError(f"no attack is called {attack!r}; there are {', '.join(ATTACKS)}.")
+    if not 0 <= strength <= 1:
+        raise SkillkitError(f"the strength of an attack lies between 0 and 1, not {strength}.")
+    view, task = task_splits(name, seed), _task(name)
+    for split in ("validation", "test"):
+        rng, rows = random.Random(f"{seed}/{name}/{attack}/{split}"), view["splits"][split]
+        last = "text_pair" if "text_pair" in rows else "text"
+        for column in [last] if attack in ("distractors", "negation") else dict.fromkeys(["text", last]):
+            rows[column] = [ATTACKS[attack](rng, text, strength, task) for text in rows[column]]
+    return view
