@@ -1,0 +1,181 @@
+"""What a notebook does around its subject: checked parameters, saved figures and tables, the table of claims.
+
+>>> run = sk.start("01_prompt_tuning", globals())
+>>> run.figure(fig, "learning_curves", data=history, caption="Validation accuracy during tuning.")
+>>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, measured=0.95, low=0.94, high=0.96, holds="yes")])
+"""
+
+import html
+import math
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from skillkit import params
+from skillkit.errors import SkillkitError
+from skillkit.provenance import provenance, runs_folder
+from skillkit.store import write_json
+
+HOLDS = ("yes", "no", "partly", "not tested")
+_INTERVAL = "measured here (95 % interval)"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of a paper, its figure there, and what was measured here.
+
+    >>> Claim("Prompts beat chance.", "Wang et al. 2022", published=0.92, measured=0.95, low=0.94, high=0.96, holds="yes")
+
+    `published` and `measured` are numbers or short texts; `low` and `high` bound the 95 % interval; `holds` is one of
+    "yes", "no", "partly", "not tested".
+    """
+
+    statement: str
+    paper: str
+    published: float | str | None = None
+    measured: float | str | None = None
+    low: float | None = None
+    high: float | None = None
+    holds: str = "not tested"
+    note: str = ""
+
+    def __post_init__(self):
+        if self.holds not in HOLDS:
+            raise SkillkitError(f"a claim holds {', '.join(map(repr, HOLDS))}, not {self.holds!r}")
+
+
+class Run:
+    """One execution of a notebook: `.params`, `.out` (a folder), and what is saved there."""
+
+    def __init__(self, notebook, parameters):
+        self.notebook, self.params = notebook, parameters
+        self.out = Path(parameters.out or runs_folder() / "notebooks" / notebook)
+        self.contents = {"notebook": notebook, "figures": [], "tables": []}
+        try:
+            for part in ("figures", "tables"):
+                shutil.rmtree(self.out / part, ignore_errors=True)
+                (self.out / part).mkdir(parents=True)
+            (self.out / "claims.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise SkillkitError(f"cannot write results to {self.out} ({error.strerror}); set `out` to a folder that "
+                                "can be written") from None
+
+    def figure(self, fig, name, data=None, caption=""):
+        """Show a figure and save it as PNG and SVG, with the numbers it shows (`data`, a table) as CSV.
+
+        >>> run.figure(fig, "learning_curves", data=history, caption="Validation accuracy during tuning.")
+
+        fig: a matplotlib figure, or something that has one as `.figure`.
+        """
+        fig = fig.figure
+        paths = [self.out / "figures" / f"{name}.{kind}" for kind in ("png", "svg")]
+        for path in paths:
+            fig.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else {})
+        if data is not None:
+            paths.append(_write_csv(data, self.out / "figures" / f"{name}.csv"))
+        display(fig)
+        plt.close(fig)      # else the notebook would show it a second time
+        self._keep("figures", name, caption, paths)
+
+    def table(self, data, name, caption=""):
+        """Show a table (pandas) and save all of it as CSV.
+
+        >>> run.table(accuracies, "accuracies", caption="Test accuracy, mean over seeds.")
+        """
+        path = _write_csv(data, self.out / "tables" / f"{name}.csv")
+        display(pd.DataFrame(data))
+        self._keep("tables", name, caption, [path])
+
+    def claims(self, claims):
+        """Show the table of claims and write `claims.json`.
+
+        >>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, 0.95, 0.94, 0.96, "yes")])
+        """
+        write_json(self.out / "claims.json", [_without_nan(asdict(claim)) for claim in claims])
+        shown = pd.DataFrame([
+            {"paper's statement": claim.statement, "paper": claim.paper, "paper's figure": _text(claim.published),
+             _INTERVAL: measured(asdict(claim)), "holds?": claim.holds, "note": claim.note} for claim in claims])
+        with pd.option_context("display.max_colwidth", None, "display.width", 200):
+            page = shown.to_html(index=False, justify="left", border=0, classes="claims")
+            display({"text/html": page, "text/plain": shown.to_string(index=False)}, raw=True)
+
+    def _keep(self, part, name, caption, paths):
+        """Note in contents.json what was saved; a cell run twice replaces its entry."""
+        entry = {"name": name, "caption": caption, "files": [str(path.relative_to(self.out)) for path in paths]}
+        self.contents[part] = [old for old in self.contents[part] if old["name"] != name] + [entry]
+        write_json(self.out / "contents.json", self.contents)
+        if caption:
+            page = f"<p><em>{html.escape(caption)}</em></p>"
+            display({"text/html": page, "text/plain": caption}, raw=True)
+
+
+def start(notebook, namespace):
+    """Check the parameters cell, say in one line what runs, set the style of figures.
+
+    >>> run = sk.start("01_prompt_tuning", globals())
+    skillkit 0.1.0 (af6c813) · Python 3.11.7 · torch 2.13.0 · transformers 5.23.0 · embedded/roberta · seeds 0, 1, 2 · 2 threads
+
+    Raises SkillkitError for a parameter of the wrong type or value.
+    """
+    fields = params.NOTEBOOKS[notebook].model_fields if notebook in params.NOTEBOOKS else {}
+    parameters = params.validate(notebook, {name: namespace[name] for name in fields if name in namespace})
+    run = Run(notebook, parameters)
+    if find_spec("skillkit.figures"):
+        from skillkit import figures
+        figures.style()
+    print(provenance_line(parameters))
+    return run
+
+
+def provenance_line(parameters):
+    """Versions, revision, backbone, seeds and threads in one line.
+
+    >>> provenance_line(params.SmallWorld()).split(" · ")[0]
+    'skillkit 0.1.0 (af6c813)'
+    """
+    import torch
+    told = provenance()
+    git, versions = told["git"], told["versions"]
+    revision = f" ({git['revision'][:7]}{', with changes' * git['dirty']})" if git else ""
+    seeds = getattr(parameters, "seeds", [parameters.seed] if hasattr(parameters, "seed") else [])
+    parts = [f"skillkit {versions['skillkit']}{revision}", f"Python {versions['python']}",
+             *(f"{name} {versions[name]}" for name in ("torch", "transformers")),
+             *([parameters.backbone] if hasattr(parameters, "backbone") else []),
+             *([f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []),
+             f"{torch.get_num_threads()} threads"]
+    return " · ".join(parts)
+
+
+def measured(claim):
+    """The measured figure of a claim (a dict) with its interval, as text.
+
+    >>> measured({"measured": 0.951, "low": 0.94, "high": 0.96})
+    '0.951 [0.940, 0.960]'
+    """
+    low, high = claim.get("low"), claim.get("high")
+    interval = f" [{_text(low)}, {_text(high)}]" if low is not None and high is not None else ""
+    return _text(claim.get("measured")) + interval
+
+
+def _text(value):
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _without_nan(claim):
+    """Plain JSON: NumPy numbers become Python's, what is no number becomes None."""
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in claim.items()}
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in plain.items()}
+
+
+def _write_csv(data, path):
+    table = pd.DataFrame(data)
+    table.to_csv(path, index=not isinstance(table.index, pd.RangeIndex))
+    return path

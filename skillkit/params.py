@@ -1,0 +1,222 @@
+"""Parameters of the notebooks: one strict model per notebook, and studies, the YAML files that set them.
+
+>>> study = load_study("params/embedded.yaml")
+>>> study.notebooks["01_prompt_tuning"].seeds
+[0, 1, 2]
+
+Papermill takes unknown and wrongly typed parameters without a word; here each is one sentence before any kernel starts.
+"""
+
+import ast
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from skillkit.errors import SkillkitError
+
+Positive = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(min_length=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Parameters(BaseModel):
+    """What every notebook takes; a subclass adds its own.
+
+    >>> SmallWorld(examples=3).device
+    'auto'
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    data_root: str | None = Field(None, description="folder with local data sets; None: the hub")
+    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", …')
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="number format")
+    out: str | None = Field(None, description="folder of the results; None: runs/notebooks/<notebook>")
+
+
+class SmallWorld(Parameters):
+    """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them."""
+
+    backbones: Names = Field(["embedded/roberta", "embedded/bert", "embedded/t5", "embedded/gpt2"],
+                             description="embedded models to look at")
+    examples: Positive = Field(2, description="texts shown per task")
+    seed: int = Field(0, ge=0, description="which texts are shown")
+
+
+class PromptTuning(Parameters):
+    """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
+
+    backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
+    tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
+    seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
+    prompt_length: Positive = Field(16, description="trained vectors per prompt")
+    recipe: Literal["embedded", "skill-neuron", "prompt-transferability"] = Field("embedded", description="training")
+    layout: str | None = Field(None, description="where the prompt stands; None: the default of the model's family")
+    init: str = Field("random", description='"random", "vocabulary" or "label-words"')
+    epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
+    max_steps: Positive | None = Field(None, description="end of the training; None: the recipe's")
+    batch_size: Positive | None = Field(None, description="None: the recipe's")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: the recipe's")
+    max_train_examples: Positive | None = Field(None, description="None: all")
+    max_test_examples: Positive | None = Field(None, description="None: all")
+    baselines: list[Literal["random", "bitfit", "adapter"]] = Field(["random", "bitfit", "adapter"],
+                                                                    description="what to compare with")
+    nearest_words: Positive = Field(5, description="nearest words shown per vector")
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {"00_the_small_world": SmallWorld, "01_prompt_tuning": PromptTuning}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its name, and the notebooks to run in this order with their validated parameters."""
+
+    name: str
+    notebooks: dict[str, Parameters]
+    path: Path | None = None
+
+
+def validate(notebook, values, where=None):
+    """The parameters of a notebook, checked.
+
+    >>> validate("01_prompt_tuning", {"prompt_length": 16}).prompt_length
+    16
+
+    Raises SkillkitError naming the notebook, the parameter and what was expected; `where` is said first.
+    """
+    if notebook not in NOTEBOOKS:
+        raise SkillkitError(_unknown(where, "there is no notebook", notebook, NOTEBOOKS))
+    try:
+        return NOTEBOOKS[notebook](**values)
+    except ValidationError as error:
+        raise SkillkitError(_told(notebook, error, where)) from None
+
+
+def load_study(path):
+    """Read a study's YAML: `name`, `shared` parameters, and `notebooks` with parameters of their own.
+
+    >>> load_study("params/embedded.yaml").name
+    'embedded'
+
+    A shared parameter goes to every notebook that has it. Raises SkillkitError for a file that is missing or no YAML,
+    for unknown notebooks and parameters, wrong types, and for `out`, which the run itself decides.
+    """
+    plain = read_yaml(path)
+    for key in plain.keys() - {"name", "shared", "notebooks"}:
+        raise SkillkitError(_unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
+    shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
+    if not isinstance(notebooks, dict) or not notebooks:
+        raise SkillkitError(f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}")
+    checked = {name: _one(path, name, shared, own) for name, own in notebooks.items()}
+    known = {field for parameters in checked.values() for field in type(parameters).model_fields}
+    for key in shared.keys() - known:
+        raise SkillkitError(_unknown(f"{path}: shared", "no notebook of this study has a parameter", key, known))
+    return Study(_name(path, plain), checked, Path(path))
+
+
+def parameters_cell(notebook):
+    """Names and values assigned in the cell of a notebook file that is tagged `parameters`.
+
+    >>> parameters_cell("notebooks/01_prompt_tuning.ipynb")["prompt_length"]
+    16
+
+    Raises SkillkitError when there is no such cell, or when it holds more than plain assignments.
+    """
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise SkillkitError(f"{notebook} needs one cell with the tag `parameters`; it has {len(tagged)}")
+    try:
+        statements = ast.parse("".join(tagged[0]["source"])).body
+        return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
+    except (AttributeError, SyntaxError, ValueError):
+        raise SkillkitError(f"{notebook}: the cell tagged `parameters` may hold plain assignments only") from None
+
+
+def read_yaml(path):
+    """A YAML file as a dict: plain data only, a key given twice is an error, `yes` and `no` are words, 1e-3 a number.
+
+    >>> read_yaml("params/embedded.yaml")["name"]
+    'embedded'
+
+    Raises SkillkitError with the line where the file is no YAML.
+    """
+    try:
+        plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Plain)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SkillkitError(f"cannot read {path}: {reason}") from None
+    except yaml.YAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise SkillkitError(f"{path} is no YAML{line}: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(plain, dict):
+        raise SkillkitError(f"{path} must hold names with values (name: value), not {type(plain).__name__}")
+    return plain
+
+
+class _Plain(yaml.SafeLoader):
+    """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith((":bool", ":float", ":int", ":timestamp"))]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_NUMBER = "-+.0123456789"
+for _kind, _pattern, _first in [
+    ("bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?[0-9]+$", _NUMBER),
+    ("float", r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$", _NUMBER),
+]:
+    _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
+
+
+def _one(path, notebook, shared, own):
+    """Shared and own parameters of one notebook of a study, checked."""
+    for part in (shared, {} if own is None else own):
+        if not isinstance(part, dict):
+            raise SkillkitError(f"{path}: parameters must be names with values (name: value), not {part!r}")
+        if "out" in part:
+            raise SkillkitError(f"{path}: `out` cannot be set in a study; give the folder with --out")
+    fields = NOTEBOOKS[notebook].model_fields if notebook in NOTEBOOKS else {}
+    fitting = {key: value for key, value in shared.items() if key in fields}
+    return validate(notebook, fitting | (own or {}), where=path)
+
+
+def _name(path, plain):
+    name = plain.get("name", Path(path).stem)
+    if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
+        raise SkillkitError(f"{path}: `name` becomes the name of a folder and cannot be {name!r}")
+    return name
+
+
+def _told(notebook, error, where):
+    """One sentence for a ValidationError: the first fault, and how many more there are."""
+    first, *others = error.errors()
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        sentence = _unknown(where, f"{notebook} has no parameter", name, NOTEBOOKS[notebook].model_fields)
+    else:
+        expected = first["msg"].replace("Input should be", "should be")
+        sentence = f"{where}: " * bool(where) + f"{notebook}: {name} {expected}, not {first['input']!r}"
+    return sentence + f" (and {len(others)} more)" * bool(others)
+
+
+def _unknown(where, what, name, known):
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+    return f"{where}: " * bool(where) + f"{what} {name!r}; {hint}"

@@ -1,0 +1,78 @@
+"""What a notebook leaves behind: figures, tables, claims, one line of provenance."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from skillkit.errors import SkillkitError
+from skillkit.notebook import Claim, start
+
+
+@pytest.fixture
+def run(tmp_path):
+    return start("00_the_small_world", {"out": str(tmp_path / "out"), "seed": 4, "unrelated": 1})
+
+
+def test_start_says_what_runs(run, capsys):
+    run = start("01_prompt_tuning", {"out": str(run.out), "seeds": [3, 5], "backbone": "some/model"})
+    line = capsys.readouterr().out.strip().splitlines()[-1]
+    assert "skillkit" in line and "torch" in line and "some/model" in line and "seeds 3, 5" in line
+    assert run.params.seeds == [3, 5] and run.params.prompt_length == 16
+
+
+def test_start_refuses_a_wrong_type(tmp_path):
+    with pytest.raises(SkillkitError, match="01_prompt_tuning: seeds should be a valid list, not 3"):
+        start("01_prompt_tuning", {"seeds": 3, "out": str(tmp_path)})
+
+
+def test_start_tells_a_folder_it_cannot_write(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SkillkitError, match="cannot write results"):
+        start("00_the_small_world", {"out": str(tmp_path / "file")})
+
+
+def test_figure_is_saved_three_times_with_its_caption(run):
+    fig, axis = plt.subplots()
+    axis.plot([1, 2])
+    run.figure(fig, "curve", data=pd.DataFrame({"step": [0, 1], "loss": [1.0, 0.5]}), caption="Loss < 1.")
+    contents = json.loads((run.out / "contents.json").read_text())
+    assert contents["figures"] == [{"name": "curve", "caption": "Loss < 1.",
+                                    "files": [f"figures/curve.{kind}" for kind in ("png", "svg", "csv")]}]
+    assert all((run.out / path).stat().st_size for path in contents["figures"][0]["files"])
+    assert pd.read_csv(run.out / "figures/curve.csv")["loss"].tolist() == [1.0, 0.5]
+    assert not plt.fignum_exists(fig.number)
+
+
+def test_an_axis_stands_for_its_figure_and_a_name_used_again_replaces(run):
+    for caption in ("old", "new"):
+        _, axis = plt.subplots()
+        run.figure(axis, "curve", caption=caption)
+    assert [figure["caption"] for figure in run.contents["figures"]] == ["new"]
+
+
+def test_table_keeps_a_named_index(run):
+    run.table(pd.DataFrame({"accuracy": [0.5]}, index=pd.Index(["world/movies"], name="task")), "scores")
+    assert (run.out / "tables/scores.csv").read_text() == "task,accuracy\nworld/movies,0.5\n"
+
+
+def test_claims_are_plain_json(run, capsys):
+    run.claims([Claim("Prompts <win>.", "A 2022", 0.9, measured=np.float64(0.95), low=np.float32(0.5), high=float("nan"),
+                      holds="partly")])
+    (claim,) = json.loads((run.out / "claims.json").read_text())
+    assert claim["measured"] == 0.95 and claim["low"] == 0.5 and claim["high"] is None and claim["holds"] == "partly"
+    assert "Prompts <win>." in capsys.readouterr().out
+
+
+def test_claim_that_neither_holds_nor_fails_is_refused():
+    with pytest.raises(SkillkitError, match="'partly'"):
+        Claim("Prompts win.", "A 2022", holds="maybe")
+
+
+def test_a_new_start_clears_what_was_there(run):
+    run.table(pd.DataFrame({"a": [1]}), "old")
+    run.claims([Claim("Prompts win.", "A 2022")])
+    start("00_the_small_world", {"out": str(run.out)})
+    assert not list((run.out / "tables").iterdir()) and not (run.out / "claims.json").exists()
