@@ -1,7 +1,7 @@
 """Small changes to the model itself, the rivals of a prompt: trained biases (BitFit) and bottleneck adapters.
 
 >>> tuned = sk.tune_adapter(bb, task); tuned.save("dir")
->>> with Tuned.load("dir").apply(bb): ...          # outside of the block, the backbone is what it was, bit for bit
+>>> with Tuned.load("dir").apply(bb): ...          # outside, the backbone is what it was, bit for bit
 """
 
 import hashlib
@@ -97,7 +97,7 @@ def bias_names(bb):
 
 @contextmanager
 def biased(bb, state):
-    """The backbone with copies of these tensors in place of its own parameters of those names; yields the parameters.
+    """The backbone with copies of these tensors in place of its parameters of those names, which are yielded.
 
     >>> with biased(bb, {"lm_head.bias": torch.zeros(1200)}) as parameters: ...
 
@@ -117,7 +117,7 @@ def biased(bb, state):
 
 
 def new_adapters(bb, bottleneck, seed):
-    """Adapter matrices for every layer: small random ones down, zeros up, so that they begin as the identity."""
+    """Adapter matrices for every layer: small random ones down, zeros up: they begin as the identity."""
     random = torch.Generator().manual_seed(seed)
     state = {}
     for layer in bb.layers:

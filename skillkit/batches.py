@@ -58,7 +58,7 @@ class Batch:
         return [self.map(lambda tensor, at=at: tensor[at : at + size]) for at in range(0, len(self), size)]
 
     def right_padded(self):
-        """The same rows with all padding on the right, wherever it was: models with relative positions count slots."""
+        """The same rows, all padding on the right: models with relative positions count slots."""
         if not (self.mask[:, 1:] > self.mask[:, :-1]).any():
             return self
         order = self.mask.argsort(dim=1, descending=True, stable=True)
@@ -136,8 +136,8 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     limit = min(bb.max_positions - room, max_tokens or DEFAULT_MAX_TOKENS)
     if limit < 8:
         raise SkillkitError(
-            f"a prompt of {room} positions leaves {max(limit, 0)} tokens for the text, of the {bb.max_positions} that "
-            f"{bb.name} takes; use a shorter prompt"
+            f"a prompt of {room} positions leaves {max(limit, 0)} tokens for the text, of the "
+            f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
         )
     texts = list(rows["text"])
     pairs = list(rows["text_pair"]) if "text_pair" in _columns(rows) else None
@@ -175,7 +175,7 @@ def _padded(lists, width, value):
 
 
 def pair_separator(tokenizer):
-    """The special tokens that the tokenizer's pair encoding puts between two texts, as text; "" if it just glues them.
+    """What the tokenizer's pair encoding puts between two texts, as text; "" if it just glues them.
 
     >>> pair_separator(roberta_tokenizer)
     '</s></s>'
@@ -204,7 +204,7 @@ def _tokenise_plain(tokenizer, texts, pairs, limit, _template):
 
 
 def _tokenise_template(tokenizer, texts, pairs, limit, template):
-    """Token lists of the filled template; where one is too long, the longest text in it loses its last tokens."""
+    """Token lists of the filled template; in one that is too long, the longest text loses its last tokens."""
     if "[MASK]" in template and tokenizer.mask_token is None:
         raise SkillkitError(
             f"the template {template!r} asks for a mask, but this tokenizer has none; leave [MASK] out"
@@ -251,7 +251,7 @@ def _overlaps(offset, span):
 
 
 def _kept(offsets, spans, excess):
-    """Token numbers that stay when `excess` tokens must go: taken from the end of whichever text is longer."""
+    """Token numbers that stay when `excess` must go: taken from the end of whichever text is longer."""
     keep = list(range(len(offsets)))
     texts = [
         [t for t in keep if _overlaps(offsets[t], spans.get(name))] for name in ("{text}", "{text_pair}")

@@ -21,11 +21,11 @@ from skillkit.prompts import SoftPrompt
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Logits of the label words beside the true labels, in the order of the rows, and every figure made of them.
+    """Logits of the label words beside the true labels, in the order of the rows; every figure made of them.
 
     >>> result.accuracy, result.interval      # share of right predictions, its 95 % Wilson interval
-    >>> result.f1, result.matthews            # F1 of class 1 if there are two classes, else the mean over classes
-    >>> result.score                          # the task's own metric: "accuracy", "f1", "matthews", or a mean of several
+    >>> result.f1, result.matthews            # F1 of class 1 of two, else the mean over classes
+    >>> result.score                          # the task's metric: "accuracy", "f1", "matthews", a mean of several
     >>> result.per_class, result.confusion    # dict by label name; [true, predicted] counts
     """
 

@@ -1,7 +1,7 @@
 """Soft prompts in and out of other systems: PEFT adapters, and the files published with the papers.
 
 >>> prompt.to_peft("adapter", bb)
->>> PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained("roberta-base"), "adapter")      # the same logits
+>>> PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained("roberta-base"), "adapter")   # same logits
 >>> SoftPrompt.from_peft("adapter", bb), SoftPrompt.from_published("SST2PromptRoberta/task_prompt")
 
 PEFT prepends its vectors to the text, gives them ordinary positions, and drops segment ids: what cannot be
@@ -68,7 +68,7 @@ def to_peft(prompt, folder, bb):
 
 
 def from_peft(folder, bb):
-    """Read a PEFT prompt-tuning adapter: one written by `to_peft` in its own layout, a foreign one as a prefix.
+    """Read a PEFT prompt-tuning adapter: one made by `to_peft` in its own layout, a foreign one as a prefix.
 
     >>> from_peft("adapter", bb).layout
     'mask-first'
@@ -119,9 +119,7 @@ def from_published(path, layout=None):
     except FileNotFoundError as error:
         raise SkillkitError(f"there is no published prompt {path}") from error
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise SkillkitError(
-            f"{path} is empty, damaged or more than a tensor: {str(error).splitlines()[0]}"
-        ) from error
+        raise SkillkitError(f"{path} is empty, damaged or more than a tensor, so it is not read") from error
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         raise SkillkitError(
             f"{path} does not hold one matrix of vectors; published prompts are bare tensors [L, H]"

@@ -28,7 +28,7 @@ class Attached:
 
     >>> attached.inputs              # inputs_embeds [B, T, H], attention_mask [B, T], position_ids, …
     >>> attached.answer              # [B] slot of the answer in the last hidden state (the decoder's for T5)
-    >>> attached.slots               # [B, S] probed slots (in T5's encoder): the answer slot if masked, then the prompt
+    >>> attached.slots               # [B, S] probed slots (T5: in the encoder): the answer's if masked, the prompt's
     >>> attached.text                # [B, T] True at text tokens
     """
 
@@ -48,7 +48,7 @@ class Layout:
         return length
 
     def template(self, bb, task):
-        """The task's template as far as this layout can use it: only a masked prefix reads a template's mask."""
+        """The task's template, as far as this layout can use it: only a masked prefix reads a mask in it."""
         template = task.template if task is not None else None
         if self.name == "prefix" and bb.family == "masked":
             pair = task is not None and task.pair
@@ -84,7 +84,7 @@ class Layout:
 
 
 class MaskFirst(Layout):
-    """The layout of Skill Neuron (Wang et al. 2022): a frozen mask embedding, then the trained vectors, then the text."""
+    """The layout of Skill Neuron (Wang et al. 2022): a frozen mask embedding, the trained vectors, the text."""
 
     name, families = "mask-first", ("masked",)
 
@@ -116,7 +116,7 @@ class ZeroPosition(MaskFirst):
 
 
 class Suffix(Layout):
-    """Text, then prompt, for causal models: the last prompt slot has seen everything. Padding comes after both."""
+    """Text, then prompt, for causal models: the last prompt slot has seen everything. Padding follows both."""
 
     name, families = "suffix", ("causal",)
 
@@ -136,7 +136,7 @@ class Suffix(Layout):
 
 
 class Encoder(Layout):
-    """Prompt before the text in the encoder; the decoder gets its start token and answers at its first step."""
+    """Prompt before the text in the encoder; the decoder gets its start token and answers at once."""
 
     name, families = "encoder", ("seq2seq",)
 
@@ -188,7 +188,7 @@ def _mask_embedding(bb):
 
 
 def _masked(bb, template, pair):
-    """A template with a mask where the task brings none: the mask leads, pairs get the tokenizer's separator."""
+    """A template with a mask where the task brings none: the mask leads; pairs keep their separator."""
     if template is None:
         template = f"{{text}}{pair_separator(bb.tokenizer)}{{text_pair}}" if pair else "{text}"
     return f"[MASK] {template}"
@@ -200,7 +200,7 @@ def _lead(tensor, count):
 
 
 def _complete(bb, inputs):
-    """Add what else the family needs; positions are counted from the attention mask, so padding never shifts them."""
+    """Add what else the family needs; positions come from the attention mask, so padding never shifts them."""
     if bb.family == "seq2seq":
         size = (len(inputs["inputs_embeds"]), 1)
         return inputs | {

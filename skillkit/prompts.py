@@ -60,8 +60,8 @@ class SoftPrompt:
         layout = find_layout(bb, self.layout)
         if self.weight.dim() != 2 or self.weight.shape[1] != bb.hidden_size:
             raise SkillkitError(
-                f"the prompt has shape {list(self.weight.shape)}, but {bb.name} takes vectors of {bb.hidden_size}; "
-                "tune one on this backbone, or map it there with a projector"
+                f"the prompt has shape {list(self.weight.shape)}, but {bb.name} takes vectors of "
+                f"{bb.hidden_size}; tune one on this backbone, or map it there with a projector"
             )
         made_for = self.metadata.get("family", bb.family)
         if made_for != bb.family:

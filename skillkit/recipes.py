@@ -5,7 +5,7 @@
 >>> choose_recipe("skill-neuron", bb, max_steps=1000, batch_size=32)
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from skillkit.errors import SkillkitError
 
@@ -46,6 +46,10 @@ class Recipe:
     layout: str | None = None
     max_tokens: int | None = None
     segments: bool = True
+
+    def plain(self):
+        """The fields as plain data, as JSON would give them back."""
+        return asdict(self) | {"betas": list(self.betas)}
 
     def rate(self, bb):
         """The peak learning rate for this backbone."""
@@ -93,9 +97,9 @@ _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "const
 
 
 def choose_recipe(recipe, bb, **overrides):
-    """A recipe by name (or a Recipe) with some fields replaced, and its learning rate settled for this backbone.
+    """A recipe by name (or a Recipe) with some fields replaced, its learning rate settled for this backbone.
 
-    >>> choose_recipe("embedded", bb, max_steps=100, batch_size=None).batch_size     # None keeps the recipe's own
+    >>> choose_recipe("embedded", bb, max_steps=100, batch_size=None).batch_size     # None keeps the recipe's
     32
 
     A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it

@@ -28,7 +28,7 @@ class Fitted:
     """What `fit` found, and while it runs, where it stands: also the content of a checkpoint.
 
     >>> fitted.best, fitted.best_score, fitted.best_step      # tensors of the best evaluation
-    >>> fitted.history                                       # [{"step", "loss", "score"}, …], one per evaluation
+    >>> fitted.history                                   # [{"step", "loss", "score"}, …], one per evaluation
     """
 
     step: int = 0
@@ -113,8 +113,8 @@ def _update(optimizer, named, loss_of, batch, recipe, step, total):
     norm = torch.nn.utils.clip_grad_norm_(named, recipe.clip)
     if not (math.isfinite(loss) and norm.isfinite()):
         raise SkillkitError(
-            f"the loss is no longer a finite number at step {step + 1} with learning rate {recipe.learning_rate:g}; "
-            "lower learning_rate, or use dtype='float32'"
+            f"the loss is no longer a finite number at step {step + 1} with learning rate "
+            f"{recipe.learning_rate:g}; lower learning_rate, or use dtype='float32'"
         )
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate * _factor(step, total, recipe)
@@ -192,7 +192,7 @@ def _resume(checkpoint, identity, parameters, optimizer):
 
 
 def training_dtype(bb, dtype="auto"):
-    """The dtype matrices are multiplied in: bfloat16 for "auto" where the hardware is fast at it, else float32.
+    """The dtype to multiply in: for "auto", bfloat16 where the hardware is fast at it, else float32.
 
     >>> training_dtype(bb)
     torch.bfloat16
@@ -212,7 +212,7 @@ def training_dtype(bb, dtype="auto"):
 
 @contextmanager
 def precision(bb, dtype):
-    """Run the backbone in `dtype`; on a CPU in bfloat16 with plain attention, whose backward pass is twice as fast.
+    """Run the backbone in `dtype`; in bfloat16 on a CPU with plain attention: its backward pass is twice as fast.
 
     >>> with precision(bb, training_dtype(bb)): loss_of(batch).backward()
     """

@@ -6,7 +6,6 @@
 """
 
 import time
-from dataclasses import asdict
 
 import torch
 
@@ -32,10 +31,10 @@ __all__ = [
 
 
 def _resolve(arguments):
-    """What else decides a result: the precision that "auto" stands for, and the recipe's content, not its name."""
+    """What else decides a result: the precision that "auto" stands for, and what the recipe says."""
     bb = arguments["bb"]
     recipe = choose_recipe(arguments["recipe"], bb)
-    return {"dtype": str(training_dtype(bb, arguments["dtype"])), "recipe": asdict(recipe)}
+    return {"dtype": str(training_dtype(bb, arguments["dtype"])), "recipe": recipe.plain()}
 
 
 @artifact("prompt", version=1, resolve=_resolve)
@@ -126,7 +125,7 @@ def tune_adapter(
     progress=True,
     **overrides,
 ) -> Tuned:
-    """Train a bottleneck of two small matrices behind every feed-forward network (Houlsby et al. 2019, figure 2).
+    """Train a bottleneck of two small matrices behind every feed-forward network (Houlsby et al. 2019, fig. 2).
 
     >>> tuned = tune_adapter(bb, task, bottleneck=16, seed=0)
     >>> evaluate(bb, task, tuned).accuracy
@@ -160,7 +159,7 @@ def _on_cpu(tensors):
 
 
 class _Job:
-    """Training of some parameters for a task: encodes the texts, knows loss and score, tells what was done."""
+    """Training for one task: encodes its texts, knows loss and score, tells what was done."""
 
     def __init__(self, bb, task, layout, weight, recipe, seed, max_train_examples, dtype, kind, told):
         self.bb, self.task, self.layout, self.weight, self.recipe, self.seed = (
@@ -196,7 +195,7 @@ class _Job:
                 "layout": layout.name,
                 "segment_ids_used": task.pair and self.train.token_types is not None,
                 "train_examples": len(self.train),
-                "recipe": asdict(recipe),
+                "recipe": recipe.plain(),
                 "seed": seed,
                 "dtype": str(self.dtype).removeprefix("torch."),
             }

@@ -12,7 +12,9 @@ WORDS = {"bad": ("bad", "awful", "terrible", "boring"), "good": ("good", "great"
 def toy_task(n=40, pair=False, template=None, seed=0):
     """Two classes, label words bad and good; `n` rows a split, of 2 to 20 words."""
     draw = random.Random(seed)
-    splits = {name: datasets.Dataset.from_dict(_rows(draw, n, pair)) for name in ("train", "validation", "test")}
+    splits = {
+        name: datasets.Dataset.from_dict(_rows(draw, n, pair)) for name in ("train", "validation", "test")
+    }
     words = {family: ("bad", "good") for family in ("masked", "causal", "seq2seq")}
     return Task("toy", "sentiment", ("negative", "positive"), words, splits, template=template)
 

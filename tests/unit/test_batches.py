@@ -38,7 +38,10 @@ def test_order_depends_on_the_seed_alone():
 
 def test_batches_are_of_similar_length():
     encoded = encode(BACKBONES["bert"], TASK, TASK["train"], room=9)
-    spreads = [max(map(len, rows)) - min(map(len, rows)) for rows in [[encoded.ids[r] for r in p] for p in encoded.plan(8, 0)]]
+    spreads = [
+        max(map(len, rows)) - min(map(len, rows))
+        for rows in [[encoded.ids[r] for r in p] for p in encoded.plan(8, 0)]
+    ]
     lengths = list(map(len, encoded.ids))
     assert max(spreads) < (max(lengths) - min(lengths)) / 2
 
@@ -96,7 +99,9 @@ def test_pairs_without_a_separator_of_their_own_get_one():
     assert pair_separator(bb.tokenizer) == ""
     ids = encode(bb, PAIRS, PAIRS["train"], room=9).ids[3]
     assert ids.count(bb.tokenizer.eos_token_id) == 1
-    assert bb.tokenizer.decode(ids).split("<|endoftext|>") == [PAIRS["train"][3][c] for c in ("text", "text_pair")]
+    assert bb.tokenizer.decode(ids).split("<|endoftext|>") == [
+        PAIRS["train"][3][c] for c in ("text", "text_pair")
+    ]
 
 
 def test_segment_ids_are_for_bert_and_can_be_left_out():
@@ -108,7 +113,9 @@ def test_segment_ids_are_for_bert_and_can_be_left_out():
 
 def test_special_tokens_are_not_text():
     batch = encode(BACKBONES["roberta"], PAIRS, PAIRS["train"], room=9).batch([0])
-    special = [BACKBONES["roberta"].tokenizer.convert_tokens_to_ids(token) for token in ("<s>", "</s>", "<pad>")]
+    special = [
+        BACKBONES["roberta"].tokenizer.convert_tokens_to_ids(token) for token in ("<s>", "</s>", "<pad>")
+    ]
     assert not torch.isin(batch.ids[batch.text], torch.tensor(special)).any()
     assert batch.text.sum() == batch.mask.sum() - 4
 
@@ -128,7 +135,14 @@ def test_template_keeps_its_words_and_its_mask_when_a_text_is_cut():
 
 def test_template_longer_than_the_model_is_an_error():
     with pytest.raises(SkillkitError, match="template alone"):
-        encode(BACKBONES["bert"], None, {"text": ["so"]}, room=5, template="{text} " + "good " * 50, max_tokens=20)
+        encode(
+            BACKBONES["bert"],
+            None,
+            {"text": ["so"]},
+            room=5,
+            template="{text} " + "good " * 50,
+            max_tokens=20,
+        )
 
 
 def test_mask_in_a_template_needs_a_masked_model():

@@ -12,7 +12,12 @@ from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
 BACKBONES = {name: tiny_backbone(name) for name in TINY_MODELS}
-CASES = [(name, lay.name) for name, bb in BACKBONES.items() for lay in LAYOUTS.values() if bb.family in lay.families]
+CASES = [
+    (name, lay.name)
+    for name, bb in BACKBONES.items()
+    for lay in LAYOUTS.values()
+    if bb.family in lay.families
+]
 TASK = toy_task(24)
 
 
@@ -51,7 +56,9 @@ class without_positions:
 
     def __enter__(self):
         def hook(module, args, output):
-            return torch.cat([torch.zeros_like(output[..., : self.count, :]), output[..., self.count :, :]], dim=-2)
+            return torch.cat(
+                [torch.zeros_like(output[..., : self.count, :]), output[..., self.count :, :]], dim=-2
+            )
 
         self.handle = self.table.register_forward_hook(hook)
 
@@ -116,7 +123,9 @@ def test_slots_text_and_answer_point_where_they_say(model, layout):
         found = embeds.gather(1, own[..., None].expand(-1, -1, bb.hidden_size))
         torch.testing.assert_close(found, weight.expand(6, -1, -1))
     if bb.family == "masked":
-        assert (slots[:, 0] == attached.answer).all() and slots.shape[1] == layout.room(5) + (layout.name == "prefix")
+        assert (slots[:, 0] == attached.answer).all() and slots.shape[1] == layout.room(5) + (
+            layout.name == "prefix"
+        )
     else:
         assert slots.shape == (6, 5)
     if bb.family == "causal":
@@ -172,7 +181,9 @@ def test_default_layouts():
 
 
 def test_a_layout_for_another_family_is_refused():
-    with pytest.raises(SkillkitError, match="'suffix' is not for masked models.*mask-first or zero-position or prefix"):
+    with pytest.raises(
+        SkillkitError, match="'suffix' is not for masked models.*mask-first or zero-position or prefix"
+    ):
         find_layout(BACKBONES["bert"], "suffix")
     with pytest.raises(SkillkitError, match="'nonsense'"):
         find_layout(BACKBONES["t5"], "nonsense")

@@ -1,0 +1,187 @@
+import dataclasses
+
+import pytest
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.layouts import LAYOUTS
+from skillkit.prompts import SoftPrompt, random_prompt
+from skillkit.tuning import evaluate, tune_prompt
+from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.toys import toy_task
+
+TASK, PAIRS = toy_task(40), toy_task(16, pair=True)
+CASES = [
+    (model, layout.name)
+    for model in TINY_MODELS
+    for layout in LAYOUTS.values()
+    if tiny_backbone(model, layers=1).family in layout.families
+]
+
+
+def tune(bb, task=TASK, **options):
+    return tune_prompt(
+        bb, task, **{"length": 4, "max_steps": 12, "evaluate_every": 4, "progress": False} | options
+    )
+
+
+@pytest.mark.parametrize(("model", "layout"), CASES)
+def test_tuning_lowers_the_loss_and_touches_nothing_else(model, layout):
+    bb = tiny_backbone(model, layers=2)
+    before = {name: tensor.clone() for name, tensor in bb.model.state_dict().items()}
+    prompt = tune(bb, layout=layout, max_steps=60, evaluate_every=10)
+    losses = [entry["loss"] for entry in prompt.metadata["history"]]
+    assert losses[-1] < losses[0]
+    assert (
+        prompt.layout == layout
+        and prompt.weight.shape == (4, bb.hidden_size)
+        and not prompt.weight.requires_grad
+    )
+    assert all(torch.equal(bb.model.state_dict()[name], tensor) for name, tensor in before.items())
+    assert not any(parameter.grad is not None for parameter in bb.model.parameters())
+
+
+def test_metadata_tells_what_was_done():
+    bb = tiny_backbone("bert", layers=1)
+    told = tune(bb, dtype="float32", max_train_examples=24).metadata
+    expected = {
+        "backbone": "tiny/bert",
+        "backbone_fingerprint": bb.fingerprint,
+        "family": "masked",
+        "task": "toy",
+        "label_words": ["bad", "good"],
+        "train_examples": 24,
+        "seed": 0,
+        "dtype": "float32",
+        "steps": 12,
+        "init": "random",
+    }
+    assert told.items() >= expected.items()
+    assert [entry["step"] for entry in told["history"]] == [4, 8, 12]
+    assert told["validation_score"] == max(entry["score"] for entry in told["history"])
+    assert told["recipe"]["max_steps"] == 12 and told["seconds"] > 0
+
+
+def test_kept_prompt_has_the_validation_score_it_tells():
+    bb = tiny_backbone("gpt2", layers=2)
+    prompt = tune(bb, dtype="float32", max_steps=40)
+    assert evaluate(bb, TASK, prompt, split="validation").score == pytest.approx(
+        prompt.metadata["validation_score"]
+    )
+
+
+def test_best_checkpoint_follows_the_metric_of_the_task():
+    bb, task = tiny_backbone("bert", layers=2), dataclasses.replace(TASK, metric="matthews")
+    prompt = tune(bb, task, dtype="float32")
+    assert evaluate(bb, task, prompt, split="validation").matthews == pytest.approx(
+        prompt.metadata["validation_score"]
+    )
+
+
+def test_seed_decides_everything():
+    bb = tiny_backbone("bert", layers=1)
+    first, again, other = (tune(bb, seed=seed).weight for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype"), [("roberta", "float32"), ("t5", "float32"), ("roberta", "bfloat16")]
+)
+def test_interrupted_tuning_continues_to_the_same_prompt(model, dtype, tmp_path, monkeypatch):
+    bb = tiny_backbone(model, layers=2)
+    whole = tune(bb, dtype=dtype)
+    answer_logits, calls = type(bb).answer_logits, []
+
+    def dying(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return answer_logits(*args, **kwargs)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(type(bb), "answer_logits", dying)
+        tune(bb, dtype=dtype, checkpoint=tmp_path)
+    assert (tmp_path / "checkpoint.safetensors").exists()
+    again = tune(bb, dtype=dtype, checkpoint=tmp_path)
+    torch.testing.assert_close(again.weight, whole.weight, atol=1e-6, rtol=1e-5)
+    assert [entry["step"] for entry in again.metadata["history"]] == [4, 8, 12]
+
+
+def test_checkpoint_of_other_arguments_is_refused(tmp_path):
+    bb = tiny_backbone("bert", layers=1)
+    tune(bb, checkpoint=tmp_path)
+    with pytest.raises(SkillkitError, match="another run"):
+        tune(bb, checkpoint=tmp_path, seed=1)
+
+
+@pytest.mark.parametrize("model", ["bert", "gpt2", "t5"])
+def test_accumulation_equals_a_big_batch(model):
+    bb = tiny_backbone(model, layers=2)
+    whole, parts = (
+        tune(bb, dtype="float32", batch_size=16, accumulate=n, learning_rate=1e-3).weight for n in (1, 4)
+    )
+    torch.testing.assert_close(whole, parts, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("model", TINY_MODELS)
+def test_bfloat16_tunes_nearly_the_same_prompt(model):
+    bb = tiny_backbone(model, layers=2)
+    low, full = (tune(bb, dtype=dtype, max_steps=4, learning_rate=1e-3) for dtype in ("bfloat16", "float32"))
+    moves = [prompt.weight - random_prompt(bb, 4, layout=prompt.layout).weight for prompt in (low, full)]
+    assert torch.cosine_similarity(*(move.flatten() for move in moves), dim=0) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["label-words", "vocabulary"])
+def test_first_loss_is_the_cross_entropy_it_says(loss):
+    """Over the label words alone, or over all words; with a rate of nearly 0 the first loss is that of the start."""
+    bb = tiny_backbone("bert", layers=2)
+    prompt = tune(bb, loss=loss, max_steps=1, learning_rate=1e-12, batch_size=40, dtype="float32")
+    layout = LAYOUTS[prompt.layout]
+    from skillkit.layouts import encode_for
+
+    batch = encode_for(bb, TASK, TASK["train"], layout, 4).batch(range(40))
+    attached = layout.attach(bb, random_prompt(bb, 4).weight, batch)
+    logits, words = bb.answer_logits(attached.inputs, attached.answer), TASK.label_ids(bb)
+    logits, target = (
+        (logits, words[batch.labels]) if loss == "vocabulary" else (logits[:, words], batch.labels)
+    )
+    expected = torch.nn.functional.cross_entropy(logits, target).item()
+    assert prompt.metadata["history"][0]["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_inits():
+    bb = tiny_backbone("bert", layers=1)
+    start = random_prompt(bb, 4, seed=7)
+    still = {"max_steps": 1, "learning_rate": 1e-12}
+    torch.testing.assert_close(tune(bb, init=start, **still).weight, start.weight)
+    words = tune(bb, init="label-words", **still).weight[:2]
+    torch.testing.assert_close(words, bb.model.get_input_embeddings().weight[TASK.label_ids(bb)])
+
+
+def test_published_recipes_run():
+    bb = tiny_backbone("roberta", layers=1)
+    assert tune(bb, recipe="skill-neuron").layout == "mask-first"
+    assert tune(bb, recipe="prompt-transferability").layout == "zero-position"
+    assert tune(tiny_backbone("t5", layers=1), recipe="prompt-transferability").layout == "encoder"
+
+
+@pytest.mark.parametrize("model", ["bert", "roberta", "gpt2", "t5", "llama"])
+def test_pairs_can_be_learned(model):
+    prompt = tune(tiny_backbone(model, layers=2), PAIRS, max_steps=40, evaluate_every=10)
+    losses = [entry["loss"] for entry in prompt.metadata["history"]]
+    assert losses[-1] < losses[0]
+
+
+def test_loss_that_explodes_is_told():
+    bb = tiny_backbone("bert", layers=1)
+    start = SoftPrompt(torch.full((4, bb.hidden_size), float("nan")), "mask-first")
+    with pytest.raises(SkillkitError, match="no longer a finite number at step 1 with learning rate 0.3"):
+        tune(bb, init=start, learning_rate=0.3)
+
+
+def test_too_long_a_prompt_and_a_wrong_field_are_told():
+    bb = tiny_backbone("roberta", layers=1)
+    with pytest.raises(SkillkitError, match="leaves 0 tokens.*shorter prompt"):
+        tune(bb, length=200)
+    with pytest.raises(SkillkitError, match="no field 'lr'"):
+        tune(bb, lr=1)
