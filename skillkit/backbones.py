@@ -41,6 +41,7 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
     Raises SkillkitError for a wrong name, an unreachable hub, an unknown architecture, missing weights.
     Remote code is never run, and weights are read from safetensors or with `weights_only`.
     """
+    name = str(name)  # a Path is welcome
     model, tokenizer = read_checkpoint(name, device, dtype, device_map, revision)
     return from_model(model, tokenizer, name)
 
@@ -54,7 +55,7 @@ def from_model(model, tokenizer, name="model"):
     if tokenizer.pad_token is None:
         # Causal models often have no padding token. Padding is masked out, so any token does: the end token.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return Backbone(model, tokenizer, str(name), row)
+    return Backbone(model, tokenizer, name, row)
 
 
 class Backbone:

@@ -47,9 +47,8 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
     config = _read(AutoConfig, name, source, options)
     row = row_of(name, config)
     tokenizer = _read(AutoTokenizer, name, source, options)
-    model = _load_model(
-        name, source, row, {**options, "config": config, "dtype": dtype, "device_map": device_map}
-    )
+    options |= {"config": config, "dtype": dtype, "device_map": device_map}
+    model = _load_model(name, source, row, options)
     return model if device_map else model.to(device), tokenizer
 
 
@@ -86,12 +85,13 @@ def _one_line(config_file):
 
 def _load_model(name, source, row, options):
     """The one place where a configuration becomes a module with weights."""
-    model, info = _read(AUTO_CLASS[row.family], name, source, {**options, "output_loading_info": True})
-    # `transformers` fills missing weights with random ones and only warns. Tied ones do not count as missing.
-    lost = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, info = _read(AUTO_CLASS[row.family], name, source, options | checked)
+    # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
+    lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
     if lost:
         raise SkillkitError(
-            f"the checkpoint {name!r} lacks {len(lost)} weights of {type(model).__name__}, "
+            f"the checkpoint {name!r} lacks {len(lost)} weights that fit {type(model).__name__}, "
             f"such as {lost[0]}; use one that was saved with its language-model head"
         )
     return model
@@ -99,21 +99,21 @@ def _load_model(name, source, row, options):
 
 def _source(name):
     """What `from_pretrained` is given: a folder that exists, or a hub id."""
-    folder = EMBEDDED.parent / name if str(name).startswith("embedded/") else Path(name).expanduser()
+    folder = EMBEDDED.parent / name if name.startswith("embedded/") else Path(name).expanduser()
     if (folder / "config.json").is_file():
         return str(folder)
-    if str(name).startswith("embedded/"):
+    if name.startswith("embedded/"):
         known = [key for key in list_backbones() if key.startswith("embedded/")]
         raise SkillkitError(f"no backbone {name!r} is shipped; there are {', '.join(known) or 'none'}")
     if folder.is_dir():
         raise SkillkitError(
             f"the folder {name} has no config.json; give the folder that `save_pretrained` wrote"
         )
-    if folder.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise SkillkitError(
             f"there is no folder {name}; give a folder with config.json, or a hub id like roberta-base"
         )
-    return str(name)
+    return name
 
 
 def _read(auto_class, name, source, options):
