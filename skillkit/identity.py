@@ -28,8 +28,9 @@ def identity(value, name="the value"):
     >>> identity(range(3))
     [0, 1, 2]
 
-    Objects count by their `fingerprint` with dtype and device type where they have them, tensors, arrays and data
-    sets by their values, dataclasses by their fields; lists, tuples and ranges with the same items are the same.
+    Objects count by their `fingerprint` with dtype and device type where they have them, tensors, arrays and
+    data sets by their values, dataclasses by their fields; lists, tuples and ranges with the same items are
+    the same.
 
     Raises SkillkitError naming the argument (`name`) when the content of a value cannot be told.
     """
@@ -40,7 +41,11 @@ def identity(value, name="the value"):
     if isinstance(value, list | tuple | range):
         return [identity(item, name) for item in value]
     if isinstance(value, dict):
-        return {"dict": sorted(([identity(key, name), identity(item, name)] for key, item in value.items()), key=repr)}
+        return {
+            "dict": sorted(
+                ([identity(key, name), identity(item, name)] for key, item in value.items()), key=repr
+            )
+        }
     if isinstance(value, set | frozenset):
         return {"set": sorted((identity(item, name) for item in value), key=repr)}
     if isinstance(value, slice):
@@ -61,9 +66,13 @@ def _object(value, name):
     if _is_from("datasets", value) and hasattr(value, "to_dict"):
         return {"dataset": digest(value.to_dict())}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: identity(getattr(value, field.name), name) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: identity(getattr(value, field.name), name) for field in dataclasses.fields(value)
+        }
         return {"type": kind, "fields": fields}
-    raise SkillkitError(f"{name} is a {kind}, whose content cannot be told; give it a fingerprint or leave it out")
+    raise SkillkitError(
+        f"{name} is a {kind}, whose content cannot be told; give it a fingerprint or leave it out"
+    )
 
 
 def describe(value):
@@ -95,7 +104,10 @@ def _is_from(module, value):
 def _array_hash(value, name):
     if _is_from("torch", value):
         import torch
+
         value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     if value.dtype == object:
-        raise SkillkitError(f"{name} is an array of objects, whose content cannot be told; give it a plain dtype")
+        raise SkillkitError(
+            f"{name} is an array of objects, whose content cannot be told; give it a plain dtype"
+        )
     return hashlib.sha256(value.tobytes()).hexdigest()

@@ -2,7 +2,7 @@
 
 >>> run = sk.start("01_prompt_tuning", globals())
 >>> run.figure(fig, "learning_curves", data=history, caption="Validation accuracy during tuning.")
->>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, measured=0.95, low=0.94, high=0.96, holds="yes")])
+>>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, 0.95, 0.94, 0.96, holds="yes")])
 """
 
 import html
@@ -30,10 +30,10 @@ _INTERVAL = "measured here (95 % interval)"
 class Claim:
     """A statement of a paper, its figure there, and what was measured here.
 
-    >>> Claim("Prompts beat chance.", "Wang et al. 2022", published=0.92, measured=0.95, low=0.94, high=0.96, holds="yes")
+    >>> Claim("Prompts beat chance.", "Wang et al. 2022", published=0.92, measured=0.95, holds="yes")
 
-    `published` and `measured` are numbers or short texts; `low` and `high` bound the 95 % interval; `holds` is one of
-    "yes", "no", "partly", "not tested".
+    `published` and `measured` are numbers or short texts; `low` and `high` bound the 95 % interval; `holds`
+    is one of "yes", "no", "partly", "not tested".
     """
 
     statement: str
@@ -63,8 +63,10 @@ class Run:
                 (self.out / part).mkdir(parents=True)
             (self.out / "claims.json").unlink(missing_ok=True)
         except OSError as error:
-            raise SkillkitError(f"cannot write results to {self.out} ({error.strerror}); set `out` to a folder that "
-                                "can be written") from None
+            raise SkillkitError(
+                f"cannot write results to {self.out} ({error.strerror}); set `out` to a folder that "
+                "can be written"
+            ) from None
 
     def figure(self, fig, name, data=None, caption=""):
         """Show a figure and save it as PNG and SVG, with the numbers it shows (`data`, a table) as CSV.
@@ -80,7 +82,7 @@ class Run:
         if data is not None:
             paths.append(_write_csv(data, self.out / "figures" / f"{name}.csv"))
         display(fig)
-        plt.close(fig)      # else the notebook would show it a second time
+        plt.close(fig)  # else the notebook would show it a second time
         self._keep("figures", name, caption, paths)
 
     def table(self, data, name, caption=""):
@@ -98,16 +100,30 @@ class Run:
         >>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, 0.95, 0.94, 0.96, "yes")])
         """
         write_json(self.out / "claims.json", [_without_nan(asdict(claim)) for claim in claims])
-        shown = pd.DataFrame([
-            {"paper's statement": claim.statement, "paper": claim.paper, "paper's figure": _text(claim.published),
-             _INTERVAL: measured(asdict(claim)), "holds?": claim.holds, "note": claim.note} for claim in claims])
+        shown = pd.DataFrame(
+            [
+                {
+                    "paper's statement": claim.statement,
+                    "paper": claim.paper,
+                    "paper's figure": _text(claim.published),
+                    _INTERVAL: measured(asdict(claim)),
+                    "holds?": claim.holds,
+                    "note": claim.note,
+                }
+                for claim in claims
+            ]
+        )
         with pd.option_context("display.max_colwidth", None, "display.width", 200):
             page = shown.to_html(index=False, justify="left", border=0, classes="claims")
             display({"text/html": page, "text/plain": shown.to_string(index=False)}, raw=True)
 
     def _keep(self, part, name, caption, paths):
         """Note in contents.json what was saved; a cell run twice replaces its entry."""
-        entry = {"name": name, "caption": caption, "files": [str(path.relative_to(self.out)) for path in paths]}
+        entry = {
+            "name": name,
+            "caption": caption,
+            "files": [str(path.relative_to(self.out)) for path in paths],
+        }
         self.contents[part] = [old for old in self.contents[part] if old["name"] != name] + [entry]
         write_json(self.out / "contents.json", self.contents)
         if caption:
@@ -119,7 +135,7 @@ def start(notebook, namespace):
     """Check the parameters cell, say in one line what runs, set the style of figures.
 
     >>> run = sk.start("01_prompt_tuning", globals())
-    skillkit 0.1.0 (af6c813) · Python 3.11.7 · torch 2.13.0 · transformers 5.23.0 · embedded/roberta · seeds 0, 1, 2 · 2 threads
+    skillkit 0.1.0 (af6c813) · Python 3.11.7 · torch 2.13.0 · … · embedded/roberta · seeds 0, 1, 2 · 2 threads
 
     Raises SkillkitError for a parameter of the wrong type or value.
     """
@@ -128,6 +144,7 @@ def start(notebook, namespace):
     run = Run(notebook, parameters)
     if find_spec("skillkit.figures"):
         from skillkit import figures
+
         figures.style()
     print(provenance_line(parameters))
     return run
@@ -140,15 +157,19 @@ def provenance_line(parameters):
     'skillkit 0.1.0 (af6c813)'
     """
     import torch
+
     told = provenance()
     git, versions = told["git"], told["versions"]
     revision = f" ({git['revision'][:7]}{', with changes' * git['dirty']})" if git else ""
     seeds = getattr(parameters, "seeds", [parameters.seed] if hasattr(parameters, "seed") else [])
-    parts = [f"skillkit {versions['skillkit']}{revision}", f"Python {versions['python']}",
-             *(f"{name} {versions[name]}" for name in ("torch", "transformers")),
-             *([parameters.backbone] if hasattr(parameters, "backbone") else []),
-             *([f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []),
-             f"{torch.get_num_threads()} threads"]
+    parts = [
+        f"skillkit {versions['skillkit']}{revision}",
+        f"Python {versions['python']}",
+        *(f"{name} {versions[name]}" for name in ("torch", "transformers")),
+        *([parameters.backbone] if hasattr(parameters, "backbone") else []),
+        *([f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []),
+        f"{torch.get_num_threads()} threads",
+    ]
     return " · ".join(parts)
 
 
@@ -172,7 +193,10 @@ def _text(value):
 def _without_nan(claim):
     """Plain JSON: NumPy numbers become Python's, what is no number becomes None."""
     plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in claim.items()}
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in plain.items()}
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in plain.items()
+    }
 
 
 def _write_csv(data, path):

@@ -4,7 +4,8 @@
 >>> study.notebooks["01_prompt_tuning"].seeds
 [0, 1, 2]
 
-Papermill takes unknown and wrongly typed parameters without a word; here each is one sentence before any kernel starts.
+Papermill takes unknown and wrongly typed parameters without a word; here each is one sentence, told before
+any kernel starts.
 """
 
 import ast
@@ -43,8 +44,10 @@ class Parameters(BaseModel):
 class SmallWorld(Parameters):
     """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them."""
 
-    backbones: Names = Field(["embedded/roberta", "embedded/bert", "embedded/t5", "embedded/gpt2"],
-                             description="embedded models to look at")
+    backbones: Names = Field(
+        ["embedded/roberta", "embedded/bert", "embedded/t5", "embedded/gpt2"],
+        description="embedded models to look at",
+    )
     examples: Positive = Field(2, description="texts shown per task")
     seed: int = Field(0, ge=0, description="which texts are shown")
 
@@ -56,8 +59,12 @@ class PromptTuning(Parameters):
     tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
     seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
     prompt_length: Positive = Field(16, description="trained vectors per prompt")
-    recipe: Literal["embedded", "skill-neuron", "prompt-transferability"] = Field("embedded", description="training")
-    layout: str | None = Field(None, description="where the prompt stands; None: the default of the model's family")
+    recipe: Literal["embedded", "skill-neuron", "prompt-transferability"] = Field(
+        "embedded", description="training"
+    )
+    layout: str | None = Field(
+        None, description="where the prompt stands; None: the default of the model's family"
+    )
     init: str = Field("random", description='"random", "vocabulary" or "label-words"')
     epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
     max_steps: Positive | None = Field(None, description="end of the training; None: the recipe's")
@@ -65,8 +72,9 @@ class PromptTuning(Parameters):
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: the recipe's")
     max_train_examples: Positive | None = Field(None, description="None: all")
     max_test_examples: Positive | None = Field(None, description="None: all")
-    baselines: list[Literal["random", "bitfit", "adapter"]] = Field(["random", "bitfit", "adapter"],
-                                                                    description="what to compare with")
+    baselines: list[Literal["random", "bitfit", "adapter"]] = Field(
+        ["random", "bitfit", "adapter"], description="what to compare with"
+    )
     nearest_words: Positive = Field(5, description="nearest words shown per vector")
 
 
@@ -104,19 +112,23 @@ def load_study(path):
     >>> load_study("params/embedded.yaml").name
     'embedded'
 
-    A shared parameter goes to every notebook that has it. Raises SkillkitError for a file that is missing or no YAML,
-    for unknown notebooks and parameters, wrong types, and for `out`, which the run itself decides.
+    A shared parameter goes to every notebook that has it. Raises SkillkitError for a file that is missing or
+    no YAML, for unknown notebooks and parameters, wrong types, and for `out`, which the run itself decides.
     """
     plain = read_yaml(path)
     for key in plain.keys() - {"name", "shared", "notebooks"}:
         raise SkillkitError(_unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
     shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
     if not isinstance(notebooks, dict) or not notebooks:
-        raise SkillkitError(f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}")
+        raise SkillkitError(
+            f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}"
+        )
     checked = {name: _one(path, name, shared, own) for name, own in notebooks.items()}
     known = {field for parameters in checked.values() for field in type(parameters).model_fields}
     for key in shared.keys() - known:
-        raise SkillkitError(_unknown(f"{path}: shared", "no notebook of this study has a parameter", key, known))
+        raise SkillkitError(
+            _unknown(f"{path}: shared", "no notebook of this study has a parameter", key, known)
+        )
     return Study(_name(path, plain), checked, Path(path))
 
 
@@ -136,16 +148,19 @@ def parameters_cell(notebook):
         statements = ast.parse("".join(tagged[0]["source"])).body
         return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
     except (AttributeError, SyntaxError, ValueError):
-        raise SkillkitError(f"{notebook}: the cell tagged `parameters` may hold plain assignments only") from None
+        raise SkillkitError(
+            f"{notebook}: the cell tagged `parameters` may hold plain assignments only"
+        ) from None
 
 
 def read_yaml(path):
-    """A YAML file as a dict: plain data only, a key given twice is an error, `yes` and `no` are words, 1e-3 a number.
+    """A YAML file as a dict of plain data.
 
     >>> read_yaml("params/embedded.yaml")["name"]
     'embedded'
 
-    Raises SkillkitError with the line where the file is no YAML.
+    A key given twice is an error, `yes` and `no` are words, 1e-3 is a number. Raises SkillkitError with the
+    line where the file is no YAML.
     """
     try:
         plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Plain)
@@ -164,7 +179,11 @@ class _Plain(yaml.SafeLoader):
     """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
 
     yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith((":bool", ":float", ":int", ":timestamp"))]
+        first: [
+            (tag, pattern)
+            for tag, pattern in pairs
+            if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
+        ]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -172,7 +191,9 @@ class _Plain(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.start_mark
+                )
         return super().construct_mapping(node, deep)
 
 
@@ -180,7 +201,11 @@ _NUMBER = "-+.0123456789"
 for _kind, _pattern, _first in [
     ("bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("int", r"^[-+]?[0-9]+$", _NUMBER),
-    ("float", r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$", _NUMBER),
+    (
+        "float",
+        r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$",
+        _NUMBER,
+    ),
 ]:
     _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
 

@@ -1,4 +1,4 @@
-"""Progress that reads well everywhere: a bar in a terminal, one line that is replaced in a notebook, a few lines in a log.
+"""Progress that reads well in a terminal (a bar), in a notebook (one line) and in a log (few lines).
 
 >>> for step in progress(range(400), "tuning world/movies"):
 ...     loss = train(step)
@@ -15,10 +15,12 @@ def progress(iterable=None, desc=None, total=None, disable=False):
     >>> with progress(total=400, desc="tuning") as bar:
     ...     bar.set_postfix(loss=0.31)
 
-    In a notebook the line is an output that replaces itself, so a saved notebook keeps the last state only. In a log
-    (output that is no terminal) there is a line at most every ten seconds, and one at the end.
+    In a notebook the line is an output that replaces itself, so a saved notebook keeps the last state only.
+    In a log (output that is no terminal) there is a line at most every ten seconds, and one at the end.
     """
-    kind, interval = (_NotebookBar, 0.5) if _in_notebook() else (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
+    kind, interval = (
+        (_NotebookBar, 0.5) if _in_notebook() else (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
+    )
     return kind(iterable, desc=desc, total=total, disable=disable, mininterval=interval, dynamic_ncols=True)
 
 
@@ -31,7 +33,7 @@ def _in_notebook():
 class _LogBar(tqdm):
     """Whole lines instead of carriage returns."""
 
-    monitor_interval = 0      # the watching thread would refresh between the lines
+    monitor_interval = 0  # the watching thread would refresh between the lines
 
     def display(self, msg=None, pos=None):
         if self.n or self.total is None:
@@ -53,6 +55,7 @@ class _NotebookBar(_LogBar):
 
     def display(self, msg=None, pos=None):
         from IPython.display import display
+
         content = {"text/plain": msg or str(self)}
         if self.handle is None:
             self.handle = display(content, raw=True, display_id=True)

@@ -38,8 +38,12 @@ def provenance():
 
     `git` is None where the package does not stand in its own repository.
     """
-    return {"git": _git(), "versions": dict(_versions()), "source": source_hash(),
-            "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": usable_cores()}}
+    return {
+        "git": _git(),
+        "versions": dict(_versions()),
+        "source": source_hash(),
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": usable_cores()},
+    }
 
 
 def usable_cores():
@@ -88,8 +92,14 @@ def _git():
 def _ask_git(*words):
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
-        answer = subprocess.run(["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True,
-                                timeout=20, env=environment, check=False)
+        answer = subprocess.run(
+            ["git", "-C", str(PACKAGE.parent), *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env=environment,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

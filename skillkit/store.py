@@ -5,9 +5,9 @@
 >>> find("prompt")
 [PosixPath('runs/store/prompt/3f2a…')]
 
-A folder `<root>/<kind>/<hash>` holds safetensors, JSON and `meta.json` with the provenance. It is written under a
-temporary name and renamed, so what has its final name is complete; a lock lets one process compute while the
-others wait for it; checksums tell a damaged folder, which is computed again.
+A folder `<root>/<kind>/<hash>` holds safetensors, JSON and `meta.json` with the provenance. It is written
+under a temporary name and renamed, so what has its final name is complete; a lock lets one process compute
+while the others wait for it; checksums tell a damaged folder, which is computed again.
 """
 
 import hashlib
@@ -31,7 +31,9 @@ from skillkit.provenance import provenance, runs_folder
 from skillkit.trees import load_result, save_result
 
 log = logging.getLogger(__name__)
-_made: dict[str, str] = {}     # digest of a result -> id of the artifact that holds it, to name upstream artifacts
+_made: dict[
+    str, str
+] = {}  # digest of a result -> id of the artifact that holds it, to name upstream artifacts
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,17 @@ def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None):
     kind:     name of the folder the results are kept in.
     version:  raise it when the function begins to give other results for the same arguments.
     ignore:   arguments that do not change the result.
-    resolve:  function of the bound arguments (a dict) giving a dict of arguments to be replaced by what they stand
-              for on this machine, such as the dtype behind "auto".
+    resolve:  function of the bound arguments (a dict) giving a dict of arguments to be replaced by what they
+              stand for on this machine, such as the dtype behind "auto".
 
-    The return annotation says how a result is stored: a class with `save(folder)` and `load(folder)`, a dataclass,
-    or (without annotation too) tensors and plain values nested in dicts, lists and tuples.
+    The return annotation says how a result is stored: a class with `save(folder)` and `load(folder)`, a
+    dataclass, or (without annotation too) tensors and plain values nested in dicts, lists and tuples.
     """
+
     def mark(function):
         function.artifact = Kind(kind, version, tuple(ignore), resolve)
         return function
+
     return mark
 
 
@@ -70,11 +74,11 @@ def cached(function, *args, **kwargs):
 
     >>> probe = cached(sk.probe, bb, task, prompt, split="validation")
 
-    Arguments count by content: what has a `fingerprint` by that (with its dtype and device type), tensors and data
-    sets by their values. The store is the folder that SKILLKIT_STORE names, else `runs/store`.
+    Arguments count by content: what has a `fingerprint` by that (with its dtype and device type), tensors and
+    data sets by their values. The store is the folder that SKILLKIT_STORE names, else `runs/store`.
 
-    Raises SkillkitError for a function not marked by `artifact`, for an argument whose content cannot be told, and
-    when the store cannot be written.
+    Raises SkillkitError for a function not marked by `artifact`, for an argument whose content cannot be
+    told, and when the store cannot be written.
     """
     if not hasattr(function, "artifact"):
         raise SkillkitError(f"{function.__name__} cannot be cached; mark it with @artifact(kind, version=1)")
@@ -140,18 +144,23 @@ class _Call:
         resolved = self.kind.resolve(dict(bound.arguments)) if self.kind.resolve else {}
         arguments = {**bound.arguments, **resolved}
         self.arguments = {name: value for name, value in arguments.items() if name not in self.kind.ignore}
-        self.key = {"kind": self.kind.name, "version": self.kind.version,
-                    "arguments": {name: identity(value, name) for name, value in self.arguments.items()}}
+        self.key = {
+            "kind": self.kind.name,
+            "version": self.kind.version,
+            "arguments": {name: identity(value, name) for name, value in self.arguments.items()},
+        }
         self.id = f"{self.kind.name}/{digest(self.key)[:32]}"
         self.folder = root() / self.id
 
     def make(self):
         """Run the function, store its result under a temporary name, rename. The caller holds the lock."""
         found = fault(self.folder)
-        if found is None:       # another process made it while we waited
+        if found is None:  # another process made it while we waited
             return
         if found != "absent":
-            warnings.warn(f"the stored artifact {self.id} is damaged ({found}); computing it again", stacklevel=3)
+            warnings.warn(
+                f"the stored artifact {self.id} is damaged ({found}); computing it again", stacklevel=3
+            )
         began = time.time()
         result = self.run()
         seconds = time.time() - began
@@ -171,25 +180,37 @@ class _Call:
 
     def meta(self, seconds, folder):
         """The content of meta.json."""
-        places = [value for value in self.arguments.values() if hasattr(value, "device") and hasattr(value, "dtype")]
+        places = [
+            value for value in self.arguments.values() if hasattr(value, "device") and hasattr(value, "dtype")
+        ]
         return {
-            "id": self.id, "kind": self.kind.name, "version": self.kind.version,
+            "id": self.id,
+            "kind": self.kind.name,
+            "version": self.kind.version,
             "function": f"{self.function.__module__}.{self.function.__qualname__}",
             "arguments": {name: describe(value) for name, value in self.arguments.items()},
             "seed": self.arguments.get("seed"),
             "device": device_type(places[0].device) if places else None,
             "dtype": str(self.arguments.get("dtype") or (places[0].dtype if places else None)),
             "upstream": self.upstream(),
-            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds": round(seconds, 3),
-            "provenance": provenance(), "key": self.key,
-            "files": {str(path.relative_to(folder)): _checksum(path)
-                      for path in sorted(folder.rglob("*")) if path.is_file()},
+            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "seconds": round(seconds, 3),
+            "provenance": provenance(),
+            "key": self.key,
+            "files": {
+                str(path.relative_to(folder)): _checksum(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            },
         }
 
     def upstream(self):
         """Ids of the artifacts among the arguments, also inside lists."""
-        values = [item for value in self.key["arguments"].values()
-                  for item in (value if isinstance(value, list) else [value])]
+        values = [
+            item
+            for value in self.key["arguments"].values()
+            for item in (value if isinstance(value, list) else [value])
+        ]
         return sorted({_made[digest(value)] for value in values if digest(value) in _made})
 
 
@@ -231,7 +252,7 @@ def _sweep():
         try:
             with FileLock(root() / ".locks" / left.name, timeout=0):
                 shutil.rmtree(left, ignore_errors=True)
-        except (Timeout, RuntimeError):    # somebody is at work there, perhaps this very thread
+        except (Timeout, RuntimeError):  # somebody is at work there, perhaps this very thread
             continue
 
 
@@ -243,8 +264,10 @@ def _writing():
     except Exception as error:
         if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
             reason = getattr(error, "strerror", None) or error
-            raise SkillkitError(f"the store {root()} cannot be written ({reason}); free some space, or set "
-                                "SKILLKIT_STORE to a folder that can be written") from error
+            raise SkillkitError(
+                f"the store {root()} cannot be written ({reason}); free some space, or set "
+                "SKILLKIT_STORE to a folder that can be written"
+            ) from error
         raise
 
 

@@ -20,6 +20,7 @@ def save_result(result, folder, function):
     """
     import torch
     from safetensors.torch import save_file
+
     kind = _return_type(function)
     if hasattr(kind, "load"):
         result.save(folder)
@@ -44,6 +45,7 @@ def load_result(folder, function):
     tensors = {}
     if (folder / "tensors.safetensors").exists():
         from safetensors.torch import load_file
+
         tensors = load_file(folder / "tensors.safetensors")
     result = _grow(json.loads((folder / "result.json").read_text(encoding="utf-8")), tensors)
     return kind(**result) if dataclasses.is_dataclass(kind) else result
@@ -60,18 +62,20 @@ def _flatten(value, tensors, tensor_type, name):
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tensor_type):
-        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()    # views may share memory
+        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()  # views may share memory
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(value, list):
         return [_flatten(item, tensors, tensor_type, name) for item in value]
     if isinstance(value, tuple):
         return {"tuple": [_flatten(item, tensors, tensor_type, name) for item in value]}
-    if isinstance(value, dict):     # pairs, because JSON would turn every key into a string
+    if isinstance(value, dict):  # pairs, because JSON would turn every key into a string
         return {"dict": [[key, _flatten(item, tensors, tensor_type, name)] for key, item in value.items()]}
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:    # a NumPy number
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy number
         return value.item()
-    raise SkillkitError(f"{name} returned a {type(value).__name__}, which cannot be stored; return tensors and plain "
-                        "values, or annotate a class with save and load")
+    raise SkillkitError(
+        f"{name} returned a {type(value).__name__}, which cannot be stored; return tensors and plain "
+        "values, or annotate a class with save and load"
+    )
 
 
 def _grow(plain, tensors):
@@ -79,7 +83,7 @@ def _grow(plain, tensors):
         return [_grow(item, tensors) for item in plain]
     if not isinstance(plain, dict):
         return plain
-    (tag, content), = plain.items()
+    ((tag, content),) = plain.items()
     if tag == "tensor":
         return tensors[content]
     if tag == "tuple":

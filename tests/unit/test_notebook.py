@@ -39,8 +39,13 @@ def test_figure_is_saved_three_times_with_its_caption(run):
     axis.plot([1, 2])
     run.figure(fig, "curve", data=pd.DataFrame({"step": [0, 1], "loss": [1.0, 0.5]}), caption="Loss < 1.")
     contents = json.loads((run.out / "contents.json").read_text())
-    assert contents["figures"] == [{"name": "curve", "caption": "Loss < 1.",
-                                    "files": [f"figures/curve.{kind}" for kind in ("png", "svg", "csv")]}]
+    assert contents["figures"] == [
+        {
+            "name": "curve",
+            "caption": "Loss < 1.",
+            "files": [f"figures/curve.{kind}" for kind in ("png", "svg", "csv")],
+        }
+    ]
     assert all((run.out / path).stat().st_size for path in contents["figures"][0]["files"])
     assert pd.read_csv(run.out / "figures/curve.csv")["loss"].tolist() == [1.0, 0.5]
     assert not plt.fignum_exists(fig.number)
@@ -59,10 +64,26 @@ def test_table_keeps_a_named_index(run):
 
 
 def test_claims_are_plain_json(run, capsys):
-    run.claims([Claim("Prompts <win>.", "A 2022", 0.9, measured=np.float64(0.95), low=np.float32(0.5), high=float("nan"),
-                      holds="partly")])
+    run.claims(
+        [
+            Claim(
+                "Prompts <win>.",
+                "A 2022",
+                0.9,
+                measured=np.float64(0.95),
+                low=np.float32(0.5),
+                high=float("nan"),
+                holds="partly",
+            )
+        ]
+    )
     (claim,) = json.loads((run.out / "claims.json").read_text())
-    assert claim["measured"] == 0.95 and claim["low"] == 0.5 and claim["high"] is None and claim["holds"] == "partly"
+    assert (
+        claim["measured"] == 0.95
+        and claim["low"] == 0.5
+        and claim["high"] is None
+        and claim["holds"] == "partly"
+    )
     assert "Prompts <win>." in capsys.readouterr().out
 
 

@@ -76,14 +76,26 @@ def tune(calls):
     def tune(length, seed=0, progress=True) -> Prompt:
         calls.append(seed)
         return Prompt(torch.full((length, 2), float(seed)))
+
     return tune
 
 
 def other(tmp_path, seconds=0, size=3, first=""):
     """Start the other process, with some statements run before it asks for its artifact."""
-    return subprocess.Popen([sys.executable, "-c", OTHER.replace("print(", f"{first}\nprint("),
-                             tmp_path / "began", str(seconds), str(size)],
-                            cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            OTHER.replace("print(", f"{first}\nprint("),
+            tmp_path / "began",
+            str(seconds),
+            str(size),
+        ],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_second_call_loads(tune, calls):
@@ -92,7 +104,12 @@ def test_second_call_loads(tune, calls):
 
 
 def test_every_argument_counts_except_ignored_ones(tune, calls):
-    for arguments in [{"length": 4}, {"length": 5}, {"length": 4, "seed": 1}, {"length": 4, "progress": False}]:
+    for arguments in [
+        {"length": 4},
+        {"length": 5},
+        {"length": 4, "seed": 1},
+        {"length": 4, "progress": False},
+    ]:
         cached(tune, **arguments)
     assert len(calls) == 3 and len(find("prompt")) == 3
 
@@ -105,18 +122,29 @@ def test_version_counts(calls):
 
 def test_resolved_arguments_count(calls):
     for dtype in ("float32", "bfloat16"):
+
         @artifact("resolved", resolve=lambda arguments: {"dtype": dtype})
         def make(dtype="auto"):
             calls.append(dtype)
             return 1
+
         cached(make)
     assert len(calls) == 2
 
 
 def test_plain_results_come_back_as_they_were():
-    result = {"accuracy": torch.rand(2, 3), 3: (1, None, "é"), "nested": [{"mask": torch.tensor([True])}], "empty": {}}
+    result = {
+        "accuracy": torch.rand(2, 3),
+        3: (1, None, "é"),
+        "nested": [{"mask": torch.tensor([True])}],
+        "empty": {},
+    }
     back = cached(artifact("tree")(lambda: result))
-    assert torch.equal(back["accuracy"], result["accuracy"]) and back[3] == (1, None, "é") and back["empty"] == {}
+    assert (
+        torch.equal(back["accuracy"], result["accuracy"])
+        and back[3] == (1, None, "é")
+        and back["empty"] == {}
+    )
     assert back["nested"][0]["mask"].dtype == torch.bool
 
 
@@ -124,8 +152,11 @@ def test_dataclass_results_come_back_as_dataclasses():
     @artifact("score")
     def evaluate() -> Score:
         return Score(0.5, (0.4, 0.6), torch.eye(2))
+
     score = cached(evaluate)
-    assert isinstance(score, Score) and score.interval == (0.4, 0.6) and torch.equal(score.logits, torch.eye(2))
+    assert (
+        isinstance(score, Score) and score.interval == (0.4, 0.6) and torch.equal(score.logits, torch.eye(2))
+    )
 
 
 def test_none_is_a_result(calls):
@@ -139,6 +170,7 @@ def test_meta_tells_where_it_comes_from(tune):
     @artifact("score")
     def evaluate(prompt, others):
         return 0.5
+
     cached(evaluate, prompt, [cached(tune, 4, seed=5)])
     meta = json.loads((find("score")[0] / "meta.json").read_text())
     assert meta["upstream"] == sorted(f"prompt/{path.name}" for path in find("prompt"))
@@ -174,6 +206,7 @@ def test_exception_leaves_nothing(folder):
     @artifact("broken")
     def broken():
         raise RuntimeError("no")
+
     with pytest.raises(RuntimeError, match="no"):
         cached(broken)
     assert not find() and not list(folder.glob(".tmp/*"))
@@ -199,7 +232,7 @@ def test_killed_while_computing_frees_the_lock(tmp_path):
 def test_killed_while_writing_leaves_no_result_and_is_swept(tmp_path, folder, tune):
     killed = other(tmp_path, first="import os; os.replace = lambda *paths: os.kill(os.getpid(), 9)")
     assert killed.wait() == -signal.SIGKILL and len(list(folder.glob(".tmp/*"))) == 1 and not find()
-    cached(tune, 4)      # quite another artifact
+    cached(tune, 4)  # quite another artifact
     assert not list(folder.glob(".tmp/*")) and len(find()) == 1
 
 
@@ -231,6 +264,7 @@ def test_error_of_the_function_is_not_taken_for_a_full_disk():
     @artifact("missing")
     def missing():
         raise FileNotFoundError("no such data set")
+
     with pytest.raises(FileNotFoundError):
         cached(missing)
 
