@@ -18,26 +18,28 @@ _METRIC = "(accuracy|f1|matthews)"
 
 
 class TaskFile(pydantic.BaseModel):
-    """What a task YAML or an entry of the registry says. Of the rows' whereabouts, one is needed: path or hub.
+    """What a task YAML or an entry of the registry says; path or hub tells where the rows are.
 
     >>> TaskFile(path="reviews.csv", text="review", label="stars", verbalizer=["bad", "good"])
     """
 
     model_config = pydantic.ConfigDict(extra="forbid")
     name: str = ""
-    about: str = ""                   # one line for list_tasks
-    type: str = "custom"              # tasks of one type are expected to share neurons
-    path: str | None = None           # file or folder, relative to the YAML
-    folder: str | None = None         # its place under data_root; by default its name
-    hub: str | None = None            # dataset of the hub, and where in it
+    about: str = ""  # one line for list_tasks
+    type: str = "custom"  # tasks of one type are expected to share neurons
+    path: str | None = None  # file or folder, relative to the YAML
+    folder: str | None = None  # its place under data_root; by default its name
+    hub: str | None = None  # dataset of the hub, and where in it
     config: str | None = None
     revision: str | None = None
     data_dir: str | None = None
-    splits: dict[str, str] = {}       # train / validation / test: the source's name for it
+    splits: dict[str, str] = {}  # train / validation / test: the source's name for it
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
-    labels: list[str] | None = None   # names in the order of their numbers; None: as the source declares, or sorted
+    labels: list[str] | None = (
+        None  # names in the order of their numbers; None: as the source declares, or sorted
+    )
     classes: list[int] | None = None  # keep these numbers only
     drop_unlabelled: bool = False
     verbalizer: list[str] | dict[str, list[str]] | None = None
@@ -53,7 +55,7 @@ def registry():
 
 
 def describe(name, told):
-    """(TaskFile, the folder its path is relative to) of a registry name, a YAML or a data path; None if it is neither.
+    """(TaskFile, the folder its path is relative to) of a named task, a YAML or a data path; None if neither.
 
     >>> describe("my.csv", {"text": "review"})
     (TaskFile(name='my', path='my.csv', text='review', …), PosixPath('.'))
@@ -75,8 +77,10 @@ def describe(name, told):
         return TaskFile(**fields | told), folder
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        raise SkillkitError(f"task {str(name)!r}, field {'.'.join(map(str, first['loc']))!r}: {first['msg']}; the "
-                            f"fields are {', '.join(TaskFile.model_fields)}") from error
+        raise SkillkitError(
+            f"task {str(name)!r}, field {'.'.join(map(str, first['loc']))!r}: {first['msg']}; the "
+            f"fields are {', '.join(TaskFile.model_fields)}"
+        ) from error
 
 
 def _read_yaml(path):
@@ -86,7 +90,11 @@ def _read_yaml(path):
     try:
         fields = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SkillkitError(f"task file {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
+        raise SkillkitError(
+            f"task file {str(path)!r} cannot be read: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(fields, dict):
-        raise SkillkitError(f"task file {str(path)!r} names no fields; write for instance 'path: reviews.csv'")
+        raise SkillkitError(
+            f"task file {str(path)!r} names no fields; write for instance 'path: reviews.csv'"
+        )
     return fields

@@ -1,10 +1,10 @@
-"""From raw tables to labelled splits: columns checked, labels numbered, missing splits made, classes balanced.
+"""From raw tables to labelled splits: columns checked, labels numbered, missing splits made.
 
 >>> labels, splits, notes = labelled_splits(source, about, seed=0)
 >>> labels, {split: rows.num_rows for split, rows in splits.items()}
 (['negative', 'positive'], {'train': 800, 'validation': 100, 'test': 100})
 
-`source` comes from `skillkit.sources`, `about` is the task's `TaskFile`. Rows are counted from 1 in every message.
+`source` comes from `skillkit.sources`, `about` is the task's `TaskFile`. Messages count rows from 1.
 """
 
 import datasets
@@ -46,7 +46,7 @@ def balanced(labels, n, seed):
 
 
 def two_classes(rows, negative, positive, seed):
-    """A balanced two-class Dataset: label 0 where the class is among `negative`, 1 among `positive`; None if empty."""
+    """A balanced Dataset: label 0 where the class is among `negative`, 1 among `positive`; None if empty."""
     labels = np.asarray(rows["label"])
     side = np.where(np.isin(labels, positive), 1, np.where(np.isin(labels, negative), 0, -1))
     candidates = np.flatnonzero(side >= 0)
@@ -82,13 +82,17 @@ def _columns(table, about, split):
     wanted = {"text": about.text, "text_pair": about.text_pair, "label": about.label}
     for field, column in wanted.items():
         if column is not None and column not in table and not (field == "label" and split == "test"):
-            raise SkillkitError(f"split {split!r} of {about.name!r} has no column {column!r}; it has "
-                                f"{', '.join(table)}: name the right one with {field}=")
+            raise SkillkitError(
+                f"split {split!r} of {about.name!r} has no column {column!r}; it has "
+                f"{', '.join(table)}: name the right one with {field}="
+            )
     for column in filter(None, (about.text, about.text_pair)):
         for row, value in enumerate(table[column], start=1):
             if not isinstance(value, str):
-                raise SkillkitError(f"row {row} of split {split!r} of {about.name!r} holds {value!r} in column "
-                                    f"{column!r}, which is not text; correct or remove the row")
+                raise SkillkitError(
+                    f"row {row} of split {split!r} of {about.name!r} holds {value!r} in column "
+                    f"{column!r}, which is not text; correct or remove the row"
+                )
     return {field: table[column] for field, column in wanted.items() if column in table}
 
 
@@ -105,23 +109,30 @@ def _label_names(source, about, tables):
     """Declared names in their order, else the values found, sorted (numbers as numbers)."""
     if about.labels or about.label in source.names:
         return list(about.labels or source.names[about.label])
-    values = {_key(value) for table in tables.values() for value in table.get("label", []) if not _unlabelled(value)}
+    values = {
+        _key(value) for table in tables.values() for value in table.get("label", []) if not _unlabelled(value)
+    }
     numeric = all(value.lstrip("-").replace(".", "", 1).isdigit() for value in values)
     return sorted(values, key=float if numeric else None)
 
 
 def _numbered(table, labels, about, split, notes):
     """The table with labels as numbers: a label is one of the names, or a name's number."""
-    number = {str(place): place for place in range(len(labels))} | {label: place for place, label in enumerate(labels)}
+    number = {str(place): place for place in range(len(labels))} | {
+        label: place for place, label in enumerate(labels)
+    }
     kept, numbers = [], []
     for row, value in enumerate(table["label"]):
         if _unlabelled(value) and about.drop_unlabelled:
             continue
         if _key(value) not in number:
             told = "no label" if _unlabelled(value) else "an unknown label"
-            raise SkillkitError(f"row {row + 1} of split {split!r} of {about.name!r} has {told} ({value!r}); labels "
-                                f"are {', '.join(labels)}" + "; drop_unlabelled=True leaves such rows out"
-                                * _unlabelled(value))
+            raise SkillkitError(
+                f"row {row + 1} of split {split!r} of {about.name!r} has {told} ({value!r}); labels "
+                f"are {', '.join(labels)}"
+                + "; drop_unlabelled=True leaves such rows out"
+                * _unlabelled(value)
+            )
         kept.append(row)
         numbers.append(number[_key(value)])
     if len(kept) < len(table["label"]):
@@ -144,9 +155,13 @@ def _completed(splits, about, seed, notes):
     if set(splits) == {"train"}:
         tenth = len(splits["train"]) // 10
         if not tenth:
-            raise SkillkitError(f"{about.name!r} has {len(splits['train'])} rows and no splits; "
-                                f"dividing it 80/10/10 takes at least 10")
-        splits["test"], splits["validation"], splits["train"] = _divided(splits["train"], [tenth, tenth], seed)
+            raise SkillkitError(
+                f"{about.name!r} has {len(splits['train'])} rows and no splits; "
+                f"dividing it 80/10/10 takes at least 10"
+            )
+        splits["test"], splits["validation"], splits["train"] = _divided(
+            splits["train"], [tenth, tenth], seed
+        )
         notes.append(f"no splits given: divided 80/10/10 by class, seed {seed}")
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")

@@ -10,19 +10,17 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
-import torch
 
 from skillkit import sources
 from skillkit.errors import SkillkitError
 from skillkit.registry import describe, registry
 from skillkit.splits import balanced, labelled_splits, two_classes
+from skillkit.verbalizer import by_family, token_ids
 
-FAMILIES = ("masked", "seq2seq", "causal")
 NEUTRAL, CONFLICT = ("neutral", "moderate"), "conflict"
 
 
@@ -34,12 +32,14 @@ class Task:
     >>> task.labels, task.words(bb), len(task["test"])
     (('1', '5'), ('bad', 'good'), 200)
 
-    `splits` {name: Dataset} with columns text, (text_pair,) label, an int that counts `labels`. `verbalizer` is
-    {family: one word per label}; a plain list serves every family. `metric` is accuracy, f1 or matthews, or several
-    joined by "+". `template` is a form with {text}, {text_pair} and, for masked models, [MASK]; without one, texts
-    stand alone and pairs use the tokenizer's pair encoding. `leading_space` says which token of a byte-level
-    vocabulary a word means: " good" as in running text, or "good" as at the very beginning, which is what the
-    published RoBERTa prompts read. `notes` tell what was done to the splits; tables repeat them.
+    `splits` {name: Dataset} with columns text, (text_pair,) label, an int that counts `labels`.
+    `verbalizer` {family: one word per label}; a plain list serves every family.
+    `metric` accuracy, f1 or matthews, or several joined by "+".
+    `template` a form with {text}, {text_pair} and, for masked models, [MASK]; without one, texts stand alone
+    and pairs use the tokenizer's pair encoding.
+    `leading_space` says which token of a byte-level vocabulary a word means: " good" as in running text, or
+    "good" as at the very beginning, which is what the published RoBERTa prompts read.
+    `notes` tell what was done to the splits; tables repeat them.
     Raises SkillkitError unless every label has a word of its own.
     """
 
@@ -55,7 +55,7 @@ class Task:
 
     def __post_init__(self):
         object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "verbalizer", _verbalizer(self.verbalizer, self.labels, self.name))
+        object.__setattr__(self, "verbalizer", by_family(self.verbalizer, self.labels, self.name))
 
     def __getitem__(self, split):
         if split not in self.splits:
@@ -93,15 +93,7 @@ class Task:
         A word is one token, in the form `leading_space` asks for or, where that is none, in the other form.
         Raises SkillkitError that names a word of several tokens, or two labels that share a token.
         """
-        ids = [_word_id(bb, word, label, self.leading_space)
-               for word, label in zip(self.words(bb), self.labels, strict=True)]
-        label_of = {}
-        for label, number in zip(self.labels, ids, strict=True):
-            if number in label_of:
-                raise SkillkitError(f"labels {label_of[number]!r} and {label!r} of {self.name!r} share one token of "
-                                    f"{bb.name}; give each its own label word")
-            label_of[number] = label
-        return torch.tensor(ids)
+        return token_ids(bb, self.words(bb), self.labels, self.leading_space)
 
     def sample(self, split, n=None, seed=0):
         """n rows of a split, as many of each class as there are; all rows for None or a large n.
@@ -115,14 +107,14 @@ class Task:
         return rows if n is None or n >= len(rows) else rows.select(balanced(rows["label"], n, seed))
 
     def subtasks(self, seed=0):
-        """The balanced two-class tasks that a task of more classes splits into (Wang et al. 2022, section 3.3).
+        """The balanced two-class tasks that a task of more classes splits into (Wang et al. 2022).
 
         >>> [sub.name for sub in load_task("world/hotels").subtasks()]
         ['world/hotels-pn', 'world/hotels-neu']
 
-        With a neutral class: -pn, one pole against the other, and -neu, neutral against the rest (a class "conflict"
-        is part of that rest); both answer with the words of the poles. Without one, each class against the rest,
-        which answers with the next class's word. A task of two classes is its own only sub-task.
+        With a neutral class: -pn, one pole against the other, and -neu, neutral against the rest (a class
+        "conflict" is part of that rest); both answer with the words of the poles. Without one, each class
+        against the rest, which answers with the next class's word. Two classes are their own only sub-task.
         """
         every = range(self.num_labels)
         if len(every) == 2:
@@ -130,51 +122,36 @@ class Task:
         neutral = [number for number in every if self.labels[number] in NEUTRAL]
         poles = [number for number in every if number not in neutral and self.labels[number] != CONFLICT]
         if len(neutral) == 1 and len(poles) == 2:
-            return (self._two_classes("pn", poles[:1], poles[1:], poles, seed),
-                    self._two_classes("neu", _without(every, neutral[0]), neutral, poles, seed))
-        return tuple(self._two_classes(self.labels[one], _without(every, one), [one],
-                                       [(one + 1) % self.num_labels, one], seed) for one in every)
+            return (
+                self._two_classes("pn", poles[:1], poles[1:], poles, seed),
+                self._two_classes("neu", _without(every, neutral[0]), neutral, poles, seed),
+            )
+        return tuple(
+            self._two_classes(
+                self.labels[one], _without(every, one), [one], [(one + 1) % self.num_labels, one], seed
+            )
+            for one in every
+        )
 
     def _two_classes(self, suffix, negative, positive, words, seed):
         splits = {split: two_classes(rows, negative, positive, seed) for split, rows in self.splits.items()}
         positive_label = self.labels[positive[0]]
         negative_label = self.labels[negative[0]] if len(negative) == 1 else f"not {positive_label}"
         return replace(
-            self, name=f"{self.name}-{suffix}", labels=(negative_label, positive_label), metric="accuracy",
-            verbalizer={family: [mine[number] for number in words] for family, mine in self.verbalizer.items()},
+            self,
+            name=f"{self.name}-{suffix}",
+            labels=(negative_label, positive_label),
+            metric="accuracy",
+            verbalizer={
+                family: [mine[number] for number in words] for family, mine in self.verbalizer.items()
+            },
             splits={split: rows for split, rows in splits.items() if rows is not None},
-            notes=(*self.notes, f"{negative_label} against {positive_label}, balanced, seed {seed}"))
+            notes=(*self.notes, f"{negative_label} against {positive_label}, balanced, seed {seed}"),
+        )
 
 
 def _without(numbers, one):
     return [number for number in numbers if number != one]
-
-
-def _word_id(bb, word, label, leading_space):
-    forms = [bb.tokenizer.tokenize(f" {word}"), bb.tokenizer.tokenize(word)]
-    for tokens in forms if leading_space else reversed(forms):
-        if len(tokens) == 1 and tokens[0] != bb.tokenizer.unk_token:
-            return bb.tokenizer.convert_tokens_to_ids(tokens[0])
-    raise SkillkitError(f"label word {word!r} (label {label!r}) is not one token for {bb.name}, which reads it as "
-                        f"{' + '.join(forms[0])}; choose another word with verbalizer=")
-
-
-def _verbalizer(words, labels, name):
-    """{family: words}, a different word for each label; a family that is not named takes those of masked models."""
-    by_family = dict(words) if isinstance(words, Mapping) else {"masked": words}
-    if not by_family or set(by_family) - set(FAMILIES):
-        raise SkillkitError(f"the verbalizer of {name!r} is one list of words, or one for each of "
-                            f"{', '.join(FAMILIES)}; not for {', '.join(map(str, by_family)) or 'none'}")
-    default = by_family.get("masked", next(iter(by_family.values())))
-    full = {family: tuple(by_family.get(family, default)) for family in FAMILIES}
-    for mine in full.values():
-        if len(mine) != len(labels):
-            raise SkillkitError(f"task {name!r} has {len(labels)} labels ({', '.join(labels)}) but {len(mine)} label "
-                                f"words ({', '.join(mine)}); give one word for each with verbalizer=")
-        for word in mine:
-            if mine.count(word) > 1:
-                raise SkillkitError(f"task {name!r} uses the word {word!r} for two labels; give each label its own")
-    return full
 
 
 def list_tasks():
@@ -184,54 +161,73 @@ def list_tasks():
     'sentiment of sentences from movie reviews'
     """
     from skillkit import world
+
     return {f"world/{name}": line for name, line in world.TASKS.items()} | {
-        name: fields["about"] for name, fields in registry().items()}
+        name: fields["about"] for name, fields in registry().items()
+    }
 
 
-def load_task(name, *, text=None, text_pair=None, label=None, verbalizer=None, data=None, data_root=None, seed=0,
-              **fields):
+def load_task(
+    name,
+    *,
+    text=None,
+    text_pair=None,
+    label=None,
+    verbalizer=None,
+    data=None,
+    data_root=None,
+    seed=0,
+    **fields,
+):
     """A task by name, from a task YAML, or from data files.
 
     >>> load_task("world/movies"), load_task("world/movies/typos", strength=0.5), load_task("glue/sst2")
     >>> load_task("glue/sst2", data="../shared/data/glue/sst2"), load_task("params/tasks/reviews.yaml")
     >>> load_task("my.csv", text="review", text_pair=None, label="stars", verbalizer=["bad", "good"])
 
-    Columns, words and `fields` override the registry's or the YAML's (see `TaskFile`). `data` is a file or folder
-    that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, a folder where `<data_root>/<name>`
-    is looked for before the hub. `seed` decides splits that have to be made (80/10/10 by class when there are none).
-    A small-world name may end in an attack: typos, synonyms, distractors, negation.
-    Raises SkillkitError for anything wrong with name, files, columns, labels or words, before a model is loaded.
+    Columns, words and `fields` override the registry's or the YAML's (see `TaskFile`). `data` is a file or
+    folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, a folder where
+    `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made (80/10/10 by
+    class when there are none). A small-world name may end in an attack (`skillkit.world.ATTACKS`).
+    Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
     told = dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer, **fields)
     told = {field: value for field, value in told.items() if value is not None}
     if str(name).startswith("world/"):
         return _world_task(str(name), dict(data=data, **told) if data else told)
-    found = describe(name, told)
-    if found is None:
-        raise _unknown(name)
-    about, folder = found
+    about, folder = describe(name, told) or _unknown(name)
     source = _source(about, folder, data, data_root or os.environ.get("SKILLKIT_DATA"))
     labels, splits, notes = labelled_splits(source, about, seed)
-    if about.verbalizer is None and any(name.lstrip("-").isdigit() for name in labels):
-        raise SkillkitError(f"the labels of {about.name!r} are numbers ({', '.join(labels)}); give a label word for "
-                            f"each with verbalizer=, in this order")
-    return Task(name=about.name, type=about.type, labels=labels, verbalizer=about.verbalizer or labels, splits=splits,
-                metric=about.metric, template=about.template, leading_space=about.leading_space, notes=notes)
+    words = about.verbalizer or _names_as_words(labels, about.name)
+    same = about.model_dump(include={"name", "type", "metric", "template", "leading_space"})
+    return Task(labels=labels, verbalizer=words, splits=splits, notes=notes, **same)
 
 
 def _world_task(name, told):
     from skillkit import world
-    strength, words, space = told.pop("strength", 1.0), told.pop("verbalizer", None), told.pop("leading_space", True)
-    if told:
-        raise SkillkitError(f"{name!r} is a task of the small world; it takes verbalizer, leading_space and strength, "
-                            f"not {', '.join(told)}")
+
+    wrong = set(told) - {"verbalizer", "leading_space", "strength"}
+    if wrong:
+        raise SkillkitError(
+            f"{name!r} is a task of the small world; it takes verbalizer, leading_space and strength, "
+            f"not {', '.join(sorted(wrong))}"
+        )
     short, _, attack = name.removeprefix("world/").partition("/")
     if short not in world.TASKS:
-        raise _unknown(name)
+        _unknown(name)
+    strength = told.pop("strength", 1.0)
     made = world.adversarial(short, attack, strength) if attack else world.task_splits(short)
-    splits = {split: datasets.Dataset.from_dict(columns) for split, columns in made["splits"].items()}
-    return Task(name=name, type=made["type"], labels=made["labels"], verbalizer=words or made["verbalizer"],
-                splits=splits, metric=made["metric"], template=made["template"], leading_space=space)
+    splits = {split: datasets.Dataset.from_dict(columns) for split, columns in made.pop("splits").items()}
+    return Task(name=name, splits=splits, **made | told)
+
+
+def _names_as_words(labels, name):
+    if any(label.lstrip("-").isdigit() for label in labels):
+        raise SkillkitError(
+            f"the labels of {name!r} are numbers ({', '.join(labels)}); "
+            f"give a label word for each with verbalizer=, in this order"
+        )
+    return labels
 
 
 def _unknown(name):
@@ -239,7 +235,7 @@ def _unknown(name):
     near = [task for task in known if str(name) in task.split("/")]
     near += [task for task in difflib.get_close_matches(str(name), known, cutoff=0.5) if task not in near]
     hint = f"did you mean {' or '.join(near[:3])}?" if near else "list_tasks() names those there are"
-    return SkillkitError(f"no task is called {str(name)!r}, and no file or folder; {hint}")
+    raise SkillkitError(f"no task is called {str(name)!r}, and no file or folder; {hint}")
 
 
 def _source(about, folder, data, root):
@@ -252,5 +248,7 @@ def _source(about, folder, data, root):
         return sources.read(local, about.config, about.splits)
     if about.hub is not None:
         return sources.read_hub(about.hub, about.config, about.revision, about.data_dir, about.splits)
-    raise SkillkitError(f"task {about.name!r} has no source on the hub; point to its files with data= or data_root="
-                        + (f" (there is no {str(local)!r})" if local else ""))
+    raise SkillkitError(
+        f"task {about.name!r} has no source on the hub; point to its files with data= or data_root="
+        + (f" (there is no {str(local)!r})" if local else "")
+    )

@@ -1,0 +1,72 @@
+"""The word that stands for each label, and the one token of a vocabulary that it is.
+
+>>> by_family(["bad", "good"], labels=("0", "1"), name="my")
+{'masked': ('bad', 'good'), 'seq2seq': ('bad', 'good'), 'causal': ('bad', 'good')}
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from skillkit.errors import SkillkitError
+
+FAMILIES = ("masked", "seq2seq", "causal")
+
+
+def by_family(words, labels, name):
+    """{family: words}, a different word for each label; a family without any takes the masked ones.
+
+    >>> by_family({"masked": ["no", "yes"], "seq2seq": ["false", "true"]}, ("0", "1"), "my")["causal"]
+    ('no', 'yes')
+
+    Raises SkillkitError for an unknown family, too few or too many words, and a word given twice.
+    """
+    given = dict(words) if isinstance(words, Mapping) else {"masked": words}
+    if not given or set(given) - set(FAMILIES):
+        raise SkillkitError(
+            f"the verbalizer of {name!r} is one list of words, or one for each of {', '.join(FAMILIES)}; "
+            f"not for {', '.join(map(str, given)) or 'none'}"
+        )
+    default = given.get("masked", next(iter(given.values())))
+    full = {family: tuple(given.get(family, default)) for family in FAMILIES}
+    for mine in full.values():
+        if len(mine) != len(labels):
+            raise SkillkitError(
+                f"task {name!r} has {len(labels)} labels ({', '.join(labels)}) but {len(mine)} label words "
+                f"({', '.join(mine)}); give one word for each with verbalizer="
+            )
+        twice = [word for word in mine if mine.count(word) > 1]
+        if twice:
+            raise SkillkitError(f"task {name!r} uses the word {twice[0]!r} for two labels; give each its own")
+    return full
+
+
+def token_ids(bb, words, labels, leading_space=True):
+    """Vocabulary ids of one-token words: LongTensor [labels]; see `Task.label_ids`.
+
+    >>> token_ids(bb, ("bad", "good"), ("0", "1"))
+    tensor([1099, 205])
+
+    Raises SkillkitError that names a word of several tokens, or two labels that share a token.
+    """
+    ids = [_token_id(bb, *pair, leading_space) for pair in zip(words, labels, strict=True)]
+    label_of = {}
+    for label, number in zip(labels, ids, strict=True):
+        if number in label_of:
+            raise SkillkitError(
+                f"labels {label_of[number]!r} and {label!r} share one token of {bb.name}; "
+                f"give each its own word"
+            )
+        label_of[number] = label
+    return torch.tensor(ids)
+
+
+def _token_id(bb, word, label, leading_space):
+    forms = [bb.tokenizer.tokenize(f" {word}"), bb.tokenizer.tokenize(word)]
+    for tokens in forms if leading_space else reversed(forms):
+        if len(tokens) == 1 and tokens[0] != bb.tokenizer.unk_token:
+            return bb.tokenizer.convert_tokens_to_ids(tokens[0])
+    raise SkillkitError(
+        f"label word {word!r} (label {label!r}) is not one token for {bb.name}, which reads it as "
+        f"{' + '.join(min(forms, key=len))}; choose another word with verbalizer="
+    )
