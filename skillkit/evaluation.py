@@ -25,7 +25,7 @@ class Evaluation:
 
     >>> result.accuracy, result.interval      # share of right predictions, its 95 % Wilson interval
     >>> result.f1, result.matthews            # F1 of class 1 of two, else the mean over classes
-    >>> result.score                          # the task's metric: "accuracy", "f1", "matthews", a mean of several
+    >>> result.score                          # the task's metric, or the mean of several ("accuracy+f1")
     >>> result.per_class, result.confusion    # dict by label name; [true, predicted] counts
     """
 

@@ -28,7 +28,7 @@ class Attached:
 
     >>> attached.inputs              # inputs_embeds [B, T, H], attention_mask [B, T], position_ids, …
     >>> attached.answer              # [B] slot of the answer in the last hidden state (the decoder's for T5)
-    >>> attached.slots               # [B, S] probed slots (T5: in the encoder): the answer's if masked, the prompt's
+    >>> attached.slots               # [B, S] slots to probe (T5: in the encoder): answer if masked, prompt
     >>> attached.text                # [B, T] True at text tokens
     """
 
@@ -84,7 +84,7 @@ class Layout:
 
 
 class MaskFirst(Layout):
-    """The layout of Skill Neuron (Wang et al. 2022): a frozen mask embedding, the trained vectors, the text."""
+    """The layout of Skill Neuron (Wang et al. 2022): frozen mask embedding, trained vectors, text."""
 
     name, families = "mask-first", ("masked",)
 
@@ -116,7 +116,7 @@ class ZeroPosition(MaskFirst):
 
 
 class Suffix(Layout):
-    """Text, then prompt, for causal models: the last prompt slot has seen everything. Padding follows both."""
+    """Text, then prompt, for causal models: its last slot has seen everything. Padding follows both."""
 
     name, families = "suffix", ("causal",)
 
@@ -200,7 +200,7 @@ def _lead(tensor, count):
 
 
 def _complete(bb, inputs):
-    """Add what else the family needs; positions come from the attention mask, so padding never shifts them."""
+    """Add what else the family needs; positions come from the mask, so padding never shifts them."""
     if bb.family == "seq2seq":
         size = (len(inputs["inputs_embeds"]), 1)
         return inputs | {

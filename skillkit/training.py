@@ -11,7 +11,6 @@ epoch: so a run has no hidden random state, and one that was killed continues to
 import json
 import math
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -189,40 +188,3 @@ def _resume(checkpoint, identity, parameters, optimizer):
             optimizer.state[tensor] = {k: v if k == "step" else v.to(tensor) for k, v in moments.items()}
     best = {name: tensors[f"best/{name}"].to(tensor) for name, tensor in parameters.items()}
     return Fitted(best=best, **told)
-
-
-def training_dtype(bb, dtype="auto"):
-    """The dtype to multiply in: for "auto", bfloat16 where the hardware is fast at it, else float32.
-
-    >>> training_dtype(bb)
-    torch.bfloat16
-    """
-    if dtype == "auto":
-        if bb.device.type == "cuda":
-            return (
-                torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-            )
-        able = torch.cpu.get_capabilities()
-        return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
-    name = str(dtype).removeprefix("torch.")
-    if name not in ("bfloat16", "float32"):
-        raise SkillkitError(f"training in {name} is not supported; choose 'auto', 'bfloat16' or 'float32'")
-    return getattr(torch, name)
-
-
-@contextmanager
-def precision(bb, dtype):
-    """Run the backbone in `dtype`; in bfloat16 on a CPU with plain attention: its backward pass is twice as fast.
-
-    >>> with precision(bb, training_dtype(bb)): loss_of(batch).backward()
-    """
-    low = dtype == torch.bfloat16
-    attention = bb.model.config._attn_implementation
-    if low and bb.device.type == "cpu":
-        bb.model.set_attn_implementation("eager")
-    try:
-        # The cache would keep the casts of weights that an optimiser has changed since (BitFit's biases).
-        with torch.autocast(bb.device.type, torch.bfloat16, enabled=low, cache_enabled=False):
-            yield
-    finally:
-        bb.model.set_attn_implementation(attention)

@@ -13,28 +13,19 @@ from skillkit.adapters import Tuned, adapting, bias_names, biased, new_adapters
 from skillkit.evaluation import Evaluation, encoded_logits, evaluate, predict
 from skillkit.identity import digest
 from skillkit.layouts import encode_for, find_layout
-from skillkit.prompts import SoftPrompt, initial_weight, random_prompt
-from skillkit.recipes import RECIPES, Recipe, choose_recipe
+from skillkit.precision import precision, training_dtype
+from skillkit.prompts import SoftPrompt, initial_weight
+from skillkit.recipes import choose_recipe
 from skillkit.store import artifact
-from skillkit.training import fit, precision, training_dtype
+from skillkit.training import fit
 
-__all__ = [
-    "RECIPES",
-    "Recipe",
-    "evaluate",
-    "predict",
-    "random_prompt",
-    "tune_adapter",
-    "tune_bitfit",
-    "tune_prompt",
-]
+__all__ = ["evaluate", "predict", "tune_adapter", "tune_bitfit", "tune_prompt"]
 
 
 def _resolve(arguments):
     """What else decides a result: the precision that "auto" stands for, and what the recipe says."""
-    bb = arguments["bb"]
-    recipe = choose_recipe(arguments["recipe"], bb)
-    return {"dtype": str(training_dtype(bb, arguments["dtype"])), "recipe": recipe.plain()}
+    recipe = choose_recipe(arguments["recipe"], arguments["bb"])
+    return {"dtype": str(training_dtype(arguments["bb"], arguments["dtype"])), "recipe": recipe.plain()}
 
 
 @artifact("prompt", version=1, resolve=_resolve)
@@ -56,22 +47,28 @@ def tune_prompt(
 ) -> SoftPrompt:
     """Train `length` vectors in the input of a frozen model, so that it answers with the right label word.
 
-    >>> prompt = tune_prompt(bb, task, length=16, seed=0, max_steps=400)
+    >>> prompt = tune_prompt(bb, task, length=16, seed=0, max_steps=400, learning_rate=0.01)
     >>> prompt.weight.shape, prompt.metadata["history"][-1]
     (torch.Size([16, 128]), {'step': 400, 'loss': 0.21, 'score': 0.94})
 
-    length: trained vectors (in layout "zero-position" the first is dead). seed: of the initial vectors and
-    the order of the rows. epochs, max_steps: the end. recipe: "embedded", "skill-neuron",
-    "prompt-transferability" or a `Recipe`; its fields can be given here by name (`learning_rate=…,
-    batch_size=…, patience=…`). init: see `initial_weight`. layout: see `skillkit.layouts`. dtype: "auto" is
-    bfloat16 where the hardware is fast at it. checkpoint: a folder; a run that was killed continues from
-    there to the same prompt. Kept is the prompt with the best score, by the task's metric, on the validation
-    split. Lester et al. 2021; Wang et al. 2022, section 3. Raises SkillkitError for a prompt that leaves no
-    room for text, a loss that is no number, a wrong name.
+    length              number of vectors (in layout "zero-position" the first of them is dead)
+    seed                decides the initial vectors, the order of the rows, and which rows are taken
+    epochs, max_steps   the end, whichever comes first; without either, the recipe's
+    recipe              "embedded", "skill-neuron", "prompt-transferability", or a `Recipe`
+    max_train_examples  take so many rows of the training split, balanced between classes
+    init                "random", "vocabulary", "label-words", or a SoftPrompt; see `initial_weight`
+    layout              where the vectors stand; see `skillkit.layouts`
+    dtype               "auto": bfloat16 where the hardware is fast at it, else float32
+    checkpoint          a folder: a run that was killed continues from there, to the same prompt
+    overrides           fields of the recipe by name: learning_rate, batch_size, accumulate, patience, …
+
+    The prompt with the best score on the validation split, by the task's metric, is the one returned; its
+    metadata holds the history and everything it depends on. Lester et al. 2021; Wang et al. 2022, section 3.
+
+    Raises SkillkitError for a prompt that leaves no room for text, a loss that is no number, a wrong name.
     """
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
-    fitting = recipe.layout if bb.family == "masked" else None
-    layout = find_layout(bb, layout or fitting)
+    layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
     weight = initial_weight(bb, task, length, init, seed).to(bb.device).requires_grad_()
     told = {"init": getattr(init, "fingerprint", init), "length": length}
     job = _Job(bb, task, layout, weight, recipe, seed, max_train_examples, dtype, "prompt", told)
@@ -99,14 +96,16 @@ def tune_bitfit(
     >>> tuned = tune_bitfit(bb, task, seed=0)
     >>> with tuned.apply(bb): ...                     # outside, the backbone is what it was, bit for bit
 
-    Arguments as in `tune_prompt`. Raises SkillkitError for a model without biases (T5, Llama).
+    Arguments are those of `tune_prompt`. Raises SkillkitError for a model without biases (T5, Llama).
     """
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
-    layout, empty = find_layout(bb, layout), torch.zeros(0, bb.hidden_size, device=bb.device)
-    job = _Job(bb, task, layout, empty, recipe, seed, max_train_examples, dtype, "bitfit", {})
-    with biased(bb, {name: bb.model.get_parameter(name) for name in bias_names(bb)}) as parameters:
+    own = {name: bb.model.get_parameter(name) for name in bias_names(bb)}
+    with biased(bb, own) as parameters:
+        job = _Job(
+            bb, task, find_layout(bb, layout), None, recipe, seed, max_train_examples, dtype, "bitfit", {}
+        )
         fitted = job.run(parameters, checkpoint, progress)
-    return Tuned("bitfit", _on_cpu(fitted.best), layout.name, job.metadata(fitted))
+    return job.tuned(fitted)
 
 
 @artifact("adapter", version=1, resolve=_resolve)
@@ -125,84 +124,65 @@ def tune_adapter(
     progress=True,
     **overrides,
 ) -> Tuned:
-    """Train a bottleneck of two small matrices behind every feed-forward network (Houlsby et al. 2019, fig. 2).
+    """Train a bottleneck of two small matrices behind every feed-forward network (Houlsby et al. 2019).
 
     >>> tuned = tune_adapter(bb, task, bottleneck=16, seed=0)
     >>> evaluate(bb, task, tuned).accuracy
 
-    Only the adapter behind the feed-forward network is used, not the one behind attention (as Pfeiffer et al.
-    2021 found sufficient), so one rule fits every architecture. It begins as the identity. Arguments as in
-    `tune_prompt`.
+    Of Houlsby's two adapters in a layer the one behind attention is left out, as Pfeiffer et al. 2021 found
+    sufficient; so one rule fits every architecture. Each begins as the identity. The other arguments are
+    those of `tune_prompt`.
     """
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
-    layout, empty = find_layout(bb, layout), torch.zeros(0, bb.hidden_size, device=bb.device)
-    parameters = {k: v.requires_grad_() for k, v in new_adapters(bb, bottleneck, seed).items()}
+    state, told = new_adapters(bb, bottleneck, seed), {"bottleneck": bottleneck}
     job = _Job(
-        bb,
-        task,
-        layout,
-        empty,
-        recipe,
-        seed,
-        max_train_examples,
-        dtype,
-        "adapter",
-        {"bottleneck": bottleneck},
+        bb, task, find_layout(bb, layout), None, recipe, seed, max_train_examples, dtype, "adapter", told
     )
-    with adapting(bb, parameters):
+    with adapting(bb, {name: tensor.requires_grad_() for name, tensor in state.items()}) as parameters:
         fitted = job.run(parameters, checkpoint, progress)
-    return Tuned("adapter", _on_cpu(fitted.best), layout.name, job.metadata(fitted))
-
-
-def _on_cpu(tensors):
-    return {name: tensor.cpu() for name, tensor in tensors.items()}
+    return job.tuned(fitted)
 
 
 class _Job:
     """Training for one task: encodes its texts, knows loss and score, tells what was done."""
 
     def __init__(self, bb, task, layout, weight, recipe, seed, max_train_examples, dtype, kind, told):
-        self.bb, self.task, self.layout, self.weight, self.recipe, self.seed = (
-            bb,
-            task,
-            layout,
-            weight,
-            recipe,
-            seed,
-        )
-        self.dtype, self.began = training_dtype(bb, dtype), time.time()
-        self.words = task.label_ids(bb).to(bb.device)
-        options = {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
-        rows = (
-            task.sample("train", max_train_examples, seed),
-            task.sample("validation", recipe.validation_examples, 0),
-        )
-        self.train, self.validation = (
-            encode_for(bb, task, part, layout, len(weight), **options) for part in rows
-        )
-        self.told = (
-            told
-            | options
-            | {
-                "kind": kind,
-                "family": bb.family,
-                "backbone": bb.name,
-                "backbone_fingerprint": bb.fingerprint,
-                "task": task.name,
-                "task_fingerprint": task.fingerprint,
-                "label_words": list(task.words(bb)),
-                "metric": task.metric,
-                "layout": layout.name,
-                "segment_ids_used": task.pair and self.train.token_types is not None,
-                "train_examples": len(self.train),
-                "recipe": recipe.plain(),
-                "seed": seed,
-                "dtype": str(self.dtype).removeprefix("torch."),
-            }
-        )
+        self.bb, self.task, self.layout, self.recipe = bb, task, layout, recipe
+        self.weight = torch.zeros(0, bb.hidden_size, device=bb.device) if weight is None else weight
+        self.dtype, self.words = training_dtype(bb, dtype), task.label_ids(bb).to(bb.device)
+        self.began = time.time()
+        self.train = self._encode(task.sample("train", max_train_examples, seed))
+        self.validation = self._encode(task.sample("validation", recipe.validation_examples))
+        self.told = {"kind": kind, "seed": seed, "dtype": str(self.dtype).removeprefix("torch.")} | told
+        self.told |= self._about_backbone() | self._about_task()
+
+    def _encode(self, rows):
+        options = {"max_tokens": self.recipe.max_tokens, "segments": self.recipe.segments}
+        return encode_for(self.bb, self.task, rows, self.layout, len(self.weight), **options)
+
+    def _about_backbone(self):
+        return {
+            "backbone": self.bb.name,
+            "backbone_fingerprint": self.bb.fingerprint,
+            "family": self.bb.family,
+            "layout": self.layout.name,
+            "max_tokens": self.recipe.max_tokens,
+            "segments": self.recipe.segments,
+            "segment_ids_used": self.task.pair and self.train.token_types is not None,
+        }
+
+    def _about_task(self):
+        return {
+            "task": self.task.name,
+            "task_fingerprint": self.task.fingerprint,
+            "metric": self.task.metric,
+            "label_words": list(self.task.words(self.bb)),
+            "train_examples": len(self.train),
+            "recipe": self.recipe.plain(),
+        }
 
     def run(self, parameters, checkpoint, show):
-        desc = f"{self.told['kind']} for {self.task.name}, seed {self.seed}"
+        desc = f"{self.told['kind']} for {self.task.name}, seed {self.told['seed']}"
         with precision(self.bb, self.dtype):
             return fit(
                 parameters,
@@ -210,7 +190,7 @@ class _Job:
                 self.score,
                 self.train,
                 self.recipe,
-                self.seed,
+                self.told["seed"],
                 checkpoint,
                 digest(self.told),
                 desc,
@@ -238,3 +218,7 @@ class _Job:
             "steps": fitted.step,
             "seconds": round(time.time() - self.began, 2),
         }
+
+    def tuned(self, fitted):
+        state = {name: tensor.cpu() for name, tensor in fitted.best.items()}
+        return Tuned(self.told["kind"], state, self.layout.name, self.metadata(fitted))

@@ -15,7 +15,7 @@ def toy_task(n=40, pair=False, template=None, seed=0):
     splits = {
         name: datasets.Dataset.from_dict(_rows(draw, n, pair)) for name in ("train", "validation", "test")
     }
-    words = {family: ("bad", "good") for family in ("masked", "causal", "seq2seq")}
+    words = dict.fromkeys(("masked", "causal", "seq2seq"), ("bad", "good"))
     return Task("toy", "sentiment", ("negative", "positive"), words, splits, template=template)
 
 

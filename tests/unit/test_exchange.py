@@ -140,7 +140,7 @@ def test_published_prompts_come_in(path, layout):
 
 
 def test_every_published_prompt_comes_in_by_its_folder():
-    folders = [path for path in shared_path("data/published_prompts").rglob("task_prompt")]
+    folders = list(shared_path("data/published_prompts").rglob("task_prompt"))
     layouts = {SoftPrompt.from_published(path.parent).layout for path in folders}
     assert len(folders) > 26 and layouts == {"zero-position", "encoder"}
 

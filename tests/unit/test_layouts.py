@@ -98,7 +98,7 @@ def test_padding_side_and_amount_change_nothing(model, layout):
     weight = random_weight(bb)
     encoded = encode_for(bb, TASK, TASK["test"], layout, len(weight), segments=False)
     batch = encoded.batch(range(6))
-    assert 0 < (batch.mask == 0).sum()
+    assert (batch.mask == 0).any()
     logits = [
         bb.answer_logits(attached.inputs, attached.answer)
         for attached in (layout.attach(bb, weight, one) for one in (batch, left_padded(batch)))

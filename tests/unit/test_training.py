@@ -12,9 +12,8 @@ from safetensors import safe_open
 from skillkit.batches import Encoded
 from skillkit.errors import SkillkitError
 from skillkit.recipes import Recipe
-from skillkit.training import _factor, fit, precision, total_steps, training_dtype
+from skillkit.training import _factor, fit, total_steps
 from tests.helpers import REPOSITORY
-from tests.tiny import tiny_backbone
 
 ROWS = Encoded([[row] for row in range(40)], None, None, torch.arange(40) % 7, 0, torch.tensor([]), 8)
 RECIPE = Recipe(learning_rate=0.1, batch_size=8, max_steps=40, evaluate_every=5)
@@ -83,7 +82,8 @@ def test_kill_9_leaves_a_checkpoint_that_continues(tmp_path):
             if len(calls) == 4:
                 os.kill(os.getpid(), signal.SIGKILL)
             return score()
-        fit({{"weight": weight}}, loss, deadly, ROWS, RECIPE, checkpoint={str(tmp_path)!r}, identity="a", show=False)
+        folder = {str(tmp_path)!r}
+        fit({{"weight": weight}}, loss, deadly, ROWS, RECIPE, checkpoint=folder, identity="a", show=False)
     """
     died = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], cwd=REPOSITORY, capture_output=True
@@ -159,30 +159,3 @@ def test_the_first_end_that_is_reached_counts():
     for recipe, rows in ((Recipe(), 10), (Recipe(epochs=2), 0)):
         with pytest.raises(SkillkitError, match="at least one step"):
             total_steps(rows, recipe)
-
-
-def test_dtype_names():
-    bb = tiny_backbone("bert", layers=1)
-    assert training_dtype(bb, "float32") == training_dtype(bb, torch.float32) == torch.float32
-    assert training_dtype(bb) in (torch.float32, torch.bfloat16)
-    with pytest.raises(SkillkitError, match="float16 is not supported"):
-        training_dtype(bb, "float16")
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_precision_puts_the_attention_back(fails):
-    bb = tiny_backbone("bert", layers=1)
-    before = bb.model.config._attn_implementation
-    try:
-        with precision(bb, torch.bfloat16):
-            assert bb.model.config._attn_implementation == "eager" != before
-            inputs = bb.tokenizer("the movie", return_tensors="pt")
-            assert (
-                bb.model.bert.encoder.layer[0].attention.self.query(bb.embed(inputs["input_ids"])).dtype
-                == torch.bfloat16
-            )
-            if fails:
-                raise RuntimeError
-    except RuntimeError:
-        assert fails
-    assert bb.model.config._attn_implementation == before and not torch.is_autocast_enabled("cpu")

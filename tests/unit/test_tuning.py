@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from skillkit.errors import SkillkitError
-from skillkit.layouts import LAYOUTS
+from skillkit.evaluation import evaluate
+from skillkit.layouts import LAYOUTS, encode_for
 from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.tuning import evaluate, tune_prompt
+from skillkit.tuning import tune_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -133,12 +134,10 @@ def test_bfloat16_tunes_nearly_the_same_prompt(model):
 
 @pytest.mark.parametrize("loss", ["label-words", "vocabulary"])
 def test_first_loss_is_the_cross_entropy_it_says(loss):
-    """Over the label words alone, or over all words; with a rate of nearly 0 the first loss is that of the start."""
+    """Over the label words alone, or over all words; a rate of nearly 0 leaves the initial prompt."""
     bb = tiny_backbone("bert", layers=2)
     prompt = tune(bb, loss=loss, max_steps=1, learning_rate=1e-12, batch_size=40, dtype="float32")
     layout = LAYOUTS[prompt.layout]
-    from skillkit.layouts import encode_for
-
     batch = encode_for(bb, TASK, TASK["train"], layout, 4).batch(range(40))
     attached = layout.attach(bb, random_prompt(bb, 4).weight, batch)
     logits, words = bb.answer_logits(attached.inputs, attached.answer), TASK.label_ids(bb)
