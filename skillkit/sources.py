@@ -29,6 +29,10 @@ SPLIT_NAMES = {
 }
 
 
+# The hub numbers the files of a split: train-00000-of-00002, with a hash behind it in older sets.
+_SHARD = re.compile(r"-\d+(-of-\d+)?(-[0-9a-f]{16})?$")
+
+
 @dataclass(frozen=True)
 class Source:
     """Raw rows: `splits` {split: {column: values}}; `names` {column: class names} where declared."""
@@ -110,19 +114,12 @@ def _source(parts):
 
 def _files_by_split(folder, splits):
     """The data files of each split: the file, or the folder it lies in, is named after the split."""
-    files = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix in SUFFIXES and len(file.relative_to(folder).parts) <= 3
-    )
+    files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.suffix in SUFFIXES)
+    files = [file for file in files if len(file.parts) <= 3]
     found = {}
     for split, known in SPLIT_NAMES.items():
         for name in (splits.get(split), *known):
-            mine = [
-                file
-                for file in files
-                if name in (re.sub(r"-\d+(-of-\d+)?$", "", file.stem), file.parent.name)
-            ]
+            mine = [folder / file for file in files if name in (_SHARD.sub("", file.stem), file.parent.name)]
             if mine and split not in found:
                 found[split] = mine
     if not found:

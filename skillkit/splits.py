@@ -20,7 +20,7 @@ def labelled_splits(source, about, seed):
     """(label names, {split: Dataset of text, (text_pair,) label}, notes on what was done to the splits)."""
     tables, notes = {split: _columns(table, about, split) for split, table in source.splits.items()}, []
     labels = _label_names(source, about, tables)
-    if "test" in tables and all(map(_unlabelled, tables["test"].get("label", [None]))):
+    if "test" in tables and all(_unlabelled(value, about) for value in tables["test"].get("label", [None])):
         del tables["test"]
     tables = {split: _numbered(table, labels, about, split, notes) for split, table in tables.items()}
     if about.classes is not None:
@@ -101,43 +101,43 @@ def _key(value):
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _unlabelled(value):
-    return value is None or _key(value) in ("-1", "", "nan")
+def _unlabelled(value, about):
+    """The hub marks rows without a label by -1, which is a label only where it is declared as one."""
+    return value is None or _key(value) in {"-1", "", "nan"} - set(about.labels or ())
 
 
 def _label_names(source, about, tables):
     """Declared names in their order, else the values found, sorted (numbers as numbers)."""
     if about.labels or about.label in source.names:
         return list(about.labels or source.names[about.label])
-    values = {
-        _key(value) for table in tables.values() for value in table.get("label", []) if not _unlabelled(value)
-    }
-    numeric = all(value.lstrip("-").replace(".", "", 1).isdigit() for value in values)
+    found = [value for table in tables.values() for value in table.get("label", [])]
+    values = {_key(value) for value in found if not _unlabelled(value, about)}
+    numeric = all(value.lstrip("-").replace(".", "", 1).isdecimal() for value in values)
     return sorted(values, key=float if numeric else None)
 
 
 def _numbered(table, labels, about, split, notes):
-    """The table with labels as numbers: a label is one of the names, or a name's number."""
-    number = {str(place): place for place in range(len(labels))} | {
-        label: place for place, label in enumerate(labels)
-    }
-    kept, numbers = [], []
-    for row, value in enumerate(table["label"]):
-        if _unlabelled(value) and about.drop_unlabelled:
-            continue
+    """The table with labels as numbers: a label is one of the names or, if those are words, its number."""
+    number = {label: place for place, label in enumerate(labels)}
+    if not any(label.isdecimal() for label in labels):
+        number |= {str(place): place for place in range(len(labels))}
+    kept = [
+        row
+        for row, value in enumerate(table["label"])
+        if not (about.drop_unlabelled and _unlabelled(value, about))
+    ]
+    for row in kept:
+        value = table["label"][row]
         if _key(value) not in number:
-            told = "no label" if _unlabelled(value) else "an unknown label"
+            bare = _unlabelled(value, about)
             raise SkillkitError(
-                f"row {row + 1} of split {split!r} of {about.name!r} has {told} ({value!r}); labels "
-                f"are {', '.join(labels)}"
-                + "; drop_unlabelled=True leaves such rows out"
-                * _unlabelled(value)
+                f"row {row + 1} of split {split!r} of {about.name!r} has "
+                f"{'no' if bare else 'an unknown'} label ({value!r}); labels are {', '.join(labels)}"
+                + ("; drop_unlabelled=True leaves such rows out" if bare else "")
             )
-        kept.append(row)
-        numbers.append(number[_key(value)])
     if len(kept) < len(table["label"]):
         notes.append(f"{len(table['label']) - len(kept)} rows of {split} had no label and were left out")
-    return _rows(table, kept) | {"label": numbers}
+    return _rows(table, kept) | {"label": [number[_key(table["label"][row])] for row in kept]}
 
 
 def _cut(table, classes):

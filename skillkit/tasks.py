@@ -222,7 +222,7 @@ def _world_task(name, told):
 
 
 def _names_as_words(labels, name):
-    if any(label.lstrip("-").isdigit() for label in labels):
+    if any(label.lstrip("-").isdecimal() for label in labels):
         raise SkillkitError(
             f"the labels of {name!r} are numbers ({', '.join(labels)}); "
             f"give a label word for each with verbalizer=, in this order"

@@ -141,7 +141,13 @@ def test_a_parquet_file_keeps_its_class_names(tmp_path):
 
 @pytest.mark.parametrize(
     "layout",
-    ["{split}.jsonl", "data/{split}-00000-of-00001.jsonl", "{split}/0000.jsonl", "cut/{split}.jsonl"],
+    [
+        "{split}.jsonl",
+        "data/{split}-00000-of-00001.jsonl",
+        "data/{split}-00000-of-00001-ec76c64d819c86d5.jsonl",
+        "{split}/0000.jsonl",
+        "cut/{split}.jsonl",
+    ],
 )
 def test_folders_laid_out_like_the_hub(tmp_path, layout):
     for split, size in (("train", 30), ("dev", 10), ("test", 20)):
@@ -159,6 +165,12 @@ def test_several_files_make_one_split(tmp_path):
     for part in (0, 1):
         write_jsonl(tmp_path / f"train-0000{part}-of-00002.jsonl", rows_of(30))
     assert len(load_reviews(tmp_path)["train"]) == 48
+
+
+def test_a_folder_called_train_is_not_a_split(tmp_path):
+    for split, size in (("train", 30), ("test", 20)):
+        write_jsonl(tmp_path / "train" / f"{split}.jsonl", rows_of(size))
+    assert [len(rows) for rows in load_reviews(tmp_path / "train").splits.values()] == [27, 3, 20]
 
 
 def test_a_saved_dataset_loads_with_its_class_names(tmp_path):
@@ -370,9 +382,9 @@ def test_the_list_names_every_task_in_one_line():
     listed = list_tasks()
     published = """glue/sst2 glue/cola glue/mnli glue/mnli-mm glue/qnli glue/qqp glue/mrpc glue/rte snli imdb
         rotten_tomatoes movierationales laptop restaurant tweet_eval/sentiment tweet_eval/emotion
-        tweet_eval/hate ethos ag_news ag_news-2 dbpedia dbpedia-2 ethics/deontology ethics/justice ethics/virtue
-        adv_glue/sst2 adv_glue/qqp adv_glue/mnli adv_glue/mnli-mm adv_glue/qnli adv_glue/rte cad_imdb/original
-        cad_imdb/revised cad_nli/original cad_nli/revised world/movies"""
+        tweet_eval/hate ethos ag_news ag_news-2 dbpedia dbpedia-2 ethics/deontology ethics/justice
+        ethics/virtue adv_glue/sst2 adv_glue/qqp adv_glue/mnli adv_glue/mnli-mm adv_glue/qnli adv_glue/rte
+        cad_imdb/original cad_imdb/revised cad_nli/original cad_nli/revised world/movies"""
     assert not set(published.split()) - set(listed)
     assert all(line and "\n" not in line for line in listed.values())
 
@@ -601,6 +613,18 @@ def test_an_unknown_label_is_named_with_its_row(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "label": "no"}, {"text": "b", "label": "maybe"}])
     with pytest.raises(SkillkitError, match=r"row 2 .* unknown label \('maybe'\); labels are no, yes$"):
         load_task(path, labels=["no", "yes"])
+
+
+def test_a_number_is_no_position_among_declared_numbers(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [*rows_of(20), {"review": "a", "stars": 2}])
+    with pytest.raises(SkillkitError, match=r"row 1 .* unknown label \(0\); labels are 1, 2"):
+        load_reviews(path, labels=["1", "2"])
+
+
+def test_minus_one_is_a_label_where_it_is_declared(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "label": i % 2 * 2 - 1} for i in range(20)])
+    task = load_task(path, labels=["-1", "1"], verbalizer=["bad", "good"])
+    assert set(task["train"]["label"]) == {0, 1}
 
 
 def test_numbers_are_not_label_words(tmp_path):
