@@ -1,6 +1,6 @@
 """Where a soft prompt stands in the input, and where the answer is read.
 
->>> layout = LAYOUTS[default_layout(bb)]                     # "mask-first", "suffix" or "encoder"
+>>> layout = find_layout(bb)                                 # "mask-first", "suffix" or "encoder"
 >>> attached = layout.attach(bb, prompt.weight, batch)       # weight [L, H] may require gradients
 >>> bb.answer_logits(attached.inputs, attached.answer)       # [B, vocabulary], read at one slot per example
 
@@ -39,20 +39,17 @@ class Attached:
 
 
 class Layout:
-    """Prompt before the text: the common case, of which the other layouts are variations."""
+    """Prompt before the text, answer after it: what causal models do, and what other layouts vary."""
 
-    name, families = "prefix", ("masked", "causal")
+    name, family = "prefix", "causal"
 
     def room(self, length):
         """Positions that a prompt of `length` rows takes from the text."""
         return length
 
     def template(self, bb, task):
-        """The task's template, as far as this layout can use it: only a masked prefix reads a mask in it."""
+        """The task's template, if this layout can use it: one with a mask is for the layout that reads it."""
         template = task.template if task is not None else None
-        if self.name == "prefix" and bb.family == "masked":
-            pair = task is not None and task.pair
-            return template if template and "[MASK]" in template else _masked(bb, template, pair)
         return None if template and "[MASK]" in template else template
 
     def rows(self, bb, weight):
@@ -62,31 +59,50 @@ class Layout:
     def attach(self, bb, weight, batch):
         """Put `weight` [L, H] into the batch; see `Attached`."""
         batch = batch.to(bb.device).right_padded()
-        rows = self.rows(bb, weight.to(bb.device))
-        text = bb.embed(batch.ids)
-        lead = len(rows)
-        prompt = rows.to(text.dtype).expand(len(batch), -1, -1)
+        text, rows = bb.embed(batch.ids), self.rows(bb, weight.to(bb.device))
+        prompt, lead = rows.to(text.dtype).expand(len(batch), -1, -1), len(rows)
         mask = torch.cat([batch.mask.new_ones(len(batch), lead), batch.mask], dim=1)
         inputs = {"inputs_embeds": torch.cat([prompt, text], dim=1), "attention_mask": mask}
         if batch.token_types is not None:
             inputs["token_type_ids"] = _lead(batch.token_types, lead)
-        answer = self.answer(bb, batch, lead)
-        slots = torch.arange(lead, device=bb.device).expand(len(batch), -1)
-        if bb.family == "masked" and self.name == "prefix":
-            slots = torch.cat([answer[:, None], slots], dim=1)
-        return Attached(_complete(bb, inputs), answer, slots, _lead(batch.text, lead))
+        answer = self.answer(batch, lead)
+        return Attached(_complete(bb, inputs), answer, self.slots(answer, lead), _lead(batch.text, lead))
 
-    def answer(self, bb, batch, lead):
-        """The slot whose hidden state is read, [B]."""
-        if bb.family == "causal":
-            return (lead + batch.mask.sum(1) - 1).clamp(min=0)
+    def answer(self, batch, lead):
+        """The slot whose hidden state is read, [B]: here the last text slot, never a pad slot."""
+        return (lead + batch.mask.sum(1) - 1).clamp(min=0)
+
+    def slots(self, answer, lead):
+        """The slots that are probed, [B, S]."""
+        return torch.arange(lead, device=answer.device).expand(len(answer), -1)
+
+
+class Cloze(Layout):
+    """Prompt, then a template whose own mask is read: the form in which foreign PEFT adapters load."""
+
+    family = "masked"
+
+    def template(self, bb, task):
+        template = task.template if task is not None else None
+        if template and "[MASK]" in template:
+            return template
+        if template is None:
+            template = (
+                f"{{text}}{pair_separator(bb.tokenizer)}{{text_pair}}" if task and task.pair else "{text}"
+            )
+        return f"[MASK] {template}"
+
+    def answer(self, batch, lead):
         return lead + batch.mask_slot
+
+    def slots(self, answer, lead):
+        return torch.cat([answer[:, None], super().slots(answer, lead)], dim=1)
 
 
 class MaskFirst(Layout):
     """The layout of Skill Neuron (Wang et al. 2022): frozen mask embedding, trained vectors, text."""
 
-    name, families = "mask-first", ("masked",)
+    name, family = "mask-first", "masked"
 
     def room(self, length):
         return length + 1
@@ -94,8 +110,8 @@ class MaskFirst(Layout):
     def rows(self, bb, weight):
         return torch.cat([_mask_embedding(bb).to(weight), weight])
 
-    def answer(self, bb, batch, lead):
-        return torch.zeros(len(batch), dtype=torch.long, device=bb.device)
+    def answer(self, batch, lead):
+        return torch.zeros(len(batch), dtype=torch.long, device=batch.ids.device)
 
 
 class ZeroPosition(MaskFirst):
@@ -105,7 +121,7 @@ class ZeroPosition(MaskFirst):
     prompt. The model adds a position embedding to everything, so what it will add is subtracted beforehand.
     """
 
-    name, families = "zero-position", ("masked",)
+    name, family = "zero-position", "masked"
 
     def room(self, length):
         return max(length, 1)
@@ -118,7 +134,7 @@ class ZeroPosition(MaskFirst):
 class Suffix(Layout):
     """Text, then prompt, for causal models: its last slot has seen everything. Padding follows both."""
 
-    name, families = "suffix", ("causal",)
+    name, family = "suffix", "causal"
 
     def attach(self, bb, weight, batch):
         batch = batch.to(bb.device).right_padded()
@@ -138,14 +154,15 @@ class Suffix(Layout):
 class Encoder(Layout):
     """Prompt before the text in the encoder; the decoder gets its start token and answers at once."""
 
-    name, families = "encoder", ("seq2seq",)
+    name, family = "encoder", "seq2seq"
 
-    def answer(self, bb, batch, lead):
-        return torch.zeros(len(batch), dtype=torch.long, device=bb.device)
+    def answer(self, batch, lead):
+        return torch.zeros(len(batch), dtype=torch.long, device=batch.ids.device)
 
 
-LAYOUTS = {layout.name: layout for layout in (MaskFirst(), ZeroPosition(), Layout(), Suffix(), Encoder())}
-_DEFAULT = {"masked": "mask-first", "causal": "suffix", "seq2seq": "encoder"}
+# The first of a family is its default.
+_ALL = (MaskFirst(), ZeroPosition(), Cloze(), Suffix(), Layout(), Encoder())
+LAYOUTS = {(layout.family, layout.name): layout for layout in _ALL}
 
 
 def default_layout(bb):
@@ -154,18 +171,21 @@ def default_layout(bb):
     >>> default_layout(sk.load_backbone("embedded/gpt2"))
     'suffix'
     """
-    return _DEFAULT[bb.family]
+    return find_layout(bb).name
 
 
 def find_layout(bb, name=None):
-    """The layout of that name, or the default; SkillkitError when this family of models cannot have it."""
-    name = name or default_layout(bb)
-    fitting = [layout.name for layout in LAYOUTS.values() if bb.family in layout.families]
+    """The layout of that name, or the default; SkillkitError when this family of models cannot have it.
+
+    >>> find_layout(bb, "prefix").attach(bb, prompt.weight, batch)
+    """
+    fitting = [own for family, own in LAYOUTS if family == bb.family]
+    name = name or fitting[0]
     if name not in fitting:
         raise SkillkitError(
             f"layout {name!r} is not for {bb.family} models like {bb.name}; choose {' or '.join(fitting)}"
         )
-    return LAYOUTS[name]
+    return LAYOUTS[bb.family, name]
 
 
 def encode_for(bb, task, rows, layout, length, **options):
@@ -185,13 +205,6 @@ def position_rows(bb, count):
 
 def _mask_embedding(bb):
     return bb.embed(torch.tensor([bb.tokenizer.mask_token_id], device=bb.device))
-
-
-def _masked(bb, template, pair):
-    """A template with a mask where the task brings none: the mask leads; pairs keep their separator."""
-    if template is None:
-        template = f"{{text}}{pair_separator(bb.tokenizer)}{{text_pair}}" if pair else "{text}"
-    return f"[MASK] {template}"
 
 
 def _lead(tensor, count):

@@ -26,7 +26,7 @@ class SoftPrompt:
     """Trained vectors, where they stand, and how they came about.
 
     >>> prompt.weight            # [L, H] float32 on the CPU
-    >>> prompt.layout            # a name in skillkit.layouts.LAYOUTS
+    >>> prompt.layout            # its name; see skillkit.layouts
     >>> prompt.metadata          # backbone, task, recipe, seed, history, best step, …
     """
 

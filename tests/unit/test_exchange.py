@@ -20,10 +20,10 @@ from tests.toys import toy_task
 
 TASK, PAIRS = toy_task(16), toy_task(16, pair=True)
 CASES = [
-    (model, layout.name)
+    (model, name)
     for model in TINY_MODELS
-    for layout in LAYOUTS.values()
-    if tiny_backbone(model, layers=1).family in layout.families and layout.name != "suffix"
+    for family, name in LAYOUTS
+    if tiny_backbone(model, layers=1).family == family and name != "suffix"
 ]
 
 
