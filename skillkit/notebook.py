@@ -9,7 +9,6 @@ import html
 import math
 import shutil
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,10 +16,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from skillkit import params
+from skillkit import figures, params
 from skillkit.errors import SkillkitError
+from skillkit.files import write_json, writing
 from skillkit.provenance import provenance, runs_folder
-from skillkit.store import write_json
 
 HOLDS = ("yes", "no", "partly", "not tested")
 _INTERVAL = "measured here (95 % interval)"
@@ -57,16 +56,11 @@ class Run:
         self.notebook, self.params = notebook, parameters
         self.out = Path(parameters.out or runs_folder() / "notebooks" / notebook)
         self.contents = {"notebook": notebook, "figures": [], "tables": []}
-        try:
+        with writing(self.out, "set `out` to another folder"):
             for part in ("figures", "tables"):
                 shutil.rmtree(self.out / part, ignore_errors=True)
                 (self.out / part).mkdir(parents=True)
             (self.out / "claims.json").unlink(missing_ok=True)
-        except OSError as error:
-            raise SkillkitError(
-                f"cannot write results to {self.out} ({error.strerror}); set `out` to a folder that "
-                "can be written"
-            ) from None
 
     def figure(self, fig, name, data=None, caption=""):
         """Show a figure and save it as PNG and SVG, with the numbers it shows (`data`, a table) as CSV.
@@ -142,10 +136,7 @@ def start(notebook, namespace):
     fields = params.NOTEBOOKS[notebook].model_fields if notebook in params.NOTEBOOKS else {}
     parameters = params.validate(notebook, {name: namespace[name] for name in fields if name in namespace})
     run = Run(notebook, parameters)
-    if find_spec("skillkit.figures"):
-        from skillkit import figures
-
-        figures.style()
+    figures.style()
     print(provenance_line(parameters))
     return run
 

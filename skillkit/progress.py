@@ -9,7 +9,7 @@ import sys
 from tqdm import tqdm
 
 
-def progress(iterable=None, desc=None, total=None, disable=False):
+def progress(iterable=None, desc=None, total=None, disable=False, unit="it"):
     """Iterate and tell how far it got; the result is a tqdm bar (`set_postfix`, `update`, `close`).
 
     >>> with progress(total=400, desc="tuning") as bar:
@@ -21,7 +21,16 @@ def progress(iterable=None, desc=None, total=None, disable=False):
     kind, interval = (
         (_NotebookBar, 0.5) if _in_notebook() else (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
     )
-    return kind(iterable, desc=desc, total=total, disable=disable, mininterval=interval, dynamic_ncols=True)
+    return kind(
+        iterable,
+        desc,
+        total,
+        disable=disable,
+        unit=unit,
+        mininterval=interval,
+        miniters=1,
+        dynamic_ncols=True,
+    )
 
 
 def _in_notebook():

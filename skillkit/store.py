@@ -26,6 +26,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from skillkit.errors import SkillkitError
+from skillkit.files import write_json, writing
 from skillkit.identity import describe, device_type, digest, identity
 from skillkit.provenance import provenance, runs_folder
 from skillkit.trees import load_result, save_result
@@ -214,14 +215,6 @@ class _Call:
         return sorted({_made[digest(value)] for value in values if digest(value) in _made})
 
 
-def write_json(path, plain):
-    """Write plain data as readable JSON.
-
-    >>> write_json(folder / "meta.json", {"seed": 0})
-    """
-    path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def _temporary(id):
     """One temporary folder per artifact is enough, since only the holder of its lock writes there."""
     return root() / ".tmp" / id.replace("/", "-")
@@ -256,19 +249,8 @@ def _sweep():
             continue
 
 
-@contextmanager
 def _writing():
-    """Turn a full or read-only disk into one sentence."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
-            reason = getattr(error, "strerror", None) or error
-            raise SkillkitError(
-                f"the store {root()} cannot be written ({reason}); free some space, or set "
-                "SKILLKIT_STORE to a folder that can be written"
-            ) from error
-        raise
+    return writing(f"the store {root()}", "set SKILLKIT_STORE to a folder that can be written")
 
 
 def _checksum(path):

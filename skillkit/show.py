@@ -1,0 +1,94 @@
+"""Where an artifact or a run comes from, in words.
+
+>>> print(show("prompt/3f2a"))
+prompt/3f2a91…  made 2026-01-05T10:00:00Z in 31.2 s
+"""
+
+from pathlib import Path
+
+from skillkit import store
+from skillkit.errors import SkillkitError
+from skillkit.files import read_json
+
+
+def show(what):
+    """The provenance of an artifact (its id or the beginning of it, or its folder) or of a run (its folder), as text.
+
+    >>> print(show("runs/embedded"))
+
+    Raises SkillkitError when there is nothing of that name, or more than one artifact.
+    """
+    folder = Path(what)
+    if (folder / "study.json").exists():
+        return _study(folder)
+    if (folder / "manifest.json").exists():
+        return _unit(folder)
+    found = [folder] if (folder / "meta.json").exists() else store.find(str(what))
+    if len(found) != 1:
+        some = ", ".join(f"{path.parent.name}/{path.name[:8]}" for path in found[:3])
+        raise SkillkitError(
+            f"{what!r} begins the ids of {len(found)} artifacts ({some}, …); give more of the id"
+            if found
+            else f"there is no artifact or run {what!r} (artifacts are looked for in {store.root()})"
+        )
+    return _artifact(found[0])
+
+
+def _artifact(folder):
+    meta = read_json(folder / "meta.json")
+    fault = store.fault(folder)
+    if meta is None:
+        raise SkillkitError(
+            f"the artifact {folder} is damaged ({fault}); it is computed again when it is asked for"
+        )
+    facts = {name: meta[name] for name in ("function", "version", "seed", "device", "dtype")}
+    facts |= {"upstream": ", ".join(meta["upstream"]) or None, "damaged": fault}
+    return "\n".join(
+        [
+            f"{meta['id']}  made {meta['made']} in {meta['seconds']:.1f} s",
+            *_lines(facts),
+            "  arguments",
+            *("  " + line for line in _lines(meta["arguments"])),
+            *_provenance(meta["provenance"]),
+            "  files",
+            *(
+                "  " + line
+                for line in _lines({name: checksum[:12] for name, checksum in meta["files"].items()})
+            ),
+        ]
+    )
+
+
+def _study(folder):
+    study = read_json(folder / "study.json") or {}
+    parts = [_unit(folder / name) for name in study.get("notebooks", [])]
+    return "\n\n".join([f"study {study.get('name')} in {folder}", *parts])
+
+
+def _unit(folder):
+    manifest = read_json(folder / "manifest.json")
+    if manifest is None:
+        return f"{folder.name}  not finished"
+    return "\n".join(
+        [
+            f"{manifest['notebook']}  {manifest['state']} {manifest['finished']} in {manifest['seconds']:.1f} s",
+            *_lines({"error": manifest["error"]}),
+            "  parameters",
+            *("  " + line for line in _lines(manifest["parameters"], hide_none=False)),
+            *_provenance(manifest["provenance"]),
+        ]
+    )
+
+
+def _provenance(told):
+    git = told["git"]
+    revision = f"{git['revision']}{' with uncommitted changes' * git['dirty']}" if git else None
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    machine = f"{told['machine']['system']}, {told['machine']['cores']} cores"
+    return _lines({"revision": revision, "versions": versions, "source": told["source"], "machine": machine})
+
+
+def _lines(facts, hide_none=True):
+    shown = {name: value for name, value in facts.items() if not (hide_none and value is None)}
+    width = max(map(len, shown), default=0)
+    return [f"  {name:<{width}}  {value}" for name, value in shown.items()]

@@ -1,0 +1,77 @@
+"""A notebook so small that tests can run it again and again, and the study around it."""
+
+import nbformat
+from pydantic import Field
+
+from skillkit import params, runs
+
+CELLS = """
+# A small notebook
+---
+seed = 0
+size = 3
+action = "none"
+data_root = None
+device = "auto"
+dtype = "auto"
+out = None
+---
+import os, sys, time
+from pathlib import Path
+from skillkit.errors import SkillkitError
+---
+## Doing
+---
+with open(os.environ.get("SMALL_LOG", os.devnull), "a") as file:
+    file.write(f"{size}\\n")
+if action == "fail":
+    raise RuntimeError("it went <wrong>")
+if action == "refuse":
+    raise SkillkitError("no such model; name another")
+if action == "die":
+    os.kill(os.getpid(), 9)
+if action == "wait":
+    time.sleep(1000)
+---
+Path(out, "size.txt").write_text(f"{size} {sys.executable}")
+"""
+
+
+class Small(params.Parameters):
+    """Parameters of the small notebook."""
+
+    seed: int = Field(0, description="nothing")
+    size: int = Field(3, ge=1, description="a number")
+    action: str = Field("none", description="what happens in the middle")
+
+
+def install(folder):
+    """Put the small notebook (twice) where `runs` looks for notebooks; to be called in every process."""
+    sources = CELLS.strip().split("\n---\n")
+    kinds = [
+        nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
+        for source in sources
+    ]
+    notebook = nbformat.v4.new_notebook(
+        cells=[kind(source) for kind, source in zip(kinds, sources, strict=True)]
+    )
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = str(number)
+    folder.mkdir(exist_ok=True)
+    for name in ("small", "again"):
+        if not (folder / f"{name}.ipynb").exists():
+            nbformat.write(notebook, folder / f"{name}.ipynb")
+        params.NOTEBOOKS[name] = Small
+    runs.NOTEBOOKS = folder
+
+
+def study(folder, **notebooks):
+    """Write a study of the small notebooks with these parameters; returns its path."""
+    path = folder / "tiny.yaml"
+    lines = [
+        f"  {name}: {{{', '.join(f'{key}: {value}' for key, value in own.items())}}}"
+        for name, own in notebooks.items()
+    ]
+    path.write_text("name: tiny\nnotebooks:\n" + "\n".join(lines))
+    return path

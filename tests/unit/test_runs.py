@@ -1,0 +1,166 @@
+"""Studies: executed once, continued after anything, failures told and kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from skillkit import params, runs
+from skillkit.errors import SkillkitError
+from skillkit.runs import run_study
+from tests import studies
+from tests.helpers import REPOSITORY
+
+# The same as `python -m skillkit run STUDY --out OUT` in a process that knows the small notebook.
+COMMAND = (
+    "import sys; from pathlib import Path; from tests import studies; "
+    "studies.install(Path(sys.argv.pop(1))); from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+@pytest.fixture(autouse=True)
+def notebooks(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "NOTEBOOKS", None)
+    monkeypatch.setattr(params, "NOTEBOOKS", {})
+    monkeypatch.setenv("SMALL_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    studies.install(tmp_path / "notebooks")
+
+
+def started(tmp_path):
+    """What the cells in the middle have written down."""
+    return (tmp_path / "log").read_text().split() if (tmp_path / "log").exists() else []
+
+
+def command(tmp_path, path):
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, tmp_path / "notebooks", "run", path, "--out", tmp_path / "out"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def states(outcomes):
+    return [outcome.state for outcome in outcomes.values()]
+
+
+def test_a_study_runs_once_and_again_only_what_changed(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert states(run_study(studies.study(tmp_path, small={}, again={"size": 4}), out)) == ["done", "done"]
+    assert states(run_study(studies.study(tmp_path, small={}, again={"size": 4}), out)) == ["kept", "kept"]
+    assert states(run_study(studies.study(tmp_path, small={}, again={"size": 5}), out)) == ["kept", "done"]
+    assert started(tmp_path) == ["3", "4", "5"]
+    assert "[2/2] again: nothing has changed, kept" in capsys.readouterr().out
+    manifest = json.loads((out / "again" / "manifest.json").read_text())
+    assert manifest["parameters"]["size"] == 5 and manifest["files"] == ["again.ipynb", "size.txt"]
+    assert json.loads((out / "study.json").read_text())["notebooks"] == ["small", "again"]
+
+
+def test_kernel_is_this_interpreter(tmp_path):
+    run_study(studies.study(tmp_path, small={}), tmp_path / "out")
+    assert (tmp_path / "out/small/size.txt").read_text() == f"3 {sys.executable}"
+
+
+def test_changed_notebook_changed_code_and_lost_file_run_again(tmp_path, monkeypatch):
+    path, out = studies.study(tmp_path, small={}), tmp_path / "out"
+    run_study(path, out)
+    source = tmp_path / "notebooks" / "small.ipynb"
+    notebook = nbformat.read(source, 4)
+    notebook.cells[0].source += "!"
+    nbformat.write(notebook, source)
+    assert states(run_study(path, out)) == ["done"]
+    notebook.metadata["remark"] = "no change to what runs"
+    nbformat.write(notebook, source)
+    assert states(run_study(path, out)) == ["kept"]
+    monkeypatch.setattr(runs, "source_hash", lambda: "other code")
+    assert states(run_study(path, out)) == ["done"]
+    (out / "small/size.txt").unlink()
+    assert states(run_study(path, out)) == ["done"]
+
+
+def test_failure_is_told_kept_and_does_not_stop_the_others(tmp_path, capsys):
+    path, out = studies.study(tmp_path, small={"action": "fail"}, again={}), tmp_path / "out"
+    assert states(run_study(path, out)) == ["failed", "done"]
+    told = capsys.readouterr()
+    assert "FAILED" in told.out and "small.failed.ipynb" in told.out
+    assert "RuntimeError: it went <wrong>" in told.err and 'raise RuntimeError("it went' in told.err
+    assert (
+        not (out / "small/small.ipynb").exists() and nbformat.read(out / "small/small.failed.ipynb", 4).cells
+    )
+    assert json.loads((out / "small/manifest.json").read_text())["state"] == "failed"
+    assert states(run_study(path, out)) == ["failed", "kept"]  # tried again
+    assert states(run_study(studies.study(tmp_path, small={}, again={}), out)) == ["done", "kept"]
+    assert not (out / "small/small.failed.ipynb").exists()
+
+
+def test_what_the_user_did_wrong_is_one_sentence(tmp_path, capsys):
+    run_study(studies.study(tmp_path, small={"action": "refuse"}), tmp_path / "out")
+    assert capsys.readouterr().err.strip().splitlines()[-1].strip() == "no such model; name another"
+
+
+def test_killed_kernel_is_a_failure(tmp_path, capsys):
+    outcomes = run_study(studies.study(tmp_path, small={"action": "die"}, again={}), tmp_path / "out")
+    assert states(outcomes) == ["failed", "done"] and "the kernel died" in outcomes["small"].error
+
+
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
+def test_an_ended_study_continues(tmp_path, number, status):
+    process = command(tmp_path, studies.study(tmp_path, again={}, small={"action": "wait", "size": 7}))
+    while "7" not in started(tmp_path) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors
+    assert "Traceback" not in errors and ("the same command" in errors) == (number != signal.SIGKILL)
+    out = tmp_path / "out"
+    assert not (out / "small/manifest.json").exists() and (out / "small/small.partial.ipynb").exists()
+    process = command(tmp_path, studies.study(tmp_path, again={}, small={"size": 7}))
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and "again: nothing has changed" in told and "small: done" in told, errors
+    assert started(tmp_path) == ["3", "7", "7"] and not (out / "small/small.partial.ipynb").exists()
+
+
+def test_two_processes_run_a_unit_once(tmp_path):
+    path = studies.study(tmp_path, small={})
+    processes = [command(tmp_path, path) for _ in range(2)]
+    told = [process.communicate(timeout=100)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert started(tmp_path) == ["3"] and "".join(told).count("kept") == 1
+
+
+def test_wrong_study_starts_nothing(tmp_path):
+    process = command(tmp_path, studies.study(tmp_path, small={}, again={"sizes": 4}))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.strip().endswith(
+        "again has no parameter 'sizes'; did you mean 'size'?"
+    )
+    assert not started(tmp_path) and not (tmp_path / "out").exists()
+
+
+def test_another_studys_folder_is_refused(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.json").write_text('{"name": "precious"}')
+    with pytest.raises(SkillkitError, match="holds the study 'precious'"):
+        run_study(studies.study(tmp_path, small={}), tmp_path / "out")
+
+
+def test_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(SkillkitError, match="cannot be written .* --out"):
+        run_study(studies.study(tmp_path, small={}), tmp_path / "out")
+    assert not started(tmp_path)
+
+
+def test_missing_notebook_is_told(tmp_path):
+    os.remove(tmp_path / "notebooks" / "small.ipynb")
+    with pytest.raises(SkillkitError, match="small.ipynb is not there"):
+        run_study(studies.study(tmp_path, small={}), tmp_path / "out")

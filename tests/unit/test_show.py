@@ -1,0 +1,57 @@
+"""Provenance in words."""
+
+import json
+
+import pytest
+
+from skillkit.errors import SkillkitError
+from skillkit.provenance import provenance
+from skillkit.show import show
+from skillkit.store import artifact, cached, find
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+
+    @artifact("number", version=3)
+    def number(seed, steps=20):
+        return seed + 0.5
+
+    for seed in (11, 12):
+        cached(number, seed)
+    return find("number")
+
+
+def test_artifact_by_id_by_its_beginning_and_by_folder(stored):
+    folder = stored[0]
+    told = show(f"number/{folder.name}")
+    assert told == show(f"number/{folder.name[:12]}") == show(str(folder))
+    seed = json.loads((folder / "meta.json").read_text())["seed"]
+    assert f"seed      {seed}" in told and "steps  20" in told and "result.json" in told and "torch" in told
+
+
+def test_damage_is_told(stored):
+    (stored[0] / "result.json").write_text("0")
+    assert "damaged   result.json has changed" in show(str(stored[0]))
+    (stored[0] / "meta.json").write_text("")
+    with pytest.raises(SkillkitError, match="is damaged"):
+        show(str(stored[0]))
+
+
+def test_nothing_and_too_much_are_told(stored):
+    with pytest.raises(SkillkitError, match="no artifact or run 'prompt/1'"):
+        show("prompt/1")
+    with pytest.raises(SkillkitError, match="2 artifacts .* give more"):
+        show("number")
+
+
+def test_run_lists_its_notebooks(tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": ["first", "second"]}')
+    manifest = {"notebook": "first", "state": "failed", "finished": "now", "seconds": 3, "error": "no such model",
+                "parameters": {"size": 3, "epochs": None}, "provenance": provenance()}  # fmt: skip
+    (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
+    told = show(tmp_path)
+    assert "first  failed now in 3.0 s" in told and "no such model" in told and "epochs  None" in told
+    assert "second  not finished" in told and show(tmp_path / "first") in told
