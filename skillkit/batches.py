@@ -133,12 +133,7 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     them. `segments=False` leaves BERT's segment ids out. Raises SkillkitError when the prompt leaves no room
     at all.
     """
-    limit = min(bb.max_positions - room, max_tokens or DEFAULT_MAX_TOKENS)
-    if limit < 8:
-        raise SkillkitError(
-            f"a prompt of {room} positions leaves {max(limit, 0)} tokens for the text, of the "
-            f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
-        )
+    limit = min(_free_positions(bb, room), max_tokens or DEFAULT_MAX_TOKENS)
     texts = list(rows["text"])
     pairs = list(rows["text_pair"]) if "text_pair" in _columns(rows) else None
     if pairs and not template and not pair_separator(bb.tokenizer):
@@ -156,10 +151,20 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
         token_types=tokens.get("token_type_ids") if segments and _has_segments(bb) else None,
         mask_slot=tokens.get("mask_slot"),
         labels=torch.tensor(labels, dtype=torch.long),
-        pad=next((i for i in (bb.tokenizer.pad_token_id, bb.tokenizer.eos_token_id) if i is not None), 0),
+        pad=bb.tokenizer.pad_token_id,
         special=torch.tensor(sorted(special), dtype=torch.long),
         limit=limit,
     )
+
+
+def _free_positions(bb, room):
+    free = bb.max_positions - room
+    if free < 8:
+        raise SkillkitError(
+            f"a prompt of {room} positions leaves {max(free, 0)} tokens for the text, of the "
+            f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
+        )
+    return free
 
 
 def _columns(rows):

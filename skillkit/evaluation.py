@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
-from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.errors import SkillkitError
 from skillkit.layouts import encode_for, find_layout
@@ -54,8 +54,8 @@ class Evaluation:
     @property
     def interval(self):
         """95 % confidence interval of the accuracy (Wilson): fit for small n and for accuracies near 1."""
-        low, high = proportion_confint(int(self.correct.sum()), self.n, method="wilson")
-        return float(low), float(high)
+        bounds = binomtest(int(self.correct.sum()), self.n).proportion_ci(0.95, "wilson")
+        return bounds.low, bounds.high
 
     @property
     def f1(self):

@@ -78,7 +78,7 @@ class SoftPrompt:
         """
         self.on(bb)
         with torch.no_grad():
-            words = bb.embed(torch.arange(len(bb.tokenizer), device=bb.device)).float().cpu()
+            words = bb.embed(_vocabulary(bb).to(bb.device)).float().cpu()
             cosine = torch.nn.functional.normalize(self.weight) @ torch.nn.functional.normalize(words).T
         values, ids = cosine.topk(k)
         return [
@@ -152,13 +152,18 @@ def initial_weight(bb, task, length, init="random", seed=0):
         raise SkillkitError(f"no initialisation {init!r}; choose {', '.join(INITS)} or give a SoftPrompt")
     if init == "random":
         return torch.randn(length, bb.hidden_size, generator=random) / 30
-    ordinary = torch.tensor(sorted(set(range(len(bb.tokenizer))) - set(bb.tokenizer.all_special_ids)))
+    ordinary = torch.tensor(sorted(set(_vocabulary(bb).tolist()) - set(bb.tokenizer.all_special_ids)))
     ids = ordinary[torch.randint(len(ordinary), (length,), generator=random)]
     if init == "label-words":
         words = task.label_ids(bb).cpu()[:length]
         ids[: len(words)] = words
     with torch.no_grad():
         return bb.embed(ids.to(bb.device)).float().cpu().clone()
+
+
+def _vocabulary(bb):
+    """Ids of the tokens that have an embedding: tables may be longer than the vocabulary, or shorter."""
+    return torch.arange(min(len(bb.tokenizer), bb.model.get_input_embeddings().num_embeddings))
 
 
 def write_tensors(folder, name, tensors, told):

@@ -7,7 +7,8 @@ from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.layouts import LAYOUTS, encode_for, find_layout
 from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.tuning import tune_prompt
+from skillkit.store import cached
+from skillkit.tuning import tune_adapter, tune_bitfit, tune_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -155,6 +156,18 @@ def test_inits():
     torch.testing.assert_close(tune(bb, init=start, **still).weight, start.weight)
     words = tune(bb, init="label-words", **still).weight[:2]
     torch.testing.assert_close(words, bb.model.get_input_embeddings().weight[TASK.label_ids(bb)])
+
+
+def test_tuned_prompts_and_adapters_are_artifacts(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    bb, options = tiny_backbone("bert", layers=1), {"max_steps": 4, "evaluate_every": 2, "progress": False}
+    for tune_it in (tune_prompt, tune_bitfit, tune_adapter):
+        first = cached(tune_it, bb, TASK, **options)
+        with monkeypatch.context() as patched:
+            patched.setattr(type(bb), "answer_logits", None)  # a second training would fail
+            again = cached(tune_it, bb, TASK, **options)
+        assert again.fingerprint == first.fingerprint and again.metadata == first.metadata
+        assert cached(tune_it, bb, TASK, **options | {"learning_rate": 0.5}).fingerprint != first.fingerprint
 
 
 def test_published_recipes_run():
