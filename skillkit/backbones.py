@@ -85,6 +85,7 @@ class Backbone:
         self.widths = [self.value_weight(layer).shape[1] for layer in range(self.num_layers)]
         self.num_neurons = max(self.widths)
         self.hidden_size = model.get_input_embeddings().weight.shape[1]
+        self.now = None  # what is being read, for interventions that depend on it; see skillkit.reading
 
     def __repr__(self):
         shape = f"{self.num_layers} layers, {self.num_neurons} neurons, hidden {self.hidden_size}"

@@ -5,7 +5,6 @@
 >>> predict(bb, task, prompt, ["what a film"])        # [{"label": "positive", "probabilities": {…}}]
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +14,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
 from skillkit.errors import SkillkitError
-from skillkit.layouts import encode_for, find_layout
-from skillkit.prompts import SoftPrompt
+from skillkit.reading import prepare
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,29 +147,7 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
     """
     if len(rows["text"]) == 0:
         return torch.zeros(0, task.num_labels)
-    layout = prompt.on(bb) if prompt is not None else _bare_layout(bb, task)
-    weight = prompt.weight if isinstance(prompt, SoftPrompt) else torch.zeros(0, bb.hidden_size)
-    options = prompt.options if prompt is not None else {}
-    encoded = encode_for(bb, task, rows, layout, len(weight), **options)
-    with nullcontext() if prompt is None or isinstance(prompt, SoftPrompt) else prompt.apply(bb):
-        return encoded_logits(bb, layout, weight, encoded, task.label_ids(bb), batch_size)
-
-
-@torch.inference_mode()
-def encoded_logits(bb, layout, weight, encoded, vocabulary, batch_size=None):
-    """The same for texts that are encoded already; what tuning calls again and again."""
-    logits = torch.zeros(len(encoded), len(vocabulary))
-    vocabulary = vocabulary.to(bb.device)
-    for batch in encoded.batches(batch_size):
-        attached = layout.attach(bb, weight, batch)
-        logits[batch.index] = bb.answer_logits(attached.inputs, attached.answer, vocabulary).cpu()
-    return logits
-
-
-def _bare_layout(bb, task):
-    """Without a prompt, a masked model reads the mask of the task's template if there is one."""
-    cloze = bb.family == "masked" and task.template is not None and "[MASK]" in task.template
-    return find_layout(bb, "prefix" if cloze else None)
+    return prepare(bb, task, prompt, rows).logits(task.label_ids(bb), batch_size)
 
 
 def _rows(split, rows):

@@ -10,11 +10,12 @@ import time
 import torch
 
 from skillkit.adapters import Tuned, adapting, bias_names, biased, new_adapters
-from skillkit.evaluation import Evaluation, encoded_logits, evaluate, predict
+from skillkit.evaluation import Evaluation, evaluate, predict
 from skillkit.identity import digest
 from skillkit.layouts import encode_for, find_layout
 from skillkit.precision import precision, training_dtype
 from skillkit.prompts import SoftPrompt, initial_weight
+from skillkit.reading import Reading
 from skillkit.recipes import choose_recipe
 from skillkit.store import artifact
 from skillkit.training import fit
@@ -207,7 +208,8 @@ class _Job:
         return torch.nn.functional.cross_entropy(logits, labels)
 
     def score(self):
-        logits = encoded_logits(self.bb, self.layout, self.weight, self.validation, self.words)
+        reading = Reading(self.bb, self.layout, self.weight, self.validation)
+        logits = reading.logits(self.words)
         return Evaluation(logits, self.validation.labels, tuple(self.task.labels), self.task.metric).score
 
     def metadata(self, fitted):

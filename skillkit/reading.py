@@ -1,0 +1,196 @@
+"""Rows of a task in a model's input, tokenised once and read as often as you like.
+
+>>> reading = prepare(bb, task, prompt, task["validation"])
+>>> reading.stream([0, 3], lambda layer, values, batch: print(layer, values.shape))     # [B, slots, neurons]
+>>> reading.logits(task.label_ids(bb))                                                  # [rows, labels]
+
+Evaluation, probing and suppression are loops over such rows; neurons are handed on batch by batch and let go.
+"""
+
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.layouts import encode_for, find_layout
+from skillkit.neurons import Hooks, Stopped, take
+from skillkit.prompts import SoftPrompt
+
+# Two more "slots" of an encoder: every neuron pooled over the text tokens of an example.
+POOLED = ("text mean", "text max")
+
+
+@dataclass(frozen=True)
+class Now:
+    """The batch that a backbone is reading: for interventions that depend on example or place.
+
+    >>> bb.now.index                 # [B] row numbers
+    >>> bb.now.places["text"]        # [B, T] bool: where the text stands; "prompt": the slots that are probed
+    """
+
+    index: torch.Tensor
+    places: dict
+
+
+@contextmanager
+def now(bb, attached, index):
+    """Tell whoever listens which rows (`index` [B]) the forward passes inside are about.
+
+    >>> with now(bb, attached, batch.index): bb.run(attached.inputs)
+    """
+    prompt = torch.zeros_like(attached.text)
+    if attached.slots.shape[1]:
+        prompt.scatter_(1, attached.slots, True)
+    before, bb.now = bb.now, Now(index, {"prompt": prompt, "text": attached.text})
+    try:
+        yield
+    finally:
+        bb.now = before
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Encoded rows and how they stand in the input of a backbone; see `prepare`.
+
+    >>> Reading(bb, layout, prompt.weight, encoded).logits(vocabulary)
+    """
+
+    bb: object
+    layout: object
+    weight: torch.Tensor
+    encoded: object
+    tuned: object = None
+
+    def __len__(self):
+        return len(self.encoded)
+
+    @property
+    def labels(self):
+        return self.encoded.labels
+
+    def changed(self):
+        """Context in which the backbone carries the biases or adapters, if there are any."""
+        return self.tuned.apply(self.bb) if self.tuned else nullcontext()
+
+    def batches(self, batch_size=None):
+        """(attached, batch) for every batch; the longest rows last."""
+        for batch in self.encoded.batches(batch_size):
+            yield self.layout.attach(self.bb, self.weight, batch), batch
+
+    @torch.inference_mode()
+    def logits(self, vocabulary, batch_size=None):
+        """Logits of some vocabulary ids at the answer slot, float32 [rows, ids], in the order of the rows."""
+        logits = torch.zeros(len(self), len(vocabulary))
+        vocabulary = vocabulary.to(self.bb.device)
+        with self.changed():
+            for attached, batch in self.batches(batch_size):
+                with now(self.bb, attached, batch.index):
+                    found = self.bb.answer_logits(attached.inputs, attached.answer, vocabulary)
+                logits[batch.index] = found.cpu()
+        return logits
+
+    @torch.no_grad()
+    def stream(self, layers, visit, slots=None, text=False, batch_size=None):
+        """Call `visit(layer, values, batch)` for every batch and layer, and keep nothing.
+
+        >>> reading.stream([0], lambda layer, values, batch: total.add_(values.sum(0)))
+
+        values: [B, slots, neurons], at least float32: in an encoder the probed slots, or those of them that
+        `slots` numbers, and with `text=True` the mean and the maximum over the text tokens behind them; in a
+        decoder its one answer slot. A pass ends at the last of `layers`. Raises SkillkitError for activations
+        that are no numbers.
+        """
+        with self.changed(), _Stream(self.bb, layers, visit, text) as stream:
+            for attached, batch in self.batches(batch_size):
+                stream.open(attached, self.slots(attached, slots), batch)
+                with now(self.bb, attached, batch.index):
+                    self.bb.run(attached.inputs)
+
+    def slots(self, attached, chosen=None):
+        """Positions of the probed slots, [B, S]: the prompt's (and a masked model's answer).
+
+        Where there are none, or where they cannot see the text, it is the last token.
+        """
+        if self._blind:
+            return attached.inputs["attention_mask"].sum(1, keepdim=True) - 1
+        return attached.slots if chosen is None else attached.slots[:, list(chosen)]
+
+    @property
+    def slot_names(self):
+        """Names of the probed slots: "mask" if there is one, the prompt vectors by number; or "last"."""
+        count = self.slots(next(self.batches(1))[0]).shape[1]
+        if self._blind:
+            return ("last",)
+        numbers = [str(number) for number in range(count + 1)]
+        return ("mask", *numbers[1:-1]) if self.bb.family == "masked" else tuple(numbers[1:])
+
+    @property
+    def _blind(self):
+        before_text = self.bb.family == "causal" and self.layout.name == "prefix"
+        return self.bb.family != "masked" and (before_text or len(self.weight) == 0)
+
+
+class _Stream(Hooks):
+    """Hands every layer's neurons at the wanted slots to a visitor, and ends the pass after the last."""
+
+    def __init__(self, bb, layers, visitor, text):
+        super().__init__(bb, layers, self._pass_on)
+        self.visitor, self.text = visitor, text
+
+    def open(self, attached, slots, batch):
+        """What the next forward pass is about."""
+        self.attached, self.slots, self.batch = attached, slots, batch
+
+    def _pass_on(self, layer, neurons):
+        values = self._values(layer, neurons)
+        if not torch.isfinite(values).all():
+            raise SkillkitError(
+                f"{self.bb.layers[layer]} of {self.bb.name} has activations that are NaN or infinite; "
+                "check prompt and weights, or load the backbone with dtype='float32'"
+            )
+        self.visitor(layer, values, self.batch)
+        if layer == self.layers[-1]:
+            raise Stopped
+
+    def _values(self, layer, neurons):
+        wide = torch.promote_types(neurons.dtype, torch.float32)
+        if layer in self.bb.decoder_layers:
+            return take(neurons, self.attached.answer[:, None]).to(wide)
+        values = take(neurons, self.slots).to(wide)
+        return torch.cat([values, pooled(neurons.to(wide), self.attached.text)], 1) if self.text else values
+
+
+def pooled(neurons, text):
+    """Mean and maximum over the text tokens: [B, T, N] with bool [B, T] → [B, 2, N]; zeros without text.
+
+    >>> pooled(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])).flatten()
+    tensor([2., 3.])
+    """
+    count = text.sum(1, keepdim=True)
+    mean = torch.bmm((text / count.clamp(min=1)).to(neurons)[:, None], neurons)[:, 0]
+    highest = neurons.masked_fill(~text[..., None], -torch.inf).amax(1)
+    return torch.stack([mean, torch.where(count > 0, highest, 0)], 1)
+
+
+def prepare(bb, task, prompt, rows):
+    """Encode rows for a backbone and a prompt: a `Reading`.
+
+    >>> reading = prepare(bb, task, prompt, task["test"])
+    >>> len(reading), reading.labels
+
+    `prompt` is a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text. Raises
+    SkillkitError when the prompt does not fit the backbone.
+    """
+    layout = prompt.on(bb) if prompt is not None else _bare_layout(bb, task)
+    soft = isinstance(prompt, SoftPrompt)
+    weight = prompt.weight if soft else torch.zeros(0, bb.hidden_size)
+    options = prompt.options if prompt is not None else {}
+    encoded = encode_for(bb, task, rows, layout, len(weight), **options)
+    return Reading(bb, layout, weight, encoded, tuned=None if soft else prompt)
+
+
+def _bare_layout(bb, task):
+    """Without a prompt, a masked model reads the mask of the task's template if there is one."""
+    cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
+    return find_layout(bb, "prefix" if cloze else None)
