@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# ./run_all.sh [STUDY.yaml]   run a study (default: params/embedded.yaml) and build its report
+# ./run_all.sh test           run all tests
+# Uses the active Python environment when it has what is needed, else sets up .venv beside this file.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+here="$PWD"
+lock="$root/requirements.lock"
+say() { printf '%s\n' "run_all: $*"; }
+fail() { printf '%s\n' "run_all: error: $*" >&2; exit 2; }
+
+# Does this Python have this folder's package, and every version that it asks for?
+suitable() {
+    (cd / && "$1" - "$root" 2>/dev/null) <<'PYTHON'
+import importlib.metadata, importlib.util, pathlib, sys
+from packaging.requirements import Requirement
+package = importlib.util.find_spec("skillkit")
+if package is None or pathlib.Path(package.origin).parent != pathlib.Path(sys.argv[1], "skillkit").resolve():
+    sys.exit(1)
+for line in importlib.metadata.requires("skillkit"):
+    need = Requirement(line)
+    if need.marker is None or need.marker.evaluate({"extra": "test"}):
+        if not need.specifier.contains(importlib.metadata.version(need.name), prereleases=True):
+            sys.exit(1)
+PYTHON
+}
+
+# A Python from 3.11 to 3.13 that can make virtual environments; a name on the path may be a shim that does not work.
+find_python() {
+    local name
+    for name in python3.11 python3.12 python3.13 python3 python; do
+        if "$name" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    fail "no Python 3.11, 3.12 or 3.13 with venv was found (on Debian: apt-get install python3 python3-venv)"
+}
+
+# .venv carries a stamp, written last: a changed lock or an interrupted set-up does not match it.
+set_up() {
+    local base stamp
+    exec 9<"$root/run_all.sh"
+    if command -v flock >/dev/null; then flock 9; fi
+    stamp="$(cat "$lock" "$root/pyproject.toml" | cksum)"
+    if [[ ! -f "$root/.venv/stamp" || "$(cat "$root/.venv/stamp")" != "$stamp" ]] || ! suitable "$python"; then
+        base="$(find_python)"
+        say "setting up .venv with $("$base" -V) (once; a few minutes)"
+        "$base" -m venv --clear "$root/.venv"
+        "$python" -m pip install --disable-pip-version-check --progress-bar off -c "$lock" -e "$root[test]" \
+            | grep -v '^\(Looking\|Requirement already\)' || fail "pip could not install what is needed (see above)"
+        printf '%s\n' "$stamp" > "$root/.venv/stamp"
+    fi
+    exec 9<&-
+}
+
+run_study() {
+    [[ $# -le 1 ]] || fail "give one study at most, such as params/embedded.yaml"
+    local study="${1:-$root/params/embedded.yaml}"
+    [[ "$study" = /* ]] || study="$here/$study"
+    [[ -f "$study" ]] || fail "there is no file $study"
+    say "running $study"
+    exec "$python" -m skillkit run "$study" --report
+}
+
+run_tests() {
+    local status=0 workers
+    export SKILLKIT_RUNS OMP_NUM_THREADS=1
+    SKILLKIT_RUNS="$(mktemp -d)"    # nothing computed before is found there
+    trap 'rm -rf "$SKILLKIT_RUNS"' EXIT
+    workers="$("$python" -c 'from skillkit.provenance import usable_cores; print(min(4, usable_cores()))')"
+    say "unit and end-to-end tests with $workers workers"
+    "$python" -m pytest -n "$workers" --dist worksteal "$@" || status=$?
+    say "notebooks"
+    "$python" -m pytest -n "$workers" --dist loadfile --nbval-lax --nbval-current-env \
+        --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks || status=$?
+    say "$([[ $status = 0 ]] && echo "all tests passed" || echo "some tests FAILED")"
+    return "$status"
+}
+
+case "${1:-}" in -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;; esac
+cd "$root"
+python="$(command -v python || command -v python3 || true)"
+if [[ -z "$python" ]] || ! suitable "$python"; then
+    python="$root/.venv/bin/python"
+    set_up
+fi
+say "using $python"
+if [[ "${1:-}" = test ]]; then shift; run_tests "$@"; else run_study "$@"; fi
