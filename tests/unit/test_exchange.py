@@ -169,7 +169,7 @@ def test_published_files_that_are_none(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(SkillkitError, match="empty, damaged"):
         from_published(path)
-    path.write_bytes(pickle.dumps(print))
+    path.write_bytes(pickle.dumps(print, protocol=2))
     with pytest.raises(SkillkitError, match="empty, damaged or more than a tensor"):
         from_published(path)
     torch.save({"weight": torch.zeros(3, 4)}, path)
