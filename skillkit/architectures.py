@@ -26,6 +26,10 @@ class NeuronRow:
     positions   path of the position-embedding table; "rotary" (position ids, no table); "relative" (neither)
     transposed  the weight is stored [neurons, hidden], as by GPT-2's Conv1D, not [hidden, neurons]
     head_scale  name of a config flag: when true, hidden states are divided by √hidden before the head
+    block_norm  the norm over the sum of residual and network, where it comes last in a block (post-norm)
+    final_norm  the norm between the last block and the last hidden states; one path per stack
+    keys        key and value projections that read a block's input as it is, where attention goes both ways;
+                with them a block can be computed at some slots only
     """
 
     family: str
@@ -35,15 +39,25 @@ class NeuronRow:
     positions: str
     transposed: bool = False
     head_scale: str | None = None
+    block_norm: str | None = None
+    final_norm: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
-def _bert_like(head):
+_POST_NORM = {
+    "block_norm": "encoder.layer.{}.output.LayerNorm",
+    "keys": ("encoder.layer.{}.attention.self.key", "encoder.layer.{}.attention.self.value"),
+}
+
+
+def _bert_like(head, norms=_POST_NORM):
     return NeuronRow(
         "masked",
         value=("encoder.layer.{}.output.dense",),
         activation=("encoder.layer.{}.intermediate.intermediate_act_fn",),
         head=head,
         positions="embeddings.position_embeddings",
+        **norms,
     )
 
 
@@ -54,6 +68,7 @@ def _gpt_like(transposed):
         activation=("h.{}.mlp.act",),
         head="lm_head",
         positions="wpe",
+        final_norm=("ln_f",),
         transposed=transposed,
     )
 
@@ -62,7 +77,7 @@ NEURON_TABLE = {
     "bert": _bert_like(head="cls"),
     "roberta": _bert_like(head="lm_head"),
     "xlm-roberta": _bert_like(head="lm_head"),
-    "xlm-roberta-xl": _bert_like(head="lm_head"),
+    "xlm-roberta-xl": _bert_like(head="lm_head", norms={"final_norm": ("encoder.LayerNorm",)}),
     "gpt2": _gpt_like(transposed=True),
     "gpt_neo": _gpt_like(transposed=False),
     "llama": NeuronRow(
@@ -71,6 +86,7 @@ NEURON_TABLE = {
         activation=("layers.{}.mlp.act_fn",),
         head="lm_head",
         positions="rotary",
+        final_norm=("norm",),
     ),
     "t5": NeuronRow(
         "seq2seq",
@@ -81,6 +97,7 @@ NEURON_TABLE = {
         ),
         head="lm_head",
         positions="relative",
+        final_norm=("encoder.final_layer_norm", "decoder.final_layer_norm"),
         head_scale="scale_decoder_outputs",
     ),
 }

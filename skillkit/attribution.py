@@ -1,0 +1,271 @@
+"""Which neurons carry an answer: integrated gradients of its probability along the neurons of one slot.
+
+>>> found = attribute(bb, "The capital of France is [MASK].", "Paris", steps=20, rule="endpoints")
+>>> found.scores.shape, found.probability, found.predicted      # [layers, neurons]; P(Paris); the model's own word
+>>> found.completeness_error                                    # [layers]: Σ scores − (P(a) − P(0))
+
+Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), equations 1 and 2: for the neurons a of a
+layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in `skillkit.replay`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skillkit.clozes import by_shape, encode_cloze, paired, read_tokens
+from skillkit.errors import SkillkitError
+from skillkit.progress import progress as progress_bar
+from skillkit.quadrature import carried_weights, nested_nodes, rule_nodes
+from skillkit.replay import stacks
+
+METHODS = ("integrated-gradients", "activation")
+AGGREGATES = {
+    "sum": lambda tokens: tokens.sum(0),
+    "mean": lambda tokens: tokens.mean(0),
+    "max": lambda tokens: tokens.amax(0),
+    "start": lambda tokens: tokens[0],
+    "end": lambda tokens: tokens[-1],
+}
+MEMORY = 2**29
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Scores of all neurons for one answer to one cloze.
+
+    >>> found.top(3)                                # [(layer, neuron, score), …]
+
+    scores              [layers, neurons], of several answer tokens aggregated; zero beyond a narrower layer
+    token_scores        [tokens, layers, neurons]
+    completeness_error  [layers]: Σ scores − (P(a) − P(0)); of a causal answer's tokens the largest. NaN where
+                        the method is no integral
+    probability         of the answer: the product over its tokens
+    predicted           what the model itself would say
+    estimated           bool [layers]: taken from the few nodes of a guarded quadrature
+    """
+
+    cloze: str
+    answer: str
+    scores: torch.Tensor
+    token_scores: torch.Tensor
+    completeness_error: torch.Tensor
+    probability: float
+    predicted: str
+    estimated: torch.Tensor
+
+    def top(self, count=10):
+        """The highest scores as (layer, neuron, score)."""
+        values, places = self.scores.flatten().topk(count)
+        width = self.scores.shape[1]
+        return [(int(p) // width, int(p) % width, float(v)) for p, v in zip(places, values, strict=True)]
+
+
+def attribute(
+    bb,
+    cloze,
+    answer,
+    steps=20,
+    rule="endpoints",
+    *,
+    before=False,
+    method="integrated-gradients",
+    aggregate="sum",
+    repeat_mask=False,
+    nodes=None,
+    tolerance=0.01,
+    memory=MEMORY,
+    progress=False,
+):
+    """Attribute the probability of an answer to all neurons at the slot where it is read.
+
+    >>> attribute(bb, ["Paris is in [MASK].", "Rome is in [MASK]."], ["France", "Italy"])     # a list
+
+    cloze, answer  one or many; `[MASK]` stands where the answer belongs (`skillkit.clozes`)
+    steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `quadrature.rule_nodes`
+    before         scale the input of the non-linearity (in gated networks of the gate) instead of its output
+    method         "integrated-gradients", or "activation": the score is the activation itself, the baseline
+    aggregate      "sum", "mean", "max", "start" or "end" of the scores of several answer tokens
+    nodes          evaluate the rule through the polynomial on so many nested nodes (odd) where an estimate of
+                   its error stays below `tolerance` of the highest score, and in full elsewhere; None: in full
+    memory         bytes that one sweep may take, about; steps and prompts are batched to fit
+
+    Masked models: P is the product over the masks, which are scaled together, with one score tensor per mask.
+    Causal models and T5: each token after the gold prefix. T5's encoder neurons are scaled at the sentinel, its
+    decoder's at the slot of the answer. Returns one `Attribution`, or a list for a list of clozes.
+
+    Raises SkillkitError for bad clozes and answers, unknown rules, methods and aggregates, and inside an
+    intervention.
+    """
+    if method not in METHODS or aggregate not in AGGREGATES:
+        raise SkillkitError(
+            f"method {method!r} with aggregate {aggregate!r} is not known; methods are {', '.join(METHODS)}, "
+            f"aggregates {', '.join(AGGREGATES)}"
+        )
+    plan = None if method == "activation" else _Plan(rule, steps, nodes, tolerance)
+    texts = paired(cloze, answer)
+    asked = [encode_cloze(bb, *text, repeat_mask) for text in texts]
+    questions = [question for group in asked for question in group]
+    scored = _scored(bb, questions, plan, before, memory, progress)
+    _, _, predicted = read_tokens(bb, questions)
+    found = []
+    for text, group in zip(texts, asked, strict=True):
+        parts, scored = scored[: len(group)], scored[len(group) :]
+        count = sum(len(question.targets) for question in group)
+        words, predicted = bb.tokenizer.decode(predicted[:count]).strip(), predicted[count:]
+        found.append(_gathered(*text, words, parts, AGGREGATES[aggregate]))
+    return found[0] if isinstance(cloze, str) else found
+
+
+def _gathered(cloze, answer, words, parts, aggregate):
+    scores, errors, probability, estimated = (torch.stack(column) for column in zip(*parts, strict=True))
+    tokens = scores.flatten(0, 1)  # either several questions or several slots, never both
+    worst = errors.gather(0, errors.abs().argmax(0, keepdim=True))[0]
+    product = float(probability.prod())
+    return Attribution(cloze, answer, aggregate(tokens), tokens, worst, product, words, estimated.any(0))
+
+
+def _scored(bb, questions, plan, before, memory, progress):
+    """(scores [S, layers, neurons], errors [layers], probability, estimated [layers]) for each question."""
+    found = [None] * len(questions)
+    with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
+        for group in by_shape(questions):
+            size = max(1, memory // _footprint(bb, questions[group[0]], range(bb.num_layers)))
+            size = max(1, size // (plan.sweeps if plan else 1))
+            for at in range(0, len(group), size):
+                rows = group[at : at + size]
+                batch = _Batch(bb, [questions[i] for i in rows], plan, before, memory)
+                for row, result in zip(rows, batch.results(), strict=True):
+                    found[row] = result
+                bar.update(len(rows))
+    return found
+
+
+class _Plan:
+    """Where to evaluate slopes: the nodes of a rule, or fewer of them with a guard."""
+
+    def __init__(self, rule, steps, nodes=None, tolerance=0.01):
+        self.full = rule_nodes(rule, steps)
+        self.tolerance, self.few = tolerance, None
+        if nodes is not None:
+            fine = nested_nodes(nodes)
+            coarse = np.zeros(nodes)
+            coarse[::2] = carried_weights(fine[::2], *self.full)
+            exact = carried_weights(fine, *rule_nodes("gauss-legendre", nodes))
+            self.few = fine, np.stack([carried_weights(fine, *self.full), coarse, exact])
+
+    @property
+    def sweeps(self):
+        return len(self.few[0] if self.few else self.full[0])
+
+
+class _Batch:
+    """Questions of one shape that are attributed together."""
+
+    def __init__(self, bb, questions, plan, before, memory):
+        self.bb, self.questions, self.plan, self.memory = bb, questions, plan, memory
+        self.stacks = stacks(bb, questions, before)
+
+    def results(self):
+        """One (scores, errors, probability, estimated) per question, on the CPU."""
+        count, slots = len(self.questions), len(self.questions[0].slots)
+        dtype = torch.promote_types(self.stacks[0].probability.dtype, torch.float32)
+        scores = torch.zeros(count, slots, self.bb.num_layers, self.bb.num_neurons, dtype=dtype)
+        errors = torch.full((count, self.bb.num_layers), torch.nan, dtype=dtype)
+        estimated = torch.zeros(count, self.bb.num_layers, dtype=torch.bool)
+        for stack in self.stacks:
+            for layer, score, error, guess in self._layers(stack):
+                scores[:, :, layer, : score.shape[2]] = score.cpu()
+                errors[:, layer], estimated[:, layer] = error.cpu(), guess
+        return zip(scores, errors, self.stacks[-1].probability.cpu(), estimated, strict=True)
+
+    def _layers(self, stack):
+        if self.plan is None:
+            for layer in stack.layers:
+                yield layer, stack.scaled[layer], torch.tensor(torch.nan), False
+            return
+        for layers in self._ranges(stack.layers):
+            if self.plan.few is None:
+                yield from self._exact(stack, layers)
+            else:
+                yield from self._guarded(stack, layers)
+
+    def _exact(self, stack, layers):
+        alphas, weights = self.plan.full
+        scores, zero = self._integrals(stack, layers, alphas, weights[None])
+        for i, layer in enumerate(layers):
+            yield layer, scores[layer][0], self._error(stack, scores[layer][0], zero[i]), False
+
+    def _guarded(self, stack, layers):
+        nodes, weights = self.plan.few
+        scores, zero = self._integrals(stack, layers, nodes, weights)
+        for i, layer in enumerate(layers):
+            fine, coarse, integral = scores[layer]
+            off = (fine - coarse).abs().amax((1, 2)) / fine.abs().amax((1, 2))
+            missed = self._error(stack, integral, zero[i]).abs() / integral.abs().sum((1, 2))
+            if (torch.maximum(off, missed) <= self.plan.tolerance).all():
+                yield layer, fine, self._error(stack, fine, zero[i]), True
+            else:
+                yield from self._exact(stack, range(layer, layer + 1))
+
+    def _error(self, stack, scores, zero):
+        return scores.sum((1, 2)) - (stack.probability - zero)
+
+    def _integrals(self, stack, layers, alphas, weights):
+        """{layer: [rules, questions, S, neurons]} for weights [rules, alphas], and P(0) [layers, questions]."""
+        inner = [i for i, alpha in enumerate(alphas) if alpha != 1]  # the plain pass has α = 1
+        sums = {layer: self._weighted(stack.slopes[layer][None], weights[:, alphas == 1]) for layer in layers}
+        zero, size = None, self._alphas_at_once(layers)
+        for at in range(0, len(inner), size):
+            chosen = inner[at : at + size]
+            slopes, probability = stack.sweep(layers, alphas[chosen])
+            for layer in layers:
+                sums[layer] += self._weighted(slopes[layer], weights[:, chosen])
+            if alphas[chosen[0]] == 0:
+                zero = probability[:, 0]
+        if zero is None:
+            zero = stack.sweep(layers, [0.0], slopes=False)[1][:, 0]
+        return {layer: self._score(stack, layer, total) for layer, total in sums.items()}, zero
+
+    def _weighted(self, slopes, weights):
+        """Sums of slopes [alphas, …] over α for weights [rules, alphas]; zero without any α."""
+        wide = torch.promote_types(slopes.dtype, torch.float32)
+        weights = torch.as_tensor(weights, dtype=wide, device=slopes.device)
+        return torch.tensordot(weights, slopes[: weights.shape[1]].to(wide), dims=1)
+
+    def _score(self, stack, layer, total):
+        scaled = stack.scaled[layer]
+        pulled = total if stack.before else torch.stack([stack.pull(layer, slope) for slope in total])
+        return scaled.to(pulled) * pulled
+
+    def _alphas_at_once(self, layers):
+        return max(1, self.memory // (len(self.questions) * _footprint(self.bb, self.questions[0], layers)))
+
+    def _ranges(self, layers):
+        """The layers, in as few ranges as fit into memory when each takes one α at a time."""
+        start = layers.start
+        for stop in range(start + 1, layers.stop + 1):
+            fits = self._fits(range(start, min(stop + 1, layers.stop)))
+            if stop == layers.stop or not fits:
+                yield range(start, stop)
+                start = stop
+
+    def _fits(self, layers):
+        return len(self.questions) * _footprint(self.bb, self.questions[0], layers) <= self.memory
+
+
+def _footprint(bb, question, layers):
+    """Bytes, about, that one question with one α takes in a sweep that scales each of `layers`."""
+    total = 0
+    for layer in layers:
+        stack = bb.decoder_layers if layer in bb.decoder_layers else bb.encoder_layers
+        alone = bb.family == "causal" or layer in bb.decoder_layers
+        tokens = 1 if alone else len(question.ids)
+        blocks = stack.stop - 1 - layer
+        if bb.family == "seq2seq" and not alone:
+            blocks += len(bb.decoder_layers)
+        seen = 4 * len(question.ids) * bb.hidden_size if alone else 0
+        kept = tokens * (10 * bb.hidden_size + 4 * bb.num_neurons) + seen
+        head = 3 * len(question.slots) * bb.model.config.vocab_size
+        total += (1 + blocks) * kept + head
+    return total * bb.model.get_input_embeddings().weight.element_size()

@@ -1,0 +1,280 @@
+"""Clozes: a text with `[MASK]`, the answer that belongs there, and what the model says to it.
+
+>>> questions = encode_cloze(bb, "The capital of France is [MASK].", "Paris")
+>>> questions[0].slots, bb.tokenizer.decode(questions[0].targets)
+((6,), ' Paris')
+>>> ask(bb, "The capital of France is [MASK].", "Paris").probability
+0.82
+
+`[MASK]` stands for the tokenizer's mask, for T5's first sentinel, and for the end of what a causal model reads.
+"""
+
+import re
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.neurons import take
+from skillkit.reading import Now
+
+MASK, SENTINEL = "[MASK]", "<extra_id_0>"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to ask a model, in tokens: what it reads, where it answers, and the right answer.
+
+    >>> Question(ids=(2, 17, 4, 3), slots=(2,), targets=(99,))
+
+    ids      token ids of the (encoder's) text
+    slots    where the text has its masks; for a causal model its last token
+    targets  token ids that belong there: one, or as many as there are masks (masked models)
+    decoder  what an encoder–decoder's decoder has read; the answer is the token after it
+    """
+
+    ids: tuple[int, ...]
+    slots: tuple[int, ...]
+    targets: tuple[int, ...]
+    decoder: tuple[int, ...] = ()
+
+    @property
+    def shape(self):
+        """Questions of one shape can be asked together, without padding."""
+        return len(self.ids), len(self.slots), len(self.decoder)
+
+
+def encode_cloze(bb, text, answer, repeat_mask=False):
+    """The questions behind one cloze: for a masked model a single one, else one per token of the answer.
+
+    >>> len(encode_cloze(gpt, "The capital of France is [MASK].", "Saint Denis"))       # 2, the gold prefix grows
+    2
+
+    The answer's tokens are those it has inside the text. A masked model needs as many masks as the answer has
+    tokens; with `repeat_mask` a single mask is repeated as needed. A causal model reads what stands before
+    `[MASK]`, or the whole text if there is none.
+
+    Raises SkillkitError for an empty answer, one that the vocabulary lacks, and a wrong number of masks.
+    """
+    if not answer or not answer.strip():
+        raise SkillkitError(f"the answer to {text!r} is empty; give the word that belongs at {MASK}")
+    encoders = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}
+    questions = encoders[bb.family](bb, _marked(bb, text), answer.strip(), repeat_mask)
+    longest = max(len(question.ids) for question in questions)
+    if longest > bb.max_positions:
+        raise SkillkitError(
+            f"{text[:40]!r}… has {longest} tokens, but {bb.name} takes {bb.max_positions}; shorten it"
+        )
+    return questions
+
+
+def by_shape(questions):
+    """Indices of the questions, grouped so that each group can be asked together.
+
+    >>> by_shape(questions)
+    [[0, 2], [1]]
+    """
+    groups = defaultdict(list)
+    for i, question in enumerate(questions):
+        groups[question.shape].append(i)
+    return list(groups.values())
+
+
+def slots_of(bb, questions):
+    """Where questions of one shape read their answers, by layer: {layer: LongTensor [batch, slots]}.
+
+    >>> slots_of(t5, questions)[0], slots_of(t5, questions)[t5.num_layers - 1]     # sentinel; last decoder slot
+    (tensor([[7]]), tensor([[1]]))
+    """
+    here = torch.tensor([question.slots for question in questions], device=bb.device)
+    last = torch.full((len(questions), 1), len(questions[0].decoder) - 1, device=bb.device)
+    return {layer: last if layer in bb.decoder_layers else here for layer in range(bb.num_layers)}
+
+
+@contextmanager
+def _reading_at(bb, slots):
+    """Tell interventions with `positions="answer"` where the passes inside read their answers."""
+    before, bb.now = bb.now, Now(None, {"answer": slots})
+    try:
+        yield
+    finally:
+        bb.now = before
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model says to a cloze.
+
+    >>> reply = ask(bb, cloze, "Paris"); reply.probability, reply.rank, reply.top
+    (0.82, 1, 'Paris')
+
+    probability        of the answer: the product over its tokens
+    rank               of the answer among all tokens, from 1; of several tokens the worst
+    top                the words that the model puts first
+    """
+
+    probability: float
+    rank: int
+    top: str
+
+
+def ask(bb, clozes, answers, repeat_mask=False, batch_size=64):
+    """Probability and rank of answers, and what the model would say instead.
+
+    >>> ask(bb, ["Paris is in [MASK].", "Rome is in [MASK]."], ["France", "Italy"])       # a list of Reply
+
+    One cloze gives one `Reply`, a list a list; one answer serves all clozes. Interventions entered before
+    (`suppress`, `edit`, …) take effect, also those with `positions="answer"`.
+    """
+    texts, replies = paired(clozes, answers), []
+    asked = [encode_cloze(bb, text, answer, repeat_mask) for text, answer in texts]
+    log_p, rank, top = read_tokens(bb, [question for group in asked for question in group], batch_size)
+    for group in asked:
+        n = sum(len(question.targets) for question in group)
+        p, r, t = log_p[:n], rank[:n], top[:n]
+        log_p, rank, top = log_p[n:], rank[n:], top[n:]
+        replies.append(Reply(float(sum(p).exp()), int(max(r)), bb.tokenizer.decode(t).strip()))
+    return replies[0] if isinstance(clozes, str) else replies
+
+
+def paired(clozes, answers):
+    """[(cloze, answer), …] from one or many of each; SkillkitError when the numbers differ.
+
+    >>> paired(["a [MASK]", "b [MASK]"], "c")
+    [('a [MASK]', 'c'), ('b [MASK]', 'c')]
+    """
+    clozes = [clozes] if isinstance(clozes, str) else list(clozes)
+    answers = [answers] * len(clozes) if isinstance(answers, str) else list(answers)
+    if not clozes:
+        raise SkillkitError(f"no cloze was given; give at least one text with {MASK}")
+    if len(clozes) != len(answers):
+        raise SkillkitError(f"{len(clozes)} clozes came with {len(answers)} answers; give one answer, or one each")
+    return list(zip(clozes, answers, strict=True))
+
+
+@torch.no_grad()
+def read_tokens(bb, questions, batch_size=64):
+    """For every target of every question, in order: log-probability, rank from 1, and the id put first instead."""
+    found = [None] * len(questions)
+    for group in by_shape(questions):
+        for at in range(0, len(group), batch_size):
+            rows = group[at : at + batch_size]
+            for row, triple in zip(rows, _read(bb, [questions[i] for i in rows]), strict=True):
+                found[row] = triple
+    columns = zip(*found, strict=True)
+    return tuple([value for values in column for value in values] for column in columns)
+
+
+def _read(bb, questions):
+    slots = slots_of(bb, questions)
+    with _reading_at(bb, slots):
+        hidden = bb.run(inputs_of(bb, questions))
+    logits = bb.head(take(hidden, slots[bb.num_layers - 1].to(hidden.device)))
+    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1).cpu()
+    targets = torch.tensor([question.targets for question in questions])
+    right = log_p.gather(2, targets[:, :, None])
+    rank = (log_p > right).sum(2) + 1
+    return zip(right[:, :, 0], rank, log_p.argmax(2), strict=True)
+
+
+def inputs_of(bb, questions):
+    """Keyword arguments of the base model for questions of one shape; nothing is padded."""
+    ids = torch.tensor([question.ids for question in questions], device=bb.device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if bb.family == "seq2seq":
+        decoder = torch.tensor([question.decoder for question in questions], device=bb.device)
+        inputs["decoder_input_ids"] = decoder
+    return inputs
+
+
+def _marked(bb, text):
+    """The text with `[MASK]`, however the tokenizer writes its own mask."""
+    own = SENTINEL if bb.family == "seq2seq" else bb.tokenizer.mask_token
+    return text.replace(own, MASK) if own else text
+
+
+def _masked(bb, text, answer, repeat_mask):
+    tokenizer, count = bb.tokenizer, text.count(MASK)
+    if tokenizer.mask_token is None:
+        raise SkillkitError(f"the tokenizer of {bb.name} has no mask token, so no cloze can be asked")
+    if count == 0:
+        raise SkillkitError(f"{text!r} has no {MASK}; put it where the answer belongs")
+    tokens = _answer_tokens(bb, _joined(text, count), answer, tokenizer.mask_token, tokenizer.mask_token_id)
+    if count == 1 and repeat_mask:
+        text, count = text.replace(MASK, " ".join([MASK] * len(tokens))), len(tokens)
+    if count != len(tokens):
+        raise SkillkitError(
+            f"{answer!r} is {len(tokens)} tokens for {bb.name} ({_pieces(bb, tokens)}), but {text!r} has {count} "
+            f"{MASK}; give as many masks, or repeat_mask=True to repeat a single one"
+        )
+    ids = tokenizer(text.replace(MASK, tokenizer.mask_token))["input_ids"]
+    slots = tuple(i for i, token in enumerate(ids) if token == tokenizer.mask_token_id)
+    return [Question(tuple(ids), slots, tokens)]
+
+
+def _joined(text, count):
+    """The text with its masks, which must stand side by side, as one."""
+    if count == 1:
+        return text
+    run = re.search(rf"{re.escape(MASK)}(\s*{re.escape(MASK)}){{{count - 1}}}", text)
+    if run is None:
+        raise SkillkitError(f"the masks of {text!r} are apart; those of one answer stand side by side")
+    return text.replace(run.group(), MASK)
+
+
+def _causal(bb, text, answer, repeat_mask):
+    before, mask, after = text.partition(MASK)
+    if MASK in after or re.search(r"\w", after):
+        raise SkillkitError(
+            f"a causal model like {bb.name} reads only what stands before {MASK}; choose a phrasing that "
+            f"ends with it instead of {text!r}"
+        )
+    space = "" if mask and before and not before[-1].isspace() else " "
+    prefix = bb.tokenizer(before.rstrip())["input_ids"]
+    filled = bb.tokenizer(before.rstrip() + space + answer)["input_ids"]
+    if not prefix:
+        raise SkillkitError(f"nothing stands before {MASK} in {text!r}, and {bb.name} starts without a token")
+    tokens = filled[len(prefix) :] if filled[: len(prefix)] == prefix else _alone(bb, answer)
+    tokens = _known(bb, tokens, answer)
+    grown = [tuple(prefix) + tokens[:i] for i in range(len(tokens))]
+    return [Question(ids, (len(ids) - 1,), (token,)) for ids, token in zip(grown, tokens, strict=True)]
+
+
+def _seq2seq(bb, text, answer, repeat_mask):
+    sentinel = bb.tokenizer.convert_tokens_to_ids(SENTINEL)
+    if text.count(MASK) != 1:
+        raise SkillkitError(f"{text!r} must have one {MASK}: {bb.name} fills it with answers of any length")
+    if sentinel is None or sentinel == bb.tokenizer.unk_token_id:
+        raise SkillkitError(f"the tokenizer of {bb.name} has no {SENTINEL}, so no cloze can be asked")
+    tokens = _answer_tokens(bb, text, answer, SENTINEL, sentinel)
+    ids = tuple(bb.tokenizer(text.replace(MASK, SENTINEL))["input_ids"])
+    start = (bb.model.config.decoder_start_token_id, sentinel)
+    slot = (ids.index(sentinel),)
+    return [Question(ids, slot, (token,), start + tokens[:i]) for i, token in enumerate(tokens)]
+
+
+def _answer_tokens(bb, text, answer, mark, mark_id):
+    """Tokens of the answer inside the text; alone, where it changes the tokens around it."""
+    asked = bb.tokenizer(text.replace(MASK, mark))["input_ids"]
+    filled = bb.tokenizer(text.replace(MASK, answer))["input_ids"]
+    at = asked.index(mark_id)
+    end = len(filled) - (len(asked) - at - 1)
+    fits = filled[:at] == asked[:at] and filled[end:] == asked[at + 1 :] and end > at
+    return _known(bb, filled[at:end] if fits else _alone(bb, answer), answer)
+
+
+def _alone(bb, answer):
+    return bb.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
+
+
+def _known(bb, tokens, answer):
+    unknown = bb.tokenizer.unk_token_id
+    if not tokens or (unknown in tokens and unknown != bb.tokenizer.eos_token_id):
+        raise SkillkitError(f"the answer {answer!r} is not in the vocabulary of {bb.name}; choose another word")
+    return tuple(tokens)
+
+
+def _pieces(bb, tokens):
+    return " ".join(bb.tokenizer.convert_ids_to_tokens(list(tokens)))

@@ -1,0 +1,307 @@
+"""The upper part of a model, run again and again from where neurons are scaled: the engine of attribution.
+
+>>> for stack in stacks(bb, questions):                         # questions of one shape
+...     slopes, probability = stack.sweep(stack.layers, [0.0, 0.5])
+>>> slopes[3].shape                                             # [2, questions, slots, hidden]
+
+Scaling the neurons of layer l at the answer slot leaves everything below as it was. One plain pass keeps what
+enters and leaves every block; then one sweep upwards carries all variants (layer, α, question) together: each
+layer's variants join where its value matrix ends. A causal model's variants are one token wide, since what
+stands before the slot is in the cache; the last block of a masked model computes the slots alone.
+"""
+
+from contextlib import ExitStack
+from functools import partial
+from types import SimpleNamespace
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
+
+from skillkit.clozes import slots_of
+from skillkit.errors import SkillkitError
+from skillkit.neurons import edit, put, take
+
+
+def stacks(bb, questions, before=False):
+    """One plain pass over questions of one shape: a `Stack` for each stack of blocks, the encoder's first.
+
+    >>> [stack.layers for stack in stacks(t5, questions)]
+    [range(0, 6), range(6, 12)]
+
+    `before` scales the input of the activation function instead of the neurons. Raises SkillkitError inside an
+    intervention: what is scaled would no longer be what the intervention changed.
+    """
+    if any(module._forward_pre_hooks or module._forward_hooks for module in bb.value_matrices):
+        raise SkillkitError("attribution inside an intervention is not defined; leave its with block first")
+    ids = torch.tensor([question.ids for question in questions], device=bb.device)
+    targets = torch.tensor([question.targets for question in questions], device=bb.device)
+    places = {} if bb.row.positions == "relative" else {"position_ids": bb.position_ids(torch.ones_like(ids))}
+    if bb.family == "causal":
+        return [_last_token(bb, bb.model.base_model, {"input_ids": ids, **places}, targets, before)]
+    slots = slots_of(bb, questions)[0]
+    if bb.family == "masked":
+        run, finish = partial(bb.run, {"input_ids": ids, **places}), partial(_answered, bb, targets)
+        return [Stack(bb, 0, slots, run, finish, before=before)]
+    return _encoder_and_decoder(bb, questions, ids, slots, targets, before)
+
+
+def _encoder_and_decoder(bb, questions, ids, slots, targets, before):
+    tokens = torch.tensor([question.decoder for question in questions], device=bb.device)
+
+    def finish(hidden):
+        hidden = _norm(bb, 0)(hidden)
+        read = bb.model.decoder(
+            input_ids=_spread(tokens, len(hidden)), encoder_hidden_states=hidden, use_cache=False
+        )
+        return _answered(bb, targets, read.last_hidden_state[:, -1:], normed=True)
+
+    run = partial(bb.model.encoder, input_ids=ids)
+    encoder = Stack(bb, 0, slots, run, finish, before=before, whole=True)
+    hidden = _norm(bb, 0)(encoder.outputs[encoder.layers[-1]])
+    inputs = {"input_ids": tokens}
+    return [encoder, _last_token(bb, bb.model.decoder, inputs, targets, before, encoder_hidden_states=hidden)]
+
+
+def _last_token(bb, module, inputs, targets, before, **given):
+    """A stack that the last token alone goes through; the tokens before it are in the cache."""
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache()) if given else DynamicCache()
+    module = partial(module, past_key_values=cache, use_cache=True, **given)
+    length = inputs["input_ids"].shape[1]
+    if length > 1:
+        with torch.no_grad():
+            module(**{name: tensor[:, :-1] for name, tensor in inputs.items()})
+    slots = torch.zeros(len(targets), 1, dtype=torch.long, device=bb.device)
+    run = partial(module, **{name: tensor[:, -1:] for name, tensor in inputs.items()})
+    number = len(bb.row.value) - 1
+    return Stack(bb, number, slots, run, partial(_answered, bb, targets), cache, before)
+
+
+class Stack:
+    """Blocks after a plain pass over some questions, ready to be run again from any layer.
+
+    >>> stack = Stack(bb, 0, slots, run, finish)
+    >>> stack.probability, stack.scaled[3]         # [questions]; [questions, slots, neurons]
+
+    number    which stack of the model, from 0
+    slots     [questions, S], where neurons are scaled and answers are read
+    run       does the plain pass
+    finish    from the last block's output at the slots to the answers' probabilities, [variants]
+    cache     keys and values of the tokens before the one that passes
+    whole     `finish` reads all of the last block's output, not only the slots
+
+    `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
+    `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass.
+    """
+
+    def __init__(self, bb, number, slots, run, finish, cache=None, before=False, whole=False):
+        self.bb, self.number, self.slots, self.cache, self.before = bb, number, slots, cache, before
+        self.finish, self.layers = finish, (bb.encoder_layers, bb.decoder_layers)[number]
+        self.whole, self.narrow = whole, cache is not None or (bool(bb.row.keys) and not whole)
+        self.calls, self.outputs, self.sums, self.scaled, self.given, self.read, self.taps = ({} for _ in range(7))
+        with ExitStack() as hooks, torch.enable_grad():
+            for layer in self.layers:
+                self._listen(layer, hooks)
+            run()
+            output = self.outputs[self.layers[-1]]
+            self.probability = finish(output if whole else take(output, slots))
+            slopes = torch.autograd.grad(self.probability.sum(), list(self.taps.values()))
+        self.slopes = dict(zip(self.taps, slopes, strict=True))
+        self.probability = self.probability.detach()
+        for kept in (self.outputs, self.sums):
+            kept.update({layer: tensor.detach() for layer, tensor in kept.items()})
+
+    def sweep(self, layers, alphas, slopes=True):
+        """Scale `layers` (a range), one at a time, by each α; all variants go upwards together.
+
+        >>> slopes, probability = stack.sweep(range(4, 8), [0.0, 0.5])
+
+        Returns {layer: [alphas, questions, slots, ·]}, the slope of the probability along the value matrix's
+        output (`before`: along what is scaled), and the probability [layers, alphas, questions].
+        """
+        alphas = torch.tensor(alphas, dtype=self.probability.dtype, device=self.slots.device)
+        leaves, variants = {}, None
+        with torch.set_grad_enabled(slopes):
+            for layer in range(layers[0], self.layers.stop):
+                if variants is not None:
+                    variants = self._block(layer, variants)
+                if layer in layers:
+                    leaves[layer] = self._leaf(layer, alphas).requires_grad_(slopes)
+                    joining = self._join(layer, leaves[layer])
+                    variants = joining if variants is None else torch.cat([variants, joining])
+            if not (self.whole or self.narrow):
+                variants = take(variants, _spread(self.slots, len(variants)))
+            probability = self.finish(variants)
+        shape = (len(alphas), len(self.slots))
+        found = torch.autograd.grad(probability.sum(), list(leaves.values())) if slopes else ()
+        found = {layer: slope.unflatten(0, shape) for layer, slope in zip(leaves, found, strict=slopes)}
+        return found, probability.detach().view(len(leaves), *shape)
+
+    def pull(self, layer, slope):
+        """From a slope along the value matrix's output to one along its input: [questions, S, neurons]."""
+        with torch.enable_grad():
+            neurons = self.scaled[layer].clone().requires_grad_()
+            given = self.bb.value_matrices[layer](neurons)
+        return torch.autograd.grad(given, neurons, slope.to(given))[0]
+
+    # ---- the plain pass ---------------------------------------------------------------------------------------
+
+    def _listen(self, layer, hooks):
+        """Keep what a replay needs of one block."""
+        block, value, norm, network, activation = self._modules(layer)
+        add = hooks.enter_context
+        add(block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True))
+        add(block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: _first(out)})))
+        add(value.register_forward_hook(partial(self._keep_neurons, layer)))
+        if norm is not None:
+            add(norm.register_forward_pre_hook(lambda _, args: self.sums.update({layer: self._take(args[0])})))
+        if self.before:
+            add(network.register_forward_pre_hook(lambda _, args: self.read.update({layer: self._take(args[0])})))
+            add(activation.register_forward_pre_hook(partial(self._keep_inputs, layer)))
+
+    def _keep_call(self, layer, block, args, kwargs):
+        if layer > self.layers[0]:
+            self.calls[layer] = self._any_row(args[1:]), self._any_row(kwargs)
+
+    def _any_row(self, value):
+        """Masks and positions of the first question stand for all: questions of one shape share them."""
+        if isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == len(self.slots):
+            return value[:1].detach()
+        if isinstance(value, tuple):
+            return tuple(self._any_row(item) for item in value)
+        return {k: self._any_row(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    def _keep_neurons(self, layer, value, args, out):
+        self.given[layer] = self._take(out)
+        if self.before:
+            return None
+        self.scaled[layer] = self._take(args[0])
+        return self._tapped(layer, out)
+
+    def _keep_inputs(self, layer, activation, args):
+        self.scaled[layer] = self._take(args[0])
+        return (self._tapped(layer, args[0]),)
+
+    def _tapped(self, layer, tensor):
+        """The tensor unchanged, with a leaf of zeros added at the slots to tell the slope."""
+        here = take(tensor, self.slots)
+        self.taps[layer] = torch.zeros_like(here).requires_grad_()
+        return put(tensor, here + self.taps[layer], self.slots)
+
+    def _take(self, tensor):
+        return take(tensor, self.slots).detach()
+
+    # ---- the sweep --------------------------------------------------------------------------------------------
+
+    def _leaf(self, layer, alphas):
+        """What the value matrix gives back when its input is scaled (`before`: the scaled input itself)."""
+        alphas = alphas.view(-1, 1, 1, 1)
+        if self.before:
+            return (alphas * self.scaled[layer]).flatten(0, 1)
+        with torch.no_grad():
+            nothing = self.bb.value_matrices[layer](torch.zeros_like(self.scaled[layer][:1, :1]))
+        return torch.lerp(nothing, self.given[layer], alphas.to(nothing)).flatten(0, 1)
+
+    def _join(self, layer, leaf):
+        """Hidden states after a block in which the value matrix gave back something else."""
+        count, (_, value, norm, network, _) = len(leaf), self._modules(layer)
+        if self.before:
+            with edit(self.bb, {layer: lambda _: leaf}, before=True):
+                leaf = network(_spread(self.read[layer], count))
+            leaf = leaf if any(module is value for module in network.modules()) else value(leaf)
+        whole = self.sums[layer] if norm is not None else self._take(self.outputs[layer])
+        hidden = _spread(whole - self.given[layer], count) + leaf
+        hidden = hidden if norm is None else norm(hidden)
+        if self._slots_alone(layer):
+            return hidden
+        return put(_spread(self.outputs[layer], count), hidden, _spread(self.slots, count))
+
+    def _block(self, layer, variants):
+        block, *_ = self._modules(layer)
+        args, kwargs = self.calls[layer]
+        if self.cache is not None:
+            cache = self._prefix(layer, len(variants))
+            args = tuple(cache if isinstance(value, Cache) else value for value in args)
+            kwargs = {k: cache if isinstance(value, Cache) else value for k, value in kwargs.items()}
+        elif self._slots_alone(layer):
+            everybody = _Everybody(*(self._module(path, layer)(variants) for path in self.bb.row.keys))
+            kwargs = kwargs | {"past_key_values": everybody}
+            variants = take(variants, _spread(self.slots, len(variants)))
+        return _first(block(variants, *args, **kwargs))
+
+    def _slots_alone(self, layer):
+        """Whether a block's output is computed at the slots only: with a cache always, else in the last block."""
+        return self.narrow and (self.cache is not None or layer == self.layers[-1])
+
+    def _prefix(self, layer, count):
+        own = layer - self.layers[0]
+        if not isinstance(self.cache, EncoderDecoderCache):
+            return _Prefix(own, self.cache.layers[own], count, before_last=True)
+        both = EncoderDecoderCache(
+            _Prefix(own, self.cache.self_attention_cache.layers[own], count, before_last=True),
+            _Prefix(own, self.cache.cross_attention_cache.layers[own], count),
+        )
+        both.is_updated = {own: True}
+        return both
+
+    def _modules(self, layer):
+        row, path = self.bb.row, self.bb.row.activation[self.number]
+        block = self._module(row.value[self.number].split(".{}")[0] + ".{}", layer)
+        norm = row.block_norm and self._module(row.block_norm, layer)
+        network = self._module(path.rpartition(".")[0], layer)
+        return block, self.bb.value_matrices[layer], norm, network, self.bb.activation_functions[layer]
+
+    def _module(self, path, layer):
+        return self.bb.model.base_model.get_submodule(path.format(layer - self.layers[0]))
+
+
+class _Prefix(Cache):
+    """Keys and values of the tokens before, the same for all variants of a question."""
+
+    def __init__(self, layer, known, count, before_last=False):
+        keys, values = known.keys.detach(), known.values.detach()
+        if before_last:
+            keys, values = keys[:, :, :-1], values[:, :, :-1]
+        self.layers = {layer: SimpleNamespace(keys=_spread(keys, count), values=_spread(values, count))}
+
+    def update(self, keys, values, layer, *args, **kwargs):
+        known = self.layers[layer]
+        return torch.cat([known.keys, keys], 2), torch.cat([known.values, values], 2)
+
+    def get_seq_length(self, layer=0):
+        return next(iter(self.layers.values())).keys.shape[2]
+
+
+class _Everybody(Cache):
+    """Keys and values of all tokens, handed to a block that sees the slots alone."""
+
+    def __init__(self, keys, values):
+        self.keys, self.values = keys, values
+
+    def update(self, keys, values, layer, *args, **kwargs):
+        heads = keys.shape[1]
+        return tuple(full.unflatten(2, (heads, -1)).transpose(1, 2) for full in (self.keys, self.values))
+
+
+def _spread(tensor, count):
+    """[questions, …] → [count, …], the questions again and again."""
+    times = count // len(tensor)
+    return tensor.expand(times, *tensor.shape).flatten(0, 1) if len(tensor) > 1 else tensor.expand(count, *tensor.shape[1:])
+
+
+def _first(output):
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _norm(bb, number):
+    """The norm that follows the last block of a stack."""
+    paths = bb.row.final_norm
+    return bb.model.base_model.get_submodule(paths[number]) if paths else torch.nn.Identity()
+
+
+def _answered(bb, targets, hidden, normed=False):
+    """Probability of the answers: hidden states at the slots [variants, S, H] → [variants]."""
+    logits = bb.head(hidden if normed else _norm(bb, len(bb.row.value) - 1)(hidden))
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wanted = _spread(targets.to(logits.device), len(logits))
+    return (-cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")).view_as(wanted).sum(1).exp()
