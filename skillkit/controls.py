@@ -1,0 +1,51 @@
+"""Controls of probing: what would be found without the tuned prompt, or without pretraining.
+
+>>> probes = {name: probe(where, task, given) for name, (where, given) in controls(bb, prompt).items()}
+>>> {name: found.predictivity.max() for name, found in probes.items()}
+"""
+
+import copy
+
+import torch
+
+from skillkit.backbones import from_model
+from skillkit.errors import SkillkitError
+from skillkit.prompts import random_prompt
+
+
+def controls(bb, prompt, seed=0):
+    """Backbone and prompt of each control, by name: {name: (backbone, prompt)}.
+
+    >>> list(controls(bb, prompt))
+    ['prompt', 'random prompt', 'no prompt', 'random backbone']
+
+    A neuron that is predictive with a random prompt, or with none, was there from pretraining; one that is
+    predictive in a randomly initialised backbone reads the surface of the text (Wang et al. 2022, section 6).
+    That backbone gets the random prompt: the tuned one means nothing to it.
+    """
+    untrained = random_prompt(bb, prompt.length, seed, prompt.layout)
+    return {
+        "prompt": (bb, prompt),
+        "random prompt": (bb, untrained),
+        "no prompt": (bb, None),
+        "random backbone": (random_backbone(bb, seed), untrained),
+    }
+
+
+def random_backbone(bb, seed=0):
+    """The same architecture and tokenizer with newly initialised weights, as before pretraining.
+
+    >>> random_backbone(bb, seed=0).fingerprint == bb.fingerprint
+    False
+
+    Raises SkillkitError for a pruned backbone, whose shape its configuration does not tell.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = type(bb.model)(copy.deepcopy(bb.model.config))
+    fresh = from_model(model.to(bb.device, bb.dtype), bb.tokenizer, f"{bb.name}, random {seed}")
+    if fresh.widths != bb.widths:
+        raise SkillkitError(
+            f"{bb.name} is pruned, so there is no untrained model like it; take the backbone it came from"
+        )
+    return fresh

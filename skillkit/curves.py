@@ -1,0 +1,217 @@
+"""What suppressing more and more skill neurons costs, against as many random ones.
+
+>>> curve = suppression_curve(bb, task, prompt, probe, rates=(0, 0.05, 0.1, 0.2), kind="zero")
+>>> curve.table                                    # one row per rate, kind of neurons and draw
+>>> damage([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2], rate=0.1)
+Damage(rate=0.1, skill=0.062, random=0.004, difference=0.058, low=0.031, high=0.085, n=3)
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import Evaluation
+from skillkit.intervals import difference_interval, mean_interval
+from skillkit.probes import Probe
+from skillkit.progress import progress as steps
+from skillkit.reading import prepare
+from skillkit.skills import random_neurons, skill_neurons
+from skillkit.store import artifact
+from skillkit.suppression import suppress
+
+RATES = (0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Accuracies under suppression; see `suppression_curve`.
+
+    >>> curve.table.groupby(["neurons", "rate"]).accuracy.mean()
+
+    `rows` are dicts: task, layers, rate, neurons ("skill" or "random"), draw, count, accuracy, score, n.
+    """
+
+    rows: list
+
+    @property
+    def table(self):
+        return pd.DataFrame(self.rows)
+
+
+@artifact("suppression", version=1, ignore=("batch_size", "progress"))
+def suppression_curve(
+    bb,
+    task,
+    prompt,
+    ranking,
+    rates=RATES,
+    kind="zero",
+    alpha=0.1,
+    fill=None,
+    positions=None,
+    windows=(None,),
+    draws=5,
+    per_layer=True,
+    split="test",
+    examples=None,
+    seed=0,
+    batch_size=None,
+    progress=True,
+) -> Curve:
+    """Evaluate a task with more and more neurons suppressed: skill neurons, and as many random ones.
+
+    >>> suppression_curve(bb, task, prompt, probe, kind="gaussian", alpha=0.3)
+    >>> suppression_curve(bb, other_task, other_prompt, probe, rates=(0, 0.1))           # damage elsewhere
+    >>> suppression_curve(bb, task, prompt, probe, (0, 0.1), windows=[[at] for at in range(bb.num_layers)])
+
+    ranking    what `skill_neurons` takes: probes (of this task or another), or scores [layers, neurons]
+    rates      shares of neurons; 0 is the untouched model
+    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to that of the probes
+    windows    the layers to suppress in: a curve for each entry; None: all layers
+    draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
+    per_layer  as in `skill_neurons`;  examples, seed: rows of the split, of random neurons
+
+    Texts are tokenised once for the whole curve. Raises SkillkitError for a rate outside [0, 1], one that
+    selects no neuron, and a ranking of another backbone or layout.
+    """
+    if draws < 1:
+        raise SkillkitError(
+            f"random neurons take at least one draw (five and more tell something), not {draws}"
+        )
+    target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
+    fill = _mean_fill(ranking) if fill is None and kind == "mean" else fill
+    options = {"kind": kind, "alpha": alpha, "fill": fill, "positions": positions}
+    _check(bb, ranking, target)
+    plan = []
+    for rate in rates:
+        mask = skill_neurons(ranking, rate, per_layer)
+        drawn = _draws(bb, mask, draws, draws * seed, noisy=kind == "gaussian")
+        plan += [(window, rate, *one) for window in windows for one in drawn]
+    rows, untouched = [], target.evaluate() if 0 in rates else None
+    for window, rate, neurons, draw, mask in steps(plan, f"suppressing in {task.name}", disable=not progress):
+        found = target.evaluate(mask, layers=window, seed=draw, **options) if rate else untouched
+        layers = list(range(bb.num_layers) if window is None else window)
+        rows.append({
+            "task": task.name, "layers": " ".join(map(str, layers)), "rate": float(rate), "neurons": neurons,
+            "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
+            "n": found.n,
+        })  # fmt: skip
+    return Curve(rows)
+
+
+def _draws(bb, mask, draws, first, noisy):
+    """(neurons, draw, mask) for everything that is evaluated at one rate."""
+    if not mask.any():
+        return [("skill", first, mask), ("random", first, mask)]
+    numbers = range(first, first + draws)
+    skill = [("skill", number, mask) for number in (numbers if noisy else numbers[:1])]
+    return skill + [("random", number, random_neurons(mask, number, bb.widths)) for number in numbers]
+
+
+class _Target:
+    """A task with its prompt, tokenised, to be evaluated again and again."""
+
+    def __init__(self, bb, task, prompt, rows, batch_size):
+        self.bb, self.task, self.batch_size = bb, task, batch_size
+        self.reading, self.words = prepare(bb, task, prompt, rows), task.label_ids(bb)
+
+    def evaluate(self, mask=None, **options):
+        with nullcontext() if mask is None else suppress(self.bb, mask, **options):
+            logits = self.reading.logits(self.words, self.batch_size)
+        return Evaluation(logits, self.reading.labels, self.task.labels, self.task.metric)
+
+
+def _probes(ranking):
+    """All probes of what `skill_neurons` takes, in one list."""
+    if isinstance(ranking, Probe):
+        return [ranking]
+    if isinstance(ranking, torch.Tensor):
+        return []
+    parts = ranking.values() if isinstance(ranking, Mapping) else ranking
+    return [probe for part in parts for probe in _probes(part)]
+
+
+def _check(bb, ranking, target):
+    for probe in _probes(ranking):
+        if probe.made_on(bb).told["layout"] != target.reading.layout.name:
+            raise SkillkitError(
+                f"the probe was made in layout {probe.told['layout']}, the prompt has layout "
+                f"{target.reading.layout.name}; use a probe of this layout"
+            )
+
+
+def _mean_fill(ranking):
+    """The mean activation of several probes, [layers, neurons]; None without a probe."""
+    fills = [probe.fill for probe in _probes(ranking)]
+    return torch.stack(fills).mean(0) if fills else None
+
+
+def summary(curves):
+    """Mean accuracy with its 95 % interval by rate and kind of neurons: DataFrame.
+
+    >>> summary([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2])[["rate", "neurons", "accuracy", "low"]]
+
+    The interval is over curves, each of which (a seed) is averaged over its draws first; of a single curve it
+    is over the draws. n says over how many; one value has no interval (NaN).
+    """
+    tables = [curve.table.assign(curve=number) for number, curve in enumerate(curves)]
+    table, keys = pd.concat(tables), ["task", "layers", "rate", "neurons"]
+    if len(tables) > 1:
+        table = table.groupby([*keys, "curve"], as_index=False, sort=False).accuracy.mean()
+    rows = []
+    for key, group in table.groupby(keys, sort=False):
+        mean, low, high = mean_interval(group.accuracy)
+        rows.append(dict(zip(keys, key, strict=True), accuracy=mean, low=low, high=high, n=len(group)))
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Accuracy lost to suppression at one rate, in means over seeds, and the interval of the difference."""
+
+    rate: float
+    skill: float
+    random: float
+    difference: float
+    low: float
+    high: float
+    n: int
+
+
+def damage(curves, rate):
+    """What suppressing skill neurons costs beyond what random ones cost, with a 95 % interval over curves.
+
+    >>> damage([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2], rate=0.1).low > 0
+
+    One curve per seed, all with rate 0; draws are averaged within a curve, differences are paired. Raises
+    SkillkitError when a curve lacks the rate, or has several windows.
+    """
+    costs = pd.DataFrame([_costs(curve.table, rate) for curve in curves])
+    mean, low, high = difference_interval(costs["skill"], costs["random"])
+    return Damage(float(rate), *costs.mean()[["skill", "random"]], mean, low, high, len(costs))
+
+
+def _costs(table, rate):
+    if table.layers.nunique() != 1 or not {0.0, float(rate)} <= set(table.rate):
+        raise SkillkitError(f"damage takes curves over one window with rates 0 and {rate}")
+    untouched = table[table.rate == 0].accuracy.iloc[0]
+    return untouched - table[table.rate == rate].groupby("neurons").accuracy.mean()
+
+
+def damage_across(bb, rankings, targets, rate=0.1, **options):
+    """Is the damage specific? The cost, on every task, of suppressing the skill neurons of every other.
+
+    >>> damage_across(bb, {"movies": probe_a, "rooms": probe_b}, {"movies": (task_a, prompt_a), …}, rate=0.1)
+
+    Returns a DataFrame: source, target, skill and random (accuracy lost); options as in `suppression_curve`.
+    """
+    rows = []
+    for target, (task, prompt) in targets.items():
+        for source, ranking in rankings.items():
+            curve = suppression_curve(bb, task, prompt, ranking, (0, rate), **{"progress": False} | options)
+            rows.append({"source": source, "target": target, **_costs(curve.table, rate)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,289 @@
+"""What probing found: how well each neuron alone tells two classes apart, and at which slot.
+
+>>> probe.accuracy.shape, probe.predictivity.shape       # [layers, slots, neurons], [layers, neurons]
+>>> probe.slot[3, 17], probe.direction[3, 17]            # where neuron 17 of layer 3 does best, and its sign
+>>> probe.save("dir"); Probe.load("dir")
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.prompts import read_tensors, write_tensors
+from skillkit.significance import discoveries, hypergeometric_tails
+
+REDUCTIONS = ("max", "mean", "min")
+_TENSORS = ("baseline", "means", "fired", "chosen")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Counts of one stack's neurons at its slots, and what follows from them.
+
+    >>> probe.sides["layer"].accuracy        # or "encoder", "decoder"; "text": pooled over the text tokens
+
+    layers     indices into `bb.layers`
+    slots      names of the slots;  numbers: their numbers among all slots of the prompt
+    baseline   [layers, slots, neurons], over the training examples; NaN where a narrower layer has no neuron
+    means      [2, layers, slots, neurons], mean activation of each class, over the training examples
+    fired      [2, layers, slots, neurons], how many evaluated examples of each class lie above the baseline
+    counts     evaluated examples of class 0 and class 1;  train_counts: those behind the means
+    chosen     accuracy on the split on which slots and directions were chosen; None: on this one
+    """
+
+    layers: tuple[int, ...]
+    slots: tuple[str, ...]
+    numbers: tuple[int, ...]
+    baseline: torch.Tensor
+    means: torch.Tensor
+    fired: torch.Tensor
+    counts: tuple[int, int]
+    train_counts: tuple[int, int]
+    balanced: bool = False
+    chosen: torch.Tensor | None = None
+
+    @cached_property
+    def accuracy(self):
+        """Share of examples for which (activation > baseline) equals the label, [layers, slots, neurons]."""
+        negatives, positives = self.counts
+        right = torch.stack([negatives - self.fired[0], self.fired[1]]).double()
+        weights = torch.tensor(
+            [1 / negatives, 1 / positives] if self.balanced else [2 / sum(self.counts)] * 2
+        )
+        accuracy = (right * weights.double().view(2, 1, 1, 1)).mean(0).float()
+        return accuracy.masked_fill(self.baseline.isnan(), torch.nan)
+
+    @cached_property
+    def oriented(self):
+        """Accuracy when each neuron's sign at each slot is taken as chosen, [layers, slots, neurons]."""
+        return torch.where(self.decided >= 0.5, self.accuracy, 1 - self.accuracy)
+
+    def predictivity(self, slots="max"):
+        """Oriented accuracy at the best ("max") or worst ("min") slot, or its "mean", [layers, neurons]."""
+        if slots == "mean":
+            return self.oriented.mean(1)
+        return self.oriented.gather(1, self.slot(slots)[:, None])[:, 0]
+
+    def slot(self, slots="max"):
+        """Number of the slot at which a neuron is best (or worst), [layers, neurons]."""
+        strength = (self.decided - 0.5).abs()
+        return (strength.max(1) if slots == "max" else strength.min(1)).indices
+
+    @property
+    def direction(self):
+        """+1 where firing speaks for class 1 at the best slot, −1 where it speaks for class 0."""
+        decided = self.decided.gather(1, self.slot()[:, None])[:, 0]
+        return torch.where(decided >= 0.5, 1, -1)
+
+    @property
+    def p_values(self):
+        """Exact p-value of every neuron, [layers, neurons]; Bonferroni over what was chosen among."""
+        fires, hits = self.fired.sum(0).numpy(), self.fired[1].numpy()
+        upper, lower = hypergeometric_tails(hits, fires, self.counts[1], sum(self.counts))
+        if self.chosen is None:
+            p = np.minimum(1, np.minimum(upper, lower).min(1) * 2 * len(self.slots))
+        else:
+            tail = np.where(self.decided >= 0.5, upper, lower)
+            p = np.take_along_axis(tail, self.slot()[:, None].numpy(), 1)[:, 0]
+        return torch.from_numpy(p).masked_fill(self.baseline.isnan().all(1), torch.nan)
+
+    @property
+    def mean(self):
+        """Mean activation over the training examples, [layers, slots, neurons]."""
+        shares = torch.tensor(self.train_counts).to(self.means) / sum(self.train_counts)
+        return torch.einsum("c,clsn->lsn", shares, self.means)
+
+    @property
+    def decided(self):
+        """The accuracy that decides on slots and directions, [layers, slots, neurons]."""
+        return self.accuracy if self.chosen is None else self.chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Every neuron's counts on one split, and where they come from; made by `skillkit.probe`.
+
+    >>> probe.predictivity                    # [layers, neurons], NaN for layers that were not probed
+    >>> probe.baseline, probe.accuracy        # [probed layers, slots, neurons]; of T5 a dict by side
+    >>> probe.sides["text"].accuracy          # [probed layers, 2, neurons]: mean and maximum over the text
+    >>> probe.told                            # backbone, task, prompt, split, counts, options
+
+    `null` [permutations, layers, neurons] is the predictivity under permuted labels. A probe made with
+    `carry` has slots and directions of the other probe: its figures are never maximised again.
+    """
+
+    sides: dict
+    told: dict
+    null: torch.Tensor | None = field(default=None, repr=False)
+
+    @property
+    def stacks(self):
+        """The sides that are stacks of layers: all but the pooled text."""
+        return {name: side for name, side in self.sides.items() if name != "text"}
+
+    @property
+    def layers(self):
+        """The probed layers, as indices into `bb.layers`."""
+        return tuple(layer for side in self.stacks.values() for layer in side.layers)
+
+    @property
+    def baseline(self):
+        return self._by_side("baseline")
+
+    @property
+    def accuracy(self):
+        return self._by_side("accuracy")
+
+    @property
+    def class_means(self):
+        """Mean activation of each class over the training examples, [2, layers, slots, neurons]."""
+        return self._by_side("means")
+
+    @cached_property
+    def predictivity(self):
+        """max over slots of max(accuracy, 1 − accuracy), [layers, neurons]."""
+        return self.score("max")
+
+    def score(self, slots="max"):
+        """Predictivity with the slots reduced by "max", "mean" or "min", [layers, neurons]."""
+        if slots not in REDUCTIONS:
+            raise SkillkitError(f"slots are reduced by {', '.join(REDUCTIONS)}, not {slots!r}")
+        return self._whole(lambda side: side.predictivity(slots))
+
+    def pooled(self, kind="mean"):
+        """Predictivity of the activations pooled over the text by "mean" or "max", [layers, neurons].
+
+        NaN for decoder layers, which read no text. SkillkitError when the text was not probed.
+        """
+        if "text" not in self.sides:
+            raise SkillkitError("this probe did not pool over the text; make it with text=True")
+        number = {"mean": 0, "max": 1}[kind]
+        return self._whole(lambda side: side.oriented[:, number], {"text": self.sides["text"]})
+
+    @property
+    def slot(self):
+        """Number of each neuron's best slot, [layers, neurons]; −1 where nothing was probed."""
+        return self._whole(lambda side: torch.tensor(side.numbers)[side.slot()], missing=-1)
+
+    @property
+    def direction(self):
+        """+1 or −1: what firing speaks for at the best slot, [layers, neurons]; 0 where not probed."""
+        return self._whole(lambda side: side.direction, missing=0)
+
+    @cached_property
+    def p_values(self):
+        """Exact (hypergeometric) p-values, [layers, neurons], corrected for the choice of slot and sign."""
+        return self._whole(lambda side: side.p_values)
+
+    def discoveries(self, rate=0.05):
+        """Neurons that tell the classes apart, bool [layers, neurons], false discoveries held at `rate`."""
+        return torch.from_numpy(discoveries(self.p_values.numpy(), rate))
+
+    def best(self, k=1):
+        """The k most predictive neurons, best first: [(layer, best slot, neuron), …]."""
+        scores, slot = self.predictivity, self.slot
+        order = scores.flatten().nan_to_num(-1).argsort(descending=True, stable=True)[:k]
+        found = [divmod(at, scores.shape[1]) for at in order.tolist()]
+        return [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in found]
+
+    def baseline_at(self, layer, slot, neuron):
+        """Baseline of one neuron at one slot, numbered as in `best`."""
+        side = next(side for side in self.stacks.values() if layer in side.layers)
+        return side.baseline[side.layers.index(layer), side.numbers.index(slot), neuron]
+
+    @property
+    def fill(self):
+        """Mean training activation over the probed slots, [layers, neurons]; for mean ablation, pruning."""
+        return self._whole(lambda side: side.mean.mean(1))
+
+    @property
+    def text_fill(self):
+        """The same over the text tokens; a decoder's layers, which read no text, keep their answer slot's."""
+        sides = {"text": self.sides["text"]} | {k: v for k, v in self.sides.items() if k == "decoder"}
+        return self._whole(lambda side: side.mean[:, 0], sides)
+
+    @property
+    def n(self):
+        """How many examples were evaluated."""
+        return sum(self.told["counts"])
+
+    @property
+    def majority(self):
+        """Accuracy of always saying the more frequent class: what a dead neuron scores."""
+        return 0.5 if self.told["balanced"] else max(self.told["counts"]) / self.n
+
+    @property
+    def fingerprint(self):
+        """Hash of all counts and of where they come from."""
+        sha = hashlib.sha256(json.dumps(self.told, sort_keys=True).encode())
+        for name, tensor in sorted(self._tensors().items()):
+            sha.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def made_on(self, bb):
+        """The probe itself, or SkillkitError when it belongs to another backbone."""
+        if self.told["backbone_fingerprint"] != bb.fingerprint:
+            raise SkillkitError(
+                f"this probe was made on {self.told['backbone']}, whose weights are not those of {bb.name}; "
+                "probe that backbone"
+            )
+        return self
+
+    def save(self, folder):
+        """Write probe.safetensors and probe.json into `folder`."""
+        write_tensors(folder, "probe", self._tensors(), self.told)
+
+    @classmethod
+    def load(cls, folder):
+        """Read what `save` wrote; SkillkitError when it is missing or damaged."""
+        tensors, told = read_tensors(folder, "probe")
+        sides = {}
+        for name, held_by in told["sides"].items():
+            layers, slots, numbers = map(tuple, held_by)
+            held = {part: tensors.get(f"{name}.{part}") for part in _TENSORS}
+            counts = {part: tuple(told[part]) for part in ("counts", "train_counts")}
+            sides[name] = Side(layers, slots, numbers, balanced=told["balanced"], **counts, **held)
+        return cls(sides, told, tensors.get("null"))
+
+    def _tensors(self):
+        held = {
+            f"{name}.{part}": getattr(side, part) for name, side in self.sides.items() for part in _TENSORS
+        }
+        return {name: tensor for name, tensor in (held | {"null": self.null}).items() if tensor is not None}
+
+    def _by_side(self, part):
+        parts = {name: getattr(side, part) for name, side in self.stacks.items()}
+        return parts.get("layer", parts)
+
+    def _whole(self, figure, sides=None, missing=torch.nan):
+        """A figure of each side, put together: [all layers, neurons of the widest]."""
+        layers, neurons = self.told["shape"]
+        found = {name: figure(side) for name, side in (sides or self.stacks).items()}
+        whole = torch.full((layers, neurons), missing, dtype=next(iter(found.values())).dtype)
+        for name, part in found.items():
+            whole[list(self.sides[name].layers), : part.shape[1]] = part
+        return whole
+
+
+def stacks(bb, layers):
+    """Layers by stack: {"layer": […]}, of an encoder–decoder {"encoder": […], "decoder": […]}; none empty.
+
+    >>> stacks(t5, [0, 13])
+    {'encoder': [0], 'decoder': [13]}
+    """
+    parts = {"encoder" if bb.decoder_layers else "layer": bb.encoder_layers, "decoder": bb.decoder_layers}
+    found = {name: [layer for layer in sorted(layers) if layer in part] for name, part in parts.items()}
+    return {name: mine for name, mine in found.items() if mine}
+
+
+def stacked(tensors):
+    """[…, slots, neurons] of each layer → […, layers, slots, widest]; NaN or 0 where a layer is narrower."""
+    widest = max(tensor.shape[-1] for tensor in tensors)
+    missing = torch.nan if tensors[0].is_floating_point() else 0
+    pad = torch.nn.functional.pad
+    return torch.stack([pad(one, (0, widest - one.shape[-1]), value=missing) for one in tensors], dim=-3)

@@ -1,0 +1,169 @@
+"""Skill neurons: the most predictive ones, as a mask; and random neurons to compare them with.
+
+>>> skills = skill_neurons(probe, top=0.05)              # bool [layers, neurons]
+>>> control = random_neurons(skills, seed=0)             # as many in every layer, none of them a skill neuron
+>>> skills.sum(1)                                        # how many in each layer
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.probes import Probe
+from skillkit.prompts import read_tensors, write_tensors
+from skillkit.store import artifact
+
+
+@artifact("skill_neurons", version=1)
+def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
+    """Mask of the most predictive neurons, bool [layers, neurons] (Wang et al. 2022, section 3.2).
+
+    >>> skill_neurons(probe, top=0.05)
+    >>> skill_neurons([probe(bb, task, prompt) for prompt in prompts], top=0.05, seeds="min")
+    >>> skill_neurons({sub.name: probe(bb, sub, prompt) for sub in task.subtasks()}, top=0.05)
+
+    probes     a Probe; a list of probes of one task, whose predictivities are reduced by `seeds`, "mean" or
+               "min"; a dict of either by sub-task, each of which then gives an equal share of the neurons (a
+               neuron wanted by several is taken once, and the next best takes its place); or a tensor of
+               scores [layers, neurons], NaN where a neuron cannot be chosen
+    top        share of the neurons: int(top · neurons) of every layer, or of all layers together
+    per_layer  whether every layer gives its share, or the best of the whole model are taken
+    slots      how predictivity reduces the slots: "max", "mean" or "min"
+
+    Layers that were not probed give none. Ties go to the lower number. Raises SkillkitError for a rate
+    outside [0, 1], a rate above 0 that selects no neuron, and probes that do not belong together.
+    """
+    if not 0 <= top <= 1:
+        raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top}")
+    lists = _score_lists(probes, seeds, slots)
+    mask = torch.zeros(lists[0].shape, dtype=torch.bool)
+    groups = mask if per_layer else mask.view(1, -1)
+    for row, group in enumerate(groups):
+        rankings = [_ranking(scores.reshape(groups.shape)[row]) for scores in lists]
+        group[_draft(rankings, _share(top, len(rankings[0])))] = True
+    if top > 0 and not mask.any():
+        raise SkillkitError(
+            f"top={top} selects no neuron (int({top} · {mask.shape[1]}) is 0); choose a higher rate"
+        )
+    return mask
+
+
+def _share(top, neurons):
+    # The small term keeps 0.29 · 100, which is 28.999… in floating point, at 29.
+    return int(top * neurons + 1e-9)
+
+
+def _draft(rankings, count):
+    """`count` numbers, taken in turns: each ranking names its best that is not taken yet."""
+    taken, turns = set(), [iter(ranking) for ranking in rankings]
+    while len(taken) < count:
+        turn = turns[len(taken) % len(turns)]
+        taken.add(next(number for number in turn if number not in taken))
+    return sorted(taken)
+
+
+def _ranking(scores):
+    """Neuron numbers, best first, without those that have no score."""
+    order = scores.nan_to_num(-torch.inf).argsort(descending=True, stable=True)
+    return order[: int((~scores.isnan()).sum())].tolist()
+
+
+def _score_lists(probes, seeds, slots):
+    """One tensor of scores, or one for each sub-task."""
+    if not isinstance(probes, Mapping):
+        return [scores_of(probes, seeds, slots)]
+    lists = [scores_of(mine, seeds, slots) for mine in probes.values()]
+    groups = [[mine] if isinstance(mine, Probe) else list(mine) for mine in probes.values()]
+    together([probe for group in groups for probe in group], task=False)
+    return lists
+
+
+def scores_of(probes, seeds="mean", slots="max"):
+    """One score per neuron from one or several probes of a task (or a tensor of scores): [layers, neurons].
+
+    >>> scores_of([probe_of_seed_0, probe_of_seed_1], seeds="min")
+    """
+    if isinstance(probes, torch.Tensor):
+        return probes
+    probes = [probes] if isinstance(probes, Probe) else list(probes)
+    reduce = {"mean": torch.mean, "min": torch.amin}.get(seeds)
+    if reduce is None:
+        raise SkillkitError(f"several probes are reduced by mean or min, not {seeds!r}")
+    together(probes)
+    return reduce(torch.stack([probe.score(slots) for probe in probes]), 0)
+
+
+def together(probes, task=True):
+    """The probes, or SkillkitError when they are none, or of different backbones, layouts (or tasks)."""
+    if not probes:
+        raise SkillkitError("no probe was given, so there is nothing to choose neurons by")
+    same = {"backbone_fingerprint": "backbones", "layout": "layouts", "layers": "layers"}
+    same |= {"task_fingerprint": "tasks"} if task else {}
+    for key, what in same.items():
+        if any(probe.told[key] != probes[0].told[key] for probe in probes):
+            names = ", ".join(sorted({str(probe.told[key.removesuffix("_fingerprint")]) for probe in probes}))
+            raise SkillkitError(f"the probes are of different {what} ({names}); combine those of one")
+    return probes
+
+
+def random_neurons(skills, seed=0, widths=None):
+    """As many neurons in every layer as `skills` has there, drawn among the others: bool [layers, neurons].
+
+    >>> controls = [random_neurons(skills, seed) for seed in range(5)]      # one draw proves nothing
+
+    widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). Raises
+    SkillkitError when a layer has too few others.
+    """
+    mask = torch.zeros_like(skills)
+    for layer, mine in enumerate(skills):
+        others = (~mine[: widths[layer] if widths else None]).nonzero().flatten().numpy()
+        count = int(mine.sum())
+        if count > len(others):
+            raise SkillkitError(
+                f"layer {layer} has {count} skill neurons and only {len(others)} others to draw {count} "
+                "from; choose a lower rate"
+            )
+        drawn = np.random.default_rng([seed, layer]).choice(others, count, replace=False)
+        mask[layer, drawn] = True
+    return mask
+
+
+def checked_mask(bb, mask):
+    """The mask, or SkillkitError when it is not bool [layers, neurons] of this backbone, or empty.
+
+    >>> checked_mask(bb, skills).shape
+    torch.Size([6, 512])
+    """
+    shape = (bb.num_layers, bb.num_neurons)
+    if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != shape:
+        found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
+        raise SkillkitError(f"a mask for {bb.name} is a bool tensor {list(shape)}, not {found}")
+    if any(mask[layer, width:].any() for layer, width in enumerate(bb.widths)):
+        raise SkillkitError(
+            f"the mask names neurons that {bb.name} does not have; its widths are {bb.widths}"
+        )
+    if not mask.any():
+        raise SkillkitError("the mask is empty, so nothing would change; select at least one neuron")
+    return mask
+
+
+def save_neurons(mask, folder, bb):
+    """Write a mask into `folder`, with the backbone it belongs to.
+
+    >>> save_neurons(skills, "dir", bb); load_neurons("dir", bb)
+    """
+    told = {"backbone": bb.name, "backbone_fingerprint": bb.fingerprint}
+    write_tensors(folder, "neurons", {"mask": checked_mask(bb, mask)}, told)
+
+
+def load_neurons(folder, bb):
+    """Read what `save_neurons` wrote; SkillkitError when it is missing, damaged or of another backbone."""
+    tensors, told = read_tensors(folder, "neurons")
+    if told["backbone_fingerprint"] != bb.fingerprint:
+        raise SkillkitError(
+            f"the neurons in {folder} are those of {told['backbone']}, whose weights are not those of "
+            f"{bb.name}"
+        )
+    return tensors["mask"]

@@ -1,0 +1,123 @@
+"""Suppression: silence or disturb chosen neurons for a while.
+
+>>> with suppress(bb, skills, kind="gaussian", alpha=0.1):
+...     evaluate(bb, task, prompt)
+>>> with suppress(bb, skills, kind="mean", fill=probe.fill, positions="prompt", layers=range(4, 6)): ...
+
+Whole curves over rates, against random neurons: `skillkit.curves`.
+"""
+
+import numpy as np
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.neurons import checked_layers, edit
+from skillkit.skills import checked_mask
+
+KINDS = ("zero", "mean", "gaussian")
+PLACES = ("prompt", "text")
+
+
+def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers=None, seed=0):
+    """Context in which the neurons of `mask` are suppressed; outside, the backbone is as before, bit for bit.
+
+    >>> with suppress(bb, skill_neurons(probe, 0.1)):
+    ...     evaluate(bb, other_task, other_prompt).accuracy          # is the damage specific?
+
+    mask       bool [layers, neurons]
+    kind       "zero", "mean" (the value in `fill`), or "gaussian" (noise of standard deviation `alpha` is
+               added: one draw per example, shared by its positions; Wang et al. 2022, section 5.1)
+    fill       [layers, neurons], or [layers, slots, neurons] whose slots are averaged; `probe.fill`
+    positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
+               tokens only), or positions as in `skillkit.neurons.record`
+    layers     only these layers, `range(low, high)` for a window; None: all
+    seed       of the noise, which depends on it, the layer and the row number alone: neither batch size nor
+               the other neurons in the mask change it. Outside `evaluate` and `predict`, rows count from 0 in
+               every forward pass.
+
+    Contexts nest. Raises SkillkitError for a mask of the wrong shape, one that is empty in these layers or at
+    these positions, a missing `fill`, and on a normal exit when the backbone was not used inside.
+    """
+    mask = checked_mask(bb, mask)
+    chosen = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
+    if positions == "text":  # a decoder reads no text
+        chosen = [layer for layer in chosen if layer in bb.encoder_layers]
+    chosen = [layer for layer in chosen if mask[layer].any()]
+    if not chosen:
+        raise SkillkitError(
+            f"the mask selects no neuron in the layers given{' that read text' * (positions == 'text')}, so "
+            "nothing would change; widen the layers or the mask"
+        )
+    change = _change(bb, mask, kind, alpha, fill, chosen, seed)
+    if isinstance(positions, str):
+        change, positions = _at(bb, change, positions), None
+    return edit(bb, {layer: _of(change, layer) for layer in chosen}, positions)
+
+
+def _of(change, layer):
+    return lambda neurons: change(layer, neurons)
+
+
+def _change(bb, mask, kind, alpha, fill, layers, seed):
+    """Function of (layer, neurons [B, P, N]) that gives the suppressed neurons."""
+    rows = {layer: mask[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
+    if kind == "zero":
+        return lambda layer, neurons: neurons.masked_fill(rows[layer], 0)
+    if kind == "mean":
+        values = _fill(bb, fill, mask, layers)
+        return lambda layer, neurons: torch.where(rows[layer], values[layer].to(neurons), neurons)
+    if kind == "gaussian":
+        if not alpha > 0:
+            raise SkillkitError(f"gaussian noise of alpha={alpha} changes nothing; give alpha above 0")
+
+        def disturb(layer, neurons):
+            index = range(len(neurons)) if bb.now is None else bb.now.index.tolist()
+            draws = noise(seed, layer, index, neurons.shape[-1]).to(neurons)
+            return torch.where(rows[layer], neurons + alpha * draws[:, None], neurons)
+
+        return disturb
+    raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
+
+
+def noise(seed, layer, index, width):
+    """Standard normal draws [rows, width] that depend on seed, layer and row number only.
+
+    >>> torch.equal(noise(0, 3, [7, 8], 512)[1], noise(0, 3, [8], 512)[0])
+    True
+    """
+    draws = [np.random.default_rng([seed, layer, row]).standard_normal(width, np.float32) for row in index]
+    return torch.from_numpy(np.stack(draws))
+
+
+def _fill(bb, fill, mask, layers):
+    """{layer: [neurons]}, checked: a number for every neuron that is to be replaced."""
+    if fill is None:
+        raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
+    fill = fill.mean(1) if fill.dim() == 3 else fill
+    if fill.shape != mask.shape:
+        raise SkillkitError(f"fill has shape {list(fill.shape)}, the mask {list(mask.shape)}; use probe.fill")
+    if fill[layers][mask[layers]].isnan().any():
+        raise SkillkitError("fill is NaN for some of these neurons; probe all the layers they are in")
+    return {layer: fill[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
+
+
+def _at(bb, change, place):
+    """The change at one kind of place only, which the batch that is being read tells."""
+    if place not in PLACES:
+        raise SkillkitError(f"positions are None, {', '.join(map(repr, PLACES))} or numbers, not {place!r}")
+
+    def change_there(layer, neurons):
+        if bb.now is None:
+            raise SkillkitError(
+                f"only evaluate and predict know where the {place} is; give positions as numbers"
+            )
+        if layer in bb.decoder_layers:
+            return change(layer, neurons)
+        where = bb.now.places[place]
+        if place == "prompt" and not where.any():
+            raise SkillkitError(
+                "there is no prompt in this input, so nothing would change; suppress elsewhere"
+            )
+        return torch.where(where[..., None], change(layer, neurons), neurons)
+
+    return change_there
