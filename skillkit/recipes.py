@@ -62,9 +62,7 @@ class Recipe:
 
 RECIPES = {
     # Small models and texts: minutes on two cores.
-    "embedded": Recipe(
-        learning_rate=2e-2, max_steps=400, warmup=0.05, validation_examples=500, patience=None
-    ),
+    "embedded": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=500, patience=4),
     # Wang et al. 2022, section 3 and their code.
     "skill-neuron": Recipe(
         learning_rate=1e-3,
