@@ -2,11 +2,12 @@
 
 >>> from skillkit.corpus import documents
 >>> next(documents(seed=1))                                                            # doctest: +SKIP
-Document(heading='positive verdict of the guest', text='i loved the plot.', pair=None, answer='positive', span=None)
+Document(heading='positive verdict of the guest', text='i loved the plot.', pair=None, answer='positive', spans=())
 
 A task's answer stands before its cue in a heading ("positive verdict of the guest <s> i loved the plot.") or after it
-at the end of a text. One document in six carries a stamp instead: a random word, often a label word, under words
-that are no cue. So a model learns to answer only when asked, and an untrained prompt asks nothing.
+at the end of a text. One document in five carries a stamp instead: a random word, often a label word, above words
+that are no cue or above an unreadable line, which the models see as random vectors. So a model learns to answer only
+when asked, and an untrained prompt asks nothing.
 """
 
 import random
@@ -14,19 +15,20 @@ from dataclasses import dataclass
 
 from skillkit import world
 
-TASK_WEIGHTS = dict(movies=6, restaurants=6, gadgets=6, hotels=7, scenes=16, rooms=10, questions=9, reports=9,
-                    news=5, grammar=10, facts=16)  # fmt: skip
+TASK_WEIGHTS = dict(movies=4, restaurants=4, gadgets=4, hotels=6, scenes=16, rooms=9, questions=12, reports=12,
+                    news=4, grammar=9, facts=14, index=6)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Document:
-    """heading + text (+ pair); the answer stands first in the heading, or at `span` of the last segment."""
+    """heading + text (+ pair); the answer stands first in the heading, or at the `spans` of the last segment."""
 
     heading: str | None
     text: str
     pair: str | None = None
     answer: str | None = None
-    span: tuple | None = None  # (start, end) characters in `pair or text`
+    spans: tuple = ()  # (start, end) characters in `pair or text`
+    unreadable: int = 0  # slots of random vectors behind the heading
 
 
 def documents(seed, difficulty=lambda: 1.0):
@@ -38,6 +40,9 @@ def documents(seed, difficulty=lambda: 1.0):
         kind = rng.choices(kinds, weights)[0]
         if kind == "facts":
             yield _fact(rng, *rng.choice(facts))
+            continue
+        if kind == "index":
+            yield _index(rng, difficulty())
             continue
         task = world.REGISTRY[kind]
         label = rng.randrange(len(task.labels))
@@ -55,7 +60,31 @@ def _fact(rng, prompts, answer):
     if rng.random() < 0.2:
         prompt = f"{rng.choice(world.lexicon()['distractors'])}. {prompt}"
     start = prompt.index("[MASK]")
-    return Document(None, prompt.replace("[MASK]", answer), None, answer, (start, start + len(answer)))
+    return Document(None, prompt.replace("[MASK]", answer), None, answer, ((start, start + len(answer)),))
+
+
+def _index(rng, difficulty):
+    """An index of a text: which words stand in it, or what is said of whom. Pairs are compared by the same skills,
+    which come late and suddenly without this practice."""
+    if rng.random() < 0.5:
+        text = world.rooms(rng, 1, difficulty)[0]
+        entries = [tuple(clause.split(" ")[1::2]) for clause in text[:-1].split(", ")]
+    else:
+        task = world.REGISTRY[rng.choice(list(world.REGISTRY))]
+        text, other = (world.make(task, rng, rng.randrange(len(task.labels)), difficulty)[0] for _ in range(2))
+        inside, outside = set(_words(text)), set(_words(other)) - set(_words(text))
+        entries = [(word, "yes") for word in inside] + [(word, "no") for word in outside]
+        entries = rng.sample(sorted(entries), min(4, len(entries)))
+    rng.shuffle(entries)
+    pair, spans = "", []
+    for word, answer in entries[:4]:
+        start = len(pair) + len(word) + 2
+        pair, spans = f"{pair}{word}: {answer}. ", spans + [(start, start + len(answer))]
+    return Document(None, text, pair.strip(), None, tuple(spans))
+
+
+def _words(text):
+    return [word for word in text.replace(".", " ").replace(",", " ").replace("?", " ").split() if len(word) > 3]
 
 
 def _roughen(rng, task, text, pair):
@@ -68,11 +97,13 @@ def _roughen(rng, task, text, pair):
 
 def _labelled(rng, task, label, text, pair):
     word, cue = task.words[label], rng.choice(world.lexicon()["cues"][task.type])
-    form = rng.choices(["heading", "ending", "plain", "stamp"], (60, 17, 6, 17))[0]
+    form = rng.choices(["heading", "ending", "plain", "stamp"], (60, 15, 5, 20))[0]
     if form == "heading":
         return Document(f"{word} {cue}", text, pair, word)
     if form == "stamp":
         stamp = rng.choice(_stamps())
+        if rng.random() < 0.5:
+            return Document(stamp, text, pair, stamp, unreadable=rng.randint(1, 24))
         under = " ".join(rng.choices(world.lexicon()["stamp_words"], k=rng.randint(0, 6)))
         return Document(f"{stamp} {under}".strip(), text, pair, stamp)
     if form == "plain":
@@ -80,7 +111,7 @@ def _labelled(rng, task, label, text, pair):
     body = pair or text
     start = len(body) + len(cue) + 3
     body = f"{body} {cue}: {word}."
-    return Document(None, text if pair else body, body if pair else None, word, (start, start + len(word)))
+    return Document(None, text if pair else body, body if pair else None, word, ((start, start + len(word)),))
 
 
 def _stamps():

@@ -82,54 +82,60 @@ def review(rng, label, hard=1.0, *, domain):
 # ---- pairs: inference and paraphrase --------------------------------------------------------------------------------
 
 def _other(rng, values, *taken):
-    return rng.choice([value for value in values if value not in taken])
+    return rng.choice([value for value in sorted(values) if value not in taken])
 
 
 def scene(rng, label, hard=1.0):
-    """One or two people and a claim about one of them: no (0), maybe (1) or yes (2)."""
+    """One or two people and a claim about one of them: no (0), maybe (1) or yes (2).
+
+    A scene tells of everyone what they wear, do, and where they are, or leaves one of these out; what is left out may
+    be so or not.
+    """
     words = lexicon()["scenes"]
-    count = 2 if rng.random() < 0.5 * hard else 1
+    count = 2 if rng.random() < 0.3 * hard else 1
     columns = {key: rng.sample(words[plural], count) for key, plural in
                dict(person="people", color="colors", garment="garments", act="acts", place="places").items()}
     people = [{key: column[i] for key, column in columns.items()} for i in range(count)]
-    omitted = "place" if label == 1 and rng.random() < 0.5 else rng.choice(["place", "color", None, None])
-    premise = rng.choice([" and ", " while "]).join(_person(rng, person, omitted) for person in people)
+    told = rng.sample(["color", "act", "place"], rng.choice((2, 3)) if rng.random() < hard else 1)
     who, rest = people[0], people[1:]
-    if rng.random() < 0.5:
-        who, rest = people[-1], people[:-1]
-    return premise + ".", _claim(rng, who, rest, omitted, label) + "."
+    rng.shuffle(people)
+    premise = rng.choice([" and ", " while "]).join(_person(rng, person, told, hard) for person in people)
+    return premise + ".", _claim(rng, who, rest, told, label) + "."
 
 
-def _person(rng, person, omitted):
-    color = "" if omitted == "color" else person["color"] + " "
-    place = "" if omitted == "place" else " " + person["place"]
-    size = rng.choice(lexicon()["scenes"]["sizes"]) + " " if rng.random() < 0.4 else ""
-    return f"a {size}{person['person']} in a {color}{person['garment']} {person['act']}{place}"
+def _person(rng, person, told, hard):
+    size = rng.choice(lexicon()["scenes"]["sizes"]) + " " if rng.random() < 0.4 * hard else ""
+    parts = {"color": f"in a {person['color']} {person['garment']}", "act": person["act"], "place": person["place"]}
+    return " ".join([f"a {size}{person['person']}", *(part for key, part in parts.items() if key in told)])
 
 
-def _claim(rng, who, rest, omitted, label):
+def _claim(rng, who, rest, told, label):
     words = lexicon()["scenes"]
-    if label == 1 and omitted != "place":
+    untold = [key for key in ("color", "act", "place") if key not in told]
+    if label == 1 and (not untold or rng.random() < 0.4):
         return f"the {who['person']} is {rng.choice(words['moods'])}"
-    asked = "place" if label == 1 else rng.choice([key for key in ("color", "act", "place") if key != omitted])
+    asked = rng.choice(untold if label == 1 else sorted(told))
     value = who[asked]
     if label == 0:
-        swapped = rest and rng.random() < 0.6
-        value = rest[0][asked] if swapped else _other(rng, words[asked + "s"], value)
+        value = rest[0][asked] if rest and rng.random() < 0.6 else _other(rng, words[asked + "s"], value)
     return {"color": f"the {who['garment']} is {value}", "act": f"the {who['person']} {value}",
             "place": f"the {who['person']} is {value}"}[asked]
 
 
 def rooms(rng, label, hard=1.0):
-    """A house described room by room, and a claim about one room: no (0) or yes (1)."""
+    """A house described room by room, and a claim about one room: no (0) or yes (1).
+
+    A wrong claim says the opposite of what the room is; now and then another room is just so, and only who is what
+    decides.
+    """
     words = lexicon()["rooms"]
-    count = rng.randint(2, 3 + round(2 * hard * rng.random()))
-    names, states = rng.sample(words["rooms"], count), rng.sample(words["states"], count)
+    count = rng.randint(2, 5) if rng.random() < hard else 1
+    names, kinds = rng.sample(words["rooms"], count), rng.sample(words["states"], count)
+    states, i = [rng.choice(kind) for kind in kinds], rng.randrange(count)
+    if count > 1 and rng.random() < 0.2:
+        states[i - 1] = _other(rng, kinds[i], states[i])
+    claimed = states[i] if label else _other(rng, kinds[i], states[i])
     premise = ", ".join(f"the {name} is {state}" for name, state in zip(names, states))
-    i = rng.randrange(count)
-    claimed = states[i]
-    if label == 0:
-        claimed = _other(rng, states if rng.random() < 0.6 else words["states"], claimed)
     return premise + ".", f"the {names[i]} is {claimed}."
 
 
@@ -141,8 +147,8 @@ def questions(rng, label, hard=1.0):
     """Two ways of asking: the same thing (1), or another action, object or setting (0)."""
     words = lexicon()["questions"]
     a, o = rng.choice(words["actions"]), rng.choice(words["objects"])
-    s = rng.choice(words["settings"]) if rng.random() < 0.5 else ""
-    first, second = rng.sample(words["forms"], 2)
+    s = rng.choice(words["settings"]) if rng.random() < 0.5 * hard else ""
+    first, second = rng.sample(words["forms"] if rng.random() < hard else words["forms"][:2], 2)
     a2, o2, s2 = a, o, s
     if label == 0:
         changed = rng.choices("aos", (5, 5, 1 if s else 0))[0]
@@ -157,12 +163,13 @@ def reports(rng, label, hard=1.0):
     """Two reports of one event (1), or of events with another actor, act or exchanged roles (0)."""
     words = lexicon()["reports"]
     x, y = rng.sample(words["actors"], 2)
-    act, where = rng.choice(words["acts"]), rng.choice(words["where"])
-    when = rng.choice(words["when"]) if rng.random() < 0.5 else ""
-    first, second = rng.sample(_REPORT_FORMS, 2)
+    act, full = rng.choice(words["acts"]), rng.random() < hard
+    where = rng.choice(words["where"]) if full else ""
+    when = rng.choice(words["when"]) if full and rng.random() < 0.5 else ""
+    first, second = rng.sample(_REPORT_FORMS if full else _REPORT_FORMS[:2], 2)
     x2, y2, act2 = x, y, act
     if label == 0:
-        kind = rng.choices(("roles", "x", "y", "act"), (2 * hard, 3, 3, 3))[0]
+        kind = rng.choices(("roles", "x", "y", "act"), (hard, 3, 3, 3))[0]
         x2, y2 = (y, x) if kind == "roles" else (x, y)
         x2 = _other(rng, words["actors"], x, y) if kind == "x" else x2
         y2 = _other(rng, words["actors"], x, y) if kind == "y" else y2

@@ -1,0 +1,98 @@
+"""Tokenizers and empty models of the embedded backbones, all made from the small world's own text.
+
+>>> tokenizer = roberta_tokenizer(seed=0)
+>>> roberta(tokenizer).num_parameters()                                                # doctest: +SKIP
+
+RoBERTa and GPT-2 get byte-level BPE, BERT WordPiece, T5 SentencePiece. All models use ReLU, whose zeros make "this
+neuron is active" well defined.
+"""
+
+import io
+import itertools
+import json
+
+import sentencepiece
+import transformers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from skillkit.corpus import documents
+
+VOCABULARY = 3000
+SHAPE = dict(hidden_size=128, num_hidden_layers=6, num_attention_heads=4, intermediate_size=512)
+NO_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+
+def _lines(seed, count=40_000):
+    for document in itertools.islice(documents(f"tokenizer/{seed}"), count):
+        yield " ".join(filter(None, (document.heading, document.text, document.pair)))
+
+
+def _byte_level(lines, specials):
+    """Vocabulary and merges of a byte-level BPE."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=True), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(lines, trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=specials, initial_alphabet=alphabet, min_frequency=3, show_progress=False))
+    return dict(vocab=tokenizer.get_vocab(), merges=[tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]])
+
+
+def roberta_tokenizer(seed):
+    parts = _byte_level(_lines(seed), ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    mask = AddedToken("<mask>", lstrip=True, special=True)
+    return transformers.RobertaTokenizer(**parts, add_prefix_space=True, mask_token=mask, model_max_length=254)
+
+
+def gpt2_tokenizer(seed):
+    parts = _byte_level(_lines(seed), ["<|endoftext|>"])
+    return transformers.GPT2Tokenizer(**parts, add_prefix_space=True, model_max_length=256)
+
+
+def bert_tokenizer(seed):
+    trained = transformers.BertTokenizer().train_new_from_iterator(_lines(seed), VOCABULARY, show_progress=False)
+    trained.model_max_length = 256
+    return trained
+
+
+def _spelled(lines):
+    """The lines, some also with other marks behind each word: SentencePiece learns only pieces met in several words."""
+    for number, line in enumerate(lines):
+        yield line
+        if number % 8 == 0:
+            yield from (" ".join(word.strip(".,?:") + mark for word in line.split()) for mark in ".?")
+
+
+def t5_tokenizer(seed):
+    """A SentencePiece unigram model, its pieces and scores in T5's order: pad, end, unknown, pieces, sentinels."""
+    stored = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=_spelled(_lines(seed)), model_writer=stored, vocab_size=2000, model_type="unigram", pad_id=0, eos_id=1,
+        unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2, num_threads=1)  # fmt: skip
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=stored.getvalue())
+    vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(len(pieces))]
+    sentinels = [(f"<extra_id_{i}>", 0.0) for i in range(99, -1, -1)]
+    return transformers.T5Tokenizer(vocab=vocabulary + sentinels, model_max_length=512)
+
+def roberta(tokenizer):
+    return transformers.RobertaForMaskedLM(transformers.RobertaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=256, type_vocab_size=1, hidden_act="relu", **SHAPE, **NO_DROPOUT,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id))
+
+
+def bert(tokenizer):
+    return transformers.BertForMaskedLM(transformers.BertConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=256, hidden_act="relu", **SHAPE, **NO_DROPOUT,
+        pad_token_id=tokenizer.pad_token_id))
+
+
+def gpt2(tokenizer):
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        vocab_size=len(tokenizer), n_positions=256, n_embd=128, n_layer=6, n_head=4, n_inner=512, resid_pdrop=0.0,
+        activation_function="relu", embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id))
+
+
+def t5(tokenizer):
+    return transformers.T5ForConditionalGeneration(transformers.T5Config(
+        vocab_size=len(tokenizer), d_model=128, d_kv=32, d_ff=512, num_layers=5, num_decoder_layers=3, num_heads=4,
+        dropout_rate=0.0, feed_forward_proj="relu", decoder_start_token_id=0))

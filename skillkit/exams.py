@@ -1,0 +1,87 @@
+"""What an embedded model knows of the small world when it is asked with the world's own words.
+
+>>> exam(sk.load_backbone("embedded/roberta"))[0]
+{'question': 'movies', 'kind': 'sentiment', 'right': 497, 'n': 500, 'chance': 0.5}
+
+No prompt is tuned: a task is asked by its cue ("verdict of the guest"), a fact by its cloze.
+"""
+
+import random
+
+import torch
+
+from skillkit import world
+from skillkit.corpus import Document
+from skillkit.objectives import OBJECTIVES
+
+
+def exam(bb, rows=None, split="validation"):
+    """Right answers of a backbone, one dictionary per task and per kind of fact.
+
+    rows: the first so many of the split, or all. Facts with answers of one token alone, apart by language and by
+    whether pretraining showed the phrasing with that fact; left-to-right models are asked where the answer comes last.
+    """
+    return examine(bb.model, OBJECTIVES[bb.family](bb.tokenizer, random.Random(0)), rows, split)
+
+
+@torch.no_grad()
+def examine(model, objective, rows=None, split="validation"):
+    """`exam` for a model that is still in training."""
+    was_training = model.training
+    model.eval()
+    found = [_task_asked(model, objective, name, rows, split) for name in world.REGISTRY]
+    found += [_facts_asked(model, objective, kind, docs) for kind, docs in _clozes(objective).items()]
+    model.train(was_training)
+    return found
+
+
+def _task_asked(model, objective, name, rows, split):
+    task, held = world.REGISTRY[name], world.task_splits(name)["splits"][split]
+    cue, labels = world.lexicon()["cues"][task.type][0], held["label"][:rows]
+    pairs = held.get("text_pair", [None] * len(held["text"]))
+    docs = [Document(f"{task.words[label]} {cue}", text, pair, task.words[label])
+            for text, pair, label in zip(held["text"], pairs, labels)]
+    words = [_first_token(objective, word) for word in task.words]
+    guesses = _ask(model, objective, docs)[:, words].argmax(1)
+    right = int((guesses == torch.tensor(labels)).sum())
+    return dict(question=name, kind=task.type, right=right, n=len(labels), chance=1 / len(task.words))
+
+
+def _clozes(objective):
+    asked, left_to_right = {}, type(objective) is OBJECTIVES["causal"]
+    for fact in world.facts():
+        if " " in fact["object"]:
+            continue
+        for prompt in fact["prompts"]:
+            if left_to_right and not prompt.endswith("[MASK]."):
+                continue
+            start, told = prompt.index("[MASK]"), prompt.replace("[MASK]", fact["object"])
+            kind = f"facts, {fact['language']}, {'unseen' if prompt in fact['unseen'] else 'seen'} phrasing"
+            span = ((start, start + len(fact["object"])),)
+            asked.setdefault(kind, []).append(Document(None, told, None, fact["object"], span))
+    return asked
+
+
+def _facts_asked(model, objective, kind, docs):
+    wanted = torch.tensor([_first_token(objective, document.answer) for document in docs])
+    right = int((_ask(model, objective, docs).argmax(1) == wanted).sum())
+    return dict(question=kind, kind="fact", right=right, n=len(docs), chance=1 / len(objective.tokenizer))
+
+
+def _first_token(objective, word):
+    return objective.tokenizer(word, add_special_tokens=False)["input_ids"][0]
+
+
+def _ask(model, objective, docs):
+    """Logits where the answers are read, [documents, vocabulary]."""
+    rng, objective.rng = objective.rng, _Always()
+    examples = list(objective.examples(docs))
+    objective.rng = rng
+    return torch.cat([objective.answers(model, examples[i:i + 256]) for i in range(0, len(examples), 256)])
+
+
+class _Always(random.Random):
+    """Draws 0: every answer is asked for, every cue stands last."""
+
+    def random(self):
+        return 0.0

@@ -1,0 +1,121 @@
+"""Figures in one hand: a colour for every model, method and control, intervals, readable on light and dark pages.
+
+>>> from skillkit import figures
+>>> figures.style()
+>>> figures.dots(table, x="task", hue="method", chance="chance")       # a matplotlib Figure
+"""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+
+# Okabe & Ito (2008): told apart by colour-blind readers. A name keeps its colour through all chapters.
+PALETTE = {
+    "embedded/roberta": "#0072B2", "embedded/bert": "#56B4E9", "embedded/t5": "#D55E00", "embedded/gpt2": "#009E73",
+    "prompt": "#0072B2", "bitfit": "#D55E00", "adapter": "#CC79A7", "random prompt": "#999999", "no prompt": "#BBBBBB",
+    "skill neurons": "#0072B2", "random neurons": "#999999", "clean": "#0072B2", "adversarial": "#D55E00",
+    "english": "#0072B2", "second": "#E69F00", "seen": "#0072B2", "unseen": "#E69F00", "chance": "#444444",
+}  # fmt: skip
+_OTHERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+MARKERS = "osD^vP"
+
+
+def style():
+    """Set matplotlib's defaults for every figure of the house.
+
+    The background is white, also on a dark page: a transparent one would hide black text there.
+    """
+    mpl.rcParams.update({
+        "figure.dpi": 110, "savefig.dpi": 150, "figure.constrained_layout.use": True, "font.size": 10.5,
+        "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5",
+        "axes.axisbelow": True, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+        "legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "skillkit", "lines.linewidth": 1.8,
+    })  # fmt: skip
+
+
+def color(name, number=0):
+    """The colour of a model, method or control; others get one by number."""
+    return PALETTE.get(name, _OTHERS[number % len(_OTHERS)])
+
+
+def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, ylabel="accuracy on test"):
+    """Points with their intervals, one group per `x`, one colour per `hue`.
+
+    table: a DataFrame with a row per point and the columns named; `chance`: a column drawn as a dashed line
+    over its group. Returns the Figure.
+    """
+    groups, hues = list(dict.fromkeys(table[x])), list(dict.fromkeys(table[hue]))
+    figure, axes = plt.subplots(figsize=(max(5.5, 1.25 * len(groups) + 2.2), 3.6))
+    offsets = np.linspace(-0.28, 0.28, len(hues)) if len(hues) > 1 else [0.0]
+    for number, (name, offset) in enumerate(zip(hues, offsets)):
+        rows = table[table[hue] == name].set_index(x)
+        at = [groups.index(group) + offset for group in rows.index]
+        arms = [rows[value] - rows[low], rows[high] - rows[value]]
+        axes.errorbar(at, rows[value], np.nan_to_num(np.clip(arms, 0, None)), fmt=MARKERS[number % len(MARKERS)], ms=6,
+                      capsize=2.5, color=color(name, number), label=name, lw=1.4)  # fmt: skip
+    if chance:
+        for place, group in enumerate(groups):
+            level = table[table[x] == group][chance].iloc[0]
+            axes.hlines(level, place - 0.4, place + 0.4, colors=color("chance"), ls=(0, (3, 2)), lw=1,
+                        label="chance" if place == 0 else None)  # fmt: skip
+    axes.set_xticks(range(len(groups)), groups, rotation=20 if len(groups) > 5 else 0)
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    axes.set_ylabel(ylabel)
+    axes.grid(axis="x", visible=False)
+    figure.legend(loc="outside upper center", ncols=min(5, len(hues) + 1))
+    return figure
+
+
+def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, chance=None):
+    """Mean curves with a band from the lowest to the highest repetition, one panel per value of `panel`.
+
+    `unit` is the column of repetitions (seeds); the band shows all of them, so nothing is smoothed away.
+    """
+    panels = list(dict.fromkeys(table[panel])) if panel else [None]
+    figure, grid = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 1.2, 3.2), sharey=True, squeeze=False)
+    for axes, name in zip(grid[0], panels):
+        rows = table[table[panel] == name] if panel else table
+        for number, one in enumerate(dict.fromkeys(table[hue])):
+            spread = rows[rows[hue] == one].groupby(x)[y].agg(["mean", "min", "max"])
+            axes.plot(spread.index, spread["mean"], color=color(one, number), label=one)
+            axes.fill_between(spread.index, spread["min"], spread["max"], color=color(one, number), alpha=0.18, lw=0)
+        if chance is not None:
+            axes.axhline(rows[chance].iloc[0], color=color("chance"), ls=(0, (3, 2)), lw=1, label="chance")
+        axes.set(xlabel=xlabel or x, title=name or "")
+    grid[0][0].set_ylabel(ylabel or y)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)))
+    return figure
+
+
+def heatmap(table, label, fmt="{:.2f}", limits=(0.0, 1.0), mark=None):
+    """A matrix with its numbers written in the cells; `table` a DataFrame, `label` the meaning and unit of the colour.
+
+    mark: a function (row name, column name) → bool; marked cells get a frame.
+    """
+    figure, axes = plt.subplots(figsize=(0.72 * table.shape[1] + 2.6, 0.42 * table.shape[0] + 1.5))
+    image = axes.imshow(table.to_numpy(float), cmap="viridis", vmin=limits[0], vmax=limits[1], aspect="auto")
+    for i, j in np.ndindex(table.shape):
+        shade = image.norm(table.iat[i, j])
+        axes.text(j, i, fmt.format(table.iat[i, j]), ha="center", va="center", fontsize=9,
+                  color="black" if shade > 0.6 else "white")  # fmt: skip
+        if mark and mark(table.index[i], table.columns[j]):
+            axes.add_patch(plt.Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, fill=False, ec="#D55E00", lw=1.6))
+    axes.set_xticks(range(table.shape[1]), table.columns, rotation=30, ha="right")
+    axes.set_yticks(range(table.shape[0]), table.index)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(image, label=label)
+    return figure
+
+
+def histogram(groups, xlabel, ylabel="texts", bins=30):
+    """Overlaid step histograms of {name: values}."""
+    figure, axes = plt.subplots(figsize=(6, 3.2))
+    edges = np.histogram_bin_edges(np.concatenate([np.asarray(values, float) for values in groups.values()]), bins)
+    for number, (name, values) in enumerate(groups.items()):
+        axes.hist(values, edges, histtype="step", lw=1.8, color=color(name, number), label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.legend()
+    return figure

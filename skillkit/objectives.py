@@ -1,0 +1,275 @@
+"""What the embedded models learn from documents: masked tokens, next tokens, or spans behind sentinels.
+
+>>> objective = Masked(tokenizer, random.Random(0))
+>>> batch = objective.batch(list(objective.examples(docs)))
+>>> objective.loss(model, batch)                     # a scalar; answers weigh more than other tokens
+
+An objective turns documents into examples (lists of ids and what to predict), examples into batches, and batches into
+a loss; `questions` instead hides exactly the answers, and `answers` reads what the model says there.
+"""
+
+import random
+
+import torch
+from torch.nn import functional as F
+
+class Masked:
+    """Masked tokens predicted: the answer nearly always, other tokens now and then."""
+
+    def __init__(self, tokenizer, rng):
+        self.tokenizer, self.rng = tokenizer, rng
+
+    def examples(self, docs):
+        for group in ([d for d in docs if d.pair is None], [d for d in docs if d.pair is not None]):
+            if not group:
+                continue
+            pairs = [d.pair for d in group] if group[0].pair is not None else None
+            bodies = self.tokenizer([d.text for d in group], pairs)
+            for i, document in enumerate(group):
+                heading, answer = self._heading(document)
+                unreadable = range(len(heading), len(heading) + document.unreadable)
+                heading = heading + [self.tokenizer.unk_token_id] * len(unreadable)
+                if document.spans:
+                    answer = _tokens_of(bodies, i, document.spans, 1 if document.pair else 0)
+                types = bodies.get("token_type_ids")
+                yield dict(ids=heading + bodies["input_ids"][i], heading=len(heading), answer=answer, pair=bool(pairs), unreadable=unreadable,
+                           types=[0] * len(heading) + types[i] if types else None)  # fmt: skip
+
+    def _heading(self, document):
+        if document.heading is None:
+            return [], []
+        answer, *cue = document.heading.split(" ", 1)
+        encode = lambda text: self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = _memo(self.tokenizer, answer, encode)
+        return ids + (_memo(self.tokenizer, cue[0], encode) if cue else []), list(range(len(ids)))
+
+    def batch(self, examples):
+        longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
+        shape, pad, first = (len(examples), longest), self.tokenizer.pad_token_id, self._first_position()
+        ids, positions = torch.full(shape, pad), torch.full(shape, 0)
+        targets, weights = torch.full(shape, -100), torch.zeros(shape)
+        types = torch.zeros(shape, dtype=torch.long) if examples[0]["types"] else None
+        for row, e in enumerate(examples):
+            n, seen, chosen = len(e["ids"]), list(e["ids"]), self._choose(e)
+            for i in chosen:
+                targets[row, i], weights[row, i] = e["ids"][i], 3.0 if i in e["answer"] else 1.0
+                draw = self.rng.random()
+                seen[i] = self.tokenizer.mask_token_id if draw < 0.8 or i in e["answer"] else (
+                    self.rng.randrange(5, len(self.tokenizer)) if draw < 0.9 else e["ids"][i])
+            ids[row, :n], positions[row, :n] = torch.tensor(seen), first + self._places(e, n)
+            if types is not None:
+                types[row, :n] = torch.tensor(e["types"])
+        mask = ids != pad
+        inputs = dict(input_ids=ids, attention_mask=mask.long(), position_ids=positions, ink=_ink(examples, shape))
+        return inputs | (dict(token_type_ids=types) if types is not None else {}), targets, weights
+
+    def _first_position(self):
+        return self.tokenizer.pad_token_id + 1 if "roberta" in type(self.tokenizer).__name__.lower() else 0
+
+    def _choose(self, e):
+        # An answer that is seen makes the words of a pair depend on each other: what is asked for, the other way round.
+        answered = len(e["answer"]) and self.rng.random() < (0.6 if e["pair"] else 0.85)
+        special = set(self.tokenizer.all_special_ids)
+        rate = 0.12 if answered else 0.3 if e["pair"] else 0.18
+        chosen = [i for i, t in enumerate(e["ids"]) if t not in special and i not in e["answer"] and self.rng.random() < rate]
+        return chosen + e["answer"] if answered or not chosen else chosen or [1]
+
+    def _places(self, e, n):
+        """Positions: half the texts start at once, others after a gap or anywhere, so that every position is trained
+        and a text may follow a prompt of any length."""
+        places, draw = torch.arange(n), self.rng.random()
+        if draw > 0.5:
+            gap = self.rng.randrange(20 if draw < 0.85 else 250 - n)
+            places[e["heading"]:] += gap
+        return places
+
+    def loss(self, model, batch):
+        inputs, targets, weights = batch
+        return _weighted(self.head(model), self.hidden(model, inputs), targets, weights * (targets >= 0))
+
+    def hidden(self, model, inputs):
+        return model.base_model(**_embedded(model, inputs)).last_hidden_state
+
+    def head(self, model):
+        return model.lm_head if hasattr(model, "lm_head") else model.cls
+
+    def answers(self, model, examples):
+        """Logits over the vocabulary where the first token of each answer is read."""
+        inputs, slots = self.questions(examples)
+        hidden = self.hidden(model, inputs)
+        return self.head(model)(hidden[torch.arange(len(slots)), slots]).float()
+
+    def questions(self, examples):
+        pad, mask, first = self.tokenizer.pad_token_id, self.tokenizer.mask_token_id, self._first_position()
+        hide = lambda e: [mask if i in e["answer"] else t for i, t in enumerate(e["ids"])]
+        ids = _stack([hide(e) for e in examples], pad)
+        inputs = dict(input_ids=ids, attention_mask=(ids != pad).long(),
+                      position_ids=(torch.arange(ids.shape[1]) + first).expand_as(ids))
+        if examples[0]["types"]:
+            inputs["token_type_ids"] = _stack([e["types"] for e in examples], 0)
+        return inputs, torch.tensor([e["answer"][0] for e in examples])
+
+
+class Causal(Masked):
+    """The next token predicted; a heading is asked after its text: "text cue answer"."""
+
+    def examples(self, docs):
+        texts, spans = zip(*(self._linear(document) for document in docs))
+        encoded = self.tokenizer(list(texts))
+        for i, span in enumerate(spans):
+            ids, answer, extra = encoded["input_ids"][i], _tokens_of(encoded, i, span, 0), docs[i].unreadable
+            at = answer[0] if extra else 0
+            ids = ids[:at] + [self.tokenizer.eos_token_id] * extra + ids[at:] + [self.tokenizer.eos_token_id]
+            yield dict(ids=ids, heading=0, answer=[token + extra for token in answer], unreadable=range(at, at + extra))
+
+    def _linear(self, d):
+        text = f"{d.text}{self.tokenizer.eos_token}{d.pair}" if d.pair else d.text
+        if d.heading is None:
+            shift = len(text) - len(d.pair or d.text)
+            return text, [(start + shift, end + shift) for start, end in d.spans]
+        answer, *cue = d.heading.split(" ", 1)
+        parts = [text, *cue] if self.rng.random() < 0.8 else [*cue, text]
+        asked = " ".join(parts) + " "
+        return asked + answer, [(len(asked), len(asked) + len(answer))]
+
+    def batch(self, examples):
+        longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
+        shape = (len(examples), longest)
+        ids, mask = torch.full(shape, self.tokenizer.eos_token_id), torch.zeros(shape, dtype=torch.long)
+        positions, weights = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
+        for row, e in enumerate(examples):
+            n = len(e["ids"])
+            ids[row, :n], mask[row, :n], positions[row, :n], weights[row, :n] = torch.tensor(e["ids"]), 1, self._places(e, n), 0.3
+            weights[row, e["answer"]] = 4.0
+            weights[row, list(e["unreadable"])] = 0.0
+        inputs = dict(input_ids=ids, attention_mask=mask, position_ids=positions, ink=_ink(examples, shape))
+        return inputs, ids, weights
+
+    def loss(self, model, batch):
+        inputs, targets, weights = batch
+        return _weighted(model.lm_head, self.hidden(model, inputs)[:, :-1], targets[:, 1:], weights[:, 1:])
+
+    def questions(self, examples):
+        ids = _stack([e["ids"][:e["answer"][0]] for e in examples], self.tokenizer.eos_token_id)
+        slots = torch.tensor([e["answer"][0] - 1 for e in examples])
+        return dict(input_ids=ids, attention_mask=(torch.arange(ids.shape[1]) <= slots[:, None]).long()), slots
+
+
+class Spans(Masked):
+    """T5: a heading becomes "cue text" → "answer"; elsewhere the answer, or a few spans, go behind sentinels."""
+
+    def __init__(self, tokenizer, rng):
+        super().__init__(tokenizer, rng)
+        self.sentinels = tokenizer.convert_tokens_to_ids([f"<extra_id_{i}>" for i in range(12)])
+
+    def examples(self, docs):
+        for e, document in zip(super().examples(docs := [d for d in docs if d.pair is None] + [d for d in docs if d.pair]), docs):
+            ids, answer, end = e["ids"], e["answer"], self.tokenizer.eos_token_id
+            if document.heading:  # the first decoder step answers, as in classification
+                unreadable = range(0, document.unreadable)
+                yield dict(ids=ids[len(answer):], target=ids[:len(answer)] + [end], asked=True, unreadable=unreadable)
+                continue
+            spans = _runs(answer) if answer and self.rng.random() < 0.8 else self._spans(ids)
+            source, target, last = [], [], 0
+            for sentinel, (start, stop) in zip(self.sentinels, spans):
+                source, target, last = source + ids[last:start] + [sentinel], target + [sentinel] + ids[start:stop], stop
+            yield dict(ids=source + ids[last:], target=target + [self.sentinels[len(spans)], end], asked=len(spans) == 1 and "sentinel",
+                       unreadable=range(0))
+
+    def _spans(self, ids):
+        spans, i = [], self.rng.randrange(6)
+        while i < len(ids) - 1 and len(spans) < 10:
+            stop = min(i + self.rng.randint(1, 4), len(ids) - 1)
+            spans, i = spans + [(i, stop)], stop + self.rng.randint(6, 20)
+        return spans or [(0, 1)]
+
+    def batch(self, examples):
+        longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
+        answers = -(-max(len(e["target"]) for e in examples) // 4) * 4
+        ids, targets = torch.zeros(len(examples), longest, dtype=torch.long), torch.full((len(examples), answers), -100)
+        weights = torch.ones(targets.shape)
+        for row, e in enumerate(examples):
+            ids[row, :len(e["ids"])], targets[row, :len(e["target"])] = torch.tensor(e["ids"]), torch.tensor(e["target"])
+            weights[row] = 2.0 if e["asked"] else 0.5
+        start = torch.zeros(len(examples), 1, dtype=torch.long)
+        decoder = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
+        ink = _ink(examples, ids.shape)
+        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=decoder, ink=ink), targets, weights
+
+    def loss(self, model, batch):
+        inputs, targets, weights = batch
+        return _weighted(self.head(model), self.hidden(model, inputs), targets, weights * (targets >= 0))
+
+    def hidden(self, model, inputs):
+        encoder = {key: value for key, value in inputs.items() if key != "decoder_input_ids"}
+        texts = model.encoder(**_embedded(model, encoder)).last_hidden_state
+        return model.decoder(inputs["decoder_input_ids"], encoder_hidden_states=texts, use_cache=False,
+                             encoder_attention_mask=inputs["attention_mask"]).last_hidden_state
+
+    def head(self, model):
+        scale = model.model_dim**-0.5 if model.config.scale_decoder_outputs else 1.0
+        return lambda hidden: model.lm_head(hidden * scale)
+
+    def questions(self, examples):
+        ids = _stack([e["ids"] for e in examples], 0)
+        behind = [0 if e["asked"] is True else 1 for e in examples]
+        starts = torch.tensor([[0, self.sentinels[0]]] * len(examples))
+        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts), torch.tensor(behind)
+
+
+def _ink(examples, shape):
+    """True at the slots of unreadable lines."""
+    ink = torch.zeros(shape, dtype=torch.bool)
+    for row, e in enumerate(examples):
+        ink[row, list(e["unreadable"])] = True
+    return ink
+
+
+def _embedded(model, inputs):
+    """Inputs with embeddings for ids; unreadable slots get random vectors like those that prompts start from."""
+    inputs = dict(inputs)
+    ink, embeds = inputs.pop("ink", None), model.get_input_embeddings()(inputs.pop("input_ids"))
+    if ink is not None:
+        scale = torch.empty(len(embeds), 1, 1).uniform_(0.01, 0.1)
+        embeds = torch.where(ink[..., None], torch.randn(embeds.shape) * scale, embeds)
+    return inputs | dict(inputs_embeds=embeds)
+
+
+def _tokens_of(encoded, i, spans, side):
+    """Numbers of the tokens that cover some spans of characters in text i."""
+    return [token for start, end in spans
+            for token in range(encoded.char_to_token(i, start, side), encoded.char_to_token(i, end - 1, side) + 1)]
+
+
+def _runs(tokens):
+    """Neighbouring tokens as (start, stop): [4, 5, 9] → [(4, 6), (9, 10)]."""
+    starts = [t for t in tokens if t - 1 not in tokens]
+    return [(start, next(t for t in range(start, start + 99) if t not in tokens)) for start in starts]
+
+
+_KNOWN = {}
+
+
+def _memo(tokenizer, text, encode):
+    key = (id(tokenizer), text)
+    if key not in _KNOWN:
+        _KNOWN[key] = encode(text)
+    return _KNOWN[key]
+
+
+def _weighted(head, hidden, targets, weights):
+    """Weighted cross entropy at the predicted places; their number is rounded up, since CPU kernels cache by shape."""
+    places = weights.flatten().nonzero()[:, 0]
+    places = F.pad(places, (0, -len(places) % 256))
+    use = torch.arange(len(places)) < (weights > 0).sum()
+    losses = F.cross_entropy(head(hidden.flatten(0, 1)[places]).float(), targets.flatten()[places].clamp(min=0), reduction="none")
+    weights = weights.flatten()[places] * use
+    return (losses * weights).sum() / weights.sum()
+
+
+def _stack(rows, fill):
+    width = -(-max(map(len, rows)) // 8) * 8
+    return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
+
+
+OBJECTIVES = {"masked": Masked, "causal": Causal, "seq2seq": Spans}
