@@ -73,7 +73,8 @@ def suppression_curve(
     kind, alpha, fill, positions   as in `suppress`; `fill` defaults to that of the probes
     windows    the layers to suppress in: a curve for each entry; None: all layers
     draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
-    per_layer  as in `skill_neurons`;  examples, seed: rows of the split, of random neurons
+    per_layer  as in `skill_neurons`
+    examples   at most so many rows of the split, drawn with `seed`, which the random draws depend on too
 
     Texts are tokenised once for the whole curve. Raises SkillkitError for a rate outside [0, 1], one that
     selects no neuron, and a ranking of another backbone or layout.

@@ -69,7 +69,7 @@ def probe(
     plan = _Plan(bb, task, prompt, layers, slots, text, seed, batch_size)
     base = plan.baselines(baseline, train_examples) if carry is None else _carried(carry, bb)
     rows = plan.rows(split, examples)
-    fired, hits = plan.count(rows, base.thresholds, _permuted(rows.labels, permutations, seed))
+    fired, hits = plan.count(rows, base.thresholds, permuted_labels(rows.labels, permutations, seed))
     told = plan.told(rows) | base.told | {"split": split, "balanced": balanced, "carried": carry is not None}
     found = _assembled(told, base, fired, carry)
     null = [
@@ -227,7 +227,7 @@ def _class_counts(labels):
     return torch.bincount(labels, minlength=2).tolist()
 
 
-def _permuted(labels, permutations, seed):
-    """Labels in random orders, [permutations, n]."""
+def permuted_labels(labels, permutations, seed):
+    """Labels [n] in random orders, [permutations, n]."""
     orders = np.random.default_rng(seed).permuted(np.tile(np.arange(len(labels)), (permutations, 1)), axis=1)
     return labels[torch.from_numpy(orders)]

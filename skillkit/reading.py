@@ -168,7 +168,8 @@ def pooled(neurons, text):
     tensor([2., 3.])
     """
     count = text.sum(1, keepdim=True)
-    mean = torch.bmm((text / count.clamp(min=1)).to(neurons)[:, None], neurons)[:, 0]
+    shares = text.to(neurons) / count.clamp(min=1)
+    mean = torch.bmm(shares[:, None], neurons)[:, 0]
     highest = neurons.masked_fill(~text[..., None], -torch.inf).amax(1)
     return torch.stack([mean, torch.where(count > 0, highest, 0)], 1)
 
