@@ -5,7 +5,6 @@
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-here="$PWD"
 lock="$root/requirements.lock"
 say() { printf '%s\n' "run_all: $*"; }
 fail() { printf '%s\n' "run_all: error: $*" >&2; exit 2; }
@@ -49,17 +48,14 @@ set_up() {
         say "setting up .venv with $("$base" -V) (once; a few minutes)"
         "$base" -m venv --clear "$root/.venv"
         "$python" -m pip install --disable-pip-version-check --progress-bar off -c "$lock" -e "$root[test]" \
-            | grep -v '^\(Looking\|Requirement already\)' || fail "pip could not install what is needed (see above)"
+            | awk '/^(Collecting|Processing|Installing|Successfully)/ { print "  " substr($0, 1, 100); fflush() }' \
+            || fail "pip could not install what is needed (see above)"
         printf '%s\n' "$stamp" > "$root/.venv/stamp"
     fi
     exec 9<&-
 }
 
 run_study() {
-    [[ $# -le 1 ]] || fail "give one study at most, such as params/embedded.yaml"
-    local study="${1:-$root/params/embedded.yaml}"
-    [[ "$study" = /* ]] || study="$here/$study"
-    [[ -f "$study" ]] || fail "there is no file $study"
     say "running $study"
     exec "$python" -m skillkit run "$study" --report
 }
@@ -79,7 +75,16 @@ run_tests() {
     return "$status"
 }
 
-case "${1:-}" in -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;; esac
+# What is asked for is checked before anything is set up.
+case "${1:-}" in
+    -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+    test) ;;
+    *)  [[ $# -le 1 ]] || fail "give one study at most, such as params/embedded.yaml"
+        study="${1:-$root/params/embedded.yaml}"
+        [[ "$study" = /* ]] || study="$PWD/$study"
+        [[ -f "$study" ]] || fail "there is no file $study" ;;
+esac
+
 cd "$root"
 python="$(command -v python || command -v python3 || true)"
 if [[ -z "$python" ]] || ! suitable "$python"; then
@@ -87,4 +92,4 @@ if [[ -z "$python" ]] || ! suitable "$python"; then
     set_up
 fi
 say "using $python"
-if [[ "${1:-}" = test ]]; then shift; run_tests "$@"; else run_study "$@"; fi
+if [[ "${1:-}" = test ]]; then run_tests "${@:2}"; else run_study; fi

@@ -33,6 +33,7 @@ def _parser():
     run = commands.add_parser("run", help="execute the notebooks of a study, such as params/embedded.yaml")
     run.add_argument("study", help="YAML file: name, shared parameters, notebooks with their own")
     run.add_argument("--out", help="folder of the results (default: runs/<name of the study>)")
+    run.add_argument("--report", action="store_true", help="build the report too, whatever failed")
     run.set_defaults(command=_run)
     report = commands.add_parser("report", help="build the offline HTML report of a run")
     report.add_argument("run", help="folder of a run, such as runs/embedded")
@@ -60,9 +61,10 @@ def _guarded(command, given):
 def _run(given):
     from skillkit.runs import run_study
 
-    failed = [
-        name for name, outcome in run_study(given.study, given.out).items() if outcome.state == "failed"
-    ]
+    folder, outcomes = run_study(given.study, given.out)
+    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
+    if given.report:
+        _report(argparse.Namespace(run=folder))
     if failed:
         print(f"error: {', '.join(failed)} failed; the same command tries again", file=sys.stderr)
     return 1 if failed else 0
@@ -71,7 +73,7 @@ def _run(given):
 def _report(given):
     from skillkit.report import build_report
 
-    print(build_report(given.run))
+    print(f"report: {build_report(given.run)}")
     return 0
 
 

@@ -8,6 +8,7 @@ import os
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
+from traitlets import default
 
 from skillkit.provenance import usable_cores
 
@@ -25,3 +26,7 @@ class ThisPython(AsyncKernelManager):
     kernel_spec = KernelSpec(
         **get_kernel_dict(), env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(usable_cores()))}
     )
+
+    @default("transport_encryption")
+    def _encrypt_where_supported(self):
+        return "auto"

@@ -6,47 +6,19 @@
 """
 
 import html
-import math
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from IPython.display import display
 
 from skillkit import figures, params
-from skillkit.errors import SkillkitError
+from skillkit.claims import Claim
 from skillkit.files import write_json, writing
 from skillkit.provenance import provenance, runs_folder
 
-HOLDS = ("yes", "no", "partly", "not tested")
-_INTERVAL = "measured here (95 % interval)"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of a paper, its figure there, and what was measured here.
-
-    >>> Claim("Prompts beat chance.", "Wang et al. 2022", published=0.92, measured=0.95, holds="yes")
-
-    `published` and `measured` are numbers or short texts; `low` and `high` bound the 95 % interval; `holds`
-    is one of "yes", "no", "partly", "not tested".
-    """
-
-    statement: str
-    paper: str
-    published: float | str | None = None
-    measured: float | str | None = None
-    low: float | None = None
-    high: float | None = None
-    holds: str = "not tested"
-    note: str = ""
-
-    def __post_init__(self):
-        if self.holds not in HOLDS:
-            raise SkillkitError(f"a claim holds {', '.join(map(repr, HOLDS))}, not {self.holds!r}")
+__all__ = ["Claim", "Run", "provenance_line", "start"]
 
 
 class Run:
@@ -93,14 +65,14 @@ class Run:
 
         >>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, 0.95, 0.94, 0.96, "yes")])
         """
-        write_json(self.out / "claims.json", [_without_nan(asdict(claim)) for claim in claims])
+        write_json(self.out / "claims.json", [claim.plain() for claim in claims])
         shown = pd.DataFrame(
             [
                 {
-                    "paper's statement": claim.statement,
+                    "statement": claim.statement,
                     "paper": claim.paper,
-                    "paper's figure": _text(claim.published),
-                    _INTERVAL: measured(asdict(claim)),
+                    "published": claim.published_text,
+                    "measured here (95 % interval)": claim.measured_text,
                     "holds?": claim.holds,
                     "note": claim.note,
                 }
@@ -152,6 +124,7 @@ def provenance_line(parameters):
     told = provenance()
     git, versions = told["git"], told["versions"]
     revision = f" ({git['revision'][:7]}{', with changes' * git['dirty']})" if git else ""
+    threads = torch.get_num_threads()
     seeds = getattr(parameters, "seeds", [parameters.seed] if hasattr(parameters, "seed") else [])
     parts = [
         f"skillkit {versions['skillkit']}{revision}",
@@ -159,35 +132,9 @@ def provenance_line(parameters):
         *(f"{name} {versions[name]}" for name in ("torch", "transformers")),
         *([parameters.backbone] if hasattr(parameters, "backbone") else []),
         *([f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []),
-        f"{torch.get_num_threads()} threads",
+        f"{threads} thread{'s' * (threads > 1)}",
     ]
     return " · ".join(parts)
-
-
-def measured(claim):
-    """The measured figure of a claim (a dict) with its interval, as text.
-
-    >>> measured({"measured": 0.951, "low": 0.94, "high": 0.96})
-    '0.951 [0.940, 0.960]'
-    """
-    low, high = claim.get("low"), claim.get("high")
-    interval = f" [{_text(low)}, {_text(high)}]" if low is not None and high is not None else ""
-    return _text(claim.get("measured")) + interval
-
-
-def _text(value):
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _without_nan(claim):
-    """Plain JSON: NumPy numbers become Python's, what is no number becomes None."""
-    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in claim.items()}
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in plain.items()
-    }
 
 
 def _write_csv(data, path):

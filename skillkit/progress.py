@@ -9,7 +9,7 @@ import sys
 from tqdm import tqdm
 
 
-def progress(iterable=None, desc=None, total=None, disable=False, unit="it"):
+def progress(iterable=None, desc=None, total=None, disable=False, **options):
     """Iterate and tell how far it got; the result is a tqdm bar (`set_postfix`, `update`, `close`).
 
     >>> with progress(total=400, desc="tuning") as bar:
@@ -21,16 +21,8 @@ def progress(iterable=None, desc=None, total=None, disable=False, unit="it"):
     kind, interval = (
         (_NotebookBar, 0.5) if _in_notebook() else (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
     )
-    return kind(
-        iterable,
-        desc,
-        total,
-        disable=disable,
-        unit=unit,
-        mininterval=interval,
-        miniters=1,
-        dynamic_ncols=True,
-    )
+    options = {"mininterval": interval, "miniters": 1, "dynamic_ncols": True} | options
+    return kind(iterable, desc, total, disable=disable, **options)
 
 
 def _in_notebook():

@@ -74,9 +74,10 @@ class Outcome:
 
 
 def run_study(path, out=None):
-    """Execute the notebooks of a study in order; returns their outcomes by name.
+    """Execute the notebooks of a study in order; returns the run's folder, and the outcomes by notebook.
 
-    >>> run_study("params/embedded.yaml", out="runs/mine")["01_prompt_tuning"].state
+    >>> folder, outcomes = run_study("params/embedded.yaml")
+    >>> outcomes["01_prompt_tuning"].state
     'done'
 
     Results go to `out`, else to `runs/<name of the study>`. A notebook that fails is told with its traceback,
@@ -93,7 +94,8 @@ def run_study(path, out=None):
     _claim(folder, study)
     count = f"{len(units)} notebook{'s' * (len(units) > 1)}"
     print(f"{study.name}: {count} into {folder}", flush=True)
-    return {unit.name: _tell(unit, f"[{i}/{len(units)}] {unit.name}") for i, unit in enumerate(units, 1)}
+    outcomes = {unit.name: _tell(unit, f"[{i}/{len(units)}] {unit.name}") for i, unit in enumerate(units, 1)}
+    return folder, outcomes
 
 
 def run_unit(unit, title=None):
@@ -166,16 +168,20 @@ class _Cells:
         self.title, self.where = title, "before the first cell"
 
     def __enter__(self):
-        self.bar = progress(total=self.total, desc=self.title, unit="cell")
+        line = "{desc}: cell {n_fmt}/{total_fmt} after {elapsed}{postfix}"
+        self.bar = progress(total=self.total, desc=self.title, bar_format=line)
         return self
 
     def begin(self, cell, cell_index):
         """Called by nbclient before each cell."""
         self.where = f"cell {cell_index + 1}"
-        self.bar.update(max(0, min(cell_index, self.total) - self.bar.n))
+        done = min(cell_index, self.total)
         heading = re.match(r"#+ +(.+)", cell["source"]) if cell["cell_type"] == "markdown" else None
         if heading:
+            self.bar.n = done
             self.bar.set_postfix_str(heading[1])
+        else:
+            self.bar.update(max(0, done - self.bar.n))
 
     def __exit__(self, kind, error, trace):
         self.bar.close()

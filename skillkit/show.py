@@ -12,7 +12,7 @@ from skillkit.files import read_json
 
 
 def show(what):
-    """The provenance of an artifact (its id or the beginning of it, or its folder) or of a run (its folder), as text.
+    """The provenance of an artifact (its folder, its id or the beginning of it) or a run (its folder) as text.
 
     >>> print(show("runs/embedded"))
 
@@ -71,7 +71,7 @@ def _unit(folder):
         return f"{folder.name}  not finished"
     return "\n".join(
         [
-            f"{manifest['notebook']}  {manifest['state']} {manifest['finished']} in {manifest['seconds']:.1f} s",
+            f"{manifest['notebook']}  {manifest['state']} {manifest['finished']} in {manifest['seconds']} s",
             *_lines({"error": manifest["error"]}),
             "  parameters",
             *("  " + line for line in _lines(manifest["parameters"], hide_none=False)),

@@ -47,7 +47,8 @@ def command(tmp_path, path):
     )
 
 
-def states(outcomes):
+def states(ran):
+    _, outcomes = ran
     return [outcome.state for outcome in outcomes.values()]
 
 
@@ -106,8 +107,8 @@ def test_what_the_user_did_wrong_is_one_sentence(tmp_path, capsys):
 
 
 def test_killed_kernel_is_a_failure(tmp_path, capsys):
-    outcomes = run_study(studies.study(tmp_path, small={"action": "die"}, again={}), tmp_path / "out")
-    assert states(outcomes) == ["failed", "done"] and "the kernel died" in outcomes["small"].error
+    ran = run_study(studies.study(tmp_path, small={"action": "die"}, again={}), tmp_path / "out")
+    assert states(ran) == ["failed", "done"] and "the kernel died" in ran[1]["small"].error
 
 
 @pytest.mark.parametrize(

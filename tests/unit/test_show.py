@@ -49,8 +49,12 @@ def test_nothing_and_too_much_are_told(stored):
 def test_run_lists_its_notebooks(tmp_path):
     (tmp_path / "first").mkdir()
     (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": ["first", "second"]}')
-    manifest = {"notebook": "first", "state": "failed", "finished": "now", "seconds": 3, "error": "no such model",
-                "parameters": {"size": 3, "epochs": None}, "provenance": provenance()}  # fmt: skip
+    manifest = {"notebook": "first", "state": "failed", "finished": "now", "seconds": 3.0}
+    manifest |= {
+        "error": "no such model",
+        "parameters": {"size": 3, "epochs": None},
+        "provenance": provenance(),
+    }
     (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
     told = show(tmp_path)
     assert "first  failed now in 3.0 s" in told and "no such model" in told and "epochs  None" in told

@@ -1,0 +1,146 @@
+"""A notebook as HTML that asks nothing of anybody: cleaned, formulas as MathML, code folded, no scripts.
+
+>>> cells("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb")[:5]
+'<div '
+"""
+
+import html
+import re
+from pathlib import Path
+
+import nbformat
+import nh3
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments.formatters import HtmlFormatter
+from traitlets.config import Config
+
+TEMPLATES = Path(__file__).with_name("templates")
+# What front ends can show, best first; scripts and widgets have no place in a page without scripts.
+_SHOWN = [
+    "image/png",
+    "image/jpeg",
+    "image/svg+xml",
+    "text/html",
+    "text/markdown",
+    "text/latex",
+    "text/plain",
+]
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_MATHML = {
+    "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace",
+    "msqrt", "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder", "munderover",
+}  # fmt: skip
+_MATHML_ATTRIBUTES = {
+    "accent", "columnalign", "columnspacing", "depth", "display", "displaystyle", "fence", "form", "height",
+    "largeop", "linebreak", "linethickness", "lspace", "mathvariant", "maxsize", "minsize", "movablelimits",
+    "notation", "rowspacing", "rspace", "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width",
+}  # fmt: skip
+
+
+def cells(notebook, linked=()):
+    """The cells of an executed notebook file as a piece of HTML.
+
+    >>> piece = cells("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb", linked={"00_the_small_world"})
+
+    linked: names of notebooks that have a page of their own; links to other notebooks lose their target.
+    Whatever a cell puts out as HTML or Markdown is cleaned of scripts, event handlers and foreign styles.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _can_show(output)]
+    body, _ = _Exporter().from_notebook_node(content)
+    return re.sub(r'href="(?:\./)?([\w.-]+)\.ipynb(#[^"]*)?"', lambda link: _link(link, linked), body)
+
+
+def style():
+    """The style sheet of the report, with the colours of code on light and on dark pages.
+
+    >>> ".badge" in style()
+    True
+    """
+    light = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark", nobackground=True).get_style_defs(".highlight")
+    ours = (TEMPLATES / "style.css").read_text()
+    return f"{ours}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+
+
+def clean(piece):
+    """HTML without what could run, load or restyle anything.
+
+    >>> clean("<b onclick='x()'>bold</b><script>x()</script>")
+    '<b>bold</b>'
+    """
+    return nh3.clean(
+        piece,
+        tags=nh3.ALLOWED_TAGS | _MATHML | {"section"},
+        attributes={
+            **nh3.ALLOWED_ATTRIBUTES,
+            "*": {"class", "id", "title", "align"},
+            **dict.fromkeys(_MATHML, _MATHML_ATTRIBUTES),
+        },
+        attribute_filter=lambda tag, name, value: None if _is_foreign(tag, name, value) else value,
+    )
+
+
+def mathml(formula, display="inline"):
+    r"""LaTeX as MathML; what cannot be read as LaTeX stays as it is, shown as code.
+
+    >>> mathml(r"a > b")
+    '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow>…'
+    """
+    try:
+        page = convert(formula.strip(), display=display)
+    except Exception:  # the library raises many kinds of errors for bad LaTeX
+        page = "\\"
+    return f"<code>{html.escape(formula)}</code>" if "\\" in page else page
+
+
+class _Markdown(IPythonRenderer):
+    """Markdown with formulas as MathML."""
+
+    def block_math(self, body):
+        return mathml(body, "block")
+
+    def inline_math(self, body):
+        return mathml(body)
+
+    def latex_environment(self, name, body):
+        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+
+
+class _Exporter(HTMLExporter):
+    """nbconvert's exporter with our template, our Markdown and our cleaning."""
+
+    def __init__(self):
+        shown = Config({"NbConvertBase": {"display_data_priority": _SHOWN}})
+        super().__init__(
+            config=shown, sanitize_html=True, raw_template=(TEMPLATES / "cells.html.j2").read_text()
+        )
+
+    def default_filters(self):
+        yield from super().default_filters()
+        yield "clean_html", clean
+
+    @pass_context
+    def markdown2html(self, context, source):
+        renderer = _Markdown(escape=False, exclude_anchor_links=True)
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def _is_foreign(tag, name, value):
+    """A picture that would have to be fetched."""
+    return tag == "img" and name == "src" and value.startswith(("http:", "https:", "//"))
+
+
+def _can_show(output):
+    """Widgets stay only with a picture of them; what is nothing but a script not at all."""
+    kinds = set(output.get("data", ["text/plain"]))
+    return any(kind.startswith("image/") for kind in kinds) if _WIDGET in kinds else bool(kinds & set(_SHOWN))
+
+
+def _link(link, linked):
+    return f'href="{link[1]}.html{link[2] or ""}"' if link[1] in linked else ""

@@ -1,0 +1,79 @@
+"""The identity of a value is its content."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.identity import describe, digest, identity
+from tests.helpers import REPOSITORY
+
+
+@dataclass
+class Recipe:
+    rate: float
+    steps: int
+
+
+class Model:
+    name, fingerprint = "a/model", "0123456789abcdef"
+
+    def __init__(self, dtype="float32", device="cpu"):
+        self.dtype, self.device = dtype, device
+
+
+def key(value):
+    return digest(identity(value))
+
+
+@pytest.mark.parametrize("a, b", [
+    ([1, 2], (1, 2)), (range(1, 3), [1, 2]), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), ({1, 2, 3}, {3, 2, 1}),
+    (Path("a/b"), "a/b"), (Recipe(0.1, 3), Recipe(0.1, 3)), (torch.ones(2), torch.ones(4)[::2]),
+    (Model(device="cuda:0"), Model(device=torch.device("cuda", 1))), (torch.float32, torch.float32),
+    (datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"text": ["a", "b"]}).select([0])),
+])  # fmt: skip
+def test_same(a, b):
+    assert key(a) == key(b)
+
+
+@pytest.mark.parametrize("a, b", [
+    (1, "1"), (1, True), (None, "None"), ([1, [2]], [[1], 2]), ({"a": 1}, {1: "a"}), ("a", b"a".hex()),
+    (slice(0, 2), [0, 2]), (Recipe(0.1, 3), Recipe(0.1, 4)), (torch.zeros(4), torch.zeros(2, 2)),
+    (torch.zeros(2), torch.zeros(2, dtype=torch.float64)), (torch.ones(2), torch.zeros(2)),
+    (torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.float16)), (np.zeros(2), np.ones(2)),
+    (Model(), Model(dtype="bfloat16")), (Model(), Model(device="cuda")), (torch.float32, torch.float16),
+    (datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"text": ["b"]})),
+])  # fmt: skip
+def test_different(a, b):
+    assert key(a) != key(b)
+
+
+def test_scalar_tensor_and_numpy_number():
+    assert key(torch.tensor(3)) != key(torch.tensor(4)) and key(np.int64(3)) != key(np.int64(4))
+
+
+def test_the_same_in_every_process():
+    script = "from skillkit.identity import *; print(digest(identity({'a': {'x', 'y', 'z'}, 'b': 0.1})))"
+    run = [sys.executable, "-c", script]
+    found = {
+        subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert found == {key({"a": {"x", "y", "z"}, "b": 0.1}) + "\n"}
+
+
+@pytest.mark.parametrize("value", [object(), lambda: 1, np.array([object()])])
+def test_content_that_cannot_be_told_is_an_error(value):
+    with pytest.raises(SkillkitError, match="^model is a"):
+        identity({"a": [value]}, "model")
+
+
+def test_descriptions_are_short():
+    assert describe(Model()) == "a/model (Model 01234567)" and describe(16) == 16
+    assert describe(list(range(1000))).startswith("list ")
