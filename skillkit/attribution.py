@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skillkit.clozes import by_shape, encode_cloze, paired, read_tokens
+from skillkit.clozes import by_shape, encode_cloze, paired
 from skillkit.errors import SkillkitError
 from skillkit.progress import progress as progress_bar
 from skillkit.quadrature import carried_weights, nested_nodes, rule_nodes
@@ -107,26 +107,27 @@ def attribute(
     asked = [encode_cloze(bb, *text, repeat_mask) for text in texts]
     questions = [question for group in asked for question in group]
     scored = _scored(bb, questions, plan, before, memory, progress)
-    _, _, predicted = read_tokens(bb, questions)
     found = []
     for text, group in zip(texts, asked, strict=True):
         parts, scored = scored[: len(group)], scored[len(group) :]
-        count = sum(len(question.targets) for question in group)
-        words, predicted = bb.tokenizer.decode(predicted[:count]).strip(), predicted[count:]
-        found.append(_gathered(*text, words, parts, AGGREGATES[aggregate]))
+        found.append(_gathered(bb, *text, parts, AGGREGATES[aggregate]))
     return found[0] if isinstance(cloze, str) else found
 
 
-def _gathered(cloze, answer, words, parts, aggregate):
-    scores, errors, probability, estimated = (torch.stack(column) for column in zip(*parts, strict=True))
-    tokens = scores.flatten(0, 1)  # either several questions or several slots, never both
+def _gathered(bb, cloze, answer, parts, aggregate):
+    """One attribution from its questions: they differ in slots, or there are several of one slot."""
+    scores, errors, probability, predicted, estimated = (
+        torch.stack(part) for part in zip(*parts, strict=True)
+    )
+    tokens = scores.flatten(0, 1)
     worst = errors.gather(0, errors.abs().argmax(0, keepdim=True))[0]
-    product = float(probability.prod())
-    return Attribution(cloze, answer, aggregate(tokens), tokens, worst, product, words, estimated.any(0))
+    words = bb.tokenizer.decode(predicted.flatten()).strip()
+    product, estimated = float(probability.prod()), estimated.any(0)
+    return Attribution(cloze, answer, aggregate(tokens), tokens, worst, product, words, estimated)
 
 
 def _scored(bb, questions, plan, before, memory, progress):
-    """(scores [S, layers, neurons], errors [layers], probability, estimated [layers]) for each question."""
+    """Scores [S, layers, neurons], errors [layers], probability, predicted [S], estimated [layers] by question."""
     found = [None] * len(questions)
     with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
         for group in by_shape(questions):
@@ -167,7 +168,7 @@ class _Batch:
         self.stacks = stacks(bb, questions, before)
 
     def results(self):
-        """One (scores, errors, probability, estimated) per question, on the CPU."""
+        """One (scores, errors, probability, predicted, estimated) per question, on the CPU."""
         count, slots = len(self.questions), len(self.questions[0].slots)
         dtype = torch.promote_types(self.stacks[0].probability.dtype, torch.float32)
         scores = torch.zeros(count, slots, self.bb.num_layers, self.bb.num_neurons, dtype=dtype)
@@ -177,7 +178,8 @@ class _Batch:
             for layer, score, error, guess in self._layers(stack):
                 scores[:, :, layer, : score.shape[2]] = score.cpu()
                 errors[:, layer], estimated[:, layer] = error.cpu(), guess
-        return zip(scores, errors, self.stacks[-1].probability.cpu(), estimated, strict=True)
+        last = self.stacks[-1]
+        return zip(scores, errors, last.probability.cpu(), last.predicted.cpu(), estimated, strict=True)
 
     def _layers(self, stack):
         if self.plan is None:

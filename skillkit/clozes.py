@@ -150,7 +150,9 @@ def paired(clozes, answers):
     if not clozes:
         raise SkillkitError(f"no cloze was given; give at least one text with {MASK}")
     if len(clozes) != len(answers):
-        raise SkillkitError(f"{len(clozes)} clozes came with {len(answers)} answers; give one answer, or one each")
+        raise SkillkitError(
+            f"{len(clozes)} clozes came with {len(answers)} answers; give one answer, or one each"
+        )
     return list(zip(clozes, answers, strict=True))
 
 
@@ -272,7 +274,9 @@ def _alone(bb, answer):
 def _known(bb, tokens, answer):
     unknown = bb.tokenizer.unk_token_id
     if not tokens or (unknown in tokens and unknown != bb.tokenizer.eos_token_id):
-        raise SkillkitError(f"the answer {answer!r} is not in the vocabulary of {bb.name}; choose another word")
+        raise SkillkitError(
+            f"the answer {answer!r} is not in the vocabulary of {bb.name}; choose another word"
+        )
     return tuple(tokens)
 
 

@@ -36,45 +36,47 @@ def stacks(bb, questions, before=False):
         raise SkillkitError("attribution inside an intervention is not defined; leave its with block first")
     ids = torch.tensor([question.ids for question in questions], device=bb.device)
     targets = torch.tensor([question.targets for question in questions], device=bb.device)
-    places = {} if bb.row.positions == "relative" else {"position_ids": bb.position_ids(torch.ones_like(ids))}
+    make = partial(Stack, bb, targets=targets, before=before)
+    if bb.family == "seq2seq":
+        return _encoder_and_decoder(bb, questions, ids, make)
+    inputs = {"input_ids": ids}
+    if bb.row.positions != "relative":
+        inputs["position_ids"] = bb.position_ids(torch.ones_like(ids))
     if bb.family == "causal":
-        return [_last_token(bb, bb.model.base_model, {"input_ids": ids, **places}, targets, before)]
+        return [_last_token(bb, bb.model.base_model, inputs, make)]
     slots = slots_of(bb, questions)[0]
-    if bb.family == "masked":
-        run, finish = partial(bb.run, {"input_ids": ids, **places}), partial(_answered, bb, targets)
-        return [Stack(bb, 0, slots, run, finish, before=before)]
-    return _encoder_and_decoder(bb, questions, ids, slots, targets, before)
+    return [
+        make(slots=slots, run=partial(bb.run, inputs), finish=lambda hidden: bb.head(_norm(bb, 0)(hidden)))
+    ]
 
 
-def _encoder_and_decoder(bb, questions, ids, slots, targets, before):
+def _encoder_and_decoder(bb, questions, ids, make):
     tokens = torch.tensor([question.decoder for question in questions], device=bb.device)
 
     def finish(hidden):
         hidden = _norm(bb, 0)(hidden)
-        read = bb.model.decoder(
-            input_ids=_spread(tokens, len(hidden)), encoder_hidden_states=hidden, use_cache=False
-        )
-        return _answered(bb, targets, read.last_hidden_state[:, -1:], normed=True)
+        read = {"input_ids": _spread(tokens, len(hidden)), "encoder_hidden_states": hidden}
+        return bb.head(bb.model.decoder(**read, use_cache=False).last_hidden_state[:, -1:])
 
     run = partial(bb.model.encoder, input_ids=ids)
-    encoder = Stack(bb, 0, slots, run, finish, before=before, whole=True)
+    encoder = make(slots=slots_of(bb, questions)[0], run=run, finish=finish, whole=True)
     hidden = _norm(bb, 0)(encoder.outputs[encoder.layers[-1]])
-    inputs = {"input_ids": tokens}
-    return [encoder, _last_token(bb, bb.model.decoder, inputs, targets, before, encoder_hidden_states=hidden)]
+    decoder = _last_token(bb, bb.model.decoder, {"input_ids": tokens}, make, encoder_hidden_states=hidden)
+    return [encoder, decoder]
 
 
-def _last_token(bb, module, inputs, targets, before, **given):
+def _last_token(bb, module, inputs, make, **given):
     """A stack that the last token alone goes through; the tokens before it are in the cache."""
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache()) if given else DynamicCache()
     module = partial(module, past_key_values=cache, use_cache=True, **given)
-    length = inputs["input_ids"].shape[1]
+    count, length = inputs["input_ids"].shape
     if length > 1:
         with torch.no_grad():
             module(**{name: tensor[:, :-1] for name, tensor in inputs.items()})
-    slots = torch.zeros(len(targets), 1, dtype=torch.long, device=bb.device)
     run = partial(module, **{name: tensor[:, -1:] for name, tensor in inputs.items()})
-    number = len(bb.row.value) - 1
-    return Stack(bb, number, slots, run, partial(_answered, bb, targets), cache, before)
+    number, slots = len(bb.row.value) - 1, torch.zeros(count, 1, dtype=torch.long, device=bb.device)
+    finish = lambda hidden: bb.head(_norm(bb, number)(hidden))
+    return make(number=number, slots=slots, run=run, finish=finish, cache=cache)
 
 
 class Stack:
@@ -83,33 +85,37 @@ class Stack:
     >>> stack = Stack(bb, 0, slots, run, finish)
     >>> stack.probability, stack.scaled[3]         # [questions]; [questions, slots, neurons]
 
-    number    which stack of the model, from 0
     slots     [questions, S], where neurons are scaled and answers are read
     run       does the plain pass
-    finish    from the last block's output at the slots to the answers' probabilities, [variants]
+    finish    from the last block's output at the slots to logits [variants, S, vocabulary]
+    targets   [questions, S], token ids of the answers
+    number    which stack of the model, from 0
     cache     keys and values of the tokens before the one that passes
     whole     `finish` reads all of the last block's output, not only the slots
 
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
-    `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass.
+    `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass; `predicted`
+    [questions, S] the tokens that the model puts first.
     """
 
-    def __init__(self, bb, number, slots, run, finish, cache=None, before=False, whole=False):
-        self.bb, self.number, self.slots, self.cache, self.before = bb, number, slots, cache, before
-        self.finish, self.layers = finish, (bb.encoder_layers, bb.decoder_layers)[number]
-        self.whole, self.narrow = whole, cache is not None or (bool(bb.row.keys) and not whole)
-        self.calls, self.outputs, self.sums, self.scaled, self.given, self.read, self.taps = ({} for _ in range(7))
+    def __init__(self, bb, slots, run, finish, targets, number=0, cache=None, before=False, whole=False):
+        self.bb, self.slots, self.finish, self.targets, self.number = bb, slots, finish, targets, number
+        self.cache, self.before, self.whole = cache, before, whole
+        self.narrow = cache is not None or (bool(bb.row.keys) and not whole)
+        self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
+        self.calls, self.outputs, self.sums, self.scaled = {}, {}, {}, {}
+        self.given, self.read, self.taps = {}, {}, {}
         with ExitStack() as hooks, torch.enable_grad():
             for layer in self.layers:
                 self._listen(layer, hooks)
             run()
             output = self.outputs[self.layers[-1]]
-            self.probability = finish(output if whole else take(output, slots))
-            slopes = torch.autograd.grad(self.probability.sum(), list(self.taps.values()))
+            logits = finish(output if whole else take(output, slots))
+            probability = self._of_targets(logits)
+            slopes = torch.autograd.grad(probability.sum(), list(self.taps.values()))
         self.slopes = dict(zip(self.taps, slopes, strict=True))
-        self.probability = self.probability.detach()
-        for kept in (self.outputs, self.sums):
-            kept.update({layer: tensor.detach() for layer, tensor in kept.items()})
+        self.probability, self.predicted = probability.detach(), logits.argmax(-1)
+        self.outputs = {layer: tensor.detach() for layer, tensor in self.outputs.items()}
 
     def sweep(self, layers, alphas, slopes=True):
         """Scale `layers` (a range), one at a time, by each α; all variants go upwards together.
@@ -131,7 +137,7 @@ class Stack:
                     variants = joining if variants is None else torch.cat([variants, joining])
             if not (self.whole or self.narrow):
                 variants = take(variants, _spread(self.slots, len(variants)))
-            probability = self.finish(variants)
+            probability = self._of_targets(self.finish(variants))
         shape = (len(alphas), len(self.slots))
         found = torch.autograd.grad(probability.sum(), list(leaves.values())) if slopes else ()
         found = {layer: slope.unflatten(0, shape) for layer, slope in zip(leaves, found, strict=slopes)}
@@ -144,20 +150,33 @@ class Stack:
             given = self.bb.value_matrices[layer](neurons)
         return torch.autograd.grad(given, neurons, slope.to(given))[0]
 
+    def _of_targets(self, logits):
+        """Probability of the answers [variants]: the product over their tokens."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        wanted = _spread(self.targets.to(logits.device), len(logits))
+        surprise = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+        return (-surprise.view_as(wanted).sum(1)).exp()
+
     # ---- the plain pass ---------------------------------------------------------------------------------------
 
     def _listen(self, layer, hooks):
         """Keep what a replay needs of one block."""
         block, value, norm, network, activation = self._modules(layer)
-        add = hooks.enter_context
-        add(block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True))
-        add(block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: _first(out)})))
-        add(value.register_forward_hook(partial(self._keep_neurons, layer)))
+        listeners = [
+            block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True),
+            block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: _first(out)})),
+            value.register_forward_hook(partial(self._keep_neurons, layer)),
+        ]
         if norm is not None:
-            add(norm.register_forward_pre_hook(lambda _, args: self.sums.update({layer: self._take(args[0])})))
+            listeners.append(norm.register_forward_pre_hook(self._keeper(self.sums, layer)))
         if self.before:
-            add(network.register_forward_pre_hook(lambda _, args: self.read.update({layer: self._take(args[0])})))
-            add(activation.register_forward_pre_hook(partial(self._keep_inputs, layer)))
+            listeners.append(network.register_forward_pre_hook(self._keeper(self.read, layer)))
+            listeners.append(activation.register_forward_pre_hook(partial(self._keep_inputs, layer)))
+        for listener in listeners:
+            hooks.callback(listener.remove)
+
+    def _keeper(self, kept, layer):
+        return lambda _, args: kept.update({layer: self._take(args[0])})
 
     def _keep_call(self, layer, block, args, kwargs):
         if layer > self.layers[0]:
@@ -284,9 +303,10 @@ class _Everybody(Cache):
 
 
 def _spread(tensor, count):
-    """[questions, …] → [count, …], the questions again and again."""
-    times = count // len(tensor)
-    return tensor.expand(times, *tensor.shape).flatten(0, 1) if len(tensor) > 1 else tensor.expand(count, *tensor.shape[1:])
+    """[questions, …] → [count, …], the questions again and again; of a single one without a copy."""
+    if len(tensor) == 1:
+        return tensor.expand(count, *tensor.shape[1:])
+    return tensor.expand(count // len(tensor), *tensor.shape).flatten(0, 1)
 
 
 def _first(output):
@@ -297,11 +317,3 @@ def _norm(bb, number):
     """The norm that follows the last block of a stack."""
     paths = bb.row.final_norm
     return bb.model.base_model.get_submodule(paths[number]) if paths else torch.nn.Identity()
-
-
-def _answered(bb, targets, hidden, normed=False):
-    """Probability of the answers: hidden states at the slots [variants, S, H] → [variants]."""
-    logits = bb.head(hidden if normed else _norm(bb, len(bb.row.value) - 1)(hidden))
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    wanted = _spread(targets.to(logits.device), len(logits))
-    return (-cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")).view_as(wanted).sum(1).exp()

@@ -5,6 +5,7 @@ import torch
 
 from skillkit.attribution import attribute
 from skillkit.backbones import load_backbone
+from skillkit.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.errors import SkillkitError
 from skillkit.neurons import edit
 from skillkit.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
@@ -92,6 +93,127 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
 
 @every_family
 def test_the_integral_is_complete(double, model_type):
-    found = attribute(double(model_type), CLOZE, ANSWER, steps=60, rule="gauss-legendre")
+    found = attribute(double(model_type), CLOZE, ANSWER, steps=200, rule="gauss-legendre")
     smooth = 1e-2 if model_type.startswith("t5") else 1e-6  # ReLU bends, and unscaled logits turn sharply
     assert found.completeness_error.abs().max() < smooth * found.scores.abs().max()
+
+
+@every_family
+def test_activation_is_the_baseline_method(model_type):
+    bb = tiny_backbone(model_type)
+    found = attribute(bb, CLOZE, ANSWER, method="activation")
+    question = encode_cloze(bb, CLOZE, ANSWER)[0]
+    with bb.record(positions=slots_of(bb, [question])) as acts:
+        bb.run(inputs_of(bb, [question]))
+    expected = torch.cat([acts[layer][0] for layer in range(bb.num_layers)])
+    torch.testing.assert_close(found.scores, expected, atol=1e-5, rtol=1e-4)
+    assert found.completeness_error.isnan().all()
+
+
+@pytest.mark.parametrize(
+    "aggregate, expected",
+    [
+        ("sum", lambda t: t[0] + t[1]),
+        ("mean", lambda t: (t[0] + t[1]) / 2),
+        ("max", lambda t: torch.maximum(t[0], t[1])),
+        ("start", lambda t: t[0]),
+        ("end", lambda t: t[1]),
+    ],
+)
+def test_scores_of_several_tokens_are_aggregated(aggregate, expected):
+    found = attribute(tiny_backbone("t5"), CLOZE, "paris london", steps=2, aggregate=aggregate)
+    torch.testing.assert_close(found.scores, expected(found.token_scores))
+
+
+@every_family
+def test_probability_and_prediction_are_the_models_own(model_type):
+    bb = tiny_backbone(model_type)
+    found = attribute(bb, CLOZE, ANSWER, steps=2)
+    question = encode_cloze(bb, CLOZE, ANSWER)[0]
+    inputs = {"input_ids": torch.tensor([question.ids])}
+    if question.decoder:
+        inputs["decoder_input_ids"] = torch.tensor([question.decoder])
+    slot = len(question.decoder) - 1 if question.decoder else question.slots[0]
+    likely = bb.model(**inputs).logits[0, slot].softmax(-1)
+    assert found.probability == pytest.approx(float(likely[question.targets[0]]), rel=1e-4)
+    assert found.predicted == bb.tokenizer.decode([int(likely.argmax())]).strip()
+
+
+@every_family
+def test_results_are_detached_and_the_backbone_is_left_alone(model_type):
+    bb = tiny_backbone(model_type)
+    found = attribute(bb, CLOZE, ANSWER, steps=2)
+    assert not found.scores.requires_grad and not found.token_scores.requires_grad
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in bb.model.modules())
+    assert all(weight.grad is None and not weight.requires_grad for weight in bb.model.parameters())
+
+
+def test_top_names_layer_neuron_and_score():
+    found = attribute(tiny_backbone("bert"), CLOZE, ANSWER, steps=2)
+    (layer, neuron, score), second = found.top(2)
+    assert score == found.scores.max() == found.scores[layer, neuron] >= second[2]
+
+
+def test_few_nodes_where_the_path_is_smooth_and_all_where_it_is_not(double):
+    bb = double("bert")
+    exact = attribute(bb, CLOZE, ANSWER)
+    for tolerance in (1e-3, 0.3):
+        guarded = attribute(bb, CLOZE, ANSWER, nodes=9, tolerance=tolerance)
+        error = (guarded.scores - exact.scores).abs().amax(1) / exact.scores.abs().amax(1)
+        assert (error <= tolerance).all()
+        torch.testing.assert_close(error[~guarded.estimated], torch.zeros_like(error[~guarded.estimated]))
+    assert guarded.estimated.any()
+    assert not attribute(bb, CLOZE, ANSWER, nodes=3, tolerance=1e-12).estimated.any()
+
+
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])
+def test_half_precision_gives_float32_scores(model_type):
+    bb = tiny_backbone(model_type)
+    exact = attribute(bb, CLOZE, "true", steps=4).scores
+    bb.model.bfloat16()
+    half = attribute(bb, CLOZE, "true", steps=4).scores
+    assert half.dtype == torch.float32
+    assert torch.corrcoef(torch.stack([half.flatten(), exact.flatten()]))[0, 1] > 0.9
+
+
+def test_attribution_inside_an_intervention_is_refused():
+    bb = tiny_backbone("bert")
+    with pytest.raises(SkillkitError, match="inside an intervention"), edit(bb, {0: torch.relu}):
+        attribute(bb, CLOZE, ANSWER)
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"rule": "middle"}, "no rule 'middle'"),
+        ({"steps": 0}, "at least 2 steps"),
+        ({"steps": 0, "rule": "left"}, "at least 1 steps"),
+        ({"method": "magic"}, "method 'magic'"),
+        ({"aggregate": "median"}, "'median' is not known"),
+        ({"nodes": 4}, "odd numbers"),
+    ],
+)
+def test_wrong_options(options, reason):
+    with pytest.raises(SkillkitError, match=reason):
+        attribute(tiny_backbone("bert"), CLOZE, ANSWER, **options)
+
+
+def test_rules_integrate_what_they_should():
+    for rule in RULES:
+        alphas, weights = rule_nodes(rule, 7)
+        assert weights.sum() == pytest.approx(1) and len(alphas) == 7
+        carried = carried_weights(nested_nodes(5), alphas, weights)
+        assert carried @ nested_nodes(5) ** 4 == pytest.approx(weights @ alphas**4)
+    alphas, weights = rule_nodes("gauss-legendre", 4)
+    assert weights @ alphas**7 == pytest.approx(1 / 8)
+    assert set(nested_nodes(5).round(12)) <= set(nested_nodes(9).round(12))
+
+
+def test_a_real_llama_like_model():
+    bb = load_backbone(shared_path("models/stories260k"))
+    cloze, answer = "Once upon a time, there was a little girl named [MASK]", "Lily"
+    found = attribute(bb, cloze, answer, steps=50, rule="gauss-legendre")
+    expected = plain_attribution(bb, cloze, answer, *rule_nodes("gauss-legendre", 50))
+    assert_close(found, expected, 1e-4)
+    assert found.probability > 0.05
+    assert found.completeness_error.abs().max() < 1e-3
