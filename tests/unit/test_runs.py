@@ -19,13 +19,15 @@ from tests.helpers import REPOSITORY
 # The same as `python -m skillkit run STUDY --out OUT` in a process that knows the small notebook.
 COMMAND = (
     "import sys; from pathlib import Path; from tests import studies; "
-    "studies.install(Path(sys.argv.pop(1))); from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    "studies.install(Path(sys.argv.pop(1))); studies.runs.source_hash = lambda: 'this code'; "
+    "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )
 
 
 @pytest.fixture(autouse=True)
 def notebooks(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "NOTEBOOKS", None)
+    monkeypatch.setattr(runs, "source_hash", lambda: "this code")  # not what an editor is just changing
     monkeypatch.setattr(params, "NOTEBOOKS", {})
     monkeypatch.setenv("SMALL_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
@@ -111,23 +113,32 @@ def test_killed_kernel_is_a_failure(tmp_path, capsys):
     assert states(ran) == ["failed", "done"] and "the kernel died" in ran[1]["small"].error
 
 
-@pytest.mark.parametrize(
-    "number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
-)
-def test_an_ended_study_continues(tmp_path, number, status):
-    process = command(tmp_path, studies.study(tmp_path, again={}, small={"action": "wait", "size": 7}))
+def ended(tmp_path, number, **notebooks):
+    """The exit status and the errors of a study that gets a signal in the middle of a notebook."""
+    process = command(tmp_path, studies.study(tmp_path, **notebooks))
     while "7" not in started(tmp_path) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == status, errors
-    assert "Traceback" not in errors and ("the same command" in errors) == (number != signal.SIGKILL)
-    out = tmp_path / "out"
-    assert not (out / "small/manifest.json").exists() and (out / "small/small.partial.ipynb").exists()
+    assert not (tmp_path / "out/small/manifest.json").exists()
+    assert (tmp_path / "out/small/small.partial.ipynb").exists()
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_one_sentence(tmp_path, number):
+    status, errors = ended(tmp_path, number, small={"action": "wait", "size": 7})
+    assert status == 130 and "Traceback" not in errors
+    assert errors.endswith("interrupted; the same command continues where this one stopped\n")
+
+
+def test_a_killed_study_continues(tmp_path):
+    status, _ = ended(tmp_path, signal.SIGKILL, again={}, small={"action": "wait", "size": 7})
+    assert status == -signal.SIGKILL
     process = command(tmp_path, studies.study(tmp_path, again={}, small={"size": 7}))
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and "again: nothing has changed" in told and "small: done" in told, errors
-    assert started(tmp_path) == ["3", "7", "7"] and not (out / "small/small.partial.ipynb").exists()
+    assert started(tmp_path) == ["3", "7", "7"] and not (tmp_path / "out/small/small.partial.ipynb").exists()
 
 
 def test_two_processes_run_a_unit_once(tmp_path):

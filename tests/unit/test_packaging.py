@@ -1,0 +1,109 @@
+"""The environment: the lock, the conda file and the project say the same, and the scripts do what they say."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+import skillkit
+from tests.helpers import REPOSITORY
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+NEEDED = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+LOCK = {
+    canonicalize_name(name): version
+    for name, version in re.findall(
+        r"^([\w.-]+)==(.+)$", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE
+    )
+}
+
+
+def run_all(*words, **environment):
+    return subprocess.run([REPOSITORY / "run_all.sh", *words], capture_output=True, text=True, timeout=100,
+                          env=os.environ | environment)  # fmt: skip
+
+
+def test_lock_pins_everything_that_is_needed_within_its_bounds():
+    for need in NEEDED:
+        assert need.specifier.contains(LOCK[canonicalize_name(need.name)]), need
+
+
+def test_lock_is_nothing_but_exact_pins():
+    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    assert all(re.fullmatch(r"#.*|[a-z0-9-]+==[0-9.]+(post\d+)?", line) for line in lines)
+
+
+@pytest.mark.parametrize("need", NEEDED, ids=lambda need: need.name)
+def test_environment_has_what_is_needed(need):
+    assert need.specifier.contains(metadata.version(need.name), prereleases=True)
+
+
+def test_conda_environment_is_the_same():
+    conda = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
+    python, pip, packages = conda["dependencies"]
+    assert (
+        SpecifierSet(python.removeprefix("python")) == SpecifierSet(PROJECT["requires-python"])
+        and pip == "pip"
+    )
+    assert packages["pip"] == ["-c requirements.lock", "-e .[test]"]
+
+
+def test_every_import_is_declared():
+    modules = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4"}
+    declared = {canonicalize_name(need.name) for need in NEEDED} | {"skillkit", "tests"}
+    for path in [*(REPOSITORY / "skillkit").glob("*.py"), *(REPOSITORY / "tests").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names:
+                assert canonicalize_name(modules.get(name, name)) in declared, f"{path.name} imports {name}"
+
+
+def test_versions_agree():
+    assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"] == skillkit.__version__
+
+
+def test_package_data_covers_every_file_of_the_package():
+    patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]["skillkit"]
+    package = REPOSITORY / "skillkit"
+    covered = {path for pattern in patterns for path in package.glob(pattern)}
+    data = [path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert set(data) <= covered
+
+
+def test_import_is_light():
+    script = "import sys, skillkit; print(sorted({'torch', 'transformers', 'datasets', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_run_all_explains_itself():
+    done = run_all("--help")
+    assert done.returncode == 0 and done.stdout.startswith("./run_all.sh [STUDY.yaml]")
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["no_such.yaml"], "there is no file"), (["a.yaml", "b.yaml"], "one study at most"),
+])  # fmt: skip
+def test_run_all_checks_before_it_sets_up(words, sentence):
+    done = run_all(*words)
+    assert done.returncode == 2 and sentence in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("script", ["run_all.sh", ".ci/run"])
+def test_scripts_can_be_run(script):
+    assert os.access(REPOSITORY / script, os.X_OK)
+    subprocess.run(["bash", "-n", REPOSITORY / script], check=True)
