@@ -6,7 +6,6 @@
 Damage(rate=0.1, skill=0.062, random=0.004, difference=0.058, low=0.031, high=0.085, n=3)
 """
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -16,10 +15,9 @@ import torch
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import Evaluation
 from skillkit.intervals import difference_interval, mean_interval
-from skillkit.probes import Probe
 from skillkit.progress import progress as steps
 from skillkit.reading import prepare
-from skillkit.skills import random_neurons, skill_neurons
+from skillkit.skills import probes_in, random_neurons, skill_neurons
 from skillkit.store import artifact
 from skillkit.suppression import suppress
 
@@ -126,18 +124,8 @@ class _Target:
         return Evaluation(logits, self.reading.labels, self.task.labels, self.task.metric)
 
 
-def _probes(ranking):
-    """All probes of what `skill_neurons` takes, in one list."""
-    if isinstance(ranking, Probe):
-        return [ranking]
-    if isinstance(ranking, torch.Tensor):
-        return []
-    parts = ranking.values() if isinstance(ranking, Mapping) else ranking
-    return [probe for part in parts for probe in _probes(part)]
-
-
 def _check(bb, ranking, target):
-    for probe in _probes(ranking):
+    for probe in probes_in(ranking):
         if probe.made_on(bb).told["layout"] != target.reading.layout.name:
             raise SkillkitError(
                 f"the probe was made in layout {probe.told['layout']}, the prompt has layout "
@@ -147,7 +135,7 @@ def _check(bb, ranking, target):
 
 def _mean_fill(ranking):
     """The mean activation of several probes, [layers, neurons]; None without a probe."""
-    fills = [probe.fill for probe in _probes(ranking)]
+    fills = [probe.fill for probe in probes_in(ranking)]
     return torch.stack(fills).mean(0) if fills else None
 
 

@@ -42,7 +42,8 @@ def _density(log_factorial, fires, positives, n):
     first = max(0, fires - (n - positives))
     hits = np.arange(first, min(fires, positives) + 1)
     chosen = log_choose(positives, hits) + log_choose(n - positives, fires - hits)
-    return first, np.exp(chosen - log_choose(n, fires))
+    density = np.exp(chosen - log_choose(n, fires))
+    return first, density / density.sum()
 
 
 def discoveries(p_values, rate=0.05):

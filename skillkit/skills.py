@@ -74,10 +74,23 @@ def _score_lists(probes, seeds, slots):
     """One tensor of scores, or one for each sub-task."""
     if not isinstance(probes, Mapping):
         return [scores_of(probes, seeds, slots)]
-    lists = [scores_of(mine, seeds, slots) for mine in probes.values()]
-    groups = [[mine] if isinstance(mine, Probe) else list(mine) for mine in probes.values()]
-    together([probe for group in groups for probe in group], task=False)
-    return lists
+    if probes_in(probes):
+        together(probes_in(probes), task=False)
+    return [scores_of(mine, seeds, slots) for mine in probes.values()]
+
+
+def probes_in(ranking):
+    """All probes of what `skill_neurons` takes, in one list; none of a tensor of scores.
+
+    >>> len(probes_in({"pn": [probe_of_seed_0, probe_of_seed_1], "neu": probe}))
+    3
+    """
+    if isinstance(ranking, Probe):
+        return [ranking]
+    if isinstance(ranking, torch.Tensor):
+        return []
+    parts = ranking.values() if isinstance(ranking, Mapping) else ranking
+    return [probe for part in parts for probe in probes_in(part)]
 
 
 def scores_of(probes, seeds="mean", slots="max"):

@@ -32,10 +32,10 @@ def plain_activations(bb, task, prompt, rows):
     return [_one(bb, reading, row) for row in range(len(reading))]
 
 
-@torch.no_grad()
-def _one(bb, reading, row):
+def attach_row(reading, row):
+    """One row in the model's input, without any padding."""
     encoded = reading.encoded
-    ids = torch.tensor([encoded.ids[row]])
+    ids = torch.tensor([encoded.ids[row]], dtype=torch.long)
     batch = Batch(
         ids=ids,
         mask=torch.ones_like(ids),
@@ -45,8 +45,12 @@ def _one(bb, reading, row):
         token_types=encoded.token_types and torch.tensor([encoded.token_types[row]]),
         mask_slot=encoded.mask_slot and torch.tensor([encoded.mask_slot[row]]),
     )
-    attached = reading.layout.attach(bb, reading.weight, batch)
-    seen, handles = {}, []
+    return reading.layout.attach(reading.bb, reading.weight, batch)
+
+
+@torch.no_grad()
+def _one(bb, reading, row):
+    attached, seen, handles = attach_row(reading, row), {}, []
     for layer, matrix in enumerate(bb.value_matrices):
         keep = lambda module, args, layer=layer: seen.update({layer: args[0][0]})
         handles.append(matrix.register_forward_pre_hook(keep))
@@ -58,5 +62,5 @@ def _one(bb, reading, row):
     if bb.decoder_layers:
         sides = {"encoder": sides["layer"], "decoder": torch.stack([seen[at] for at in bb.decoder_layers])}
     text = [neurons[attached.text[0]] for neurons in encoder]
-    pooled = [torch.stack([neurons.mean(0), neurons.amax(0)]) for neurons in text]
-    return sides | {"text": torch.stack(pooled)}
+    pooled = [torch.stack([neurons.mean(0), neurons.max(0).values]) for neurons in text if len(neurons)]
+    return sides | ({"text": torch.stack(pooled)} if pooled else {})
