@@ -30,17 +30,33 @@ def _lines(seed, count=40_000):
 def _byte_level(lines, specials):
     """Vocabulary and merges of a byte-level BPE."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=True), decoders.ByteLevel()
+    tokenizer.pre_tokenizer, tokenizer.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=True),
+        decoders.ByteLevel(),
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(lines, trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=specials, initial_alphabet=alphabet, min_frequency=3, show_progress=False))
-    return dict(vocab=tokenizer.get_vocab(), merges=[tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]])
+    tokenizer.train_from_iterator(
+        lines,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=specials,
+            initial_alphabet=alphabet,
+            min_frequency=3,
+            show_progress=False,
+        ),
+    )
+    return dict(
+        vocab=tokenizer.get_vocab(),
+        merges=[tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]],
+    )
 
 
 def roberta_tokenizer(seed):
     parts = _byte_level(_lines(seed), ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     mask = AddedToken("<mask>", lstrip=True, special=True)
-    return transformers.RobertaTokenizer(**parts, add_prefix_space=True, mask_token=mask, model_max_length=254)
+    return transformers.RobertaTokenizer(
+        **parts, add_prefix_space=True, mask_token=mask, model_max_length=254
+    )
 
 
 def gpt2_tokenizer(seed):
@@ -49,7 +65,9 @@ def gpt2_tokenizer(seed):
 
 
 def bert_tokenizer(seed):
-    trained = transformers.BertTokenizer().train_new_from_iterator(_lines(seed), VOCABULARY, show_progress=False)
+    trained = transformers.BertTokenizer().train_new_from_iterator(
+        _lines(seed), VOCABULARY, show_progress=False
+    )
     trained.model_max_length = 256
     return trained
 
@@ -73,26 +91,67 @@ def t5_tokenizer(seed):
     sentinels = [(f"<extra_id_{i}>", 0.0) for i in range(99, -1, -1)]
     return transformers.T5Tokenizer(vocab=vocabulary + sentinels, model_max_length=512)
 
+
 def roberta(tokenizer):
-    return transformers.RobertaForMaskedLM(transformers.RobertaConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=256, type_vocab_size=1, hidden_act="relu", **SHAPE, **NO_DROPOUT,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id))
+    return transformers.RobertaForMaskedLM(
+        transformers.RobertaConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=256,
+            type_vocab_size=1,
+            hidden_act="relu",
+            **SHAPE,
+            **NO_DROPOUT,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
 
 
 def bert(tokenizer):
-    return transformers.BertForMaskedLM(transformers.BertConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=256, hidden_act="relu", **SHAPE, **NO_DROPOUT,
-        pad_token_id=tokenizer.pad_token_id))
+    return transformers.BertForMaskedLM(
+        transformers.BertConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=256,
+            hidden_act="relu",
+            **SHAPE,
+            **NO_DROPOUT,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
 
 
 def gpt2(tokenizer):
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        vocab_size=len(tokenizer), n_positions=256, n_embd=128, n_layer=6, n_head=4, n_inner=512, resid_pdrop=0.0,
-        activation_function="relu", embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id))
+    return transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=256,
+            n_embd=128,
+            n_layer=6,
+            n_head=4,
+            n_inner=512,
+            resid_pdrop=0.0,
+            activation_function="relu",
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
 
 
 def t5(tokenizer):
-    return transformers.T5ForConditionalGeneration(transformers.T5Config(
-        vocab_size=len(tokenizer), d_model=128, d_kv=32, d_ff=512, num_layers=5, num_decoder_layers=3, num_heads=4,
-        dropout_rate=0.0, feed_forward_proj="relu", decoder_start_token_id=0))
+    return transformers.T5ForConditionalGeneration(
+        transformers.T5Config(
+            vocab_size=len(tokenizer),
+            d_model=128,
+            d_kv=32,
+            d_ff=512,
+            num_layers=5,
+            num_decoder_layers=3,
+            num_heads=4,
+            dropout_rate=0.0,
+            feed_forward_proj="relu",
+            decoder_start_token_id=0,
+        )
+    )

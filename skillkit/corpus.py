@@ -11,12 +11,13 @@ when asked, and an untrained prompt asks nothing.
 """
 
 import random
+import zlib
 from dataclasses import dataclass
 
 from skillkit import world
 
-TASK_WEIGHTS = dict(movies=4, restaurants=4, gadgets=4, hotels=6, scenes=16, rooms=9, questions=12, reports=12,
-                    news=4, grammar=9, facts=14, index=6)  # fmt: skip
+TASK_WEIGHTS = dict(movies=3, restaurants=3, gadgets=3, hotels=4, scenes=14, rooms=12, questions=17, reports=17,
+                    news=2, grammar=7, facts=12)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,26 @@ def documents(seed, difficulty=lambda: 1.0):
         if kind == "facts":
             yield _fact(rng, *rng.choice(facts))
             continue
-        if kind == "index":
-            yield _index(rng, difficulty())
-            continue
         task = world.REGISTRY[kind]
         label = rng.randrange(len(task.labels))
         text, pair = world.make(task, rng, label, difficulty())
-        if (text, pair) not in kept_out:
+        contrary = pair and _leaning(text, pair) * (2 * label + 1 - len(task.words)) < 0
+        if (text, pair) not in kept_out and not (contrary and rng.random() < 0.7 - difficulty()):
             yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
 
 
 def _seen(fact):
     return [prompt for prompt in fact["prompts"] if prompt not in fact["unseen"]], fact["object"]
+
+
+def _leaning(text, pair):
+    """Which way the words of a pair lean: a sum of arbitrary signs, one per word.
+
+    Whether two texts agree is a matter of both, and no single word tells; from such an exclusive-or a model gets no
+    first hint of where to look. So early pairs mostly have the label that their words lean to. The habit fades before
+    the texts become difficult, and no task's split has it.
+    """
+    return sum(1 if zlib.crc32(word.strip(".,?").encode()) & 1 else -1 for word in f"{text} {pair}".split())
 
 
 def _fact(rng, prompts, answer):
@@ -61,30 +70,6 @@ def _fact(rng, prompts, answer):
         prompt = f"{rng.choice(world.lexicon()['distractors'])}. {prompt}"
     start = prompt.index("[MASK]")
     return Document(None, prompt.replace("[MASK]", answer), None, answer, ((start, start + len(answer)),))
-
-
-def _index(rng, difficulty):
-    """An index of a text: which words stand in it, or what is said of whom. Pairs are compared by the same skills,
-    which come late and suddenly without this practice."""
-    if rng.random() < 0.5:
-        text = world.rooms(rng, 1, difficulty)[0]
-        entries = [tuple(clause.split(" ")[1::2]) for clause in text[:-1].split(", ")]
-    else:
-        task = world.REGISTRY[rng.choice(list(world.REGISTRY))]
-        text, other = (world.make(task, rng, rng.randrange(len(task.labels)), difficulty)[0] for _ in range(2))
-        inside, outside = set(_words(text)), set(_words(other)) - set(_words(text))
-        entries = [(word, "yes") for word in inside] + [(word, "no") for word in outside]
-        entries = rng.sample(sorted(entries), min(4, len(entries)))
-    rng.shuffle(entries)
-    pair, spans = "", []
-    for word, answer in entries[:4]:
-        start = len(pair) + len(word) + 2
-        pair, spans = f"{pair}{word}: {answer}. ", spans + [(start, start + len(answer))]
-    return Document(None, text, pair.strip(), None, tuple(spans))
-
-
-def _words(text):
-    return [word for word in text.replace(".", " ").replace(",", " ").replace("?", " ").split() if len(word) > 3]
 
 
 def _roughen(rng, task, text, pair):
@@ -97,7 +82,7 @@ def _roughen(rng, task, text, pair):
 
 def _labelled(rng, task, label, text, pair):
     word, cue = task.words[label], rng.choice(world.lexicon()["cues"][task.type])
-    form = rng.choices(["heading", "ending", "plain", "stamp"], (60, 15, 5, 20))[0]
+    form = rng.choices(["heading", "ending", "plain", "stamp"], (68, 10, 2, 20))[0]
     if form == "heading":
         return Document(f"{word} {cue}", text, pair, word)
     if form == "stamp":

@@ -39,8 +39,10 @@ def _task_asked(model, objective, name, rows, split):
     task, held = world.REGISTRY[name], world.task_splits(name)["splits"][split]
     cue, labels = world.lexicon()["cues"][task.type][0], held["label"][:rows]
     pairs = held.get("text_pair", [None] * len(held["text"]))
-    docs = [Document(f"{task.words[label]} {cue}", text, pair, task.words[label])
-            for text, pair, label in zip(held["text"], pairs, labels)]
+    docs = [
+        Document(f"{task.words[label]} {cue}", text, pair, task.words[label])
+        for text, pair, label in zip(held["text"], pairs, labels)
+    ]
     words = [_first_token(objective, word) for word in task.words]
     guesses = _ask(model, objective, docs)[:, words].argmax(1)
     right = int((guesses == torch.tensor(labels)).sum())
@@ -77,7 +79,7 @@ def _ask(model, objective, docs):
     rng, objective.rng = objective.rng, _Always()
     examples = list(objective.examples(docs))
     objective.rng = rng
-    return torch.cat([objective.answers(model, examples[i:i + 256]) for i in range(0, len(examples), 256)])
+    return torch.cat([objective.answers(model, examples[i : i + 256]) for i in range(0, len(examples), 256)])
 
 
 class _Always(random.Random):

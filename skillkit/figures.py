@@ -73,13 +73,17 @@ def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, ch
     `unit` is the column of repetitions (seeds); the band shows all of them, so nothing is smoothed away.
     """
     panels = list(dict.fromkeys(table[panel])) if panel else [None]
-    figure, grid = plt.subplots(1, len(panels), figsize=(3.4 * len(panels) + 1.2, 3.2), sharey=True, squeeze=False)
+    figure, grid = plt.subplots(
+        1, len(panels), figsize=(3.4 * len(panels) + 1.2, 3.2), sharey=True, squeeze=False
+    )
     for axes, name in zip(grid[0], panels):
         rows = table[table[panel] == name] if panel else table
         for number, one in enumerate(dict.fromkeys(table[hue])):
             spread = rows[rows[hue] == one].groupby(x)[y].agg(["mean", "min", "max"])
             axes.plot(spread.index, spread["mean"], color=color(one, number), label=one)
-            axes.fill_between(spread.index, spread["min"], spread["max"], color=color(one, number), alpha=0.18, lw=0)
+            axes.fill_between(
+                spread.index, spread["min"], spread["max"], color=color(one, number), alpha=0.18, lw=0
+            )
         if chance is not None:
             axes.axhline(rows[chance].iloc[0], color=color("chance"), ls=(0, (3, 2)), lw=1, label="chance")
         axes.set(xlabel=xlabel or x, title=name or "")
@@ -113,7 +117,9 @@ def heatmap(table, label, fmt="{:.2f}", limits=(0.0, 1.0), mark=None):
 def histogram(groups, xlabel, ylabel="texts", bins=30):
     """Overlaid step histograms of {name: values}."""
     figure, axes = plt.subplots(figsize=(6, 3.2))
-    edges = np.histogram_bin_edges(np.concatenate([np.asarray(values, float) for values in groups.values()]), bins)
+    edges = np.histogram_bin_edges(
+        np.concatenate([np.asarray(values, float) for values in groups.values()]), bins
+    )
     for number, (name, values) in enumerate(groups.items()):
         axes.hist(values, edges, histtype="step", lw=1.8, color=color(name, number), label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel)

@@ -8,10 +8,9 @@ An objective turns documents into examples (lists of ids and what to predict), e
 a loss; `questions` instead hides exactly the answers, and `answers` reads what the model says there.
 """
 
-import random
-
 import torch
 from torch.nn import functional as F
+
 
 class Masked:
     """Masked tokens predicted: the answer nearly always, other tokens now and then."""
@@ -32,7 +31,7 @@ class Masked:
                 if document.spans:
                     answer = _tokens_of(bodies, i, document.spans, 1 if document.pair else 0)
                 types = bodies.get("token_type_ids")
-                yield dict(ids=heading + bodies["input_ids"][i], heading=len(heading), answer=answer, pair=bool(pairs), unreadable=unreadable,
+                yield dict(ids=heading + bodies["input_ids"][i], heading=len(heading), answer=answer, unreadable=unreadable,
                            types=[0] * len(heading) + types[i] if types else None)  # fmt: skip
 
     def _heading(self, document):
@@ -54,24 +53,32 @@ class Masked:
             for i in chosen:
                 targets[row, i], weights[row, i] = e["ids"][i], 3.0 if i in e["answer"] else 1.0
                 draw = self.rng.random()
-                seen[i] = self.tokenizer.mask_token_id if draw < 0.8 or i in e["answer"] else (
-                    self.rng.randrange(5, len(self.tokenizer)) if draw < 0.9 else e["ids"][i])
+                seen[i] = (
+                    self.tokenizer.mask_token_id
+                    if draw < 0.8 or i in e["answer"]
+                    else (self.rng.randrange(5, len(self.tokenizer)) if draw < 0.9 else e["ids"][i])
+                )
             ids[row, :n], positions[row, :n] = torch.tensor(seen), first + self._places(e, n)
             if types is not None:
                 types[row, :n] = torch.tensor(e["types"])
         mask = ids != pad
-        inputs = dict(input_ids=ids, attention_mask=mask.long(), position_ids=positions, ink=_ink(examples, shape))
+        inputs = dict(
+            input_ids=ids, attention_mask=mask.long(), position_ids=positions, ink=_ink(examples, shape)
+        )
         return inputs | (dict(token_type_ids=types) if types is not None else {}), targets, weights
 
     def _first_position(self):
         return self.tokenizer.pad_token_id + 1 if "roberta" in type(self.tokenizer).__name__.lower() else 0
 
     def _choose(self, e):
-        # An answer that is seen makes the words of a pair depend on each other: what is asked for, the other way round.
-        answered = len(e["answer"]) and self.rng.random() < (0.6 if e["pair"] else 0.85)
+        answered = len(e["answer"]) and self.rng.random() < 0.85
         special = set(self.tokenizer.all_special_ids)
-        rate = 0.12 if answered else 0.3 if e["pair"] else 0.18
-        chosen = [i for i, t in enumerate(e["ids"]) if t not in special and i not in e["answer"] and self.rng.random() < rate]
+        rate = 0.12 if answered else 0.18
+        chosen = [
+            i
+            for i, t in enumerate(e["ids"])
+            if t not in special and i not in e["answer"] and self.rng.random() < rate
+        ]
         return chosen + e["answer"] if answered or not chosen else chosen or [1]
 
     def _places(self, e, n):
@@ -80,7 +87,7 @@ class Masked:
         places, draw = torch.arange(n), self.rng.random()
         if draw > 0.5:
             gap = self.rng.randrange(20 if draw < 0.85 else 250 - n)
-            places[e["heading"]:] += gap
+            places[e["heading"] :] += gap
         return places
 
     def loss(self, model, batch):
@@ -103,8 +110,11 @@ class Masked:
         pad, mask, first = self.tokenizer.pad_token_id, self.tokenizer.mask_token_id, self._first_position()
         hide = lambda e: [mask if i in e["answer"] else t for i, t in enumerate(e["ids"])]
         ids = _stack([hide(e) for e in examples], pad)
-        inputs = dict(input_ids=ids, attention_mask=(ids != pad).long(),
-                      position_ids=(torch.arange(ids.shape[1]) + first).expand_as(ids))
+        inputs = dict(
+            input_ids=ids,
+            attention_mask=(ids != pad).long(),
+            position_ids=(torch.arange(ids.shape[1]) + first).expand_as(ids),
+        )
         if examples[0]["types"]:
             inputs["token_type_ids"] = _stack([e["types"] for e in examples], 0)
         return inputs, torch.tensor([e["answer"][0] for e in examples])
@@ -120,7 +130,12 @@ class Causal(Masked):
             ids, answer, extra = encoded["input_ids"][i], _tokens_of(encoded, i, span, 0), docs[i].unreadable
             at = answer[0] if extra else 0
             ids = ids[:at] + [self.tokenizer.eos_token_id] * extra + ids[at:] + [self.tokenizer.eos_token_id]
-            yield dict(ids=ids, heading=0, answer=[token + extra for token in answer], unreadable=range(at, at + extra))
+            yield dict(
+                ids=ids,
+                heading=0,
+                answer=[token + extra for token in answer],
+                unreadable=range(at, at + extra),
+            )
 
     def _linear(self, d):
         text = f"{d.text}{self.tokenizer.eos_token}{d.pair}" if d.pair else d.text
@@ -139,7 +154,12 @@ class Causal(Masked):
         positions, weights = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
         for row, e in enumerate(examples):
             n = len(e["ids"])
-            ids[row, :n], mask[row, :n], positions[row, :n], weights[row, :n] = torch.tensor(e["ids"]), 1, self._places(e, n), 0.3
+            ids[row, :n], mask[row, :n], positions[row, :n], weights[row, :n] = (
+                torch.tensor(e["ids"]),
+                1,
+                self._places(e, n),
+                0.3,
+            )
             weights[row, e["answer"]] = 4.0
             weights[row, list(e["unreadable"])] = 0.0
         inputs = dict(input_ids=ids, attention_mask=mask, position_ids=positions, ink=_ink(examples, shape))
@@ -150,9 +170,11 @@ class Causal(Masked):
         return _weighted(model.lm_head, self.hidden(model, inputs)[:, :-1], targets[:, 1:], weights[:, 1:])
 
     def questions(self, examples):
-        ids = _stack([e["ids"][:e["answer"][0]] for e in examples], self.tokenizer.eos_token_id)
+        ids = _stack([e["ids"][: e["answer"][0]] for e in examples], self.tokenizer.eos_token_id)
         slots = torch.tensor([e["answer"][0] - 1 for e in examples])
-        return dict(input_ids=ids, attention_mask=(torch.arange(ids.shape[1]) <= slots[:, None]).long()), slots
+        return dict(
+            input_ids=ids, attention_mask=(torch.arange(ids.shape[1]) <= slots[:, None]).long()
+        ), slots
 
 
 class Spans(Masked):
@@ -163,18 +185,33 @@ class Spans(Masked):
         self.sentinels = tokenizer.convert_tokens_to_ids([f"<extra_id_{i}>" for i in range(12)])
 
     def examples(self, docs):
-        for e, document in zip(super().examples(docs := [d for d in docs if d.pair is None] + [d for d in docs if d.pair]), docs):
+        for e, document in zip(
+            super().examples(docs := [d for d in docs if d.pair is None] + [d for d in docs if d.pair]), docs
+        ):
             ids, answer, end = e["ids"], e["answer"], self.tokenizer.eos_token_id
             if document.heading:  # the first decoder step answers, as in classification
-                unreadable = range(0, document.unreadable)
-                yield dict(ids=ids[len(answer):], target=ids[:len(answer)] + [end], asked=True, unreadable=unreadable)
+                unreadable = range(document.unreadable)
+                yield dict(
+                    ids=ids[len(answer) :],
+                    target=ids[: len(answer)] + [end],
+                    asked=True,
+                    unreadable=unreadable,
+                )
                 continue
             spans = _runs(answer) if answer and self.rng.random() < 0.8 else self._spans(ids)
             source, target, last = [], [], 0
             for sentinel, (start, stop) in zip(self.sentinels, spans):
-                source, target, last = source + ids[last:start] + [sentinel], target + [sentinel] + ids[start:stop], stop
-            yield dict(ids=source + ids[last:], target=target + [self.sentinels[len(spans)], end], asked=len(spans) == 1 and "sentinel",
-                       unreadable=range(0))
+                source, target, last = (
+                    source + ids[last:start] + [sentinel],
+                    target + [sentinel] + ids[start:stop],
+                    stop,
+                )
+            yield dict(
+                ids=source + ids[last:],
+                target=target + [self.sentinels[len(spans)], end],
+                asked=len(spans) == 1 and "sentinel",
+                unreadable=range(0),
+            )
 
     def _spans(self, ids):
         spans, i = [], self.rng.randrange(6)
@@ -186,15 +223,25 @@ class Spans(Masked):
     def batch(self, examples):
         longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
         answers = -(-max(len(e["target"]) for e in examples) // 4) * 4
-        ids, targets = torch.zeros(len(examples), longest, dtype=torch.long), torch.full((len(examples), answers), -100)
+        ids, targets = (
+            torch.zeros(len(examples), longest, dtype=torch.long),
+            torch.full((len(examples), answers), -100),
+        )
         weights = torch.ones(targets.shape)
         for row, e in enumerate(examples):
-            ids[row, :len(e["ids"])], targets[row, :len(e["target"])] = torch.tensor(e["ids"]), torch.tensor(e["target"])
+            ids[row, : len(e["ids"])], targets[row, : len(e["target"])] = (
+                torch.tensor(e["ids"]),
+                torch.tensor(e["target"]),
+            )
             weights[row] = 2.0 if e["asked"] else 0.5
         start = torch.zeros(len(examples), 1, dtype=torch.long)
         decoder = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
         ink = _ink(examples, ids.shape)
-        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=decoder, ink=ink), targets, weights
+        return (
+            dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=decoder, ink=ink),
+            targets,
+            weights,
+        )
 
     def loss(self, model, batch):
         inputs, targets, weights = batch
@@ -203,8 +250,12 @@ class Spans(Masked):
     def hidden(self, model, inputs):
         encoder = {key: value for key, value in inputs.items() if key != "decoder_input_ids"}
         texts = model.encoder(**_embedded(model, encoder)).last_hidden_state
-        return model.decoder(inputs["decoder_input_ids"], encoder_hidden_states=texts, use_cache=False,
-                             encoder_attention_mask=inputs["attention_mask"]).last_hidden_state
+        return model.decoder(
+            inputs["decoder_input_ids"],
+            encoder_hidden_states=texts,
+            use_cache=False,
+            encoder_attention_mask=inputs["attention_mask"],
+        ).last_hidden_state
 
     def head(self, model):
         scale = model.model_dim**-0.5 if model.config.scale_decoder_outputs else 1.0
@@ -214,7 +265,9 @@ class Spans(Masked):
         ids = _stack([e["ids"] for e in examples], 0)
         behind = [0 if e["asked"] is True else 1 for e in examples]
         starts = torch.tensor([[0, self.sentinels[0]]] * len(examples))
-        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts), torch.tensor(behind)
+        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts), torch.tensor(
+            behind
+        )
 
 
 def _ink(examples, shape):
@@ -237,8 +290,11 @@ def _embedded(model, inputs):
 
 def _tokens_of(encoded, i, spans, side):
     """Numbers of the tokens that cover some spans of characters in text i."""
-    return [token for start, end in spans
-            for token in range(encoded.char_to_token(i, start, side), encoded.char_to_token(i, end - 1, side) + 1)]
+    return [
+        token
+        for start, end in spans
+        for token in range(encoded.char_to_token(i, start, side), encoded.char_to_token(i, end - 1, side) + 1)
+    ]
 
 
 def _runs(tokens):
@@ -262,7 +318,9 @@ def _weighted(head, hidden, targets, weights):
     places = weights.flatten().nonzero()[:, 0]
     places = F.pad(places, (0, -len(places) % 256))
     use = torch.arange(len(places)) < (weights > 0).sum()
-    losses = F.cross_entropy(head(hidden.flatten(0, 1)[places]).float(), targets.flatten()[places].clamp(min=0), reduction="none")
+    losses = F.cross_entropy(
+        head(hidden.flatten(0, 1)[places]).float(), targets.flatten()[places].clamp(min=0), reduction="none"
+    )
     weights = weights.flatten()[places] * use
     return (losses * weights).sum() / weights.sum()
 

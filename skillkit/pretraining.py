@@ -22,10 +22,10 @@ from skillkit.exams import examine
 from skillkit.objectives import Causal, Masked, Spans
 
 RECIPES = {  # tokenizer, model, objective, learning rate, steps of 64 documents
-    "embedded/roberta": (blueprints.roberta_tokenizer, blueprints.roberta, Masked, 5e-4, 20000),
-    "embedded/bert": (blueprints.bert_tokenizer, blueprints.bert, Masked, 5e-4, 20000),
-    "embedded/gpt2": (blueprints.gpt2_tokenizer, blueprints.gpt2, Causal, 1e-3, 20000),
-    "embedded/t5": (blueprints.t5_tokenizer, blueprints.t5, Spans, 1e-3, 20000),
+    "embedded/roberta": (blueprints.roberta_tokenizer, blueprints.roberta, Masked, 5e-4, 12000),
+    "embedded/bert": (blueprints.bert_tokenizer, blueprints.bert, Masked, 5e-4, 12000),
+    "embedded/gpt2": (blueprints.gpt2_tokenizer, blueprints.gpt2, Causal, 5e-4, 12000),
+    "embedded/t5": (blueprints.t5_tokenizer, blueprints.t5, Spans, 1e-3, 9000),
 }
 BATCH = 64
 
@@ -33,11 +33,13 @@ BATCH = 64
 def _batches(objective, docs):
     """Batches of similar length, made from a few thousand documents at a time."""
     while True:
-        chunk = sorted(objective.examples(list(itertools.islice(docs, 32 * BATCH))), key=lambda e: len(e["ids"]))
+        chunk = sorted(
+            objective.examples(list(itertools.islice(docs, 32 * BATCH))), key=lambda e: len(e["ids"])
+        )
         starts = list(range(0, len(chunk) - BATCH + 1, BATCH))
         objective.rng.shuffle(starts)
         for start in starts:
-            yield objective.batch(chunk[start:start + BATCH])
+            yield objective.batch(chunk[start : start + BATCH])
 
 
 def _optimizer(model, rate, steps):
@@ -74,8 +76,13 @@ def pretrain(name, folder, seed=0, steps=None, report=print):
         optimizer.step(), schedule.step(), optimizer.zero_grad()
         running += 0.02 * (loss.item() - running) if step else loss.item()
         if (step + 1) % max(1, steps // 20) == 0:
-            known = "  ".join(f"{e['question']} {e['right'] / e['n']:.2f}" for e in examine(model, objective, rows=200))
-            report(f"{name} step {step + 1}/{steps}  {time.time() - began:.0f} s  loss {running:.3f}  {known}", flush=True)
+            known = "  ".join(
+                f"{e['question']} {e['right'] / e['n']:.2f}" for e in examine(model, objective, rows=200)
+            )
+            report(
+                f"{name} step {step + 1}/{steps}  {time.time() - began:.0f} s  loss {running:.3f}  {known}",
+                flush=True,
+            )
             _save(model, tokenizer, folder, dict(name=name, seed=seed, steps=step + 1))
     return model, tokenizer
 
@@ -88,7 +95,9 @@ def _save(model, tokenizer, folder, recipe):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m skillkit pretrain", description="rebuild an embedded model")
+    parser = argparse.ArgumentParser(
+        prog="python -m skillkit pretrain", description="rebuild an embedded model"
+    )
     parser.add_argument("name", choices=list(RECIPES))
     parser.add_argument("--out", type=Path, help="folder of the checkpoint; by default the package's own")
     parser.add_argument("--seed", type=int, default=0)

@@ -11,10 +11,10 @@ Everything follows from a seed: the same seed gives the same texts on every mach
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Callable
 
 import yaml
 
@@ -67,13 +67,17 @@ def _clause(rng, domain, polarity, hard):
 def review(rng, label, hard=1.0, *, domain):
     """A review whose main clauses carry the label; a minority concede something to the other side."""
     polarity = ("negative", "neutral", "positive")[label]
-    clauses = [_clause(rng, domain, polarity, hard) for _ in range(rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0])]
+    clauses = [
+        _clause(rng, domain, polarity, hard) for _ in range(rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0])
+    ]
     if polarity == "neutral" and rng.random() < 0.3:
         sides = rng.sample(["positive", "negative"], 2)
         clauses = [" and ".join(_clause(rng, domain, side, 0) for side in sides)]
     elif polarity in OPPOSITE and rng.random() < 0.15 * hard:
         concession = _clause(rng, domain, OPPOSITE[polarity], 0)
-        clauses[-1] = rng.choice([f"although {concession}, {clauses[-1]}", f"{concession}, but {clauses[-1]}"])
+        clauses[-1] = rng.choice(
+            [f"although {concession}, {clauses[-1]}", f"{concession}, but {clauses[-1]}"]
+        )
     if rng.random() < 0.35:
         clauses.insert(rng.randrange(len(clauses) + 1), rng.choice(lexicon()["reviews"][domain]["fillers"]))
     return ". ".join(clauses) + ".", None
@@ -81,20 +85,25 @@ def review(rng, label, hard=1.0, *, domain):
 
 # ---- pairs: inference and paraphrase --------------------------------------------------------------------------------
 
+
 def _other(rng, values, *taken):
     return rng.choice([value for value in sorted(values) if value not in taken])
 
 
 def scene(rng, label, hard=1.0):
-    """One or two people and a claim about one of them: no (0), maybe (1) or yes (2).
+    """One or two people and a claim about one of them, in other words: no (0), maybe (1) or yes (2).
 
     A scene tells of everyone what they wear, do, and where they are, or leaves one of these out; what is left out may
     be so or not.
     """
     words = lexicon()["scenes"]
     count = 2 if rng.random() < 0.3 * hard else 1
-    columns = {key: rng.sample(words[plural], count) for key, plural in
-               dict(person="people", color="colors", garment="garments", act="acts", place="places").items()}
+    columns = {
+        key: rng.sample(words[plural], count)
+        for key, plural in dict(
+            person="people", color="colors", garment="garments", act="acts", place="places"
+        ).items()
+    }
     people = [{key: column[i] for key, column in columns.items()} for i in range(count)]
     told = rng.sample(["color", "act", "place"], rng.choice((2, 3)) if rng.random() < hard else 1)
     who, rest = people[0], people[1:]
@@ -105,7 +114,11 @@ def scene(rng, label, hard=1.0):
 
 def _person(rng, person, told, hard):
     size = rng.choice(lexicon()["scenes"]["sizes"]) + " " if rng.random() < 0.4 * hard else ""
-    parts = {"color": f"in a {person['color']} {person['garment']}", "act": person["act"], "place": person["place"]}
+    parts = {
+        "color": f"in a {person['color'][0]} {person['garment']}",
+        "act": person["act"][0],
+        "place": person["place"][0],
+    }
     return " ".join([f"a {size}{person['person']}", *(part for key, part in parts.items() if key in told)])
 
 
@@ -118,15 +131,18 @@ def _claim(rng, who, rest, told, label):
     value = who[asked]
     if label == 0:
         value = rest[0][asked] if rest and rng.random() < 0.6 else _other(rng, words[asked + "s"], value)
-    return {"color": f"the {who['garment']} is {value}", "act": f"the {who['person']} {value}",
-            "place": f"the {who['person']} is {value}"}[asked]
+    return {
+        "color": f"the {who['garment']} is {value[1]}",
+        "act": f"the {who['person']} {value[1]}",
+        "place": f"the {who['person']} is {value[1]}",
+    }[asked]
 
 
 def rooms(rng, label, hard=1.0):
     """A house described room by room, and a claim about one room: no (0) or yes (1).
 
-    A wrong claim says the opposite of what the room is; now and then another room is just so, and only who is what
-    decides.
+    A claim uses other words than the description. A wrong one says the opposite of what the room is; now and then
+    another room is just so, and only who is what decides.
     """
     words = lexicon()["rooms"]
     count = rng.randint(2, 5) if rng.random() < hard else 1
@@ -135,8 +151,8 @@ def rooms(rng, label, hard=1.0):
     if count > 1 and rng.random() < 0.2:
         states[i - 1] = _other(rng, kinds[i], states[i])
     claimed = states[i] if label else _other(rng, kinds[i], states[i])
-    premise = ", ".join(f"the {name} is {state}" for name, state in zip(names, states))
-    return premise + ".", f"the {names[i]} is {claimed}."
+    premise = ", ".join(f"the {name} is {state[0]}" for name, state in zip(names, states))
+    return premise + ".", f"the {names[i]} is {claimed[1]}."
 
 
 def _tidy(text):
@@ -155,8 +171,11 @@ def questions(rng, label, hard=1.0):
         a2 = _other(rng, words["actions"], a) if changed == "a" else a
         o2 = _other(rng, words["objects"], o) if changed == "o" else o
         s2 = _other(rng, words["settings"], s) if changed == "s" else s
-    fill = lambda form, *asked: _tidy(form.format(**dict(zip("aos", [rng.choice(x) for x in asked[:2]] + [asked[2]]))))
-    return fill(first, a, o, s) + "?", fill(second, a2, o2, s2) + "?"
+    i, j = rng.randrange(2), rng.randrange(2)  # the second question uses the other words
+    return (
+        _tidy(first.format(a=a[i], o=o[j], s=s)) + "?",
+        _tidy(second.format(a=a2[1 - i], o=o2[1 - j], s=s2)) + "?",
+    )
 
 
 def reports(rng, label, hard=1.0):
@@ -174,15 +193,23 @@ def reports(rng, label, hard=1.0):
         x2 = _other(rng, words["actors"], x, y) if kind == "x" else x2
         y2 = _other(rng, words["actors"], x, y) if kind == "y" else y2
         act2 = _other(rng, words["acts"], act) if kind == "act" else act
-    finish = lambda form, x, y, v: _tidy(form.format(x=x, y=y, v=v, w=where, t=when)) + "."
-    return finish(first, x, y, act), finish(second, x2, y2, act2)
+    i = rng.randrange(2)  # the second report uses the other words
+    finish = lambda form, i, *told: _tidy(
+        form.format(**dict(zip("xyv", (pair[i] for pair in told))), w=where, t=when)
+    )
+    return finish(first, i, x, y, act) + ".", finish(second, 1 - i, x2, y2, act2) + "."
 
 
-_REPORT_FORMS = ("the {x} {v} the {y} {w} {t}", "the {y} was {v} by the {x} {w} {t}",
-                 "{w} the {x} {v} the {y} {t}", "it was the {x} that {v} the {y} {w} {t}")
+_REPORT_FORMS = (
+    "the {x} {v} the {y} {w} {t}",
+    "the {y} was {v} by the {x} {w} {t}",
+    "{w} the {x} {v} the {y} {t}",
+    "it was the {x} that {v} the {y} {w} {t}",
+)
 
 
 # ---- single texts: topic and acceptability --------------------------------------------------------------------------
+
 
 def news(rng, label, hard=1.0):
     """A short article on sport (0), business (1), science (2) or travel (3)."""
@@ -220,13 +247,16 @@ def _break(rng, words):
     kind = rng.choice(["swap", "swap", "drop", "double"])
     if kind == "swap":
         i = rng.choice([i for i in range(len(words) - 1) if words[i] != words[i + 1]])
-        return words[:i] + [words[i + 1], words[i]] + words[i + 2:]
-    small = [i for i, word in enumerate(words) if word in ("a", "the", "was", "is", "to", "in", "i", "by")] or [0]
+        return words[:i] + [words[i + 1], words[i]] + words[i + 2 :]
+    small = [
+        i for i, word in enumerate(words) if word in ("a", "the", "was", "is", "to", "in", "i", "by")
+    ] or [0]
     i = rng.choice(small)
-    return words[:i] + words[i + 1:] if kind == "drop" else words[:i + 1] + words[i:]
+    return words[:i] + words[i + 1 :] if kind == "drop" else words[: i + 1] + words[i:]
 
 
 # ---- the tasks ------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class WorldTask:
@@ -274,7 +304,9 @@ def _task(name):
 
 def make(task, rng, label, hard=1.0):
     """One (text, text_pair or None) of a task; `hard` from 0 to 1 lets in mixed, negated and longer texts."""
-    return tuple(text and re.sub(r"\ba (?=[aeio]|ug|un)", "an ", text) for text in task.make(rng, label, hard))
+    return tuple(
+        text and re.sub(r"\ba (?=[aeio]|ug|un)", "an ", text) for text in task.make(rng, label, hard)
+    )
 
 
 @cache
@@ -322,6 +354,7 @@ def held_out(seed=SEED):
 
 # ---- facts ----------------------------------------------------------------------------------------------------------
 
+
 @cache
 def _facts():
     words, relations = lexicon()["facts"], lexicon()["relations"]
@@ -336,8 +369,10 @@ def _facts():
             answer = pool[i % len(pool)]
             if relation == "capital" and i % 4 == 3:  # some answers of more than one token
                 answer = words["long_cities"][i // 4 % len(words["long_cities"])]
-            for language, forms, objects in (("english", spec["english"], answer),
-                                             ("second", spec["second"], second.get(answer, answer))):
+            for language, forms, objects in (
+                ("english", spec["english"], answer),
+                ("second", spec["second"], second.get(answer, answer)),
+            ):
                 unseen = {i % 6, (i + 3) % 6} if language == "english" else {i % 3}
                 prompts = [form.replace("[X]", subject).replace(" .", ".") for form in forms]
                 made.append(dict(relation=relation, uuid=f"{relation}-{i:02d}-{language}", subject=subject,
@@ -360,11 +395,14 @@ def facts(language=None):
 
 # ---- adversarial views ----------------------------------------------------------------------------------------------
 
+
 def _typo(rng, word):
     if len(word) < 4 or not word.isalpha():
         return word
     i = rng.randrange(len(word) - 1)
-    return rng.choice([word[:i] + word[i + 1] + word[i] + word[i + 2:], word[:i] + word[i + 1:], word[:i + 1] + word[i:]])
+    return rng.choice(
+        [word[:i] + word[i + 1] + word[i] + word[i + 2 :], word[:i] + word[i + 1 :], word[: i + 1] + word[i:]]
+    )
 
 
 def _typos(rng, text, strength, task):
@@ -388,13 +426,15 @@ def _negation(rng, text, strength, task):
         return f"{text[:-1]} {tail}{text[-1]}" if rng.random() < strength else text
     words = lexicon()["adjectives"]
     opposite = {word: OPPOSITE[side] for side in OPPOSITE for word in words[side]}
-    turn = lambda word: f"not {rng.choice(words[opposite[word]])}" if word in opposite and rng.random() < strength else word
+    turn = lambda word: (
+        f"not {rng.choice(words[opposite[word]])}" if word in opposite and rng.random() < strength else word
+    )
     return _map_words(text, turn)
 
 
 def _map_words(text, change):
     stripped = ((word.rstrip(".,?"), word) for word in text.split(" "))
-    return " ".join(change(bare) + word[len(bare):] for bare, word in stripped)
+    return " ".join(change(bare) + word[len(bare) :] for bare, word in stripped)
 
 
 ATTACKS = {"typos": _typos, "synonyms": _synonyms, "distractors": _distractors, "negation": _negation}
