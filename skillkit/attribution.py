@@ -186,27 +186,32 @@ class _Batch:
             for layer in stack.layers:
                 yield layer, stack.scaled[layer], torch.tensor(torch.nan), False
             return
+        if self.plan.few is not None:
+            yield from self._guarded(stack)
+            return
         for layers in self._ranges(stack.layers):
-            if self.plan.few is None:
-                yield from self._exact(stack, layers)
-            else:
-                yield from self._guarded(stack, layers)
+            yield from self._exact(stack, layers)
 
     def _exact(self, stack, layers):
         alphas, weights = self.plan.full
         scores, zero = self._integrals(stack, layers, alphas, weights[None])
-        for i, layer in enumerate(layers):
-            yield layer, scores[layer][0], self._error(stack, scores[layer][0], zero[i]), False
+        for layer in layers:
+            yield layer, scores[layer][0], self._error(stack, scores[layer][0], zero[layer]), False
 
-    def _guarded(self, stack, layers):
-        nodes, weights = self.plan.few
-        scores, zero = self._integrals(stack, layers, nodes, weights)
-        for i, layer in enumerate(layers):
-            fine, coarse, integral = scores[layer]
-            off = (fine - coarse).abs().amax((1, 2)) / fine.abs().amax((1, 2))
-            missed = self._error(stack, integral, zero[i]).abs() / integral.abs().sum((1, 2))
-            if (torch.maximum(off, missed) <= self.plan.tolerance).all():
-                yield layer, fine, self._error(stack, fine, zero[i]), True
+    def _guarded(self, stack):
+        """Scores from few nodes, where half as many nodes and the completeness of the integral agree."""
+        scores, zero = {}, {}
+        for layers in self._ranges(stack.layers):
+            for kept, part in zip(
+                (scores, zero), self._integrals(stack, layers, *self.plan.few), strict=True
+            ):
+                kept.update(part)
+        highest = torch.stack([fine.abs().amax((1, 2)).cpu() for fine, *_ in scores.values()]).amax(0)
+        for layer, (fine, coarse, integral) in scores.items():
+            off = (fine - coarse).abs().amax((1, 2)).cpu()
+            missed = self._error(stack, integral, zero[layer]).abs() / integral.abs().sum((1, 2))
+            if (off <= self.plan.tolerance * highest).all() and (missed <= self.plan.tolerance).all():
+                yield layer, fine, self._error(stack, fine, zero[layer]), True
             else:
                 yield from self._exact(stack, range(layer, layer + 1))
 
@@ -214,7 +219,7 @@ class _Batch:
         return scores.sum((1, 2)) - (stack.probability - zero)
 
     def _integrals(self, stack, layers, alphas, weights):
-        """{layer: [rules, questions, S, neurons]} for weights [rules, alphas], and P(0) [layers, questions]."""
+        """Scores {layer: [rules, questions, S, neurons]} for weights [rules, alphas], and P(0) {layer: [questions]}."""
         inner = [i for i, alpha in enumerate(alphas) if alpha != 1]  # the plain pass has α = 1
         sums = {layer: self._weighted(stack.slopes[layer][None], weights[:, alphas == 1]) for layer in layers}
         zero, size = None, self._alphas_at_once(layers)
@@ -227,7 +232,8 @@ class _Batch:
                 zero = probability[:, 0]
         if zero is None:
             zero = stack.sweep(layers, [0.0], slopes=False)[1][:, 0]
-        return {layer: self._score(stack, layer, total) for layer, total in sums.items()}, zero
+        scores = {layer: self._score(stack, layer, total) for layer, total in sums.items()}
+        return scores, dict(zip(layers, zero, strict=True))
 
     def _weighted(self, slopes, weights):
         """Sums of slopes [alphas, …] over α for weights [rules, alphas]; zero without any α."""

@@ -159,7 +159,7 @@ def test_few_nodes_where_the_path_is_smooth_and_all_where_it_is_not(double):
     exact = attribute(bb, CLOZE, ANSWER)
     for tolerance in (1e-3, 0.3):
         guarded = attribute(bb, CLOZE, ANSWER, nodes=9, tolerance=tolerance)
-        error = (guarded.scores - exact.scores).abs().amax(1) / exact.scores.abs().amax(1)
+        error = (guarded.scores - exact.scores).abs().amax(1) / exact.scores.abs().max()
         assert (error <= tolerance).all()
         torch.testing.assert_close(error[~guarded.estimated], torch.zeros_like(error[~guarded.estimated]))
     assert guarded.estimated.any()
