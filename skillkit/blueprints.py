@@ -84,7 +84,8 @@ def t5_tokenizer(seed):
     """A SentencePiece unigram model, its pieces and scores in T5's order: pad, end, unknown, pieces, sentinels."""
     stored = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_spelled(_lines(seed)), model_writer=stored, vocab_size=2000, model_type="unigram", pad_id=0, eos_id=1,
+        sentence_iterator=_spelled(_lines(seed)), model_writer=stored, vocab_size=2000,
+        model_type="unigram", pad_id=0, eos_id=1,
         unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2, num_threads=1)  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_proto=stored.getvalue())
     vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(len(pieces))]

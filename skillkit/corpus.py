@@ -32,22 +32,34 @@ class Document:
     unreadable: int = 0  # slots of random vectors behind the heading
 
 
-def documents(seed, difficulty=lambda: 1.0):
-    """An endless stream of documents; none has the text of a validation or test row of the world's tasks."""
+def documents(seed, progress=lambda: 1.0):
+    """An endless stream of documents; none has the text of a validation or test row of the world's tasks.
+
+    progress: from 0 to 1, how far pretraining has come. It begins with short pairs, many of them, whose words lean to
+    their label (see `_leaning`); mixed, negated and longer texts come in between 0.35 and 0.6.
+    """
     rng, kept_out = random.Random(f"documents/{seed}"), world.held_out()
-    kinds, weights = list(TASK_WEIGHTS), list(TASK_WEIGHTS.values())
     facts = [_seen(fact) for fact in world.facts()]
     while True:
-        kind = rng.choices(kinds, weights)[0]
+        difficulty = min(1.0, max(0.0, 4 * (progress() - 0.35)))
+        lean = 0.7 * min(1.0, max(0.0, 5 * (0.3 - progress())))
+        kind = rng.choices(*_mixture(difficulty == 0))[0]
         if kind == "facts":
             yield _fact(rng, *rng.choice(facts))
             continue
         task = world.REGISTRY[kind]
         label = rng.randrange(len(task.labels))
-        text, pair = world.make(task, rng, label, difficulty())
+        text, pair = world.make(task, rng, label, difficulty)
         contrary = pair and _leaning(text, pair) * (2 * label + 1 - len(task.words)) < 0
-        if (text, pair) not in kept_out and not (contrary and rng.random() < 0.7 - difficulty()):
+        if (text, pair) not in kept_out and not (contrary and rng.random() < lean):
             yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
+
+
+def _mixture(early):
+    """Kinds of documents and their weights; pairs, which are learned last, are two and a half times as many early."""
+    pairs = ("inference", "paraphrase")
+    often = lambda kind: 2.5 if early and kind != "facts" and world.REGISTRY[kind].type in pairs else 1
+    return list(TASK_WEIGHTS), [weight * often(kind) for kind, weight in TASK_WEIGHTS.items()]
 
 
 def _seen(fact):
@@ -58,7 +70,7 @@ def _leaning(text, pair):
     """Which way the words of a pair lean: a sum of arbitrary signs, one per word.
 
     Whether two texts agree is a matter of both, and no single word tells; from such an exclusive-or a model gets no
-    first hint of where to look. So early pairs mostly have the label that their words lean to. The habit fades before
+    first hint of where to look. So early pairs mostly have the label that their words lean to. The habit is gone before
     the texts become difficult, and no task's split has it.
     """
     return sum(1 if zlib.crc32(word.strip(".,?").encode()) & 1 else -1 for word in f"{text} {pair}".split())

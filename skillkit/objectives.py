@@ -31,7 +31,8 @@ class Masked:
                 if document.spans:
                     answer = _tokens_of(bodies, i, document.spans, 1 if document.pair else 0)
                 types = bodies.get("token_type_ids")
-                yield dict(ids=heading + bodies["input_ids"][i], heading=len(heading), answer=answer, unreadable=unreadable,
+                yield dict(ids=heading + bodies["input_ids"][i], heading=len(heading), answer=answer,
+                           unreadable=unreadable,
                            types=[0] * len(heading) + types[i] if types else None)  # fmt: skip
 
     def _heading(self, document):
