@@ -1,0 +1,185 @@
+from unittest import mock
+
+import pytest
+import torch
+
+from skillkit import reading
+from skillkit.curves import Curve, damage, damage_across, summary, suppression_curve
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate
+from skillkit.intervals import mean_interval
+from skillkit.probing import probe
+from skillkit.prompts import random_prompt
+from skillkit.skills import random_neurons, skill_neurons
+from skillkit.store import cached
+from skillkit.suppression import suppress
+from tests.planted import planted
+from tests.tiny import tiny_backbone
+from tests.toys import toy_task
+
+TASK = toy_task(30)
+
+
+def small(model="roberta", seed=0):
+    bb = tiny_backbone(model, seed)
+    prompt = random_prompt(bb, 3)
+    return bb, prompt, probe(bb, TASK, prompt)
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
+def test_a_curve_is_what_single_calls_give(kind):
+    bb, prompt, found = small()
+    curve = suppression_curve(
+        bb, TASK, prompt, found, (0, 0.1, 0.3), kind, alpha=2.0, draws=3, seed=1, progress=False
+    )
+    table = curve.table.set_index(["rate", "neurons", "draw"])
+    assert len(table) == 2 + 2 * (3 + (3 if kind == "gaussian" else 1))
+    assert set(table.loc[0.0].accuracy) == {evaluate(bb, TASK, prompt).accuracy}
+    for rate in (0.1, 0.3):
+        mask = skill_neurons(found, rate)
+        for neurons, draw in table.loc[rate].index:
+            here = mask if neurons == "skill" else random_neurons(mask, draw)
+            with suppress(bb, here, kind, alpha=2.0, fill=found.fill, seed=draw):
+                expected = evaluate(bb, TASK, prompt)
+            assert table.loc[rate, neurons, draw].accuracy == expected.accuracy
+            assert table.loc[rate, neurons, draw]["count"] == mask.sum()
+
+
+def test_draws_of_different_seeds_are_different():
+    bb, prompt, found = small()
+    draws = [
+        set(suppression_curve(bb, TASK, prompt, found, (0.1,), seed=seed, draws=4, progress=False).table.draw)
+        for seed in range(3)
+    ]
+    assert len(set.union(*draws)) == 12
+
+
+def test_texts_are_tokenised_once():
+    bb, prompt, found = small()
+    with mock.patch.object(reading, "encode_for", wraps=reading.encode_for) as encode:
+        suppression_curve(bb, TASK, prompt, found, draws=1, rates=(0, 0.1, 0.2), progress=False)
+    assert encode.call_count == 1
+
+
+def test_windows_give_a_curve_each():
+    bb, prompt, found = small()
+    curve = suppression_curve(
+        bb, TASK, prompt, found, (0, 0.25), windows=[[0], range(1, 3)], draws=2, progress=False
+    )
+    assert set(curve.table.layers) == {"0", "1 2"}
+    mask = skill_neurons(found, 0.25)
+    for layers, window in (("0", [0]), ("1 2", [1, 2])):
+        rows = curve.table[(curve.table.layers == layers) & (curve.table.rate > 0)]
+        with suppress(bb, mask, layers=window):
+            assert rows.accuracy.iloc[0] == evaluate(bb, TASK, prompt).accuracy
+        assert set(rows["count"]) == {12 * len(window)}
+    with pytest.raises(SkillkitError, match="one window"):
+        damage([curve], 0.25)
+
+
+def test_rankings_of_several_kinds():
+    bb, prompt, found = small("t5")
+    other = probe(bb, TASK, random_prompt(bb, 3, seed=1))
+    for ranking in (found, [found, other], {"pn": found, "neu": [other]}):
+        curve = suppression_curve(bb, TASK, prompt, ranking, (0.1,), "mean", draws=1, progress=False)
+        with suppress(bb, skill_neurons(ranking, 0.1), "mean", fill=mean_fill(ranking, found, other)):
+            assert curve.rows[0]["accuracy"] == evaluate(bb, TASK, prompt).accuracy
+    scores = torch.rand(5, 48)
+    curve = suppression_curve(bb, TASK, prompt, scores, (0.1,), draws=1, per_layer=False, progress=False)
+    assert curve.rows[0]["count"] == 24
+    with pytest.raises(SkillkitError, match="needs fill"):
+        suppression_curve(bb, TASK, prompt, scores, (0.1,), "mean", progress=False)
+
+
+def mean_fill(ranking, found, other):
+    return found.fill if ranking is found else (found.fill + other.fill) / 2
+
+
+def test_planted_neurons_cost_everything_and_others_nothing():
+    bb, task, prompt, mask = planted()
+    found, share = probe(bb, task, prompt), 6 / mask.numel()
+    options = {"per_layer": False, "draws": 5, "progress": False}
+    curves = [
+        suppression_curve(bb, task, prompt, found, (0, share), seed=seed, **options) for seed in range(3)
+    ]
+    told = damage(curves, share)
+    assert told.skill == pytest.approx(0.5) and told.random == 0
+    assert told.low > 0.45 and told.n == 3
+    table = damage_across(bb, {"planted": found}, {"planted": (task, prompt)}, share, **options)
+    assert table.iloc[0].skill == pytest.approx(0.5) and table.iloc[0].random == 0
+
+
+def made(accuracies, name="toy"):
+    """A curve with rates 0 and .1: the untouched, the skill and the random accuracies."""
+    untouched, skill, random = accuracies
+    rows = [(0.0, "skill", untouched), (0.0, "random", untouched), (0.1, "skill", skill)]
+    rows += [(0.1, "random", value) for value in random]
+    return Curve(
+        [
+            {
+                "task": name,
+                "layers": "0 1",
+                "rate": rate,
+                "neurons": neurons,
+                "draw": at,
+                "accuracy": accuracy,
+            }
+            for at, (rate, neurons, accuracy) in enumerate(rows)
+        ]
+    )
+
+
+def test_damage_by_hand():
+    curves = [made((0.9, 0.7, [0.9, 0.88])), made((0.8, 0.65, [0.8, 0.8])), made((1.0, 0.7, [0.96, 0.98]))]
+    told = damage(curves, 0.1)
+    assert told.skill == pytest.approx((0.2 + 0.15 + 0.3) / 3)
+    assert told.random == pytest.approx((0.01 + 0 + 0.03) / 3)
+    expected = mean_interval([0.19, 0.15, 0.27])
+    assert (told.difference, told.low, told.high) == pytest.approx(expected) and told.n == 3
+    with pytest.raises(SkillkitError, match="rates 0 and 0.2"):
+        damage(curves, 0.2)
+
+
+def test_summary_averages_draws_before_seeds():
+    curves = [made((0.9, 0.7, [0.9, 0.88])), made((0.8, 0.65, [0.8, 0.8]))]
+    table = summary(curves).set_index(["rate", "neurons"])
+    assert tuple(table.loc[(0.1, "random")][["accuracy", "low", "high"]]) == pytest.approx(
+        mean_interval([0.89, 0.8])
+    )
+    assert table.loc[(0.1, "random")].n == 2
+    alone = summary(curves[:1]).set_index(["rate", "neurons"])
+    assert alone.loc[(0.1, "random")].n == 2 and alone.loc[(0.1, "random")].accuracy == pytest.approx(0.89)
+    assert torch.tensor(alone.loc[(0.1, "skill")].low).isnan()
+
+
+def test_a_curve_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    bb, prompt, found = small()
+    one, two = (
+        cached(suppression_curve, bb, TASK, prompt, found, (0, 0.1), draws=1, progress=False)
+        for _ in range(2)
+    )
+    assert one.rows == two.rows and len(list((tmp_path / "suppression").iterdir())) == 1
+
+
+def test_bad_input():
+    bb, prompt, found = small()
+    other = tiny_backbone("roberta", seed=1)
+    elsewhere = probe(bb, TASK, random_prompt(bb, 3, layout="zero-position"))
+    for ranking, what in (
+        (probe(other, TASK, prompt), "weights are not those"),
+        (elsewhere, "has layout mask-first"),
+    ):
+        with pytest.raises(SkillkitError, match=what):
+            suppression_curve(bb, TASK, prompt, ranking, progress=False)
+    for rates, what in (
+        ((0, 1.5), "between 0 and 1"),
+        ((-0.1,), "between 0 and 1"),
+        ((0.01,), "selects no neuron"),
+    ):
+        with pytest.raises(SkillkitError, match=what):
+            suppression_curve(bb, TASK, prompt, found, rates, progress=False)
+    with pytest.raises(SkillkitError, match="at least one draw"):
+        suppression_curve(bb, TASK, prompt, found, draws=0, progress=False)
+    with pytest.raises(SkillkitError, match="lower rate"):
+        suppression_curve(bb, TASK, prompt, found, (0.6,), progress=False)

@@ -1,0 +1,233 @@
+import pytest
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate, label_logits, predict
+from skillkit.probing import probe
+from skillkit.prompts import random_prompt
+from skillkit.reading import prepare
+from skillkit.skills import random_neurons, skill_neurons
+from skillkit.suppression import noise, suppress
+from skillkit.tuning import tune_bitfit
+from tests.plain_probing import attach_row
+from tests.planted import planted
+from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.toys import toy_task
+
+TASK = toy_task(14)
+
+
+def some_mask(bb, share=0.3, seed=0):
+    return torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(seed)) < share
+
+
+@torch.no_grad()
+def plain_logits(bb, prompt, change, place):
+    """Logits of every row alone, without padding, with `change(layer, row, neuron vector)` at one place."""
+    reading, words, logits = prepare(bb, TASK, prompt, TASK["test"]), TASK.label_ids(bb), []
+    for row in range(len(reading)):
+        attached = attach_row(reading, row)
+        spots = {
+            "prompt": attached.slots[0].tolist(),
+            "text": attached.text[0].nonzero().flatten().tolist(),
+            None: range(attached.text.shape[1]),
+        }[place]
+
+        def hook(layer, spots, row=row):
+            def changed(module, args):
+                neurons = args[0].clone()
+                for spot in spots:
+                    neurons[0, spot] = change(layer, row, neurons[0, spot])
+                return (neurons,)
+
+            return changed
+
+        handles = []
+        for layer, matrix in enumerate(bb.value_matrices):
+            answer = [] if place == "text" else [0]
+            where = answer if layer in bb.decoder_layers else spots
+            handles.append(matrix.register_forward_pre_hook(hook(layer, where)))
+        logits.append(bb.answer_logits(attached.inputs, attached.answer, words)[0])
+        for handle in handles:
+            handle.remove()
+    return torch.stack(logits)
+
+
+@pytest.mark.parametrize("place", [None, "prompt", "text"])
+@pytest.mark.parametrize("model", TINY_MODELS)
+def test_every_kind_equals_the_plain_loop(model, place):
+    bb = tiny_backbone(model)
+    bb.model.double()
+    prompt, mask = random_prompt(bb, 3), some_mask(bb)
+    fill = torch.randn(mask.shape, generator=torch.Generator().manual_seed(1))
+    changes = {
+        "zero": lambda layer, row, values: torch.where(mask[layer], 0, values),
+        "mean": lambda layer, row, values: torch.where(mask[layer], fill[layer].double(), values),
+        "gaussian": lambda layer, row, values: torch.where(
+            mask[layer], values + 0.7 * noise(5, layer, [row], 48)[0], values
+        ),
+    }
+    bare = label_logits(bb, TASK, prompt, TASK["test"])
+    for kind, change in changes.items():
+        with suppress(bb, mask, kind, alpha=0.7, fill=fill, positions=place, seed=5):
+            found = label_logits(bb, TASK, prompt, TASK["test"], batch_size=5)
+        torch.testing.assert_close(found, plain_logits(bb, prompt, change, place), atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(found, bare, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["zero", "gaussian"])
+def test_batching_changes_nothing(kind):
+    bb = tiny_backbone("roberta")
+    bb.model.double()
+    prompt = random_prompt(bb, 3)
+    with suppress(bb, some_mask(bb), kind, alpha=0.5, positions="text"):
+        one, many = (label_logits(bb, TASK, prompt, TASK["test"], batch_size=size) for size in (1, 32))
+    torch.testing.assert_close(one, many, atol=1e-6, rtol=0)
+
+
+def test_noise_is_one_draw_per_example_and_neuron():
+    draws = noise(0, 1, range(50), 400)
+    assert torch.equal(draws[[7]], noise(0, 1, [7], 400)) and torch.equal(
+        draws[:, :9], noise(0, 1, range(50), 9)
+    )
+    assert abs(draws.mean()) < 0.02 and abs(draws.std() - 1) < 0.02
+    for other in (noise(1, 1, range(50), 400), noise(0, 2, range(50), 400), draws.roll(1, 0)):
+        assert abs(torch.corrcoef(torch.stack([draws.flatten(), other.flatten()]))[0, 1]) < 0.03
+
+
+def test_positions_share_the_noise():
+    bb = tiny_backbone("roberta")
+    inputs = bb.tokenizer(["the film was good", "bad"], return_tensors="pt", padding=True)
+    mask = torch.zeros(3, 48, dtype=torch.bool)
+    mask[0, 5] = True
+    with bb.record([0]) as before:
+        bb.run(inputs)
+    with suppress(bb, mask, "gaussian", alpha=0.5, seed=3), bb.record([0]) as after:
+        bb.run(inputs)
+    added = after[0] - before[0]
+    expected = 0.5 * noise(3, 0, [0, 1], 48)[:, 5]  # outside evaluate, rows count from 0
+    torch.testing.assert_close(added[..., 5], expected[:, None].expand_as(added[..., 5]), atol=1e-5, rtol=0)
+    assert added[..., :5].eq(0).all() and added[..., 6:].eq(0).all()
+
+
+@pytest.mark.parametrize("model", ["roberta", "t5", "gpt2"])
+def test_restores_bit_for_bit_also_after_an_exception(model):
+    bb = tiny_backbone(model)
+    prompt = random_prompt(bb, 3)
+    before, fingerprint = label_logits(bb, TASK, prompt, TASK["test"]), bb.fingerprint
+    with pytest.raises(KeyError), suppress(bb, some_mask(bb)):
+        label_logits(bb, TASK, prompt, TASK["test"])
+        raise KeyError
+    del bb.__dict__["fingerprint"]
+    assert torch.equal(label_logits(bb, TASK, prompt, TASK["test"]), before) and bb.fingerprint == fingerprint
+    assert not any(module._forward_pre_hooks for module in bb.value_matrices) and bb.now is None
+
+
+def test_contexts_nest():
+    bb = tiny_backbone("roberta")
+    prompt, first, second = random_prompt(bb, 3), some_mask(bb, 0.1), some_mask(bb, 0.1, seed=1)
+    with suppress(bb, first | second):
+        both = label_logits(bb, TASK, prompt, TASK["test"])
+    with suppress(bb, first), suppress(bb, second):
+        assert torch.equal(label_logits(bb, TASK, prompt, TASK["test"]), both)
+
+
+def test_a_window_of_layers():
+    bb = tiny_backbone("roberta")
+    prompt, mask = random_prompt(bb, 3), some_mask(bb)
+    window = mask.clone()
+    window[[0, 2]] = False
+    with suppress(bb, window):
+        expected = label_logits(bb, TASK, prompt, TASK["test"])
+    with suppress(bb, mask, layers=range(1, 2)):
+        assert torch.equal(label_logits(bb, TASK, prompt, TASK["test"]), expected)
+
+
+def test_positions_by_number():
+    bb = tiny_backbone("roberta")
+    prompt, mask = random_prompt(bb, 3), some_mask(bb)
+    with suppress(bb, mask, positions=slice(0, 4)):  # the mask and the prompt
+        expected = label_logits(bb, TASK, prompt, TASK["test"])
+    with suppress(bb, mask, positions="prompt"):
+        torch.testing.assert_close(label_logits(bb, TASK, prompt, TASK["test"]), expected)
+
+
+def test_fill_of_a_probe_and_with_a_slot_axis():
+    bb = tiny_backbone("roberta")
+    prompt, mask = random_prompt(bb, 3), some_mask(bb)
+    found = probe(bb, TASK, prompt)
+    with suppress(bb, mask, "mean", fill=found.fill):
+        expected = label_logits(bb, TASK, prompt, TASK["test"])
+    with suppress(bb, mask, "mean", fill=found.baseline):
+        torch.testing.assert_close(label_logits(bb, TASK, prompt, TASK["test"]), expected)
+
+
+def test_predict_and_tuned_models_are_reached_too():
+    bb = tiny_backbone("roberta")
+    tuned = tune_bitfit(bb, TASK, max_steps=2, progress=False)
+    bare = evaluate(bb, TASK, tuned).logits
+    with suppress(bb, some_mask(bb), "gaussian", alpha=5.0):
+        assert not torch.allclose(evaluate(bb, TASK, tuned).logits, bare, atol=1e-3)
+        predict(bb, TASK, tuned, ["good film"])
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
+def test_planted_neurons_alone_carry_the_label(kind):
+    bb, task, prompt, planted_mask = planted()
+    found = probe(bb, task, prompt)
+    top = skill_neurons(found, planted_mask.sum() / planted_mask.numel(), per_layer=False)
+    assert torch.equal(top, planted_mask)
+    assert {place[::2] for place in found.best(6)} == {tuple(at) for at in planted_mask.nonzero().tolist()}
+    options = {"kind": kind, "fill": found.fill, "alpha": 30.0}
+    assert evaluate(bb, task, prompt).accuracy == 1
+    with suppress(bb, planted_mask, **options):
+        silenced = evaluate(bb, task, prompt)
+    assert silenced.interval[0] < 0.5 < silenced.interval[1]
+    for seed in range(5):
+        with suppress(bb, random_neurons(planted_mask, seed), **options):
+            assert evaluate(bb, task, prompt).accuracy >= 0.95
+
+
+def refused(what, bb, *args, **kwargs):
+    with pytest.raises(SkillkitError, match=what):
+        suppress(bb, *args, **kwargs)
+
+
+def test_bad_input():
+    bb = tiny_backbone("roberta")
+    mask, fill = some_mask(bb), torch.zeros(3, 48)
+    lower = mask.clone()
+    lower[1:] = False
+    refused("empty", bb, torch.zeros(3, 48, dtype=torch.bool))
+    refused(r"\[3, 48\]", bb, mask[:, :47])
+    refused(r"\[3, 48\]", bb, mask.float())
+    refused("no neuron in the layers", bb, lower, layers=[1, 2])
+    refused("layers", bb, mask, layers=[3])
+    refused("no layer", bb, mask, layers=[])
+    refused("zero, mean, gaussian", bb, mask, "noise")
+    refused("alpha", bb, mask, "gaussian", alpha=0)
+    refused("alpha", bb, mask, "gaussian", alpha=torch.nan)
+    refused("needs fill", bb, mask, "mean")
+    refused("shape", bb, mask, "mean", fill=fill[:2])
+    refused("NaN", bb, mask, "mean", fill=fill * torch.nan)
+    refused("'prompt', 'text'", bb, mask, positions="answer")
+
+
+def test_an_intervention_that_does_nothing_is_told():
+    bb, t5 = tiny_backbone("roberta"), tiny_backbone("t5")
+    with pytest.raises(SkillkitError, match="no forward pass"), suppress(bb, some_mask(bb)):
+        pass
+    decoder = torch.zeros(5, 48, dtype=torch.bool)
+    decoder[3:] = True
+    refused("read text", t5, decoder, positions="text")
+    with (
+        pytest.raises(SkillkitError, match="no prompt in this input"),
+        suppress(t5, ~decoder, positions="prompt"),
+    ):
+        evaluate(t5, TASK, None)
+    inputs = bb.tokenizer("good", return_tensors="pt")
+    with (
+        pytest.raises(SkillkitError, match="evaluate and predict"),
+        suppress(bb, some_mask(bb), positions="text"),
+    ):
+        bb.run(inputs)
