@@ -8,16 +8,17 @@ Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), equations
 layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in `skillkit.replay`.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
-from skillkit.clozes import by_shape, encode_cloze, paired
+from skillkit.clozes import encode_cloze, paired
 from skillkit.errors import SkillkitError
-from skillkit.progress import progress as progress_bar
-from skillkit.quadrature import carried_weights, nested_nodes, rule_nodes
-from skillkit.replay import stacks
+from skillkit.integrals import MEMORY, Plan, integrals
+from skillkit.store import artifact
 
 METHODS = ("integrated-gradients", "activation")
 AGGREGATES = {
@@ -27,7 +28,6 @@ AGGREGATES = {
     "start": lambda tokens: tokens[0],
     "end": lambda tokens: tokens[-1],
 }
-MEMORY = 2**29
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,50 @@ class Attribution:
         width = self.scores.shape[1]
         return [(int(p) // width, int(p) % width, float(v)) for p, v in zip(places, values, strict=True)]
 
+    def save(self, folder):
+        """Write safetensors and JSON into an existing folder; `Attribution.load` reads them.
 
+        >>> found.save("dir"); Attribution.load("dir").predicted
+        """
+        _save([self], folder, alone=True)
+
+    @staticmethod
+    def load(folder):
+        """What `save` wrote: an `Attribution`, or `Attributions`."""
+        told = json.loads((Path(folder) / "attribution.json").read_text(encoding="utf-8"))
+        tensors = load_file(Path(folder) / "attribution.safetensors")
+        parts = [
+            Attribution(**words, **{name: tensors[f"{i}/{name}"] for name in _TENSORS})
+            for i, words in enumerate(told["parts"])
+        ]
+        return parts[0] if told["alone"] else Attributions(parts)
+
+
+class Attributions(list):
+    """Attributions of several clozes, in order; saved as one.
+
+    >>> attribute(bb, clozes, "Paris").save("dir"); Attribution.load("dir")[0].cloze
+    """
+
+    def save(self, folder):
+        """Write safetensors and JSON into an existing folder; `Attribution.load` reads them."""
+        _save(self, folder, alone=False)
+
+
+_TENSORS = ("scores", "token_scores", "completeness_error", "estimated")
+
+
+def _save(parts, folder, alone):
+    words = [{k: v for k, v in vars(part).items() if k not in _TENSORS} for part in parts]
+    tensors = {f"{i}/{name}": getattr(part, name) for i, part in enumerate(parts) for name in _TENSORS}
+    told = json.dumps({"alone": alone, "parts": words}, ensure_ascii=False)
+    (Path(folder) / "attribution.json").write_text(told, encoding="utf-8")
+    save_file(
+        {name: tensor.clone() for name, tensor in tensors.items()}, Path(folder) / "attribution.safetensors"
+    )
+
+
+@artifact("attribution", version=1, ignore=("progress", "memory"))
 def attribute(
     bb,
     cloze,
@@ -76,10 +119,10 @@ def attribute(
     tolerance=0.01,
     memory=MEMORY,
     progress=False,
-):
+) -> Attribution:
     """Attribute the probability of an answer to all neurons at the slot where it is read.
 
-    >>> attribute(bb, ["Paris is in [MASK].", "Rome is in [MASK]."], ["France", "Italy"])     # a list
+    >>> attribute(bb, ["Paris is in [MASK].", "Rome is in [MASK]."], ["France", "Italy"])[1].probability
 
     cloze, answer  one or many; `[MASK]` stands where the answer belongs (`skillkit.clozes`)
     steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `quadrature.rule_nodes`
@@ -92,7 +135,7 @@ def attribute(
 
     Masked models: P is the product over the masks, which are scaled together, with one score tensor per mask.
     Causal models and T5: each token after the gold prefix. T5's encoder neurons are scaled at the sentinel, its
-    decoder's at the slot of the answer. Returns one `Attribution`, or a list for a list of clozes.
+    decoder's at the slot of the answer. Returns one `Attribution`, or for a list of clozes `Attributions`.
 
     Raises SkillkitError for bad clozes and answers, unknown rules, methods and aggregates, and inside an
     intervention.
@@ -102,12 +145,12 @@ def attribute(
             f"method {method!r} with aggregate {aggregate!r} is not known; methods are {', '.join(METHODS)}, "
             f"aggregates {', '.join(AGGREGATES)}"
         )
-    plan = None if method == "activation" else _Plan(rule, steps, nodes, tolerance)
+    plan = None if method == "activation" else Plan(rule, steps, nodes, tolerance)
     texts = paired(cloze, answer)
     asked = [encode_cloze(bb, *text, repeat_mask) for text in texts]
     questions = [question for group in asked for question in group]
-    scored = _scored(bb, questions, plan, before, memory, progress)
-    found = []
+    scored = integrals(bb, questions, plan, before, memory, progress)
+    found = Attributions()
     for text, group in zip(texts, asked, strict=True):
         parts, scored = scored[: len(group)], scored[len(group) :]
         found.append(_gathered(bb, *text, parts, AGGREGATES[aggregate]))
@@ -124,156 +167,3 @@ def _gathered(bb, cloze, answer, parts, aggregate):
     words = bb.tokenizer.decode(predicted.flatten()).strip()
     product, estimated = float(probability.prod()), estimated.any(0)
     return Attribution(cloze, answer, aggregate(tokens), tokens, worst, product, words, estimated)
-
-
-def _scored(bb, questions, plan, before, memory, progress):
-    """Scores [S, layers, neurons], errors [layers], probability, predicted [S], estimated [layers] by question."""
-    found = [None] * len(questions)
-    with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
-        for group in by_shape(questions):
-            size = max(1, memory // _footprint(bb, questions[group[0]], range(bb.num_layers)))
-            size = max(1, size // (plan.sweeps if plan else 1))
-            for at in range(0, len(group), size):
-                rows = group[at : at + size]
-                batch = _Batch(bb, [questions[i] for i in rows], plan, before, memory)
-                for row, result in zip(rows, batch.results(), strict=True):
-                    found[row] = result
-                bar.update(len(rows))
-    return found
-
-
-class _Plan:
-    """Where to evaluate slopes: the nodes of a rule, or fewer of them with a guard."""
-
-    def __init__(self, rule, steps, nodes=None, tolerance=0.01):
-        self.full = rule_nodes(rule, steps)
-        self.tolerance, self.few = tolerance, None
-        if nodes is not None:
-            fine = nested_nodes(nodes)
-            coarse = np.zeros(nodes)
-            coarse[::2] = carried_weights(fine[::2], *self.full)
-            exact = carried_weights(fine, *rule_nodes("gauss-legendre", nodes))
-            self.few = fine, np.stack([carried_weights(fine, *self.full), coarse, exact])
-
-    @property
-    def sweeps(self):
-        return len(self.few[0] if self.few else self.full[0])
-
-
-class _Batch:
-    """Questions of one shape that are attributed together."""
-
-    def __init__(self, bb, questions, plan, before, memory):
-        self.bb, self.questions, self.plan, self.memory = bb, questions, plan, memory
-        self.stacks = stacks(bb, questions, before)
-
-    def results(self):
-        """One (scores, errors, probability, predicted, estimated) per question, on the CPU."""
-        count, slots = len(self.questions), len(self.questions[0].slots)
-        dtype = torch.promote_types(self.stacks[0].probability.dtype, torch.float32)
-        scores = torch.zeros(count, slots, self.bb.num_layers, self.bb.num_neurons, dtype=dtype)
-        errors = torch.full((count, self.bb.num_layers), torch.nan, dtype=dtype)
-        estimated = torch.zeros(count, self.bb.num_layers, dtype=torch.bool)
-        for stack in self.stacks:
-            for layer, score, error, guess in self._layers(stack):
-                scores[:, :, layer, : score.shape[2]] = score.cpu()
-                errors[:, layer], estimated[:, layer] = error.cpu(), guess
-        last = self.stacks[-1]
-        return zip(scores, errors, last.probability.cpu(), last.predicted.cpu(), estimated, strict=True)
-
-    def _layers(self, stack):
-        if self.plan is None:
-            for layer in stack.layers:
-                yield layer, stack.scaled[layer], torch.tensor(torch.nan), False
-            return
-        if self.plan.few is not None:
-            yield from self._guarded(stack)
-            return
-        for layers in self._ranges(stack.layers):
-            yield from self._exact(stack, layers)
-
-    def _exact(self, stack, layers):
-        alphas, weights = self.plan.full
-        scores, zero = self._integrals(stack, layers, alphas, weights[None])
-        for layer in layers:
-            yield layer, scores[layer][0], self._error(stack, scores[layer][0], zero[layer]), False
-
-    def _guarded(self, stack):
-        """Scores from few nodes, where half as many nodes and the completeness of the integral agree."""
-        scores, zero = {}, {}
-        for layers in self._ranges(stack.layers):
-            for kept, part in zip(
-                (scores, zero), self._integrals(stack, layers, *self.plan.few), strict=True
-            ):
-                kept.update(part)
-        highest = torch.stack([fine.abs().amax((1, 2)).cpu() for fine, *_ in scores.values()]).amax(0)
-        for layer, (fine, coarse, integral) in scores.items():
-            off = (fine - coarse).abs().amax((1, 2)).cpu()
-            missed = self._error(stack, integral, zero[layer]).abs() / integral.abs().sum((1, 2))
-            if (off <= self.plan.tolerance * highest).all() and (missed <= self.plan.tolerance).all():
-                yield layer, fine, self._error(stack, fine, zero[layer]), True
-            else:
-                yield from self._exact(stack, range(layer, layer + 1))
-
-    def _error(self, stack, scores, zero):
-        return scores.sum((1, 2)) - (stack.probability - zero)
-
-    def _integrals(self, stack, layers, alphas, weights):
-        """Scores {layer: [rules, questions, S, neurons]} for weights [rules, alphas], and P(0) {layer: [questions]}."""
-        inner = [i for i, alpha in enumerate(alphas) if alpha != 1]  # the plain pass has α = 1
-        sums = {layer: self._weighted(stack.slopes[layer][None], weights[:, alphas == 1]) for layer in layers}
-        zero, size = None, self._alphas_at_once(layers)
-        for at in range(0, len(inner), size):
-            chosen = inner[at : at + size]
-            slopes, probability = stack.sweep(layers, alphas[chosen])
-            for layer in layers:
-                sums[layer] += self._weighted(slopes[layer], weights[:, chosen])
-            if alphas[chosen[0]] == 0:
-                zero = probability[:, 0]
-        if zero is None:
-            zero = stack.sweep(layers, [0.0], slopes=False)[1][:, 0]
-        scores = {layer: self._score(stack, layer, total) for layer, total in sums.items()}
-        return scores, dict(zip(layers, zero, strict=True))
-
-    def _weighted(self, slopes, weights):
-        """Sums of slopes [alphas, …] over α for weights [rules, alphas]; zero without any α."""
-        wide = torch.promote_types(slopes.dtype, torch.float32)
-        weights = torch.as_tensor(weights, dtype=wide, device=slopes.device)
-        return torch.tensordot(weights, slopes[: weights.shape[1]].to(wide), dims=1)
-
-    def _score(self, stack, layer, total):
-        scaled = stack.scaled[layer]
-        pulled = total if stack.before else torch.stack([stack.pull(layer, slope) for slope in total])
-        return scaled.to(pulled) * pulled
-
-    def _alphas_at_once(self, layers):
-        return max(1, self.memory // (len(self.questions) * _footprint(self.bb, self.questions[0], layers)))
-
-    def _ranges(self, layers):
-        """The layers, in as few ranges as fit into memory when each takes one α at a time."""
-        start = layers.start
-        for stop in range(start + 1, layers.stop + 1):
-            fits = self._fits(range(start, min(stop + 1, layers.stop)))
-            if stop == layers.stop or not fits:
-                yield range(start, stop)
-                start = stop
-
-    def _fits(self, layers):
-        return len(self.questions) * _footprint(self.bb, self.questions[0], layers) <= self.memory
-
-
-def _footprint(bb, question, layers):
-    """Bytes, about, that one question with one α takes in a sweep that scales each of `layers`."""
-    total = 0
-    for layer in layers:
-        stack = bb.decoder_layers if layer in bb.decoder_layers else bb.encoder_layers
-        alone = bb.family == "causal" or layer in bb.decoder_layers
-        tokens = 1 if alone else len(question.ids)
-        blocks = stack.stop - 1 - layer
-        if bb.family == "seq2seq" and not alone:
-            blocks += len(bb.decoder_layers)
-        seen = 4 * len(question.ids) * bb.hidden_size if alone else 0
-        kept = tokens * (10 * bb.hidden_size + 4 * bb.num_neurons) + seen
-        head = 3 * len(question.slots) * bb.model.config.vocab_size
-        total += (1 + blocks) * kept + head
-    return total * bb.model.get_input_embeddings().weight.element_size()

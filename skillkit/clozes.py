@@ -94,9 +94,11 @@ def slots_of(bb, questions):
 
 
 @contextmanager
-def _reading_at(bb, slots):
-    """Tell interventions with `positions="answer"` where the passes inside read their answers."""
-    before, bb.now = bb.now, Now(None, {"answer": slots})
+def _reading(bb, ids, slots):
+    """Tell interventions where the passes inside have text, and where they are answered."""
+    everywhere = torch.ones_like(ids, dtype=torch.bool)
+    places = {"text": everywhere, "prompt": ~everywhere, "answer": slots}
+    before, bb.now = bb.now, Now(torch.arange(len(ids)), places)
     try:
         yield
     finally:
@@ -170,9 +172,9 @@ def read_tokens(bb, questions, batch_size=64):
 
 
 def _read(bb, questions):
-    slots = slots_of(bb, questions)
-    with _reading_at(bb, slots):
-        hidden = bb.run(inputs_of(bb, questions))
+    slots, inputs = slots_of(bb, questions), inputs_of(bb, questions)
+    with _reading(bb, inputs["input_ids"], slots):
+        hidden = bb.run(inputs)
     logits = bb.head(take(hidden, slots[bb.num_layers - 1].to(hidden.device)))
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1).cpu()
     targets = torch.tensor([question.targets for question in questions])

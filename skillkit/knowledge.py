@@ -1,8 +1,255 @@
-"""Knowledge neurons: which neurons hold a fact.
+"""Knowledge neurons: the neurons that several phrasings of a fact have in common.
 
->>> scores = attribute(bb, "The capital of France is [MASK].", "Paris", steps=20, rule="endpoints")
+>>> facts = knowledge_neurons(bb, prompts, "Paris", coarse=dict(adaptive=0.3), share=0.5)
+>>> facts.pairs, facts.predicted                # [(layer, neuron), …]; what the model said to each prompt
+>>> with enhance(bb, facts): ask(bb, prompts[0], "Paris").probability
+
+Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), section 3: attribution gives each prompt
+its coarse neurons, and what most prompts share is refined from them.
 """
 
-from skillkit.attribution import Attribution, attribute
+from dataclasses import dataclass, replace
 
-__all__ = ["Attribution", "attribute"]
+import torch
+
+from skillkit.attribution import Attribution, Attributions, attribute
+from skillkit.clozes import paired
+from skillkit.errors import SkillkitError
+from skillkit.store import artifact
+
+__all__ = [
+    "Attribution",
+    "Attributions",
+    "KnowledgeNeurons",
+    "attribute",
+    "coarse_neurons",
+    "knowledge_neurons",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class KnowledgeNeurons:
+    """The neurons of a fact, and what they were found from.
+
+    >>> len(facts), facts.mask.sum(1)           # how many; how many in each layer
+    >>> facts.refine(share=0.7)                 # the same counts, another share
+
+    mask         bool [layers, neurons]
+    counts       int16 [layers, neurons]: in how many prompts a neuron is coarse
+    negatives    int16 [layers, neurons]: the same of negative prompts; None without any
+    prompts, answers, predicted, probability      one entry per prompt: what was asked, the right answer, what
+                 the model said, and the probability that it gave to the right answer
+    share, strict, negative_share, negative_count      how `mask` was made; see `knowledge_neurons`
+    """
+
+    mask: torch.Tensor
+    counts: torch.Tensor
+    negatives: torch.Tensor | None
+    prompts: tuple
+    answers: tuple
+    predicted: tuple
+    probability: tuple
+    share: float
+    strict: bool
+    negative_share: float
+    negative_count: int
+
+    def __len__(self):
+        return int(self.mask.sum())
+
+    @property
+    def pairs(self):
+        """(layer, neuron) of each, in order."""
+        return [tuple(pair) for pair in self.mask.nonzero().tolist()]
+
+    def refine(self, share, strict=True):
+        """The neurons that are coarse in more than (not strict: in at least) a share of the prompts."""
+        mask = often(self.counts, len(self.prompts), share, strict)
+        if self.negatives is not None:
+            mask &= ~often(self.negatives, self.negative_count, self.negative_share, strict)
+        return replace(self, mask=mask, share=share, strict=strict)
+
+
+@artifact("knowledge_neurons", version=1, ignore=("progress", "memory"))
+def knowledge_neurons(
+    bb,
+    prompts,
+    answer,
+    steps=20,
+    rule="endpoints",
+    coarse=None,
+    share=0.5,
+    strict=True,
+    minimum_prompts=1,
+    negatives=None,
+    negative_share=None,
+    memory=None,
+    progress=False,
+    **options,
+) -> KnowledgeNeurons:
+    """Neurons that carry a fact: coarse in more than a share of its prompts, and not in those of its negatives.
+
+    >>> facts = knowledge_neurons(bb, prompts, "Paris", coarse=dict(adaptive=0.2), share=0.7, minimum_prompts=3)
+
+    prompts, answer  clozes of one fact; one answer, or one for each (in several languages, say)
+    coarse           the threshold of scores, exactly one of dict(adaptive=0.3), dict(absolute=0.01) and
+                     dict(percentile=99.9); see `coarse_neurons`
+    share, strict    refined neurons are coarse in more than `share` of the prompts; in at least, if not strict
+    negatives        clozes with the same answer, or (cloze, answer) pairs, about something else: what is coarse
+                     in more than `negative_share` (None: `share`) of them is removed
+    options          of `attribute`: steps, rule, before, method, aggregate, repeat_mask, nodes, tolerance
+
+    An empty result is a result: no neuron was found. Raises SkillkitError for fewer prompts than
+    `minimum_prompts`, for thresholds and shares that choose nothing or everything by themselves, and whatever
+    `attribute` does.
+    """
+    coarse = {"adaptive": 0.3} if coarse is None else coarse
+    texts, others = paired(prompts, answer), _negatives(negatives, answer)
+    if len(texts) < minimum_prompts:
+        raise SkillkitError(
+            f"{len(texts)} prompts were given and minimum_prompts={minimum_prompts}; give more phrasings of the fact"
+        )
+    checked_share(share, strict)
+    _threshold(coarse)
+    options |= {"steps": steps, "rule": rule, "progress": progress} | ({"memory": memory} if memory else {})
+    found = attribute(
+        bb, [text for text, _ in texts + others], [word for _, word in texts + others], **options
+    )
+    return from_attributions(
+        bb, found[: len(texts)], coarse, share, strict, found[len(texts) :], negative_share
+    )
+
+
+def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), negative_share=None):
+    """Knowledge neurons from attributions that were made before.
+
+    >>> from_attributions(bb, attribute(bb, prompts, "Paris"), dict(percentile=99.9), share=0.7)
+    """
+    mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
+    plain = KnowledgeNeurons(
+        mask=mask,
+        counts=_counted(bb, found, coarse),
+        negatives=_counted(bb, negatives, coarse) if len(negatives) else None,
+        prompts=tuple(one.cloze for one in found),
+        answers=tuple(one.answer for one in found),
+        predicted=tuple(one.predicted for one in found),
+        probability=tuple(one.probability for one in found),
+        share=share,
+        strict=strict,
+        negative_share=share if negative_share is None else negative_share,
+        negative_count=len(negatives),
+    )
+    return plain.refine(share, strict)
+
+
+def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):
+    """Mask of the neurons whose scores are above a threshold: bool [layers, neurons].
+
+    >>> coarse_neurons(bb, attribution.scores, adaptive=0.2)
+
+    absolute    the score itself
+    adaptive    share of the highest score, in [0, 1); nothing is above it when no score is positive
+    percentile  of all scores, in (0, 100)
+
+    Raises SkillkitError unless exactly one is given, in its range, and for an absolute one that all are above.
+    """
+    kind, value = _threshold({"absolute": absolute, "adaptive": adaptive, "percentile": percentile})
+    exists = torch.arange(scores.shape[1]) < torch.tensor(bb.widths)[:, None]
+    known = scores[exists]
+    if kind == "adaptive" and known.max() <= 0:
+        return torch.zeros_like(exists)
+    level = {
+        "absolute": lambda: value,
+        "adaptive": lambda: value * known.max(),
+        "percentile": lambda: _quantile(known, value / 100),
+    }[kind]()
+    mask = (scores > level) & exists
+    if torch.equal(mask, exists):
+        raise SkillkitError(f"every neuron scores above {value}; raise the absolute threshold")
+    return mask
+
+
+def adaptive_share(found, low=2, high=5, start=0.7, step=0.05, strict=True):
+    """The share at which the facts of a relation have between `low` and `high` neurons on average.
+
+    >>> share = adaptive_share(list_of_knowledge_neurons)
+    >>> refined = [one.refine(share) for one in list_of_knowledge_neurons]
+
+    As the authors do it: from 0.7 in steps of 0.05, down while the mean is too low, up while it is too high;
+    where it jumps over the range, it stays where it lands. Raises SkillkitError for no facts.
+    """
+    if not found:
+        raise SkillkitError("no fact was given, so there is no share to adapt; find knowledge neurons first")
+
+    def mean(share):
+        return sum(len(one.refine(share, strict)) for one in found) / len(found)
+
+    share, way = start, 0
+    while True:
+        count = mean(share)
+        turn = -1 if count < low else 1 if count > high else 0
+        following = round(share + turn * step, 10)
+        if turn == 0 or turn == -way or not 0 < following < 1:
+            return share
+        share, way = following, turn
+
+
+def often(counts, total, share, strict=True):
+    """Where counts are more than (not strict: at least) a share of a total; above zero in any case.
+
+    >>> often(torch.tensor([5, 7]), 10, 0.5)
+    tensor([False,  True])
+    """
+    least = share * total  # the small term keeps 0.7 · 10, which is 7.000…01 in floating point, at 7
+    return (counts > least + 1e-9) if strict else (counts >= max(least - 1e-9, 1))
+
+
+def checked_share(share, strict=True):
+    """The share, or SkillkitError where it would choose everything or nothing."""
+    if not (0 <= share < 1 if strict else 0 < share <= 1):
+        reach = "0 ≤ share < 1" if strict else "0 < share ≤ 1"
+        raise SkillkitError(
+            f"a share of the prompts is {reach}, not {share}: it would choose nothing or everything"
+        )
+    return share
+
+
+def _counted(bb, found, coarse):
+    counts = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.int16)
+    for one in found:
+        counts += coarse_neurons(bb, one.scores, **coarse)
+    return counts
+
+
+def _negatives(negatives, answer):
+    """[(cloze, answer), …] of the negatives, which by default are asked for the same answer."""
+    negatives = [negatives] if isinstance(negatives, str) else list(negatives or [])
+    if any(isinstance(one, str) for one in negatives) and not isinstance(answer, str):
+        raise SkillkitError("with several answers, give each negative as a (cloze, answer) pair")
+    return [(one, answer) if isinstance(one, str) else tuple(one) for one in negatives]
+
+
+_RANGES = {
+    "absolute": (lambda value: value == value, "a number"),
+    "adaptive": (lambda value: 0 <= value < 1, "a share of the highest score, 0 ≤ adaptive < 1"),
+    "percentile": (lambda value: 0 < value < 100, "between 0 and 100"),
+}
+
+
+def _threshold(coarse):
+    """(kind, value) of the one threshold that is given."""
+    given = {kind: value for kind, value in dict(coarse).items() if value is not None}
+    if len(given) != 1 or not given.keys() <= _RANGES.keys():
+        raise SkillkitError(f"coarse takes exactly one of {', '.join(_RANGES)}, not {given or 'none'}")
+    ((kind, value),) = given.items()
+    fits, meaning = _RANGES[kind]
+    if not fits(value):
+        raise SkillkitError(
+            f"the {kind} threshold must be {meaning}, not {value}: it would choose nothing or everything"
+        )
+    return kind, value
+
+
+def _quantile(values, share):
+    """The value with so large a share of the others below it; torch.quantile takes no millions of values."""
+    return values.sort().values[min(int(share * len(values)), len(values) - 1)]

@@ -84,7 +84,7 @@ class record(Hooks):
         self.kept = {}
 
     def _keep(self, layer, neurons):
-        taken = take(neurons, _of_layer(self.positions, layer))
+        taken = take(neurons, of_layer(self.positions, layer))
         # A view would keep all positions alive, and show edits made in place later on.
         self.kept[layer] = taken if self.grad else taken.detach().clone()
         if self.stop and layer == max(self.layers):
@@ -121,7 +121,7 @@ class edit(Hooks):
         self.functions, self.positions = dict(functions), positions
 
     def _replace(self, layer, neurons):
-        positions = _of_layer(self.positions, layer)
+        positions = of_layer(self.positions, layer)
         old = take(neurons, positions)
         new = self.functions[layer](old)
         if not isinstance(new, torch.Tensor) or new.shape != old.shape:
@@ -174,7 +174,12 @@ def checked_layers(bb, layers):
     return layers
 
 
-def _of_layer(positions, layer):
+def of_layer(positions, layer):
+    """The positions meant for one layer, where they differ by layer; else the positions themselves.
+
+    >>> of_layer({0: slice(0, 1)}, 0)
+    slice(0, 1, None)
+    """
     return positions.get(layer) if isinstance(positions, Mapping) else positions
 
 

@@ -1,0 +1,207 @@
+"""Interventions on facts: suppress, enhance, erase and edit the neurons that hold them.
+
+>>> with enhance(bb, facts, factor=2), edit(bb, other_facts, to="Lyon"):
+...     ask(bb, "The capital of France is [MASK].", "Paris")
+>>> effects(bb, prompts, "Paris", suppress(bb, facts))          # before and after, prompt by prompt
+
+All are contexts that touch no weight, nest in any order, restore bit for bit (also on an exception), and raise
+for an empty set of neurons and when no forward pass used them. `facts` is what `knowledge_neurons` found, or a
+mask, bool [layers, neurons]. `positions` is None (everywhere), "answer" (the slot where a cloze is answered;
+`ask` and what builds on it know where that is), or positions as in `skillkit.neurons.record`.
+
+Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), sections 4.3 and 5.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+
+import pandas
+import torch
+
+from skillkit import neurons
+from skillkit.clozes import ask, encode_cloze, paired
+from skillkit.errors import SkillkitError
+from skillkit.neurons import Hooks, of_layer, put, take
+from skillkit.skills import checked_mask
+
+
+def suppress(bb, facts, positions=None):
+    """Set the neurons to zero.
+
+    >>> with suppress(bb, facts, positions="answer"): ask(bb, prompts, "Paris")
+    """
+    return enhance(bb, facts, 0.0, positions)
+
+
+def enhance(bb, facts, factor=2.0, positions=None):
+    """Multiply the neurons, after the non-linearity, by a factor; the paper doubles them.
+
+    >>> with enhance(bb, facts, factor=3): ask(bb, prompts, "Paris")
+    """
+    mask = mask_of(bb, facts)
+    functions = {
+        layer: partial(_scaled, mask[layer, : bb.widths[layer]].to(bb.device), factor)
+        for layer in _layers(mask)
+    }
+    return neurons.edit(bb, functions, _places(bb, positions))
+
+
+def erase(bb, facts, to="zero", positions=None):
+    """Replace the neurons' value vectors by zero, or by the embedding of the unknown token (`to="unknown"`).
+
+    >>> with erase(bb, facts): ask(bb, prompts, "Paris").rank
+
+    Raises SkillkitError for another `to`, and where the tokenizer has no unknown token.
+    """
+    if to not in ("zero", "unknown"):
+        raise SkillkitError(f"value vectors are erased to 'zero' or 'unknown', not {to!r}")
+    unknown = bb.tokenizer.unk_token_id
+    if to == "unknown" and unknown is None:
+        raise SkillkitError(f"the tokenizer of {bb.name} has no unknown token; erase to='zero'")
+    vector = 0 if to == "zero" else _embedding(bb, [unknown])
+    return NewVectors(bb, mask_of(bb, facts), lambda old: vector - old, positions)
+
+
+def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=None):
+    """Change the neurons' value vectors so that they speak for another answer.
+
+    >>> with edit(bb, facts, to="Lyon"): ask(bb, prompts, "Lyon").rank
+
+    to        the new answer
+    answer    the old one; None: that of the facts' first prompt
+    form      "normed": v − λ₁ ‖v‖/‖e_old‖ e_old + λ₂ ‖v‖/‖e_new‖ e_new with strength (λ₁, λ₂) = (1, 8), the
+              paper's; "plain": v + λ (e_new − e_old) with strength λ = 2
+    e is the row of the output embedding, of an answer of several tokens their mean.
+
+    Raises SkillkitError for an unknown form, an answer that the vocabulary lacks, and a mask without `answer`.
+    """
+    prompts = getattr(facts, "prompts", None)
+    answer = answer or (facts.answers[0] if prompts else None)
+    if answer is None:
+        raise SkillkitError("a mask does not tell the old answer; give answer=")
+    prompt = prompts[0] if prompts else None
+    old, new = (_embedding(bb, answer_tokens(bb, word, prompt)) for word in (answer, to))
+    if form == "normed":
+        away, towards = strength or (1, 8)
+        step = towards * new / new.norm() - away * old / old.norm()
+        change = lambda vectors: vectors.norm(dim=0) * step
+    elif form == "plain":
+        step = (2 if strength is None else strength) * (new - old)
+        change = lambda vectors: step.expand_as(vectors)
+    else:
+        raise SkillkitError(f"an edit has the form 'normed' or 'plain', not {form!r}")
+    return NewVectors(bb, mask_of(bb, facts), change, positions)
+
+
+def effects(bb, clozes, answers, *contexts, repeat_mask=False):
+    """What interventions do to the answers: a DataFrame with a row per cloze.
+
+    >>> effects(bb, prompts, "Paris", suppress(bb, facts))[["probability", "probability after", "top after"]]
+
+    Columns cloze, answer; probability, rank and top (what the model puts first) before, and the same after.
+    """
+    texts = paired(clozes, answers)
+    words = [text for text, _ in texts], [answer for _, answer in texts]
+    before = ask(bb, *words, repeat_mask)
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        after = ask(bb, *words, repeat_mask)
+    told = [
+        {"cloze": text, "answer": answer, **asdict(one), **{f"{k} after": v for k, v in asdict(two).items()}}
+        for (text, answer), one, two in zip(texts, before, after, strict=True)
+    ]
+    return pandas.DataFrame(told)
+
+
+class NewVectors(Hooks):
+    """Context in which the chosen neurons have other value vectors.
+
+    >>> with NewVectors(bb, mask, lambda old: -old): bb.run(inputs)       # old: [hidden, chosen neurons]
+
+    `change` gives what is added to the vectors of one layer, in the same shape.
+    """
+
+    def __init__(self, bb, mask, change, positions=None):
+        super().__init__(bb, _layers(mask), lambda layer, neurons: None)
+        self.chosen = {layer: mask[layer].nonzero()[:, 0].to(bb.device) for layer in self.layers}
+        self.change, self.positions = change, _places(bb, positions)
+
+    def __enter__(self):
+        super().__enter__()
+        for layer in self.layers:
+            chosen = self.chosen[layer]
+            added = self.change(self.bb.value_weight(layer)[:, chosen])
+            hook = partial(self._add, layer, chosen, added)
+            self.handles.append(self.bb.value_matrices[layer].register_forward_hook(hook))
+        return self
+
+    def _add(self, layer, chosen, added, module, args, out):
+        positions = of_layer(self.positions, layer)
+        firing = take(args[0], positions)[..., chosen]
+        return put(out, take(out, positions) + firing @ added.T.to(firing), positions)
+
+
+def mask_of(bb, facts):
+    """The mask of a fact's neurons, checked; SkillkitError when it is empty or of another backbone."""
+    mask = getattr(facts, "mask", facts)
+    if isinstance(mask, torch.Tensor) and not mask.any():
+        raise SkillkitError(
+            "no neuron was found for this fact, so nothing would change; lower the thresholds"
+        )
+    return checked_mask(bb, mask)
+
+
+def answer_tokens(bb, answer, prompt=None):
+    """Token ids of an answer as it stands in a prompt (None: after other words).
+
+    >>> bb.tokenizer.decode(answer_tokens(bb, "Paris", "The capital of France is [MASK]."))
+    ' Paris'
+    """
+    questions = encode_cloze(bb, prompt or _BARE[bb.family], answer, repeat_mask=True)
+    return [token for question in questions for token in question.targets]
+
+
+_BARE = {"masked": "it is [MASK].", "seq2seq": "it is [MASK].", "causal": "it is [MASK]"}
+
+
+class _AnswerSlots(Mapping):
+    """Where the pass now running is answered, by layer; looked up when a hook asks."""
+
+    def __init__(self, bb):
+        self.bb = bb
+
+    def __getitem__(self, layer):
+        places = getattr(self.bb.now, "places", {})
+        if "answer" not in places:
+            raise SkillkitError(
+                "only ask, and what builds on it, knows where the answer stands; give positions as numbers"
+            )
+        return places["answer"][layer]
+
+    def __iter__(self):
+        return iter(range(self.bb.num_layers))
+
+    def __len__(self):
+        return self.bb.num_layers
+
+
+def _places(bb, positions):
+    if isinstance(positions, str) and positions != "answer":
+        raise SkillkitError(f"positions are None, 'answer' or numbers, not {positions!r}")
+    return _AnswerSlots(bb) if positions == "answer" else positions
+
+
+def _layers(mask):
+    return mask.any(1).nonzero()[:, 0].tolist()
+
+
+def _scaled(chosen, factor, activations):
+    return torch.where(chosen, factor * activations, activations)
+
+
+def _embedding(bb, tokens):
+    """Output embedding of tokens, [hidden, 1]."""
+    return bb.model.get_output_embeddings().weight[list(tokens)].mean(0)[:, None]
