@@ -27,12 +27,19 @@ class Run:
     def __init__(self, notebook, parameters):
         self.notebook, self.params = notebook, parameters
         self.out = Path(parameters.out or runs_folder() / "notebooks" / notebook)
-        self.contents = {"notebook": notebook, "figures": [], "tables": []}
+        self.contents = {
+            "notebook": notebook,
+            "parameters": parameters.model_dump(),
+            "provenance": provenance(),
+            "figures": [],
+            "tables": [],
+        }
         with writing(self.out, "set `out` to another folder"):
             for part in ("figures", "tables"):
                 shutil.rmtree(self.out / part, ignore_errors=True)
                 (self.out / part).mkdir(parents=True)
             (self.out / "claims.json").unlink(missing_ok=True)
+            write_json(self.out / "contents.json", self.contents)
 
     def figure(self, fig, name, data=None, caption=""):
         """Show a figure and save it as PNG and SVG, with the numbers it shows (`data`, a table) as CSV.

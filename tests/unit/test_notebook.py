@@ -97,3 +97,9 @@ def test_a_new_start_clears_what_was_there(run):
     run.claims([Claim("Prompts win.", "A 2022")])
     start("00_the_small_world", {"out": str(run.out)})
     assert not list((run.out / "tables").iterdir()) and not (run.out / "claims.json").exists()
+    contents = json.loads((run.out / "contents.json").read_text())
+    assert (
+        contents["tables"] == []
+        and contents["parameters"]["seed"] == 0
+        and contents["provenance"]["versions"]
+    )
