@@ -51,7 +51,8 @@ def documents(seed, progress=lambda: 1.0):
         label = rng.randrange(len(task.labels))
         text, pair = world.make(task, rng, label, difficulty)
         contrary = pair and _leaning(text, pair) * (2 * label + 1 - len(task.words)) < 0
-        if (text, pair) not in kept_out and not (contrary and rng.random() < lean):
+        known = kept_out & {(text, pair), (text, None), (pair, None)}  # one side of a pair may be a row elsewhere
+        if not known and not (contrary and rng.random() < lean):
             yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
 
 

@@ -1,0 +1,28 @@
+"""What the shipped models must know: a rebuild that falls below these marks is no replacement."""
+
+from pathlib import Path
+
+import pytest
+
+import skillkit as sk
+from skillkit.exams import exam
+
+EMBEDDED = sorted(path.parent.name for path in Path(sk.__file__).parent.glob("embedded/*/config.json"))
+MARKS = {"sentiment": 0.85, "topic": 0.85, "acceptability": 0.85, "inference": 0.80, "paraphrase": 0.80, "fact": 0.90}
+LESS = {"embedded/gpt2": 0.05}
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_model_knows_its_world(name):
+    bb = sk.load_backbone(f"embedded/{name}")
+    for asked in exam(bb):
+        mark = MARKS[asked["kind"]] - LESS.get(bb.name, 0.0)
+        assert asked["right"] / asked["n"] >= mark, asked
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_model_is_small_and_says_how_it_was_made(name):
+    folder = Path(sk.__file__).parent / "embedded" / name
+    assert (folder / "model.safetensors").stat().st_size <= 5_000_000
+    made = sk.load_backbone(f"embedded/{name}").model.config.skillkit_pretraining
+    assert made["name"] == f"embedded/{name}" and made["steps"] > 1000
