@@ -47,7 +47,7 @@ set_up() {
         base="$(find_python)"
         say "setting up .venv with $("$base" -V) (once; a few minutes)"
         "$base" -m venv --clear "$root/.venv"
-        "$python" -m pip install --disable-pip-version-check --progress-bar off -c "$lock" -e "$root[test]" \
+        PYTHONUNBUFFERED=1 "$python" -m pip install --disable-pip-version-check --progress-bar off -c "$lock" -e "$root[test]" \
             | awk '/^(Collecting|Processing|Installing|Successfully)/ { print "  " substr($0, 1, 100); fflush() }' \
             || fail "pip could not install what is needed (see above)"
         printf '%s\n' "$stamp" > "$root/.venv/stamp"
