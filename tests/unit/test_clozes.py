@@ -1,0 +1,113 @@
+"""Clozes become tokens in every family; what cannot be asked is said in a sentence."""
+
+import pytest
+import torch
+
+from skillkit.clozes import ask, by_shape, encode_cloze, paired
+from skillkit.errors import SkillkitError
+from tests.tiny import TINY_MODELS, tiny_backbone
+
+every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
+masked = pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "xlm-roberta-xl"])
+CLOZE = "the capital of france is [MASK] ."
+
+
+def words(bb, ids):
+    return bb.tokenizer.decode(list(ids)).strip()
+
+
+@masked
+def test_a_masked_model_answers_at_its_masks(model_type):
+    bb = tiny_backbone(model_type)
+    (question,) = encode_cloze(bb, "the capital of france is [MASK] [MASK] .", "paris london")
+    assert [question.ids[slot] for slot in question.slots] == [bb.tokenizer.mask_token_id] * 2
+    assert [words(bb, [target]) for target in question.targets] == ["paris", "london"]
+    assert question == encode_cloze(bb, CLOZE, "paris london", repeat_mask=True)[0]
+    assert encode_cloze(bb, "[MASK] is in france .", "paris")[0].slots == (1,)
+    own = encode_cloze(bb, CLOZE.replace("[MASK]", bb.tokenizer.mask_token), "paris")
+    assert own == encode_cloze(bb, CLOZE, "paris")
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "gpt_neo", "llama"])
+def test_a_causal_model_reads_up_to_the_mask_and_the_gold_prefix(model_type):
+    bb = tiny_backbone(model_type)
+    first, second = encode_cloze(bb, CLOZE, "paris london")
+    assert words(bb, first.ids).removeprefix("<s>").strip() == "the capital of france is"
+    assert second.ids == first.ids + first.targets and second.slots == (len(second.ids) - 1,)
+    assert (words(bb, first.targets), words(bb, second.targets)) == ("paris", "london")
+    assert encode_cloze(bb, "the capital of france is", "paris london") == [first, second]
+
+
+@pytest.mark.parametrize("model_type", ["t5", "t5-gated"])
+def test_t5_fills_its_sentinel(model_type):
+    bb = tiny_backbone(model_type)
+    sentinel = bb.tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    first, second = encode_cloze(bb, CLOZE, "paris london")
+    assert first.ids == second.ids and first.ids[first.slots[0]] == sentinel
+    assert first.decoder == (bb.model.config.decoder_start_token_id, sentinel)
+    assert second.decoder == first.decoder + first.targets
+    assert (words(bb, first.targets), words(bb, second.targets)) == ("paris", "london")
+
+
+@every_family
+def test_asking_is_what_the_model_says(model_type):
+    bb = tiny_backbone(model_type)
+    (question,) = encode_cloze(bb, CLOZE, "paris")
+    inputs = {"input_ids": torch.tensor([question.ids])}
+    if question.decoder:
+        inputs["decoder_input_ids"] = torch.tensor([question.decoder])
+    slot = len(question.decoder) - 1 if question.decoder else question.slots[0]
+    likely = bb.model(**inputs).logits[0, slot].softmax(-1)
+    reply = ask(bb, CLOZE, "paris")
+    assert reply.probability == pytest.approx(float(likely[question.targets[0]]), rel=1e-4)
+    assert reply.rank == 1 + int((likely > likely[question.targets[0]]).sum())
+    assert reply.top == words(bb, [int(likely.argmax())])
+
+
+@every_family
+def test_many_clozes_at_once_change_nothing(model_type):
+    bb = tiny_backbone(model_type)
+    clozes = [CLOZE, "in germany there is [MASK] .", "london is [MASK] .", "it is [MASK] ."]
+    answers = ["paris", "berlin", "good", "paris london"]
+    together = ask(bb, clozes, answers, repeat_mask=True, batch_size=2)
+    for cloze, answer, reply in zip(clozes, answers, together, strict=True):
+        alone = ask(bb, cloze, answer, repeat_mask=True)
+        assert (alone.rank, alone.top) == (reply.rank, reply.top)
+        assert alone.probability == pytest.approx(reply.probability, rel=1e-3)
+
+
+def test_questions_of_one_shape_go_together():
+    bb = tiny_backbone("bert")
+    clozes = [CLOZE, "it is [MASK] .", "the capital of germany is [MASK] ."]
+    assert by_shape([encode_cloze(bb, cloze, "good")[0] for cloze in clozes]) == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize(
+    "model_type, cloze, answer, reason",
+    [
+        ("bert", "the capital of france is paris .", "paris", "has no \\[MASK\\]"),
+        ("bert", CLOZE, "paris london", "is 2 tokens .* has 1"),
+        ("roberta", "it is [MASK] [MASK] [MASK] .", "paris london", "is 2 tokens .* has 3"),
+        ("bert", "[MASK] is the capital of [MASK] .", "paris london", "are apart"),
+        ("bert", CLOZE, "ζ", "not in the vocabulary"),
+        ("t5", CLOZE, "ζ", "not in the vocabulary"),
+        ("bert", CLOZE, " ", "is empty"),
+        ("bert", "good " * 200 + CLOZE, "paris", "takes 128; shorten"),
+        ("gpt2", "[MASK] is the capital of france .", "paris", "ends with it"),
+        ("gpt2", "[MASK] .", "paris", "nothing stands before"),
+        ("t5", "[MASK] is in [MASK] .", "paris", "must have one"),
+        ("t5", "paris", "paris", "must have one"),
+    ],
+)
+def test_what_cannot_be_asked(model_type, cloze, answer, reason):
+    with pytest.raises(SkillkitError, match=reason):
+        encode_cloze(tiny_backbone(model_type), cloze, answer)
+
+
+def test_clozes_and_answers_are_paired():
+    assert paired("a [MASK]", "b") == [("a [MASK]", "b")]
+    assert paired(["a [MASK]", "c [MASK]"], "b") == [("a [MASK]", "b"), ("c [MASK]", "b")]
+    with pytest.raises(SkillkitError, match="2 clozes came with 3 answers"):
+        paired(["a", "b"], ["c", "d", "e"])
+    with pytest.raises(SkillkitError, match="no cloze"):
+        paired([], "b")

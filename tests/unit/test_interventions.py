@@ -1,0 +1,192 @@
+"""Interventions do what they say to the weights they stand for, and leave nothing behind."""
+
+import copy
+
+import pytest
+import torch
+
+from skillkit.clozes import ask, encode_cloze, inputs_of, slots_of
+from skillkit.errors import SkillkitError
+from skillkit.interventions import answer_tokens, edit, effects, enhance, erase, suppress
+from skillkit.knowledge import knowledge_neurons
+from tests.planted_facts import FIRST_MATRIX, planted_facts
+from tests.tiny import TINY_MODELS, tiny_backbone
+
+every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
+planted = pytest.mark.parametrize("model_type", FIRST_MATRIX)
+CLOZE = "the capital of france is [MASK] ."
+
+
+def some_mask(bb, share=0.3, seed=0):
+    return torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(seed)) < share
+
+
+def hidden(bb, cloze=CLOZE):
+    return bb.run(inputs_of(bb, encode_cloze(bb, cloze, "paris")[:1]))
+
+
+def embedding(bb, word):
+    return bb.model.get_output_embeddings().weight[answer_tokens(bb, word, CLOZE)[0]]
+
+
+def with_vectors(bb, mask, change):
+    """A copy whose value columns of the mask are really overwritten by `change(old column)`."""
+    changed = copy.deepcopy(bb)
+    for layer, neuron in mask.nonzero().tolist():
+        column = changed.value_weight(layer)[:, neuron]
+        column.copy_(change(column.clone()))
+    return changed
+
+
+@every_family
+@pytest.mark.parametrize(
+    "make, change",
+    [
+        (suppress, lambda bb: lambda v: 0 * v),
+        (lambda bb, mask: enhance(bb, mask, 3), lambda bb: lambda v: 3 * v),
+        (lambda bb, mask: enhance(bb, mask, -1.5), lambda bb: lambda v: -1.5 * v),
+        (erase, lambda bb: lambda v: 0 * v),
+        (
+            lambda bb, mask: erase(bb, mask, "unknown"),
+            lambda bb: lambda v: bb.model.get_output_embeddings().weight[bb.tokenizer.unk_token_id],
+        ),
+        (
+            lambda bb, mask: edit(bb, mask, "london", "paris", "plain"),
+            lambda bb: lambda v: v + 2 * (embedding(bb, "london") - embedding(bb, "paris")),
+        ),
+        (
+            lambda bb, mask: edit(bb, mask, "london", "paris", strength=(2, 5)),
+            lambda bb: (
+                lambda v: (
+                    v
+                    - 2 * v.norm() * embedding(bb, "paris") / embedding(bb, "paris").norm()
+                    + 5 * v.norm() * embedding(bb, "london") / embedding(bb, "london").norm()
+                )
+            ),
+        ),
+    ],
+)
+def test_equal_to_overwriting_the_value_columns(model_type, make, change):
+    bb = tiny_backbone(model_type)
+    mask, before = some_mask(bb), hidden(bb)
+    expected = hidden(with_vectors(bb, mask, change(bb)))
+    with make(bb, mask):
+        torch.testing.assert_close(hidden(bb), expected, atol=2e-4, rtol=2e-4)
+    assert not torch.allclose(expected, before, atol=1e-2)
+    assert torch.equal(hidden(bb), before)
+
+
+@every_family
+def test_they_nest_and_restore_on_exceptions_too(model_type):
+    bb = tiny_backbone(model_type)
+    mask, before, weights = some_mask(bb), hidden(bb), copy.deepcopy(bb.model.state_dict())
+    double = with_vectors(bb, mask, lambda v: 4 * v)
+    with enhance(bb, mask), enhance(bb, mask):
+        torch.testing.assert_close(hidden(bb), hidden(double), atol=1e-4, rtol=1e-4)
+    with pytest.raises(RuntimeError, match="halfway"), erase(bb, mask), edit(bb, mask, "london", "paris"):
+        hidden(bb)
+        raise RuntimeError("halfway")
+    assert torch.equal(hidden(bb), before)
+    assert all(torch.equal(weights[name], now) for name, now in bb.model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in bb.model.modules())
+
+
+def test_an_enhanced_and_edited_neuron_speaks_louder_for_the_new_answer():
+    bb = tiny_backbone("gpt2")
+    mask = some_mask(bb)
+    both = with_vectors(bb, mask, lambda v: 2 * (v + 2 * (embedding(bb, "london") - embedding(bb, "paris"))))
+    for contexts in (
+        (enhance(bb, mask), edit(bb, mask, "london", "paris", "plain")),
+        (edit(bb, mask, "london", "paris", "plain"), enhance(bb, mask)),
+    ):
+        with contexts[0], contexts[1]:
+            torch.testing.assert_close(hidden(bb), hidden(both), atol=1e-4, rtol=1e-4)
+
+
+@every_family
+@pytest.mark.parametrize("make", [suppress, lambda bb, m, positions: erase(bb, m, "unknown", positions)])
+def test_at_the_answer_only(model_type, make):
+    bb = tiny_backbone(model_type)
+    clozes = [CLOZE, "it is true , the capital of germany is [MASK] .", "london is [MASK] ."]
+    mask = some_mask(bb)
+    with make(bb, mask, positions="answer"):
+        found = ask(bb, clozes, "paris")
+    for cloze, reply in zip(clozes, found, strict=True):
+        slots = slots_of(bb, encode_cloze(bb, cloze, "paris"))
+        with make(bb, mask, positions=slots):
+            assert ask(bb, cloze, "paris").probability == pytest.approx(reply.probability, rel=1e-3)
+    with make(bb, mask, positions=None):
+        assert ask(bb, clozes, "paris")[0].probability != pytest.approx(found[0].probability, rel=1e-3)
+
+
+@planted
+def test_suppressing_forgets_and_another_fact_is_untouched(model_type):
+    bb, facts = planted_facts(model_type)
+    france, germany = facts["france"], facts["germany"]
+    found = knowledge_neurons(bb, france.prompts, "paris", coarse={"adaptive": 0.2})
+    for context in (suppress(bb, found, positions="answer"), erase(bb, found, positions="answer")):
+        own = effects(bb, france.prompts, "paris", context)
+        assert (own["rank"] == 1).all() and (own["rank after"] > 1).all()
+        assert (own["probability after"] < 0.2 * own["probability"]).all()
+        other = effects(bb, germany.prompts, "berlin", context)
+        assert (other["rank after"] == 1).all()
+        assert ((other["probability after"] - other["probability"]).abs() < 1e-3).all()
+
+
+@planted
+def test_enhancing_makes_it_surer(model_type):
+    bb, facts = planted_facts(model_type)
+    found = knowledge_neurons(bb, facts["france"].prompts, "paris", coarse={"adaptive": 0.2})
+    own = effects(bb, facts["france"].prompts, "paris", enhance(bb, found, positions="answer"))
+    assert (own["probability after"] > own["probability"]).all()
+
+
+@planted
+@pytest.mark.parametrize("form", ["normed", "plain"])
+def test_editing_swaps_the_answer_and_another_fact_is_untouched(model_type, form):
+    bb, facts = planted_facts(model_type)
+    france, germany = facts["france"], facts["germany"]
+    found = knowledge_neurons(bb, france.prompts, "paris", coarse={"adaptive": 0.2})
+    swap = edit(bb, found, to="london", form=form, positions="answer")
+    own = effects(bb, france.prompts, "london", swap)
+    assert (own["top"] == "paris").all() and (own["top after"] == "london").all()
+    assert (own["rank after"] == 1).all()
+    other = effects(bb, germany.prompts, "berlin", swap)
+    assert ((other["probability after"] - other["probability"]).abs() < 1e-3).all()
+
+
+def test_effects_tell_before_and_after():
+    bb, facts = planted_facts("gpt2")
+    table = effects(bb, facts["france"].prompts, "paris")
+    assert list(table) == [
+        "cloze", "answer", "probability", "rank", "top", "probability after", "rank after", "top after",
+    ]  # fmt: skip
+    assert (table["probability"] == table["probability after"]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong, reason",
+    [
+        (lambda bb, mask: suppress(bb, mask & False), "no neuron was found"),
+        (lambda bb, mask: suppress(bb, mask[:1]), "bool tensor"),
+        (lambda bb, mask: erase(bb, mask, "one"), "'zero' or 'unknown'"),
+        (lambda bb, mask: edit(bb, mask, "london"), "give answer="),
+        (lambda bb, mask: edit(bb, mask, "london", "paris", "big"), "'normed' or 'plain'"),
+        (lambda bb, mask: edit(bb, mask, "ζ", "paris"), "not in the vocabulary"),
+        (lambda bb, mask: enhance(bb, mask, 2, "here"), "None, 'answer' or numbers"),
+    ],
+)
+def test_bad_input(wrong, reason):
+    bb = tiny_backbone("bert")
+    with pytest.raises(SkillkitError, match=reason):
+        wrong(bb, some_mask(bb))
+
+
+def test_unused_contexts_and_passes_without_an_answer_raise():
+    bb = tiny_backbone("bert")
+    with pytest.raises(SkillkitError, match="no forward pass"), edit(bb, some_mask(bb), "london", "paris"):
+        pass
+    for context in (suppress, erase):
+        with pytest.raises(SkillkitError, match="only ask"), context(bb, some_mask(bb), positions="answer"):
+            hidden(bb)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in bb.model.modules())

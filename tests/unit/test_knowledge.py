@@ -1,0 +1,178 @@
+"""Coarse and refined neurons by their definitions, and a planted fact that is found exactly."""
+
+import pytest
+import torch
+
+from skillkit.attribution import Attribution, attribute
+from skillkit.errors import SkillkitError
+from skillkit.knowledge import (
+    KnowledgeNeurons,
+    adaptive_share,
+    coarse_neurons,
+    from_attributions,
+    knowledge_neurons,
+    often,
+)
+from skillkit.store import cached
+from tests.planted_facts import FIRST_MATRIX, planted_facts
+from tests.tiny import NEURONS, tiny_backbone
+
+planted = pytest.mark.parametrize("model_type", FIRST_MATRIX)
+PROMPTS = [
+    "the capital of france is [MASK] .",
+    "france and [MASK] are in a story .",
+    "you watch france in [MASK] .",
+    "what is the capital of france ? [MASK] .",
+]
+
+
+@planted
+@pytest.mark.parametrize("rule", ["endpoints", "right", "left", "gauss-legendre"])
+def test_planted_neurons_are_found_and_no_others(model_type, rule):
+    bb, facts = planted_facts(model_type)
+    for fact in facts.values():
+        found = knowledge_neurons(bb, fact.prompts, fact.answer, rule=rule, coarse={"adaptive": 0.2})
+        assert found.pairs == fact.pairs
+        assert found.predicted == (fact.answer,) * len(fact.prompts)
+
+
+@planted
+def test_what_a_negative_prompt_has_too_is_removed(model_type):
+    bb, facts = planted_facts(model_type)
+    france, germany = facts["france"], facts["germany"]
+    prompts = france.prompts + germany.prompts
+    answers = [france.answer] * 4 + [germany.answer] * 4
+    options = {"coarse": {"adaptive": 0.2}, "share": 0.4}
+    both = knowledge_neurons(bb, prompts, answers, **options)
+    assert both.pairs == sorted(france.pairs + germany.pairs)
+    negatives = [(prompt, germany.answer) for prompt in germany.prompts]
+    assert knowledge_neurons(bb, prompts, answers, negatives=negatives, **options).pairs == france.pairs
+    same_answer = knowledge_neurons(bb, france.prompts, "paris", negatives=germany.prompts, **options)
+    assert same_answer.pairs == france.pairs  # in Germany's prompts, they do not fire
+
+
+def scores_with(*values):
+    """Scores of a tiny BERT: zero but for the first neurons of layer 0."""
+    scores = torch.zeros(3, NEURONS)
+    scores[0, : len(values)] = torch.tensor(values)
+    return scores
+
+
+@pytest.mark.parametrize(
+    "threshold, expected",
+    [
+        ({"absolute": 0.2}, [0, 1]),
+        ({"absolute": 5.0}, []),
+        ({"adaptive": 0.3}, [0, 1]),
+        ({"adaptive": 0.0}, [0, 1, 2]),
+        ({"percentile": 99.0}, [0]),
+        ({"percentile": 98.0}, [0, 1]),
+    ],
+)
+def test_three_thresholds(threshold, expected):
+    mask = coarse_neurons(tiny_backbone("bert"), scores_with(1.0, 0.5, 0.2, -3.0), **threshold)
+    assert mask.shape == (3, NEURONS)
+    assert mask.nonzero().tolist() == [[0, neuron] for neuron in expected]
+
+
+def test_no_positive_score_gives_no_coarse_neuron():
+    assert not coarse_neurons(tiny_backbone("bert"), scores_with(-1.0) - 1, adaptive=0.3).any()
+
+
+@pytest.mark.parametrize(
+    "threshold, reason",
+    [
+        ({}, "exactly one of absolute, adaptive, percentile, not none"),
+        ({"adaptive": 0.3, "absolute": 1.0}, "exactly one"),
+        ({"adaptive": 1.0}, "nothing or everything"),
+        ({"adaptive": -0.1}, "nothing or everything"),
+        ({"percentile": 100}, "between 0 and 100"),
+        ({"absolute": -9.0}, "every neuron scores above"),
+    ],
+)
+def test_thresholds_that_are_none(threshold, reason):
+    with pytest.raises(SkillkitError, match=reason):
+        coarse_neurons(tiny_backbone("bert"), scores_with(1.0), **threshold)
+
+
+def attributed(*rows):
+    return [
+        Attribution(f"prompt {i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y", None)
+        for i, row in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    "share, strict, expected",
+    [(0.5, True, [0]), (0.5, False, [0, 1]), (0.75, True, []), (0.75, False, [0]), (0.2, True, [0, 1, 2])],
+)
+def test_a_refined_neuron_is_in_more_than_a_share_of_the_prompts(share, strict, expected):
+    rows = [(1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+    found = from_attributions(tiny_backbone("bert"), attributed(*rows), {"adaptive": 0.5}, share, strict)
+    assert found.counts[0, :3].tolist() == [3, 2, 1]
+    assert found.pairs == [(0, neuron) for neuron in expected] and len(found) == len(expected)
+    assert found.prompts[3] == "prompt 3 [MASK]" and found.predicted == ("y",) * 4
+
+
+def test_shares_are_not_led_astray_by_rounding():
+    counts = torch.tensor([6, 7, 8])
+    assert often(counts, 10, 0.7).tolist() == [False, False, True]
+    assert often(counts, 10, 0.7, strict=False).tolist() == [False, True, True]
+    assert not often(torch.tensor([0]), 10, 0.0, strict=False).any()
+
+
+def with_counts(*counts):
+    return KnowledgeNeurons(
+        torch.zeros(1, len(counts), dtype=torch.bool),
+        torch.tensor([counts], dtype=torch.int16),
+        None,
+        *(("p",) * 20,) * 4,
+        0.5,
+        True,
+        0.5,
+        0,
+    )
+
+
+def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
+    assert adaptive_share([with_counts(16, 16, 16)]) == 0.7
+    assert adaptive_share([with_counts(16, 13, 13, 13, 5)]) == pytest.approx(0.6)
+    assert adaptive_share([with_counts(*[16] * 4, *[15] * 9)]) == pytest.approx(0.75)
+    assert adaptive_share([with_counts(1, 1), with_counts(20, 20, 20)]) > 0  # a mean, not every fact
+    assert 0 < adaptive_share([with_counts(0)]) < 0.1
+    assert adaptive_share([with_counts(*[20] * 9)]) == pytest.approx(0.95)
+    assert adaptive_share([with_counts(*[14] * 9)]) in (0.65, 0.7)  # jumps from none to nine
+    with pytest.raises(SkillkitError, match="no fact"):
+        adaptive_share([])
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"minimum_prompts": 5}, "4 prompts were given and minimum_prompts=5"),
+        ({"share": 1.0}, "nothing or everything"),
+        ({"share": 0.0, "strict": False}, "nothing or everything"),
+        ({"coarse": {"adaptive": 2}}, "nothing or everything"),
+        ({"rule": "up"}, "no rule 'up'"),
+    ],
+)
+def test_options_that_make_no_sense(options, reason):
+    with pytest.raises(SkillkitError, match=reason):
+        knowledge_neurons(tiny_backbone("bert"), PROMPTS, "paris", **options)
+
+
+def test_negatives_of_several_answers_need_theirs():
+    with pytest.raises(SkillkitError, match="as a .cloze, answer. pair"):
+        knowledge_neurons(tiny_backbone("bert"), PROMPTS[:2], ["paris", "berlin"], negatives=PROMPTS[2:])
+
+
+def test_attributions_and_knowledge_neurons_are_stored(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    bb = tiny_backbone("bert")
+    one, again = (cached(attribute, bb, PROMPTS[0], "paris", steps=3) for _ in range(2))
+    assert torch.equal(one.scores, again.scores) and again.predicted == one.predicted
+    many, again = (cached(attribute, bb, PROMPTS[:2], "paris", steps=3) for _ in range(2))
+    assert len(again) == 2 and torch.equal(again[1].token_scores, many[1].token_scores)
+    found, again = (cached(knowledge_neurons, bb, PROMPTS, "paris", steps=3) for _ in range(2))
+    assert torch.equal(found.mask, again.mask) and again.prompts == tuple(PROMPTS)
+    assert len(list(tmp_path.glob("*/*/meta.json"))) == 3
