@@ -45,7 +45,7 @@ class SmallWorld(Parameters):
     """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them."""
 
     backbones: Names = Field(
-        ["embedded/roberta", "embedded/bert", "embedded/t5", "embedded/gpt2"],
+        ["embedded/roberta", "embedded/gpt2"],
         description="embedded models to look at",
     )
     examples: Positive = Field(2, description="texts shown per task")
@@ -59,7 +59,7 @@ class PromptTuning(Parameters):
     tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
     seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
     prompt_length: Positive = Field(16, description="trained vectors per prompt")
-    recipe: Literal["embedded", "skill-neuron", "prompt-transferability"] = Field(
+    recipe: Literal["embedded", "local", "skill-neuron", "prompt-transferability"] = Field(
         "embedded", description="training"
     )
     layout: str | None = Field(

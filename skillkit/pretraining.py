@@ -23,7 +23,7 @@ from skillkit.objectives import Causal, Masked, Spans
 
 RECIPES = {  # tokenizer, model, objective, learning rate, steps of 64 documents
     "embedded/roberta": (blueprints.roberta_tokenizer, blueprints.roberta, Masked, 5e-4, 14000),
-    "embedded/bert": (blueprints.bert_tokenizer, blueprints.bert, Masked, 5e-4, 14000),
+    "embedded/bert": (blueprints.bert_tokenizer, blueprints.bert, Masked, 5e-4, 12000),
     "embedded/gpt2": (blueprints.gpt2_tokenizer, blueprints.gpt2, Causal, 5e-4, 14000),
     "embedded/t5": (blueprints.t5_tokenizer, blueprints.t5, Spans, 1e-3, 8000),
 }

@@ -61,8 +61,12 @@ class Recipe:
 
 
 RECIPES = {
-    # Small models and texts: minutes on two cores.
-    "embedded": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=500, patience=4),
+    # The embedded models know their world: they only have to be asked.
+    "embedded": Recipe(
+        learning_rate=1e-2, max_steps=120, warmup=0.05, evaluate_every=10, validation_examples=200
+    ),
+    # Small models of real language: minutes on two cores.
+    "local": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4),
     # Wang et al. 2022, section 3 and their code.
     "skill-neuron": Recipe(
         learning_rate=1e-3,
@@ -88,8 +92,12 @@ RECIPES = {
         layout="zero-position",
         max_tokens=128,
     ),
-    "bitfit": Recipe(learning_rate=2e-3, max_steps=400, warmup=0.05, validation_examples=500),
-    "adapter": Recipe(learning_rate=2e-3, max_steps=400, warmup=0.05, validation_examples=500),
+    "bitfit": Recipe(
+        learning_rate=2e-3, max_steps=120, warmup=0.05, evaluate_every=10, validation_examples=200
+    ),
+    "adapter": Recipe(
+        learning_rate=2e-3, max_steps=120, warmup=0.05, evaluate_every=10, validation_examples=200
+    ),
 }
 _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
 
