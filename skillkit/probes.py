@@ -15,6 +15,7 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.prompts import read_tensors, write_tensors
+from skillkit.reading import POOLED
 from skillkit.significance import discoveries, hypergeometric_tails
 
 REDUCTIONS = ("max", "mean", "min")
@@ -160,10 +161,9 @@ class Probe:
 
         NaN for decoder layers, which read no text. SkillkitError when the text was not probed.
         """
-        if "text" not in self.sides:
-            raise SkillkitError("this probe did not pool over the text; make it with text=True")
-        number = {"mean": 0, "max": 1}[kind]
-        return self._whole(lambda side: side.oriented[:, number], {"text": self.sides["text"]})
+        if f"text {kind}" not in POOLED:
+            raise SkillkitError(f"the text is pooled by mean or max, not {kind!r}")
+        return self._whole(lambda side: side.oriented[:, POOLED.index(f"text {kind}")], self._text())
 
     @property
     def slot(self):
@@ -187,8 +187,9 @@ class Probe:
     def best(self, k=1):
         """The k most predictive neurons, best first: [(layer, best slot, neuron), …]."""
         scores, slot = self.predictivity, self.slot
-        order = scores.flatten().nan_to_num(-1).argsort(descending=True, stable=True)[:k]
-        found = [divmod(at, scores.shape[1]) for at in order.tolist()]
+        order = scores.flatten().nan_to_num(-1).argsort(descending=True, stable=True)
+        known = int((~scores.isnan()).sum())
+        found = [divmod(at, scores.shape[1]) for at in order[: min(k, known)].tolist()]
         return [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in found]
 
     def baseline_at(self, layer, slot, neuron):
@@ -204,8 +205,8 @@ class Probe:
     @property
     def text_fill(self):
         """The same over the text tokens; a decoder's layers, which read no text, keep their answer slot's."""
-        sides = {"text": self.sides["text"]} | {k: v for k, v in self.sides.items() if k == "decoder"}
-        return self._whole(lambda side: side.mean[:, 0], sides)
+        decoder = {name: side for name, side in self.sides.items() if name == "decoder"}
+        return self._whole(lambda side: side.mean[:, 0], self._text() | decoder)
 
     @property
     def n(self):
@@ -255,6 +256,11 @@ class Probe:
             f"{name}.{part}": getattr(side, part) for name, side in self.sides.items() for part in _TENSORS
         }
         return {name: tensor for name, tensor in (held | {"null": self.null}).items() if tensor is not None}
+
+    def _text(self):
+        if "text" not in self.sides:
+            raise SkillkitError("this probe did not pool over the text; make it with text=True")
+        return {"text": self.sides["text"]}
 
     def _by_side(self, part):
         parts = {name: getattr(side, part) for name, side in self.stacks.items()}

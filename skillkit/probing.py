@@ -93,7 +93,8 @@ class _Plan:
     def __init__(self, bb, task, prompt, layers, slots, text, seed, batch_size):
         self.bb, self.task, self.prompt, self.seed = bb, task, prompt, seed
         self.layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
-        self.slots, self.text, self.batch_size = slots and list(slots), text, batch_size
+        self.slots = None if slots is None else list(slots)
+        self.text, self.batch_size = text, batch_size
 
     def rows(self, split, n):
         """A `Reading` of n rows of a split, after a check that they are of two classes."""
@@ -156,24 +157,25 @@ class _Plan:
         self.stream(reading, visit)
         return fired, hits
 
+    def sides(self, names):
+        """{side: [layers, names of its slots, their numbers]}."""
+        numbers = self.slots or list(range(len(names)))
+        layers = stacks(self.bb, self.layers)
+        encoder = [layer for layer in self.layers if layer in self.bb.encoder_layers]
+        layers |= {"text": encoder} if self.text and encoder else {}
+        views = {"decoder": (["answer"], [0]), "text": (list(POOLED), [0, 1])}
+        slots = [names[number] for number in numbers], numbers
+        return {name: [mine, *views.get(name, slots)] for name, mine in layers.items()}
+
     def told(self, reading):
         """Where the counts come from, as plain values."""
-        bb, names = self.bb, reading.slot_names
-        numbers = self.slots or list(range(len(names)))
-        views = {"decoder": (["answer"], [0]), "text": (list(POOLED), [0, 1])}
-        layers = stacks(bb, self.layers)
-        encoder = [layer for layer in self.layers if layer in bb.encoder_layers]
-        layers |= {"text": encoder} if self.text and encoder else {}
-        sides = {
-            name: [mine, *views.get(name, ([names[number] for number in numbers], numbers))]
-            for name, mine in layers.items()
-        }
+        bb = self.bb
         return {
             "backbone": bb.name, "backbone_fingerprint": bb.fingerprint, "layout": reading.layout.name,
             "prompt": getattr(self.prompt, "fingerprint", None), "shape": [bb.num_layers, bb.num_neurons],
             "task": self.task.name, "task_fingerprint": self.task.fingerprint, "type": self.task.type,
             "labels": list(self.task.labels), "counts": _class_counts(reading.labels), "layers": self.layers,
-            "slots": self.slots, "text": self.text, "sides": sides,
+            "slots": self.slots, "text": self.text, "sides": self.sides(reading.slot_names),
         }  # fmt: skip
 
 

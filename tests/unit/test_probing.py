@@ -81,8 +81,11 @@ def test_only_what_is_asked_for(model):
     assert torch.equal(first.fired, next(iter(whole.sides.values())).fired[:, [0, 2]][:, :, [3, 1]])
     assert part.predictivity[1].isnan().all() and part.slot[1].eq(-1).all() and part.direction[1].eq(0).all()
     assert set(part.slot[0].tolist()) == {1, 3}
-    with pytest.raises(SkillkitError, match="text=True"):
-        part.pooled("mean")
+    for ask in (lambda: part.pooled("mean"), lambda: part.text_fill):
+        with pytest.raises(SkillkitError, match="text=True"):
+            ask()
+    with pytest.raises(SkillkitError, match="mean or max"):
+        whole.pooled("min")
 
 
 def test_t5_covers_both_sides():
