@@ -6,12 +6,13 @@
 
 With L trained vectors, one mask token and a text (padding always goes to the right, and is masked):
 
-    mask-first      masked   [MASK] p1 … pL <s> text </s>    answer at slot 0 zero-position   masked   row 0
-    is dead (the mask stands there), prompt rows get no position embedding prefix          masked   p1 … pL,
-    then a template whose own mask is read (no template: the mask leads the text) suffix          causal
-    text p1 … pL                    answer at the last prompt slot prefix          causal   p1 … pL text
-    answer at the last text slot encoder         seq2seq  p1 … pL text in the encoder     answer at the
-    decoder's first step
+    - mask-first (masked): `[MASK] p1 … pL <s> text </s>`, answer at slot 0
+    - zero-position (masked): the same, but row 0 is dead (the mask stands there), and prompt rows get no position
+      embedding
+    - prefix (masked): p1 … pL, then a template whose own mask is read (no template: the mask leads the text)
+    - suffix (causal): text p1 … pL, answer at the last prompt slot
+    - prefix (causal): p1 … pL text, answer at the last text slot
+    - encoder (seq2seq): p1 … pL text in the encoder, answer at the decoder's first step
 """
 
 from dataclasses import dataclass
