@@ -5,6 +5,7 @@
 """
 
 import argparse
+import os
 import signal
 import sys
 
@@ -49,10 +50,15 @@ def _guarded(command, given):
     """Run a command; bad input is one sentence, an interruption too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return command(given)
+        status = command(given)
+        sys.stdout.flush()
+        return status
     except SkillkitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as the shell calls it; a study may have stopped in the middle
     except KeyboardInterrupt:
         print("interrupted; the same command continues where this one stopped", file=sys.stderr)
         return 130

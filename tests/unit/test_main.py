@@ -57,3 +57,10 @@ def test_pretrain_passes_its_options_on(capsys):
     with pytest.raises(SystemExit) as end:
         main(["pretrain", "--help"])
     assert end.value.code == 0 and "embedded/roberta" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
+    (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": []}')
+    line = f"exec 3> >(exec true); wait $!; {sys.executable} -m skillkit show {tmp_path} >&3"
+    done = subprocess.run(["bash", "-c", line], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 141 and not done.stderr
