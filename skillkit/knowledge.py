@@ -70,6 +70,21 @@ class KnowledgeNeurons:
         return replace(self, mask=mask, share=share, strict=strict)
 
 
+def pooled(found, share=None, strict=True):
+    """Knowledge neurons of one fact from several sets of prompts together, such as its languages.
+
+    >>> pooled([found["capital-00/english"], found["capital-00/second"]], share=0.5)
+    """
+    first = found[0]
+    together = {name: sum((getattr(one, name) for one in found), ()) for name in _BY_PROMPT}
+    return replace(
+        first, counts=sum(one.counts for one in found), negatives=None, negative_count=0, **together
+    ).refine(first.share if share is None else share, strict)
+
+
+_BY_PROMPT = ("prompts", "answers", "predicted", "probability")
+
+
 @artifact("knowledge_neurons", version=1, ignore=("progress", "memory"))
 def knowledge_neurons(
     bb,

@@ -1,0 +1,90 @@
+"""How many neurons facts have, in which layers, and whether facts share them.
+
+>>> census(facts, found)                                # one row per fact
+>>> layer_shares(found)                                 # [layers]: where the neurons are
+>>> intersections(facts, found)                         # within and between relations
+
+Dai et al. 2022, section 4.2, table 3 and figure 4.
+"""
+
+import random
+from itertools import combinations
+
+import pandas
+import torch
+
+from skillkit.errors import SkillkitError
+
+
+def census(facts, found):
+    """DataFrame with a row per fact: fact, relation, language, neurons, prompts, known and share.
+
+    >>> census(facts, found).groupby("relation")["neurons"].mean()
+
+    known: share of the prompts to which the model itself gives the right answer first.
+    """
+    rows = []
+    for fact in facts:
+        if (one := found.get(fact.key)) is not None:
+            right = [said == answer for said, answer in zip(one.predicted, one.answers, strict=True)]
+            rows.append(
+                {
+                    "fact": fact.key,
+                    "relation": fact.relation,
+                    "language": fact.language,
+                    "neurons": len(one),
+                    "prompts": len(one.prompts),
+                    "known": sum(right) / len(right),
+                    "share": one.share,
+                }
+            )
+    return pandas.DataFrame(rows)
+
+
+def layer_shares(found):
+    """Share of all facts' neurons that lie in each layer, float [layers]; SkillkitError without any neuron.
+
+    >>> layer_shares(found).argmax()
+    """
+    counts = sum(one.mask.sum(1) for one in found.values()) if found else torch.zeros(1)
+    if not counts.any():
+        raise SkillkitError("these facts have no neurons, so there is nothing to count; lower the thresholds")
+    return counts / counts.sum()
+
+
+def intersections(facts, found, pairs=20_000, seed=0):
+    """How many neurons two facts of one language share, within a relation and between relations.
+
+    >>> intersections(facts, found).set_index("pairs of facts")["shared"]
+
+    DataFrame with columns "pairs of facts" ("within a relation", "between relations"), number, shared (mean
+    size of the intersection), jaccard (mean share of the union), chance (mean size that random neurons, as
+    many in every layer, would share). Facts with one answer are not paired: they share it. At most `pairs` of
+    each kind are drawn with `seed`.
+    """
+    having = [fact for fact in facts if len(found.get(fact.key, ()))]
+    kinds = {"within a relation": [], "between relations": []}
+    for a, b in combinations(having, 2):
+        if a.language == b.language and a.object != b.object:
+            kinds["within a relation" if a.relation == b.relation else "between relations"].append((a, b))
+    rows = []
+    for kind, couples in kinds.items():
+        chosen = random.Random(seed).sample(couples, min(pairs, len(couples)))
+        shared = [overlap(found[a.key].mask, found[b.key].mask) for a, b in chosen]
+        means = pandas.DataFrame(shared, columns=["shared", "jaccard", "chance"]).mean().to_dict()
+        rows.append({"pairs of facts": kind, "number": len(chosen)} | means)
+    return pandas.DataFrame(rows)
+
+
+def overlap(a, b, widths=None):
+    """(size of the intersection, share of the union, size expected by chance) of two masks.
+
+    >>> overlap(mask, mask)[1]
+    1.0
+
+    By chance: as many random neurons in every layer, of `widths` neurons each (None: all of the mask's).
+    """
+    widths = torch.tensor(widths or [a.shape[1]] * len(a))
+    shared, union = int((a & b).sum()), int((a | b).sum())
+    chance = float((a.sum(1) * b.sum(1) / widths).sum())
+    return shared, shared / union if union else float("nan"), chance

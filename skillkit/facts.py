@@ -1,0 +1,185 @@
+"""Relation sets: facts with several phrasings each, from the small world, PARAREL or mPARAREL.
+
+>>> facts = load_facts("world", language="english")
+>>> facts[0].prompts[0], facts[0].object
+('the capital of velmora is [MASK].', 'hilvek')
+>>> facts, skipped = askable(bb, facts)                  # what this model can be asked; why it cannot be the rest
+
+PARAREL: Elazar et al. 2021, with the facts of LAMA's T-REx; mPARAREL: Fierro and Søgaard 2022.
+"""
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skillkit import world
+from skillkit.clozes import encode_cloze
+from skillkit.errors import SkillkitError
+
+_COLUMNS = {"relation", "uuid", "subject", "object", "prompts"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact in one language: `object` belongs at the `[MASK]` of every prompt.
+
+    >>> fact.key                                # the uuid is shared by a fact's languages, the key is not
+    'capital-00/english'
+    """
+
+    relation: str
+    uuid: str
+    subject: str
+    object: str
+    prompts: tuple[str, ...]
+    language: str = "en"
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def key(self):
+        return f"{self.uuid}/{self.language}"
+
+
+def load_facts(source="world", language=None, relations=None, per_relation=None, shard=(0, 1), seed=0):
+    """The facts of a source, in its order.
+
+    >>> load_facts("../shared/data/pararel", per_relation=20)
+    >>> load_facts("../shared/data/mpararel", language=["en", "fr"], relations=["P36"], per_relation=10)
+
+    source        "world"; a file (or a folder with one) of JSON lines with relation, uuid, subject, object and
+                  prompts (PARAREL); or a folder with patterns/<language>/ and tuples/<language>/ (mPARAREL)
+    language      one or several; None: all
+    relations     names; None: all
+    per_relation  at most so many facts of each relation, drawn with `seed`; several languages get the same ones
+    shard         (i, n): only every n-th fact, from the i-th on, so that n runs share the work
+
+    Raises SkillkitError for a source that is none of these, and languages or relations that it lacks.
+    """
+    languages = [language] if isinstance(language, str) else language and list(language)
+    facts = _read(source, languages)
+    _present("language", languages, {fact.language for fact in facts}, source)
+    _present("relation", relations, {fact.relation for fact in facts}, source)
+    facts = [
+        fact
+        for fact in facts
+        if (not languages or fact.language in languages) and (not relations or fact.relation in relations)
+    ]
+    kept = _drawn(facts, per_relation, shard, seed)
+    return [fact for fact in facts if fact.uuid in kept]
+
+
+def askable(bb, facts, minimum_prompts=1):
+    """The facts with the prompts that a model can be asked, and {key: reason} of those with too few of them.
+
+    >>> facts, skipped = askable(gpt, facts, minimum_prompts=3)       # a causal model's prompts end with the mask
+    """
+    kept, skipped = [], {}
+    for fact in facts:
+        prompts, reason = [], f"it has {len(fact.prompts)} prompts"
+        for prompt in fact.prompts:
+            try:
+                encode_cloze(bb, prompt, fact.object, repeat_mask=True)
+                prompts.append(prompt)
+            except SkillkitError as error:
+                reason = str(error)
+        if len(prompts) < max(minimum_prompts, 1):
+            skipped[fact.key] = reason
+        else:
+            kept.append(replace(fact, prompts=tuple(prompts)))
+    return kept, skipped
+
+
+def by_relation(facts):
+    """{relation: facts}, in order.
+
+    >>> {relation: len(group) for relation, group in by_relation(facts).items()}
+    {'capital': 25, 'language': 25, …}
+    """
+    groups = defaultdict(list)
+    for fact in facts:
+        groups[fact.relation].append(fact)
+    return dict(groups)
+
+
+def _read(source, languages):
+    if source == "world":
+        return [_of_world(row) for row in world.facts()]
+    path = Path(source).expanduser()
+    if (path / "patterns").is_dir() and (path / "tuples").is_dir():
+        return _multilingual(path, languages)
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if len(files) != 1 or not files[0].is_file():
+        raise SkillkitError(
+            f"{source!r} holds no facts; give 'world', a file of JSON lines, or a folder with patterns/ and tuples/"
+        )
+    return [_of_line(row, files[0]) for row in _lines(files[0])]
+
+
+def _of_world(row):
+    uuid = row["uuid"].removesuffix("-" + row["language"])
+    return _of_row({**row, "uuid": uuid})
+
+
+def _of_line(row, file):
+    if not row.keys() >= _COLUMNS:
+        raise SkillkitError(f"{file}: a line lacks {', '.join(sorted(_COLUMNS - row.keys()))}")
+    return _of_row(row)
+
+
+def _of_row(row):
+    fields = {name: row[name] for name in Fact.__dataclass_fields__ if name in row}
+    return Fact(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    )
+
+
+def _multilingual(path, languages):
+    """Every tuple in every pattern of its relation; a fact's uuid is made of its entities."""
+    found = languages or sorted(folder.name for folder in (path / "tuples").iterdir())
+    facts = []
+    for language in found:
+        for file in sorted((path / "tuples" / language).glob("*.jsonl")):
+            patterns = path / "patterns" / language / file.name
+            forms = [line["pattern"] for line in _lines(patterns)] if patterns.is_file() else []
+            forms = [form for form in forms if "[X]" in form and form.count("[Y]") == 1]
+            facts += [_of_tuple(file.stem, language, forms, row) for row in _lines(file)] if forms else []
+    return facts
+
+
+def _of_tuple(relation, language, forms, row):
+    subject, answer = row["sub_label"], row["obj_label"]
+    prompts = tuple(form.replace("[X]", subject).replace("[Y]", "[MASK]") for form in forms)
+    uuid = f"{relation}-{row['sub_uri']}-{row['obj_uri']}"
+    return Fact(relation, uuid, subject, answer, prompts, language)
+
+
+def _lines(file):
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise SkillkitError(f"{file} cannot be read as JSON lines ({error})") from error
+
+
+def _present(what, wanted, there, source):
+    for name in wanted or ():
+        if name not in there:
+            listed = ", ".join(sorted(there)[:40]) or "none"
+            raise SkillkitError(f"{source!r} has no {what} {name!r}; it has {listed}")
+
+
+def _drawn(facts, per_relation, shard, seed):
+    """uuids that stay: in all languages at once, so that languages can be compared."""
+    languages = {fact.language for fact in facts}
+    shared, kept = defaultdict(set), set()
+    for fact in facts:
+        shared[fact.uuid].add(fact.language)
+    for relation, group in by_relation(facts).items():
+        uuids = list(dict.fromkeys(fact.uuid for fact in group))
+        if per_relation is not None:
+            uuids = [uuid for uuid in uuids if shared[uuid] == languages]
+            chosen = set(random.Random(f"{seed}/{relation}").sample(uuids, min(per_relation, len(uuids))))
+            uuids = [uuid for uuid in uuids if uuid in chosen]
+        kept.update(uuids[shard[0] :: shard[1]])
+    return kept
