@@ -26,7 +26,8 @@ def census(facts, found):
     rows = []
     for fact in facts:
         if (one := found.get(fact.key)) is not None:
-            right = [said == answer for said, answer in zip(one.predicted, one.answers, strict=True)]
+            said = zip(one.predicted, one.answers, strict=True)
+            right = [word.casefold() == answer.casefold() for word, answer in said]
             rows.append(
                 {
                     "fact": fact.key,

@@ -100,10 +100,10 @@ def named(prefix, name, samples, statistic, confidence=0.95, seed=0):
 
     >>> named("p", "p_mean", ([0.2, 0.4, 0.3],), lambda p, axis=-1: p.mean(axis))
 
-    One sample, and samples that are all equal, have no interval or one of width 0.
+    No sample gives NaN, a single one no interval, equal ones an interval of width 0.
     """
     samples = [np.asarray(sample, float) for sample in samples]
-    value = low = high = float(statistic(*samples, axis=-1))
+    value = low = high = float(statistic(*samples, axis=-1)) if len(samples[0]) else float("nan")
     if len(samples[0]) < 2:
         low = high = float("nan")
     elif any(np.ptp(sample) > 0 for sample in samples):

@@ -32,7 +32,11 @@ class FactNeurons(dict):
         """Write safetensors and JSON into an existing folder."""
         counts = torch.stack([one.counts for one in self.values()])
         places = counts.nonzero().to(torch.int32)
-        tensors = {"places": places, "counts": counts[counts > 0], "shape": torch.tensor(counts.shape)}
+        tensors = {
+            "places": places.contiguous(),
+            "counts": counts[counts > 0],
+            "shape": torch.tensor(counts.shape),
+        }
         told = {key: {name: getattr(one, name) for name in _TOLD} for key, one in self.items()}
         (Path(folder) / "facts.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
         save_file(tensors, Path(folder) / "facts.safetensors")

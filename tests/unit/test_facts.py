@@ -1,0 +1,126 @@
+"""Relation sets are read as they are laid out, and each model is asked only what it can be asked."""
+
+import json
+
+import pytest
+
+from skillkit import world
+from skillkit.errors import SkillkitError
+from skillkit.facts import askable, by_relation, load_facts
+from tests.helpers import shared_path
+from tests.tiny import tiny_backbone
+
+
+def write_lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+    return path
+
+
+def pararel(folder, count=6):
+    rows = [
+        {
+            "relation": f"P{1 + i % 2}",
+            "uuid": f"u{i}",
+            "subject": f"s{i}",
+            "object": "paris",
+            "prompts": [f"s{i} is [MASK].", f"[MASK] is s{i}."],
+        }
+        for i in range(count)
+    ]
+    return write_lines(folder / "bags.jsonl", rows)
+
+
+def mpararel(folder):
+    for language, forms in {
+        "en": ["[X] is in [Y]", "[Y] has [X]", "[Y] and [Y]"],
+        "fr": ["[X] est en [Y]"],
+    }.items():
+        write_lines(folder / "patterns" / language / "P1.jsonl", [{"pattern": form} for form in forms])
+        rows = [
+            {"sub_uri": f"Q{i}", "obj_uri": "Q0", "sub_label": f"{language}{i}", "obj_label": "paris"}
+            for i in range(4 if language == "en" else 3)
+        ]
+        write_lines(folder / "tuples" / language / "P1.jsonl", rows)
+    return folder
+
+
+def test_the_small_world_in_two_languages():
+    facts = load_facts("world")
+    assert len(facts) == len(world.facts()) and len({fact.key for fact in facts}) == len(facts)
+    english, second = (load_facts("world", language) for language in ("english", "second"))
+    assert [fact.uuid for fact in english] == [fact.uuid for fact in second]
+    assert all(fact.prompts and set(fact.unseen) <= set(fact.prompts) for fact in facts)
+    assert list(by_relation(facts)) == [
+        "capital",
+        "language",
+        "profession",
+        "birthplace",
+        "product",
+        "instrument",
+    ]
+
+
+def test_pararel_lines(tmp_path):
+    facts = load_facts(pararel(tmp_path))
+    assert len(facts) == 6 == len(load_facts(tmp_path))
+    assert (facts[1].relation, facts[1].prompts) == ("P2", ("s1 is [MASK].", "[MASK] is s1."))
+    assert [fact.uuid for fact in load_facts(tmp_path, relations=["P1"])] == ["u0", "u2", "u4"]
+
+
+def test_mpararel_folders(tmp_path):
+    facts = load_facts(mpararel(tmp_path))
+    assert [fact.language for fact in facts] == ["en"] * 4 + ["fr"] * 3
+    assert facts[0].prompts == ("en0 is in [MASK]", "[MASK] has en0")
+    assert facts[0].uuid == facts[4].uuid == "P1-Q0-Q0" and facts[0].key != facts[4].key
+    assert load_facts(tmp_path, "fr") == facts[4:]
+    drawn = load_facts(tmp_path, per_relation=2)
+    assert len(drawn) == 4 and {fact.uuid for fact in drawn[:2]} == {fact.uuid for fact in drawn[2:]}
+
+
+def test_drawing_and_sharding_are_repeatable_and_complete(tmp_path):
+    path = pararel(tmp_path, 40)
+    first, again = (load_facts(path, per_relation=5, seed=3) for _ in range(2))
+    assert first == again != load_facts(path, per_relation=5, seed=4)
+    assert {relation: len(group) for relation, group in by_relation(first).items()} == {"P1": 5, "P2": 5}
+    shards = [load_facts(path, shard=(i, 3)) for i in range(3)]
+    assert sorted(fact.uuid for shard in shards for fact in shard) == sorted(f"u{i}" for i in range(40))
+
+
+@pytest.mark.parametrize("model_type, asked", [("bert", 6), ("gpt2", 3), ("t5", 6)])
+def test_a_model_is_asked_what_it_can_be_asked(model_type, asked):
+    bb, capital = tiny_backbone(model_type), load_facts("world", "english", ["capital"], per_relation=2)
+    kept, skipped = askable(bb, capital)
+    assert [len(fact.prompts) for fact in kept] == [asked] * 2 and not skipped
+    kept, skipped = askable(bb, capital, minimum_prompts=4)
+    assert len(kept) + len(skipped) == 2 and all(isinstance(reason, str) for reason in skipped.values())
+    assert bool(skipped) == (asked < 4)
+
+
+def test_an_answer_that_the_vocabulary_lacks_is_skipped_with_the_reason(tmp_path):
+    facts = load_facts(write_lines(tmp_path / "x.jsonl", [
+        {"relation": "r", "uuid": "u", "subject": "s", "object": "ζ", "prompts": ["it is [MASK]."]}
+    ]))  # fmt: skip
+    kept, skipped = askable(tiny_backbone("bert"), facts)
+    assert not kept and "not in the vocabulary" in skipped["u/en"]
+
+
+def test_what_is_no_source(tmp_path):
+    with pytest.raises(SkillkitError, match="holds no facts"):
+        load_facts(tmp_path / "nothing")
+    with pytest.raises(SkillkitError, match="a line lacks object, prompts"):
+        load_facts(write_lines(tmp_path / "a.jsonl", [{"relation": "r", "uuid": "u", "subject": "s"}]))
+    (tmp_path / "b.jsonl").write_text("no json")
+    with pytest.raises(SkillkitError, match="JSON lines"):
+        load_facts(tmp_path / "b.jsonl")
+    with pytest.raises(SkillkitError, match="no language 'german'"):
+        load_facts("world", "german")
+    with pytest.raises(SkillkitError, match="no relation 'P36'"):
+        load_facts("world", relations=["P36"])
+
+
+def test_real_pararel_and_mpararel():
+    facts = load_facts(shared_path("data/pararel"))
+    assert len(facts) == 27_610 and sum(len(fact.prompts) for fact in facts) == 224_674
+    both = load_facts(shared_path("data/mpararel"), ["en", "de"], ["P36"], per_relation=5)
+    assert len(both) == 10 and all("[MASK]" in prompt for fact in both for prompt in fact.prompts)
