@@ -76,13 +76,13 @@ def _first_token(objective, word):
 
 def _ask(model, objective, docs):
     """Logits where the answers are read, [documents, vocabulary]."""
-    rng, objective.rng = objective.rng, _Always()
+    rng, objective.rng = objective.rng, Always()
     examples = list(objective.examples(docs))
     objective.rng = rng
     return torch.cat([objective.answers(model, examples[i : i + 256]) for i in range(0, len(examples), 256)])
 
 
-class _Always(random.Random):
+class Always(random.Random):
     """Draws 0: every answer is asked for, every cue stands last."""
 
     def random(self):

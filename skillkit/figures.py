@@ -7,6 +7,7 @@
 
 import matplotlib as mpl
 import numpy as np
+import seaborn
 from matplotlib import pyplot as plt
 
 # Okabe & Ito (2008): told apart by colour-blind readers. A name keeps its colour through all chapters.
@@ -93,24 +94,21 @@ def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, ch
     return figure
 
 
-def heatmap(table, label, fmt="{:.2f}", limits=(0.0, 1.0), mark=None):
+def heatmap(table, label, fmt=".2f", limits=(0.0, 1.0), mark=None):
     """A matrix with its numbers written in the cells; `table` a DataFrame, `label` the meaning and unit of the colour.
 
     mark: a function (row name, column name) → bool; marked cells get a frame.
     """
-    figure, axes = plt.subplots(figsize=(0.72 * table.shape[1] + 2.6, 0.42 * table.shape[0] + 1.5))
-    image = axes.imshow(table.to_numpy(float), cmap="viridis", vmin=limits[0], vmax=limits[1], aspect="auto")
+    figure, axes = plt.subplots(figsize=(0.72 * table.shape[1] + 2.6, 0.42 * table.shape[0] + 1.8))
+    low, high = limits
+    options = dict(annot=True, fmt=fmt, annot_kws={"size": 9}, cbar_kws={"label": label})
+    seaborn.heatmap(table.astype(float), vmin=low, vmax=high, cmap="viridis", ax=axes, **options)
     for i, j in np.ndindex(table.shape):
-        shade = image.norm(table.iat[i, j])
-        axes.text(j, i, fmt.format(table.iat[i, j]), ha="center", va="center", fontsize=9,
-                  color="black" if shade > 0.6 else "white")  # fmt: skip
         if mark and mark(table.index[i], table.columns[j]):
-            axes.add_patch(plt.Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, fill=False, ec="#D55E00", lw=1.6))
-    axes.set_xticks(range(table.shape[1]), table.columns, rotation=30, ha="right")
-    axes.set_yticks(range(table.shape[0]), table.index)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    figure.colorbar(image, label=label)
+            axes.add_patch(plt.Rectangle((j + 0.02, i + 0.04), 0.96, 0.92, fill=False, ec="#D55E00", lw=1.6))
+    axes.set(xlabel="", ylabel="")
+    axes.set_xticklabels(axes.get_xticklabels(), rotation=30, ha="right")
+    axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
     return figure
 
 

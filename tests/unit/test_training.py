@@ -21,7 +21,7 @@ RECIPE = Recipe(learning_rate=0.1, batch_size=8, max_steps=40, evaluate_every=5)
 
 def problem():
     weight = torch.zeros(3, requires_grad=True)
-    loss = lambda batch: ((weight - batch.labels.float().mean()) ** 2).sum() + weight.sum() * 0.01  # noqa: E731
+    loss = lambda batch: ((weight - batch.labels.float().mean()) ** 2).sum() + weight.sum() * 0.01
     return weight, loss, lambda: -(weight.detach() - 3).abs().sum().item()
 
 
@@ -118,7 +118,7 @@ def test_accumulating_gradients_equals_a_big_batch():
     weights = [torch.zeros(40, requires_grad=True) for _ in range(2)]
     for weight, accumulate in zip(weights, (1, 3), strict=True):
         recipe = Recipe(learning_rate=0.1, batch_size=8, max_steps=12, accumulate=accumulate)
-        loss = lambda batch, w=weight: ((w[batch.index] - batch.labels) ** 2).mean()  # noqa: E731
+        loss = lambda batch, w=weight: ((w[batch.index] - batch.labels) ** 2).mean()
         fit({"weight": weight}, loss, lambda: 0.0, ROWS, recipe, show=False)
     torch.testing.assert_close(*weights)
 
