@@ -9,14 +9,25 @@ import skillkit as sk
 EMBEDDED = sorted(path.parent.name for path in Path(sk.__file__).parent.glob("embedded/*/config.json"))
 
 
+BINARY = ["movies", "restaurants", "gadgets", "rooms", "questions", "reports", "grammar"]
+
+
 @pytest.mark.parametrize("task, mark", [("world/movies", 0.85), ("world/rooms", 0.80)])
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_a_tuned_prompt_reaches_its_mark_and_random_ones_stay_at_chance(name, task, mark):
+def test_a_tuned_prompt_reaches_its_mark(name, task, mark):
     bb, task = sk.load_backbone(f"embedded/{name}"), sk.load_task(task)
     prompt = sk.tune_prompt(bb, task, length=16, seed=0, max_steps=60, progress=False)
     assert sk.evaluate(bb, task, prompt).accuracy >= mark - 0.05 * (name == "gpt2")
-    random = [sk.evaluate(bb, task, sk.random_prompt(bb, 16, seed), rows=300).accuracy for seed in range(3)]
-    assert sum(random) / len(random) <= 0.60
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_random_prompts_get_little_out_of_a_model_on_average(name):
+    """Over all two-class tasks. Single ones can be answered unasked: a broken sentence looks wrong to roberta anyway."""
+    bb = sk.load_backbone(f"embedded/{name}")
+    prompts = [sk.random_prompt(bb, 16, seed) for seed in range(3)]
+    tasks = [sk.load_task(f"world/{task}") for task in BINARY]
+    measured = [sk.evaluate(bb, task, prompt, rows=200).accuracy for task in tasks for prompt in prompts]
+    assert sum(measured) / len(measured) <= 0.60
 
 
 def test_a_prompt_survives_its_folder_and_labels_new_texts(tmp_path):
