@@ -22,7 +22,7 @@ def test_a_tuned_prompt_reaches_its_mark(name, task, mark):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_random_prompts_get_little_out_of_a_model_on_average(name):
-    """Over all two-class tasks. Single ones can be answered unasked: a broken sentence looks wrong to roberta anyway."""
+    """Over all two-class tasks; single ones can be answered unasked: roberta finds broken sentences wrong anyway."""
     bb = sk.load_backbone(f"embedded/{name}")
     prompts = [sk.random_prompt(bb, 16, seed) for seed in range(3)]
     tasks = [sk.load_task(f"world/{task}") for task in BINARY]
