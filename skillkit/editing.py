@@ -19,11 +19,14 @@ from skillkit.forgetting import named, neighbours, with_controls
 from skillkit.interventions import edit, erase
 from skillkit.progress import progress as progress_bar
 from skillkit.recall import Recall
+from skillkit.store import artifact
+from skillkit.tables import Table
 
 
+@artifact("editing", version=1, ignore=("progress",))
 def editing(
     bb, facts, found, form="normed", strength=None, others=5, draws=1, positions=None, seed=0, progress=False
-):
+) -> Table:
     """Edit every fact to another answer of its relation, and measure the fact and its neighbours.
 
     >>> editing(bb, facts, found, form="plain", draws=3)
@@ -57,7 +60,7 @@ def editing(
             told["old_answer_kept"] = float((after[fact.key].rank == 1).mean())
             told["old_answer_kept before"] = float((before[fact.key].rank == 1).mean())
             rows.append(told | _cost(near, before, after))
-    return pandas.DataFrame(rows)
+    return Table(rows)
 
 
 def edit_summary(table, by=("neurons",), confidence=0.95, seed=0):
@@ -79,7 +82,8 @@ def edit_summary(table, by=("neurons",), confidence=0.95, seed=0):
     return pandas.DataFrame(rows)
 
 
-def erasing(bb, facts, found, top=20, to="zero", draws=5, seed=0, progress=False):
+@artifact("erasing", version=1, ignore=("progress",))
+def erasing(bb, facts, found, top=20, to="zero", draws=5, seed=0, progress=False) -> Table:
     """Erase the neurons that occur in most facts of a relation; measure that relation and the others.
 
     >>> erasing(bb, facts, found, top=20)[["relation", "neurons", "perplexity_within", "perplexity_between"]]
@@ -103,7 +107,7 @@ def erasing(bb, facts, found, top=20, to="zero", draws=5, seed=0, progress=False
             rows.append(told | _cost(near, before, after))
     if not rows:
         raise SkillkitError("no relation has neurons, so none can be erased; lower the thresholds")
-    return pandas.DataFrame(rows)
+    return Table(rows)
 
 
 def shared_neurons(found, top=20):

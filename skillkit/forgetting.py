@@ -18,12 +18,17 @@ from skillkit.interventions import enhance
 from skillkit.progress import progress as progress_bar
 from skillkit.recall import Recall
 from skillkit.skills import random_neurons
+from skillkit.store import artifact
+from skillkit.tables import Table
 
 FACTORS = {"suppress": 0.0, "enhance": 2.0}
 PLACES = ("own", "same relation", "other relations")
 
 
-def forgetting(bb, facts, found, factors=FACTORS, draws=5, others=3, positions=None, seed=0, progress=False):
+@artifact("forgetting", version=1, ignore=("progress",))
+def forgetting(
+    bb, facts, found, factors=FACTORS, draws=5, others=3, positions=None, seed=0, progress=False
+) -> Table:
     """What scaling a fact's neurons does to its own prompts, its relation's and those of other relations.
 
     >>> forgetting(bb, facts, find_neurons(bb, facts), factors={"double": 2.0})
@@ -57,7 +62,7 @@ def forgetting(bb, facts, found, factors=FACTORS, draws=5, others=3, positions=N
                     if keys:
                         means = {"before": _mean(before, keys), "after": _mean(after, keys)}
                         rows.append(told | {"on": place} | means)
-    return pandas.DataFrame(rows)
+    return Table(rows)
 
 
 def neighbours(fact, facts, count, seed=0):

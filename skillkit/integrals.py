@@ -108,14 +108,14 @@ class _Batch:
         highest = torch.stack([fine.abs().amax((1, 2)).cpu() for fine, *_ in scores.values()]).amax(0)
         for layer, (fine, coarse, integral) in scores.items():
             off = (fine - coarse).abs().amax((1, 2)).cpu()
-            missed = self._error(stack, integral, zero[layer]).abs() / integral.abs().sum((1, 2))
+            missed = self._error(stack, integral, zero[layer]).abs() / integral.abs().sum((1, 2)).cpu()
             if (off <= self.plan.tolerance * highest).all() and (missed <= self.plan.tolerance).all():
                 yield layer, fine, self._error(stack, fine, zero[layer]), True
             else:
                 yield from self._exact(stack, range(layer, layer + 1))
 
     def _error(self, stack, scores, zero):
-        return scores.sum((1, 2)) - (stack.probability - zero)
+        return scores.sum((1, 2)).cpu() - (stack.probability - zero).cpu()
 
     def _integrals(self, stack, layers, alphas, weights):
         """Scores {layer: [rules, questions, S, neurons]} for weights [rules, alphas], and P(0) {layer: [questions]}."""

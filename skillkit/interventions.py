@@ -41,10 +41,7 @@ def enhance(bb, facts, factor=2.0, positions=None):
     >>> with enhance(bb, facts, factor=3): ask(bb, prompts, "Paris")
     """
     mask = mask_of(bb, facts)
-    functions = {
-        layer: partial(_scaled, mask[layer, : bb.widths[layer]].to(bb.device), factor)
-        for layer in _layers(mask)
-    }
+    functions = {layer: partial(_scaled, mask[layer, : bb.widths[layer]], factor) for layer in _layers(mask)}
     return neurons.edit(bb, functions, _places(bb, positions))
 
 
@@ -126,7 +123,7 @@ class NewVectors(Hooks):
 
     def __init__(self, bb, mask, change, positions=None):
         super().__init__(bb, _layers(mask), lambda layer, neurons: None)
-        self.chosen = {layer: mask[layer].nonzero()[:, 0].to(bb.device) for layer in self.layers}
+        self.chosen = {layer: mask[layer].nonzero()[:, 0] for layer in self.layers}
         self.change, self.positions = change, _places(bb, positions)
 
     def __enter__(self):
@@ -140,7 +137,7 @@ class NewVectors(Hooks):
 
     def _add(self, layer, chosen, added, module, args, out):
         positions = of_layer(self.positions, layer)
-        firing = take(args[0], positions)[..., chosen]
+        firing = take(args[0], positions)[..., chosen.to(out.device)]
         return put(out, take(out, positions) + firing @ added.T.to(firing), positions)
 
 
@@ -199,7 +196,7 @@ def _layers(mask):
 
 
 def _scaled(chosen, factor, activations):
-    return torch.where(chosen, factor * activations, activations)
+    return torch.where(chosen.to(activations.device), factor * activations, activations)
 
 
 def _embedding(bb, tokens):

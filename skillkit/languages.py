@@ -21,6 +21,8 @@ from skillkit.interventions import enhance
 from skillkit.knowledge import pooled
 from skillkit.progress import progress as progress_bar
 from skillkit.recall import Recall
+from skillkit.store import artifact
+from skillkit.tables import Table
 
 
 def by_language(facts, found):
@@ -72,9 +74,10 @@ def _overlaps(several, relation, uuid, a, b, both, rng):
     return (*overlap(mine, several[uuid][b].mask), another)
 
 
+@artifact("across_languages", version=1, ignore=("progress",))
 def across_languages(
     bb, facts, found, factor=0.0, share=None, draws=3, positions=None, seed=0, progress=False
-):
+) -> Table:
     """Scale a fact's neurons of one language and ask it in every language.
 
     >>> table = across_languages(bb, facts, found)
@@ -103,4 +106,4 @@ def across_languages(
                     key = keys[uuid, language]
                     means = {"before": before[key].probability.mean(), "after": after[key].probability.mean()}
                     rows.append(told | {"on": language} | means)
-    return pandas.DataFrame(rows)
+    return Table(rows)

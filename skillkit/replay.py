@@ -216,7 +216,7 @@ class Stack:
         """What the value matrix gives back when its input is scaled (`before`: the scaled input itself)."""
         alphas = alphas.view(-1, 1, 1, 1)
         if self.before:
-            return (alphas * self.scaled[layer]).flatten(0, 1)
+            return (alphas.to(self.scaled[layer]) * self.scaled[layer]).flatten(0, 1)
         with torch.no_grad():
             nothing = self.bb.value_matrices[layer](torch.zeros_like(self.scaled[layer][:1, :1]))
         return torch.lerp(nothing, self.given[layer], alphas.to(nothing)).flatten(0, 1)

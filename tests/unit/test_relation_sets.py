@@ -82,6 +82,14 @@ def test_found_neurons_are_cached(study, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("fact_neurons/*/meta.json"))) == 1
 
 
+def test_tables_are_cached_with_their_types(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    bb, facts, found = study
+    first, again = (cached(forgetting, bb, facts, found, draws=1, others=1) for _ in range(2))
+    pandas.testing.assert_frame_equal(first, again)
+    assert (tmp_path / "forgetting").is_dir() and type(first[first["draw"] == 0]) is pandas.DataFrame
+
+
 def test_recall_is_what_asking_says(study):
     bb, facts, _ = study
     recalled = Recall(bb, facts).read([facts[1].key, facts[2].key])
