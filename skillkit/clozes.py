@@ -21,6 +21,7 @@ from skillkit.neurons import take
 from skillkit.reading import Now
 
 MASK, SENTINEL = "[MASK]", "<extra_id_0>"
+_M = re.escape(MASK)
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,11 @@ def _read(bb, questions):
     with _reading(bb, inputs["input_ids"], slots):
         hidden = bb.run(inputs)
     logits = bb.head(take(hidden, slots[bb.num_layers - 1].to(hidden.device)))
-    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1).cpu()
-    targets = torch.tensor([question.targets for question in questions])
+    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+    targets = torch.tensor([question.targets for question in questions], device=log_p.device)
     right = log_p.gather(2, targets[:, :, None])
     rank = (log_p > right).sum(2) + 1
-    return zip(right[:, :, 0], rank, log_p.argmax(2), strict=True)
+    return zip(right[:, :, 0].cpu(), rank.cpu(), log_p.argmax(2).cpu(), strict=True)
 
 
 def inputs_of(bb, questions):
@@ -205,7 +206,9 @@ def _masked(bb, text, answer, repeat_mask):
         raise SkillkitError(f"the tokenizer of {bb.name} has no mask token, so no cloze can be asked")
     if count == 0:
         raise SkillkitError(f"{text!r} has no {MASK}; put it where the answer belongs")
-    tokens = _answer_tokens(bb, _joined(text, count), answer, tokenizer.mask_token, tokenizer.mask_token_id)
+    if one_mask(text).count(MASK) > 1:
+        raise SkillkitError(f"the masks of {text!r} are apart; those of one answer stand side by side")
+    tokens = _answer_tokens(bb, one_mask(text), answer, tokenizer.mask_token, tokenizer.mask_token_id)
     if count == 1 and repeat_mask:
         text, count = text.replace(MASK, " ".join([MASK] * len(tokens))), len(tokens)
     if count != len(tokens):
@@ -218,14 +221,13 @@ def _masked(bb, text, answer, repeat_mask):
     return [Question(tuple(ids), slots, tokens)]
 
 
-def _joined(text, count):
-    """The text with its masks, which must stand side by side, as one."""
-    if count == 1:
-        return text
-    run = re.search(rf"{re.escape(MASK)}(\s*{re.escape(MASK)}){{{count - 1}}}", text)
-    if run is None:
-        raise SkillkitError(f"the masks of {text!r} are apart; those of one answer stand side by side")
-    return text.replace(run.group(), MASK)
+def one_mask(text):
+    """The text with masks that stand side by side as a single one.
+
+    >>> one_mask("it is [MASK] [MASK].")
+    'it is [MASK].'
+    """
+    return re.sub(rf"{_M}(\s*{_M})+", MASK, text)
 
 
 def _causal(bb, text, answer, repeat_mask):

@@ -21,7 +21,7 @@ import pandas
 import torch
 
 from skillkit import neurons
-from skillkit.clozes import ask, encode_cloze, paired
+from skillkit.clozes import ask, encode_cloze, one_mask, paired
 from skillkit.errors import SkillkitError
 from skillkit.neurons import Hooks, of_layer, put, take
 from skillkit.skills import checked_mask
@@ -157,7 +157,7 @@ def answer_tokens(bb, answer, prompt=None):
     >>> bb.tokenizer.decode(answer_tokens(bb, "Paris", "The capital of France is [MASK]."))
     ' Paris'
     """
-    questions = encode_cloze(bb, prompt or _BARE[bb.family], answer, repeat_mask=True)
+    questions = encode_cloze(bb, one_mask(prompt or _BARE[bb.family]), answer, repeat_mask=True)
     return [token for question in questions for token in question.targets]
 
 

@@ -12,7 +12,6 @@ stands before the slot is in the cache; the last block of a masked model compute
 
 from contextlib import ExitStack
 from functools import partial
-from types import SimpleNamespace
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -21,6 +20,7 @@ from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from skillkit.clozes import slots_of
 from skillkit.errors import SkillkitError
 from skillkit.neurons import edit, put, take
+from skillkit.prefixes import Everybody, Prefix, spread
 
 
 def stacks(bb, questions, before=False):
@@ -55,7 +55,7 @@ def _encoder_and_decoder(bb, questions, ids, make):
 
     def finish(hidden):
         hidden = _norm(bb, 0)(hidden)
-        read = {"input_ids": _spread(tokens, len(hidden)), "encoder_hidden_states": hidden}
+        read = {"input_ids": spread(tokens, len(hidden)), "encoder_hidden_states": hidden}
         return bb.head(bb.model.decoder(**read, use_cache=False).last_hidden_state[:, -1:])
 
     run = partial(bb.model.encoder, input_ids=ids)
@@ -136,7 +136,7 @@ class Stack:
                     joining = self._join(layer, leaves[layer])
                     variants = joining if variants is None else torch.cat([variants, joining])
             if not (self.whole or self.narrow):
-                variants = take(variants, _spread(self.slots, len(variants)))
+                variants = take(variants, spread(self.slots, len(variants)))
             probability = self._of_targets(self.finish(variants))
         shape = (len(alphas), len(self.slots))
         found = torch.autograd.grad(probability.sum(), list(leaves.values())) if slopes else ()
@@ -153,7 +153,7 @@ class Stack:
     def _of_targets(self, logits):
         """Probability of the answers [variants]: the product over their tokens."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        wanted = _spread(self.targets.to(logits.device), len(logits))
+        wanted = spread(self.targets.to(logits.device), len(logits))
         surprise = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
         return (-surprise.view_as(wanted).sum(1)).exp()
 
@@ -226,14 +226,14 @@ class Stack:
         count, (_, value, norm, network, _) = len(leaf), self._modules(layer)
         if self.before:
             with edit(self.bb, {layer: lambda _: leaf}, before=True):
-                leaf = network(_spread(self.read[layer], count))
+                leaf = network(spread(self.read[layer], count))
             leaf = leaf if any(module is value for module in network.modules()) else value(leaf)
         whole = self.sums[layer] if norm is not None else self._take(self.outputs[layer])
-        hidden = _spread(whole - self.given[layer], count) + leaf
+        hidden = spread(whole - self.given[layer], count) + leaf
         hidden = hidden if norm is None else norm(hidden)
         if self._slots_alone(layer):
             return hidden
-        return put(_spread(self.outputs[layer], count), hidden, _spread(self.slots, count))
+        return put(spread(self.outputs[layer], count), hidden, spread(self.slots, count))
 
     def _block(self, layer, variants):
         block, *_ = self._modules(layer)
@@ -243,9 +243,9 @@ class Stack:
             args = tuple(cache if isinstance(value, Cache) else value for value in args)
             kwargs = {k: cache if isinstance(value, Cache) else value for k, value in kwargs.items()}
         elif self._slots_alone(layer):
-            everybody = _Everybody(*(self._module(path, layer)(variants) for path in self.bb.row.keys))
+            everybody = Everybody(*(self._module(path, layer)(variants) for path in self.bb.row.keys))
             kwargs = kwargs | {"past_key_values": everybody}
-            variants = take(variants, _spread(self.slots, len(variants)))
+            variants = take(variants, spread(self.slots, len(variants)))
         return _first(block(variants, *args, **kwargs))
 
     def _slots_alone(self, layer):
@@ -255,10 +255,10 @@ class Stack:
     def _prefix(self, layer, count):
         own = layer - self.layers[0]
         if not isinstance(self.cache, EncoderDecoderCache):
-            return _Prefix(own, self.cache.layers[own], count, before_last=True)
+            return Prefix(own, self.cache.layers[own], count, before_last=True)
         both = EncoderDecoderCache(
-            _Prefix(own, self.cache.self_attention_cache.layers[own], count, before_last=True),
-            _Prefix(own, self.cache.cross_attention_cache.layers[own], count),
+            Prefix(own, self.cache.self_attention_cache.layers[own], count, before_last=True),
+            Prefix(own, self.cache.cross_attention_cache.layers[own], count),
         )
         both.is_updated = {own: True}
         return both
@@ -272,41 +272,6 @@ class Stack:
 
     def _module(self, path, layer):
         return self.bb.model.base_model.get_submodule(path.format(layer - self.layers[0]))
-
-
-class _Prefix(Cache):
-    """Keys and values of the tokens before, the same for all variants of a question."""
-
-    def __init__(self, layer, known, count, before_last=False):
-        keys, values = known.keys.detach(), known.values.detach()
-        if before_last:
-            keys, values = keys[:, :, :-1], values[:, :, :-1]
-        self.layers = {layer: SimpleNamespace(keys=_spread(keys, count), values=_spread(values, count))}
-
-    def update(self, keys, values, layer, *args, **kwargs):
-        known = self.layers[layer]
-        return torch.cat([known.keys, keys], 2), torch.cat([known.values, values], 2)
-
-    def get_seq_length(self, layer=0):
-        return next(iter(self.layers.values())).keys.shape[2]
-
-
-class _Everybody(Cache):
-    """Keys and values of all tokens, handed to a block that sees the slots alone."""
-
-    def __init__(self, keys, values):
-        self.keys, self.values = keys, values
-
-    def update(self, keys, values, layer, *args, **kwargs):
-        heads = keys.shape[1]
-        return tuple(full.unflatten(2, (heads, -1)).transpose(1, 2) for full in (self.keys, self.values))
-
-
-def _spread(tensor, count):
-    """[questions, …] → [count, …], the questions again and again; of a single one without a copy."""
-    if len(tensor) == 1:
-        return tensor.expand(count, *tensor.shape[1:])
-    return tensor.expand(count // len(tensor), *tensor.shape).flatten(0, 1)
 
 
 def _first(output):

@@ -155,6 +155,16 @@ def test_editing_swaps_the_answer_and_another_fact_is_untouched(model_type, form
     assert ((other["probability after"] - other["probability"]).abs() < 1e-3).all()
 
 
+def test_an_edit_may_change_the_number_of_tokens():
+    bb = tiny_backbone("bert")
+    prompts = ["the capital of france is [MASK] [MASK] .", "[MASK] [MASK] is the capital of france ."]
+    found = knowledge_neurons(bb, prompts, "paris london", steps=2, share=0.3)
+    one, two = embedding(bb, "paris"), (embedding(bb, "paris") + embedding(bb, "london")) / 2
+    expected = hidden(with_vectors(bb, found.mask, lambda v: v + 2 * (one - two)))
+    with edit(bb, found, to="paris", form="plain"):
+        torch.testing.assert_close(hidden(bb), expected, atol=2e-4, rtol=2e-4)
+
+
 def test_effects_tell_before_and_after():
     bb, facts = planted_facts("gpt2")
     table = effects(bb, facts["france"].prompts, "paris")
