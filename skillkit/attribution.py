@@ -129,7 +129,7 @@ def attribute(
     before         scale the input of the non-linearity (in gated networks of the gate) instead of its output
     method         "integrated-gradients", or "activation": the score is the activation itself, the baseline
     aggregate      "sum", "mean", "max", "start" or "end" of the scores of several answer tokens
-    nodes          evaluate the rule through the polynomial on so many nested nodes (odd) where an estimate of
+    nodes          evaluate the rule through the polynomial on so many nested nodes (5, 9, …) where an estimate of
                    its error stays below `tolerance` of the highest score, and in full elsewhere; None: in full
     memory         bytes that one sweep may take, about; steps and prompts are batched to fit
 

@@ -40,8 +40,8 @@ def integrals(bb, questions, plan=None, before=False, memory=MEMORY, progress=Fa
 class Plan:
     """Where to evaluate slopes: the nodes of a rule, or fewer of them with a guard.
 
-    >>> Plan("endpoints", 20).sweeps, Plan("endpoints", 20, nodes=7).sweeps
-    (20, 7)
+    >>> Plan("endpoints", 20).sweeps, Plan("endpoints", 20, nodes=5).sweeps
+    (20, 5)
     """
 
     def __init__(self, rule, steps, nodes=None, tolerance=0.01):
@@ -49,10 +49,11 @@ class Plan:
         self.tolerance, self.few = tolerance, None
         if nodes is not None:
             fine = nested_nodes(nodes)
-            coarse = np.zeros(nodes)
-            coarse[::2] = carried_weights(fine[::2], *self.full)
-            exact = carried_weights(fine, *rule_nodes("gauss-legendre", nodes))
-            self.few = fine, np.stack([carried_weights(fine, *self.full), coarse, exact])
+            weights = np.zeros((4, nodes))
+            for row, step in enumerate((1, 2, 4)):  # the rule from all nodes, every second, every fourth
+                weights[row, ::step] = carried_weights(fine[::step], *self.full)
+            weights[3] = carried_weights(fine, *rule_nodes("gauss-legendre", nodes))  # the integral itself
+            self.few = fine, weights
 
     @property
     def sweeps(self):
@@ -98,7 +99,11 @@ class _Batch:
             yield layer, scores[layer][0], self._error(stack, scores[layer][0], zero[layer]), False
 
     def _guarded(self, stack):
-        """Scores from few nodes, where half as many nodes and the completeness of the integral agree."""
+        """Scores from few nodes, where the nested estimates and the completeness of the integral agree.
+
+        From every fourth node to every second the scores change by d₁, from there to all nodes by d₂; if that
+        goes on, they are off by d₂ · d₂/d₁. A tenth of d₂ is the least that is believed.
+        """
         scores, zero = {}, {}
         for layers in self._ranges(stack.layers):
             for kept, part in zip(
@@ -106,8 +111,11 @@ class _Batch:
             ):
                 kept.update(part)
         highest = torch.stack([fine.abs().amax((1, 2)).cpu() for fine, *_ in scores.values()]).amax(0)
-        for layer, (fine, coarse, integral) in scores.items():
-            off = (fine - coarse).abs().amax((1, 2)).cpu()
+        for layer, (fine, coarse, coarsest, integral) in scores.items():
+            first, second = (
+                (a - b).abs().amax((1, 2)).cpu() for a, b in ((coarse, coarsest), (fine, coarse))
+            )
+            off = second * (second / first).clamp(0.1, 1)
             missed = self._error(stack, integral, zero[layer]).abs() / integral.abs().sum((1, 2)).cpu()
             if (off <= self.plan.tolerance * highest).all() and (missed <= self.plan.tolerance).all():
                 yield layer, fine, self._error(stack, fine, zero[layer]), True
