@@ -113,6 +113,24 @@ def effects(bb, clozes, answers, *contexts, repeat_mask=False):
     return pandas.DataFrame(told)
 
 
+def scale_curve(bb, facts, clozes, answers, factors=(0, 0.5, 1, 1.5, 2, 3), positions=None):
+    """Probability of the answers as the neurons are scaled: DataFrame with cloze, answer, factor, probability.
+
+    >>> scale_curve(bb, facts, prompts, "Paris").groupby("factor")["probability"].mean()
+
+    The factor 1 leaves the model as it is, up to floating-point noise.
+    """
+    texts, rows = paired(clozes, answers), []
+    words = [text for text, _ in texts], [answer for _, answer in texts]
+    for factor in factors:
+        with enhance(bb, facts, factor, positions):
+            replies = ask(bb, *words, repeat_mask=True)
+        for (text, answer), reply in zip(texts, replies, strict=True):
+            told = {"cloze": text, "answer": answer, "factor": factor, "probability": reply.probability}
+            rows.append(told)
+    return pandas.DataFrame(rows)
+
+
 class NewVectors(Hooks):
     """Context in which the chosen neurons have other value vectors.
 

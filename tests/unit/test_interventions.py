@@ -7,7 +7,7 @@ import torch
 
 from skillkit.clozes import ask, encode_cloze, inputs_of, slots_of
 from skillkit.errors import SkillkitError
-from skillkit.interventions import answer_tokens, edit, effects, enhance, erase, suppress
+from skillkit.interventions import answer_tokens, edit, effects, enhance, erase, scale_curve, suppress
 from skillkit.knowledge import knowledge_neurons
 from tests.planted_facts import FIRST_MATRIX, planted_facts
 from tests.tiny import TINY_MODELS, tiny_backbone
@@ -172,6 +172,16 @@ def test_effects_tell_before_and_after():
         "cloze", "answer", "probability", "rank", "top", "probability after", "rank after", "top after",
     ]  # fmt: skip
     assert (table["probability"] == table["probability after"]).all()
+
+
+def test_the_answer_gets_surer_as_its_neurons_are_scaled_up():
+    bb, facts = planted_facts("gpt2")
+    found = knowledge_neurons(bb, facts["france"].prompts, "paris", coarse={"adaptive": 0.2})
+    curve = scale_curve(bb, found, facts["france"].prompts, "paris", factors=(0, 0.5, 1, 2))
+    table = curve.pivot(index="cloze", columns="factor", values="probability")
+    assert (table.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    plain = [ask(bb, prompt, "paris").probability for prompt in table.index]
+    assert table[1].tolist() == pytest.approx(plain, rel=1e-3)
 
 
 @pytest.mark.parametrize(
