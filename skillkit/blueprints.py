@@ -153,6 +153,6 @@ def t5(tokenizer):
             num_heads=4,
             dropout_rate=0.0,
             feed_forward_proj="relu",
-            decoder_start_token_id=0, initializer_factor=0.25,
+            decoder_start_token_id=0,
         )
     )

@@ -32,18 +32,18 @@ class Document:
     unreadable: int = 0  # slots of random vectors behind the heading
 
 
-def documents(seed, progress=lambda: 1.0):
+def documents(seed, progress=lambda: 1.0, early_pairs=2.5):
     """An endless stream of documents; none has the text of a validation or test row of the world's tasks.
 
-    progress: from 0 to 1, how far pretraining has come. It begins with short pairs, many of them, whose words lean to
-    their label (see `_leaning`); mixed, negated and longer texts come in between 0.35 and 0.6.
+    progress: from 0 to 1, how far pretraining has come. It begins with short pairs whose words lean to their label
+    (see `_leaning`), `early_pairs` times as often as later; mixed, negated and longer texts come in between 0.35 and 0.6.
     """
     rng, kept_out = random.Random(f"documents/{seed}"), world.held_out()
     facts = [_seen(fact) for fact in world.facts()]
     while True:
         difficulty = min(1.0, max(0.0, 4 * (progress() - 0.35)))
         lean = 0.7 * min(1.0, max(0.0, 5 * (0.3 - progress())))
-        kind = rng.choices(*_mixture(difficulty == 0))[0]
+        kind = rng.choices(*_mixture(early_pairs if difficulty == 0 else 1))[0]
         if kind == "facts":
             yield _fact(rng, *rng.choice(facts))
             continue
@@ -56,10 +56,10 @@ def documents(seed, progress=lambda: 1.0):
             yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
 
 
-def _mixture(early):
-    """Kinds of documents and their weights; pairs, which are learned last, are two and a half times as many early."""
-    pairs = ("inference", "paraphrase")
-    often = lambda kind: 2.5 if early and kind != "facts" and world.REGISTRY[kind].type in pairs else 1
+def _mixture(pairs):
+    """Kinds of documents and their weights; pairs of texts, which are learned last, come `pairs` times as often."""
+    compared = ("inference", "paraphrase")
+    often = lambda kind: pairs if kind != "facts" and world.REGISTRY[kind].type in compared else 1
     return list(TASK_WEIGHTS), [weight * often(kind) for kind, weight in TASK_WEIGHTS.items()]
 
 

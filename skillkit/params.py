@@ -52,11 +52,18 @@ class SmallWorld(Parameters):
     seed: int = Field(0, ge=0, description="which texts are shown")
 
 
-class PromptTuning(Parameters):
-    """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
+class Prompted(Parameters):
+    """What every notebook takes that looks at tuned prompts; equal settings share their stored prompts.
+
+    >>> Prompted(seeds=[4]).recipe
+    'embedded'
+    """
 
     backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
-    tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
+    tasks: Names = Field(
+        ["world/movies", "world/restaurants", "world/gadgets", "world/rooms", "world/questions", "world/reports"],
+        description="tasks to tune on",
+    )
     seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
     prompt_length: Positive = Field(16, description="trained vectors per prompt")
     recipe: Literal["embedded", "local", "skill-neuron", "prompt-transferability"] = Field(
@@ -65,13 +72,19 @@ class PromptTuning(Parameters):
     layout: str | None = Field(
         None, description="where the prompt stands; None: the default of the model's family"
     )
-    init: str = Field("random", description='"random", "vocabulary" or "label-words"')
-    epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
     max_steps: Positive | None = Field(None, description="end of the training; None: the recipe's")
-    batch_size: Positive | None = Field(None, description="None: the recipe's")
-    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: the recipe's")
     max_train_examples: Positive | None = Field(None, description="None: all")
     max_test_examples: Positive | None = Field(None, description="None: all")
+
+
+class PromptTuning(Prompted):
+    """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
+
+    tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
+    init: str = Field("random", description='"random", "vocabulary" or "label-words"')
+    epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
+    batch_size: Positive | None = Field(None, description="None: the recipe's")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: the recipe's")
     baselines: list[Literal["random", "bitfit", "adapter"]] = Field(
         ["random", "bitfit", "adapter"], description="what to compare with"
     )

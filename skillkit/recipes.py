@@ -63,7 +63,7 @@ class Recipe:
 RECIPES = {
     # The embedded models know their world: they only have to be asked.
     "embedded": Recipe(
-        learning_rate=1e-2, max_steps=120, warmup=0.05, evaluate_every=10, validation_examples=200
+        learning_rate=1e-2, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=200
     ),
     # Small models of real language: minutes on two cores.
     "local": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4),
