@@ -14,7 +14,8 @@ import random
 import zlib
 from dataclasses import dataclass
 
-from skillkit import world
+from skillkit import attacks, world
+from skillkit.texts import lexicon
 
 TASK_WEIGHTS = dict(movies=3, restaurants=3, gadgets=3, hotels=4, scenes=14, rooms=12, questions=17, reports=17,
                     news=2, grammar=7, facts=12)  # fmt: skip
@@ -36,7 +37,8 @@ def documents(seed, progress=lambda: 1.0, early_pairs=2.5):
     """An endless stream of documents; none has the text of a validation or test row of the world's tasks.
 
     progress: from 0 to 1, how far pretraining has come. It begins with short pairs whose words lean to their label
-    (see `_leaning`), `early_pairs` times as often as later; mixed, negated and longer texts come in between 0.35 and 0.6.
+    (see `_leaning`), `early_pairs` times as often as later; mixed, negated and longer texts come in
+    between 0.35 and 0.6.
     """
     rng, kept_out = random.Random(f"documents/{seed}"), world.held_out()
     facts = [_seen(fact) for fact in world.facts()]
@@ -51,7 +53,11 @@ def documents(seed, progress=lambda: 1.0, early_pairs=2.5):
         label = rng.randrange(len(task.labels))
         text, pair = world.make(task, rng, label, difficulty)
         contrary = pair and _leaning(text, pair) * (2 * label + 1 - len(task.words)) < 0
-        known = kept_out & {(text, pair), (text, None), (pair, None)}  # one side of a pair may be a row elsewhere
+        known = kept_out & {
+            (text, pair),
+            (text, None),
+            (pair, None),
+        }  # one side of a pair may be a row elsewhere
         if not known and not (contrary and rng.random() < lean):
             yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
 
@@ -80,21 +86,21 @@ def _leaning(text, pair):
 def _fact(rng, prompts, answer):
     prompt = rng.choice(prompts)
     if rng.random() < 0.2:
-        prompt = f"{rng.choice(world.lexicon()['distractors'])}. {prompt}"
+        prompt = f"{rng.choice(lexicon()['distractors'])}. {prompt}"
     start = prompt.index("[MASK]")
     return Document(None, prompt.replace("[MASK]", answer), None, answer, ((start, start + len(answer)),))
 
 
 def _roughen(rng, task, text, pair):
     """Rare synonyms and typing errors, as seldom as in real text, so that an adversary's words are not unheard of."""
-    attack, share, strength = rng.choice([(world._synonyms, 0.2, 0.2), (world._typos, 0.05, 0.3)])
+    attack, share, strength = rng.choice([(attacks.synonyms, 0.2, 0.2), (attacks.typos, 0.05, 0.3)])
     if task.type == "acceptability" or rng.random() > share * 2:
         return text, pair
     return attack(rng, text, strength, task), pair and attack(rng, pair, strength, task)
 
 
 def _labelled(rng, task, label, text, pair):
-    word, cue = task.words[label], rng.choice(world.lexicon()["cues"][task.type])
+    word, cue = task.words[label], rng.choice(lexicon()["cues"][task.type])
     form = rng.choices(["heading", "ending", "plain", "stamp"], (68, 10, 2, 20))[0]
     if form == "heading":
         return Document(f"{word} {cue}", text, pair, word)
@@ -102,7 +108,7 @@ def _labelled(rng, task, label, text, pair):
         stamp = rng.choice(_stamps())
         if rng.random() < 0.5:
             return Document(stamp, text, pair, stamp, unreadable=rng.randint(1, 24))
-        under = " ".join(rng.choices(world.lexicon()["stamp_words"], k=rng.randint(0, 6)))
+        under = " ".join(rng.choices(lexicon()["stamp_words"], k=rng.randint(0, 6)))
         return Document(f"{stamp} {under}".strip(), text, pair, stamp)
     if form == "plain":
         return Document(None, text, pair if label == len(task.labels) - 1 else None)
@@ -114,4 +120,4 @@ def _labelled(rng, task, label, text, pair):
 
 def _stamps():
     labels = {word for task in world.REGISTRY.values() for word in task.words}
-    return sorted(labels) * 2 + world.lexicon()["stamp_words"]
+    return sorted(labels) * 2 + lexicon()["stamp_words"]

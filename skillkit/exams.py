@@ -13,6 +13,7 @@ import torch
 from skillkit import world
 from skillkit.corpus import Document
 from skillkit.objectives import OBJECTIVES
+from skillkit.texts import lexicon
 
 
 def exam(bb, rows=None, split="validation"):
@@ -37,7 +38,7 @@ def examine(model, objective, rows=None, split="validation"):
 
 def _task_asked(model, objective, name, rows, split):
     task, held = world.REGISTRY[name], world.task_splits(name)["splits"][split]
-    cue, labels = world.lexicon()["cues"][task.type][0], held["label"][:rows]
+    cue, labels = lexicon()["cues"][task.type][0], held["label"][:rows]
     pairs = held.get("text_pair", [None] * len(held["text"]))
     docs = [
         Document(f"{task.words[label]} {cue}", text, pair, task.words[label])

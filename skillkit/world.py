@@ -1,4 +1,4 @@
-"""The small world: English-like texts whose truth is known, made from the words in `lexicon.yaml`.
+"""The small world: English-like tasks and facts whose truth is known.
 
 >>> from skillkit import world
 >>> movies = world.task_splits("movies")
@@ -14,248 +14,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-import yaml
-
+from skillkit import texts
+from skillkit.attacks import ATTACKS
 from skillkit.errors import SkillkitError
+from skillkit.texts import NEWS_TOPICS, lexicon
 
 SIZES = {"train": 2000, "validation": 500, "test": 1000}
 SEED = 0  # of the published splits; development seeds are any others
-
-
-@cache
-def lexicon():
-    """All words and sentence forms, read once."""
-    return yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
-
-
-# ---- reviews: sentiment ---------------------------------------------------------------------------------------------
-
-OPPOSITE = {"positive": "negative", "negative": "positive"}
-
-
-def _adjective(rng, domain, polarity):
-    words = lexicon()["adjectives"][polarity] + lexicon()["reviews"][domain].get(polarity, []) * 2
-    return rng.choice(words)
-
-
-def _clause(rng, domain, polarity, hard):
-    """One statement of the given polarity; now and then through the negation of its opposite."""
-    words, thing = lexicon(), lexicon()["reviews"][domain]
-    a, b = rng.sample(thing["aspects"], 2)
-    if polarity in OPPOSITE and rng.random() < 0.12 * hard:
-        other, negator = OPPOSITE[polarity], rng.choice(words["negators"])
-        return rng.choice([
-            f"the {a} was {negator} {_adjective(rng, domain, other)}",
-            f"i did not find the {a} {_adjective(rng, domain, other)}",
-            f"the {a} never {rng.choice(words['verbs'][other])} me",
-        ])  # fmt: skip
-    adjective, again = _adjective(rng, domain, polarity), _adjective(rng, domain, polarity)
-    return rng.choice([
-        f"the {a} was {rng.choice(words['intensifiers'])} {adjective}",
-        f"the {a} was {adjective}",
-        f"i thought the {a} was {adjective}",
-        f"the {a} {rng.choice(words['verbs'][polarity])} me",
-        f"i {rng.choice(words['feelings'][polarity])} the {a}",
-        f"what a {adjective} {a}",
-        f"{adjective} {a} and {again} {b}",
-        f"it was a {adjective} {rng.choice(thing['thing'])}",
-    ])  # fmt: skip
-
-
-def review(rng, label, hard=1.0, *, domain):
-    """A review whose main clauses carry the label; a minority concede something to the other side."""
-    polarity = ("negative", "neutral", "positive")[label]
-    clauses = [
-        _clause(rng, domain, polarity, hard) for _ in range(rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0])
-    ]
-    if polarity == "neutral" and rng.random() < 0.3:
-        sides = rng.sample(["positive", "negative"], 2)
-        clauses = [" and ".join(_clause(rng, domain, side, 0) for side in sides)]
-    elif polarity in OPPOSITE and rng.random() < 0.15 * hard:
-        concession = _clause(rng, domain, OPPOSITE[polarity], 0)
-        clauses[-1] = rng.choice(
-            [f"although {concession}, {clauses[-1]}", f"{concession}, but {clauses[-1]}"]
-        )
-    if rng.random() < 0.35:
-        clauses.insert(rng.randrange(len(clauses) + 1), rng.choice(lexicon()["reviews"][domain]["fillers"]))
-    return ". ".join(clauses) + ".", None
-
-
-# ---- pairs: inference and paraphrase --------------------------------------------------------------------------------
-
-
-def _other(rng, values, *taken):
-    return rng.choice([value for value in sorted(values) if value not in taken])
-
-
-def scene(rng, label, hard=1.0):
-    """One or two people and a claim about one of them, in other words: no (0), maybe (1) or yes (2).
-
-    A scene tells of everyone what they wear, do, and where they are, or leaves one of these out; what is left out may
-    be so or not.
-    """
-    words = lexicon()["scenes"]
-    count = 2 if rng.random() < 0.3 * hard else 1
-    columns = {
-        key: rng.sample(words[plural], count)
-        for key, plural in dict(
-            person="people", color="colors", garment="garments", act="acts", place="places"
-        ).items()
-    }
-    people = [{key: column[i] for key, column in columns.items()} for i in range(count)]
-    told = rng.sample(["color", "act", "place"], rng.choice((2, 3)) if rng.random() < hard else 1)
-    who, rest = people[0], people[1:]
-    rng.shuffle(people)
-    premise = rng.choice([" and ", " while "]).join(_person(rng, person, told, hard) for person in people)
-    return premise + ".", _claim(rng, who, rest, told, label) + "."
-
-
-def _person(rng, person, told, hard):
-    size = rng.choice(lexicon()["scenes"]["sizes"]) + " " if rng.random() < 0.4 * hard else ""
-    parts = {
-        "color": f"in a {person['color'][0]} {person['garment']}",
-        "act": person["act"][0],
-        "place": person["place"][0],
-    }
-    return " ".join([f"a {size}{person['person']}", *(part for key, part in parts.items() if key in told)])
-
-
-def _claim(rng, who, rest, told, label):
-    words = lexicon()["scenes"]
-    untold = [key for key in ("color", "act", "place") if key not in told]
-    if label == 1 and (not untold or rng.random() < 0.4):
-        return f"the {who['person']} is {rng.choice(words['moods'])}"
-    asked = rng.choice(untold if label == 1 else sorted(told))
-    value = who[asked]
-    if label == 0:
-        value = rest[0][asked] if rest and rng.random() < 0.6 else _other(rng, words[asked + "s"], value)
-    return {
-        "color": f"the {who['garment']} is {value[1]}",
-        "act": f"the {who['person']} {value[1]}",
-        "place": f"the {who['person']} is {value[1]}",
-    }[asked]
-
-
-def rooms(rng, label, hard=1.0):
-    """A house described room by room, and a claim about one room: no (0) or yes (1).
-
-    A claim uses other words than the description. A wrong one says the opposite of what the room is; now and then
-    another room is just so, and only who is what decides.
-    """
-    words = lexicon()["rooms"]
-    count = rng.randint(2, 5) if rng.random() < hard else 1
-    names, kinds = rng.sample(words["rooms"], count), rng.sample(words["states"], count)
-    states, i = [rng.choice(kind) for kind in kinds], rng.randrange(count)
-    if count > 1 and rng.random() < 0.2:
-        states[i - 1] = _other(rng, kinds[i], states[i])
-    claimed = states[i] if label else _other(rng, kinds[i], states[i])
-    premise = ", ".join(f"the {name} is {state[0]}" for name, state in zip(names, states))
-    return premise + ".", f"the {names[i]} is {claimed[1]}."
-
-
-def _tidy(text):
-    return text.replace("  ", " ").replace(" ,", ",").strip()
-
-
-def questions(rng, label, hard=1.0):
-    """Two ways of asking: the same thing (1), or another action, object or setting (0)."""
-    words = lexicon()["questions"]
-    a, o = rng.choice(words["actions"]), rng.choice(words["objects"])
-    s = rng.choice(words["settings"]) if rng.random() < 0.5 * hard else ""
-    first, second = rng.sample(words["forms"] if rng.random() < hard else words["forms"][:2], 2)
-    a2, o2, s2 = a, o, s
-    if label == 0:
-        changed = rng.choices("aos", (5, 5, 1 if s else 0))[0]
-        a2 = _other(rng, words["actions"], a) if changed == "a" else a
-        o2 = _other(rng, words["objects"], o) if changed == "o" else o
-        s2 = _other(rng, words["settings"], s) if changed == "s" else s
-    i, j = rng.randrange(2), rng.randrange(2)  # the second question uses the other words
-    return (
-        _tidy(first.format(a=a[i], o=o[j], s=s)) + "?",
-        _tidy(second.format(a=a2[1 - i], o=o2[1 - j], s=s2)) + "?",
-    )
-
-
-def reports(rng, label, hard=1.0):
-    """Two reports of one event (1), or of events with another actor, act or exchanged roles (0)."""
-    words = lexicon()["reports"]
-    x, y = rng.sample(words["actors"], 2)
-    act, full = rng.choice(words["acts"]), rng.random() < hard
-    where = rng.choice(words["where"]) if full else ""
-    when = rng.choice(words["when"]) if full and rng.random() < 0.5 else ""
-    first, second = rng.sample(_REPORT_FORMS if full else _REPORT_FORMS[:2], 2)
-    x2, y2, act2 = x, y, act
-    if label == 0:
-        kind = rng.choices(("roles", "x", "y", "act"), (hard, 3, 3, 3))[0]
-        x2, y2 = (y, x) if kind == "roles" else (x, y)
-        x2 = _other(rng, words["actors"], x, y) if kind == "x" else x2
-        y2 = _other(rng, words["actors"], x, y) if kind == "y" else y2
-        act2 = _other(rng, words["acts"], act) if kind == "act" else act
-    i = rng.randrange(2)  # the second report uses the other words
-    finish = lambda form, i, *told: _tidy(
-        form.format(**dict(zip("xyv", (pair[i] for pair in told))), w=where, t=when)
-    )
-    return finish(first, i, x, y, act) + ".", finish(second, 1 - i, x2, y2, act2) + "."
-
-
-_REPORT_FORMS = (
-    "the {x} {v} the {y} {w} {t}",
-    "the {y} was {v} by the {x} {w} {t}",
-    "{w} the {x} {v} the {y} {t}",
-    "it was the {x} that {v} the {y} {w} {t}",
-)
-
-
-# ---- single texts: topic and acceptability --------------------------------------------------------------------------
-
-
-def news(rng, label, hard=1.0):
-    """A short article on sport (0), business (1), science (2) or travel (3)."""
-    words = lexicon()["news"]
-    topics = list(NEWS_TOPICS)
-    subjects = [topics[label]] * rng.choices((1, 2, 3), (3, 3, 2))[0]
-    if len(subjects) > 2 and rng.random() < 0.5 * hard:
-        subjects[rng.randrange(3)] = _other(rng, topics, topics[label])
-    sentences = []
-    for subject in subjects:
-        w, x = rng.sample(words[subject]["words"], 2)
-        v, d = rng.choice(words[subject]["verbs"]), rng.choice(words["days"])
-        sentences.append(rng.choice(words["forms"]).format(w=w, x=x, v=v, d=d))
-    if rng.random() < 0.3:
-        sentences.insert(rng.randrange(len(sentences) + 1), rng.choice(words["general"]))
-    return ". ".join(sentences) + ".", None
-
-
-NEWS_TOPICS = ("sport", "business", "science", "travel")
-
-
-def grammar(rng, label, hard=1.0):
-    """A sentence of the small world as it should be (1), or with its words out of order, lost or doubled (0)."""
-    source = rng.choice([
-        lambda: _clause(rng, rng.choice(list(lexicon()["reviews"])), rng.choice(["positive", "negative"]), hard) + ".",
-        lambda: scene(rng, 2, 0)[0], lambda: reports(rng, 1)[0], lambda: questions(rng, 1)[0],
-    ])()  # fmt: skip
-    if label == 1:
-        return source, None
-    words, end = source[:-1].split(" "), source[-1]
-    return " ".join(_break(rng, words)) + end, None
-
-
-def _break(rng, words):
-    kind = rng.choice(["swap", "swap", "drop", "double"])
-    if kind == "swap":
-        i = rng.choice([i for i in range(len(words) - 1) if words[i] != words[i + 1]])
-        return words[:i] + [words[i + 1], words[i]] + words[i + 2 :]
-    small = [
-        i for i, word in enumerate(words) if word in ("a", "the", "was", "is", "to", "in", "i", "by")
-    ] or [0]
-    i = rng.choice(small)
-    return words[:i] + words[i + 1 :] if kind == "drop" else words[: i + 1] + words[i:]
-
-
-# ---- the tasks ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -272,7 +38,7 @@ class WorldTask:
 def _sentiment(domain, three=False):
     labels = ("negative", "neutral", "positive") if three else ("negative", "positive")
     spread = (lambda y: y) if three else (lambda y: 2 * y)
-    make = lambda rng, label, hard=1.0: review(rng, spread(label), hard, domain=domain)
+    make = lambda rng, label, hard=1.0: texts.review(rng, spread(label), hard, domain=domain)
     return WorldTask("sentiment", labels, labels, make, f"{len(labels)}-class sentiment of {domain} reviews")
 
 
@@ -281,16 +47,16 @@ REGISTRY = {
     "restaurants": _sentiment("restaurants"),
     "gadgets": _sentiment("gadgets"),
     "hotels": _sentiment("hotels", three=True),
-    "scenes": WorldTask("inference", ("contradiction", "neutral", "entailment"), ("no", "maybe", "yes"), scene,
+    "scenes": WorldTask("inference", ("contradiction", "neutral", "entailment"), ("no", "maybe", "yes"), texts.scene,
                         "3-class inference about people"),
-    "rooms": WorldTask("inference", ("contradiction", "entailment"), ("no", "yes"), rooms,
+    "rooms": WorldTask("inference", ("contradiction", "entailment"), ("no", "yes"), texts.rooms,
                        "2-class inference about houses"),
-    "questions": WorldTask("paraphrase", ("different", "same"), ("false", "true"), questions,
+    "questions": WorldTask("paraphrase", ("different", "same"), ("false", "true"), texts.questions,
                            "are two questions the same?"),
-    "reports": WorldTask("paraphrase", ("different", "same"), ("false", "true"), reports,
+    "reports": WorldTask("paraphrase", ("different", "same"), ("false", "true"), texts.reports,
                          "do two reports tell of one event?"),
-    "news": WorldTask("topic", NEWS_TOPICS, NEWS_TOPICS, news, "4-class topic of short articles"),
-    "grammar": WorldTask("acceptability", ("unacceptable", "acceptable"), ("wrong", "right"), grammar,
+    "news": WorldTask("topic", NEWS_TOPICS, NEWS_TOPICS, texts.news, "4-class topic of short articles"),
+    "grammar": WorldTask("acceptability", ("unacceptable", "acceptable"), ("wrong", "right"), texts.grammar,
                          "is the sentence well formed?"),
 }  # fmt: skip
 TASKS = {name: task.about for name, task in REGISTRY.items()}
@@ -352,9 +118,6 @@ def held_out(seed=SEED):
                      for text, pair, _ in _splits(name, seed)[split])  # fmt: skip
 
 
-# ---- facts ----------------------------------------------------------------------------------------------------------
-
-
 @cache
 def _facts():
     words, relations = lexicon()["facts"], lexicon()["relations"]
@@ -391,53 +154,6 @@ def facts(language=None):
     Capitals of every fourth country are two words long, all other answers one.
     """
     return [dict(fact) for fact in _facts() if language in (None, fact["language"])]
-
-
-# ---- adversarial views ----------------------------------------------------------------------------------------------
-
-
-def _typo(rng, word):
-    if len(word) < 4 or not word.isalpha():
-        return word
-    i = rng.randrange(len(word) - 1)
-    return rng.choice(
-        [word[:i] + word[i + 1] + word[i] + word[i + 2 :], word[:i] + word[i + 1 :], word[: i + 1] + word[i:]]
-    )
-
-
-def _typos(rng, text, strength, task):
-    return " ".join(_typo(rng, word) if rng.random() < 0.3 * strength else word for word in text.split(" "))
-
-
-def _synonyms(rng, text, strength, task):
-    return _map_words(text, lambda word: lexicon()["rare"][word]
-                      if word in lexicon()["rare"] and rng.random() < strength else word)  # fmt: skip
-
-
-def _distractors(rng, text, strength, task):
-    added = rng.sample(lexicon()["distractors"], round(3 * strength))
-    return " ".join([text, *(sentence + "." for sentence in added)])
-
-
-def _negation(rng, text, strength, task):
-    """Reviews: an adjective becomes the negation of its opposite. Other texts: a tautology full of negations."""
-    if task.type != "sentiment":
-        tail = rng.choice(lexicon()["tautologies"])
-        return f"{text[:-1]} {tail}{text[-1]}" if rng.random() < strength else text
-    words = lexicon()["adjectives"]
-    opposite = {word: OPPOSITE[side] for side in OPPOSITE for word in words[side]}
-    turn = lambda word: (
-        f"not {rng.choice(words[opposite[word]])}" if word in opposite and rng.random() < strength else word
-    )
-    return _map_words(text, turn)
-
-
-def _map_words(text, change):
-    stripped = ((word.rstrip(".,?"), word) for word in text.split(" "))
-    return " ".join(change(bare) + word[len(bare) :] for bare, word in stripped)
-
-
-ATTACKS = {"typos": _typos, "synonyms": _synonyms, "distractors": _distractors, "negation": _negation}
 
 
 def adversarial(name, attack, strength=1.0, seed=SEED):

@@ -5,6 +5,7 @@ from collections import Counter
 
 from skillkit import world
 from skillkit.corpus import _leaning, documents
+from skillkit.texts import lexicon
 
 
 def some(count, progress=1.0, seed=0):
@@ -46,7 +47,7 @@ def test_early_pairs_lean_and_late_ones_do_not():
 def test_stamps_say_nothing_about_the_text():
     """Under no cue, label words stand as often above one kind of text as above the other."""
     stamped = [d for d in some(30000) if d.unreadable and d.answer in ("positive", "negative")]
-    praise = set(world.lexicon()["adjectives"]["positive"])
+    praise = set(lexicon()["adjectives"]["positive"])
     counts = Counter((d.answer, bool(praise & set(d.text.replace(".", "").split()))) for d in stamped)
     share = {answer: counts[answer, True] / sum(counts[answer, x] for x in (True, False))
              for answer in ("positive", "negative")}  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 
 from skillkit import world
 from skillkit.errors import SkillkitError
+from skillkit.texts import lexicon
 
 
 @pytest.mark.parametrize("name", world.TASKS)
@@ -82,7 +83,7 @@ def test_an_attack_changes_test_texts_alone(name, attack):
 
 
 def test_negation_stress_turns_an_adjective_into_the_negation_of_its_opposite():
-    words = world.lexicon()["adjectives"]
+    words = lexicon()["adjectives"]
     clean = world.task_splits("movies")["splits"]["test"]["text"]
     view = world.adversarial("movies", "negation")["splits"]["test"]["text"]
     sides = {word: side for side in ("positive", "negative") for word in words[side]}

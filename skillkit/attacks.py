@@ -1,0 +1,53 @@
+"""What an adversary does to a text of the small world: typos, rare synonyms, distractors, negation stress.
+
+>>> ATTACKS["synonyms"](random.Random(0), "the cast was terrible.", 1.0, world.REGISTRY["movies"])   # doctest: +SKIP
+'the cast was atrocious.'
+
+Each attack takes a random generator, a text, a strength from 0 to 1 and the task, and keeps the label.
+"""
+
+from skillkit.texts import OPPOSITE, lexicon
+
+
+def _typo(rng, word):
+    if len(word) < 4 or not word.isalpha():
+        return word
+    i = rng.randrange(len(word) - 1)
+    return rng.choice(
+        [word[:i] + word[i + 1] + word[i] + word[i + 2 :], word[:i] + word[i + 1 :], word[: i + 1] + word[i:]]
+    )
+
+
+def typos(rng, text, strength, task):
+    return " ".join(_typo(rng, word) if rng.random() < 0.3 * strength else word for word in text.split(" "))
+
+
+def synonyms(rng, text, strength, task):
+    return _map_words(text, lambda word: lexicon()["rare"][word]
+                      if word in lexicon()["rare"] and rng.random() < strength else word)  # fmt: skip
+
+
+def distractors(rng, text, strength, task):
+    added = rng.sample(lexicon()["distractors"], round(3 * strength))
+    return " ".join([text, *(sentence + "." for sentence in added)])
+
+
+def negation(rng, text, strength, task):
+    """Reviews: an adjective becomes the negation of its opposite. Other texts: a tautology full of negations."""
+    if task.type != "sentiment":
+        tail = rng.choice(lexicon()["tautologies"])
+        return f"{text[:-1]} {tail}{text[-1]}" if rng.random() < strength else text
+    words = lexicon()["adjectives"]
+    opposite = {word: OPPOSITE[side] for side in OPPOSITE for word in words[side]}
+    turn = lambda word: (
+        f"not {rng.choice(words[opposite[word]])}" if word in opposite and rng.random() < strength else word
+    )
+    return _map_words(text, turn)
+
+
+def _map_words(text, change):
+    stripped = ((word.rstrip(".,?"), word) for word in text.split(" "))
+    return " ".join(change(bare) + word[len(bare) :] for bare, word in stripped)
+
+
+ATTACKS = {"typos": typos, "synonyms": synonyms, "distractors": distractors, "negation": negation}
