@@ -1,0 +1,97 @@
+import math
+
+import pytest
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.firing import Firing, activated_neurons, most_activated, shared_firing
+from skillkit.prompts import random_prompt
+from skillkit.reading import prepare
+from tests.tiny import tiny_backbone
+
+
+def told(fingerprint="a"):
+    return {"backbone": "mine", "backbone_fingerprint": fingerprint, "layout": "mask-first"}
+
+
+def pattern(rows, fingerprint="a"):
+    values = torch.tensor(rows)
+    return Firing(values, values, told(fingerprint))
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "gpt2", "bert", "llama", "t5", "t5-gated"])
+def test_the_answer_slot_of_an_empty_text_is_read(model_type):
+    bb = tiny_backbone(model_type)
+    prompt = random_prompt(bb, 4)
+    attached = next(iter(prepare(bb, None, prompt, {"text": [""]}).batches()))[0]
+    found = activated_neurons(bb, prompt)
+    with bb.record() as acts:
+        bb.run(attached.inputs)
+    for layer in range(bb.num_layers):
+        if layer in (bb.decoder_layers or bb.encoder_layers):
+            plain = acts[layer][0, int(attached.answer)]
+            torch.testing.assert_close(found.after[layer, : bb.widths[layer]], plain)
+        else:
+            assert found.after[layer].isnan().all() and found.before[layer].isnan().all()
+    if model_type not in ("t5-gated", "llama"):  # there the neuron is a product
+        read = ~found.after.isnan()
+        assert torch.equal(found.fires[read], found.before[read] > 0)
+    assert 0 < found.fires.sum() < found.fires.numel()
+
+
+def test_only_the_layers_asked_for():
+    bb = tiny_backbone("roberta")
+    found = activated_neurons(bb, random_prompt(bb, 3), layers=[1])
+    assert found.after[1].isfinite().all() and found.after[[0, 2]].isnan().all()
+
+
+def test_overlap_by_hand_with_its_chance_level():
+    first, second = pattern([[1.0, 2.0, -1.0, 0.0]]), pattern([[3.0, -1.0, 4.0, 1.0]])
+    found, chance = shared_firing(first, second)
+    assert found == pytest.approx(1 / math.sqrt(2 * 3))
+    assert chance == pytest.approx(math.sqrt(2 / 4 * 3 / 4))
+    assert shared_firing(first, first)[0] == pytest.approx(1)
+
+
+def test_chance_is_what_independent_patterns_share():
+    random = torch.Generator().manual_seed(0)
+    shares = torch.tensor([0.3, 0.6])
+    drawn = [(torch.rand(1, 2000, generator=random) < share).float() - 0.5 for share in shares.repeat(30)]
+    found = [
+        shared_firing(*(pattern(rows.tolist()) for rows in pair))
+        for pair in zip(drawn[::2], drawn[1::2], strict=True)
+    ]
+    mean_on, mean_chance = torch.tensor(found).mean(0).tolist()
+    assert mean_on == pytest.approx(mean_chance, abs=0.01) and mean_chance == pytest.approx(
+        math.sqrt(0.18), abs=0.01
+    )
+
+
+def test_layer_windows_and_layers_that_were_not_read():
+    first = pattern([[1.0, 1.0], [1.0, -1.0], [math.nan, math.nan]])
+    second = pattern([[-1.0, -1.0], [1.0, 1.0], [math.nan, math.nan]])
+    assert math.isnan(shared_firing(first, second, layers=[0])[0])
+    assert shared_firing(first, second, layers=[1])[0] == pytest.approx(1 / math.sqrt(2))
+    assert shared_firing(first, second)[0] == pytest.approx(1 / math.sqrt(3 * 2))
+    with pytest.raises(SkillkitError, match="were read"):
+        shared_firing(first, second, layers=[1, 2])
+
+
+def test_most_activated_takes_the_highest_of_every_layer_read():
+    firing = pattern([[0.1, 0.9, -0.5, 0.3], [math.nan] * 4, [0.0, 0.2, 5.0, 4.0]])
+    assert most_activated(firing, 0.5).tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 1]]
+    assert most_activated(firing, 0.5, per_layer=False)[2].sum() == 2
+    with pytest.raises(SkillkitError, match="selects no neuron"):
+        most_activated(firing, 0.1)
+
+
+def test_bad_input():
+    with pytest.raises(SkillkitError, match="one backbone"):
+        shared_firing(pattern([[1.0]]), pattern([[1.0]], "b"))
+    bb = tiny_backbone("t5")
+    with pytest.raises(SkillkitError, match="no answer slot"):
+        activated_neurons(bb, random_prompt(bb, 3), layers=[0, 3])
+    with pytest.raises(SkillkitError, match="takes vectors"):
+        activated_neurons(
+            bb, random_prompt(tiny_backbone("roberta"), 3).__class__(torch.zeros(3, 5), "encoder")
+        )
