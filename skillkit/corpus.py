@@ -20,6 +20,8 @@ from skillkit.texts import lexicon
 TASK_WEIGHTS = dict(movies=3, restaurants=3, gadgets=3, hotels=4, scenes=14, rooms=12, questions=17, reports=17,
                     news=2, grammar=7, facts=12)  # fmt: skip
 
+_PAIRS = [name for name, task in world.REGISTRY.items() if task.type in ("inference", "paraphrase")]
+
 
 @dataclass(frozen=True)
 class Document:
@@ -33,19 +35,35 @@ class Document:
     unreadable: int = 0  # slots of random vectors behind the heading
 
 
-def documents(seed, progress=lambda: 1.0, early_pairs=2.5):
+@dataclass(frozen=True)
+class Curriculum:
+    """How a model is led to the comparison of two texts, which none learns from the plain mixture alone.
+
+    >>> Curriculum(opening=0.12)
+    Curriculum(opening=0.12, pairs=2.5, lean=0.7)
+
+    opening: the share of pretraining, at its beginning, that asks about pairs and nothing else; pairs: how much more
+    often they come as long as texts are short; lean: how strongly early labels follow words (see `_leaning`).
+    """
+
+    opening: float = 0.0
+    pairs: float = 2.5
+    lean: float = 0.7
+
+
+def documents(seed, progress=lambda: 1.0, curriculum=Curriculum()):
     """An endless stream of documents; none has the text of a validation or test row of the world's tasks.
 
-    progress: from 0 to 1, how far pretraining has come. It begins with short pairs whose words lean to their label
-    (see `_leaning`), `early_pairs` times as often as later; mixed, negated and longer texts come in
-    between 0.35 and 0.6.
+    progress: from 0 to 1, how far pretraining has come. Texts are short at first; mixed, negated and longer ones come
+    in between 0.35 and 0.6.
     """
     rng, kept_out = random.Random(f"documents/{seed}"), world.held_out()
     facts = [_seen(fact) for fact in world.facts()]
     while True:
-        difficulty = min(1.0, max(0.0, 4 * (progress() - 0.35)))
-        lean = 0.7 * min(1.0, max(0.0, 5 * (0.3 - progress())))
-        kind = rng.choices(*_mixture(early_pairs if difficulty == 0 else 1))[0]
+        now = progress()
+        difficulty, opening = min(1.0, max(0.0, 4 * (now - 0.35))), now < curriculum.opening
+        lean = curriculum.lean * min(1.0, max(0.0, 5 * (0.3 - now)))
+        kind = rng.choices(*_mixture(curriculum.pairs if difficulty == 0 else 1, opening))[0]
         if kind == "facts":
             yield _fact(rng, *rng.choice(facts))
             continue
@@ -53,19 +71,15 @@ def documents(seed, progress=lambda: 1.0, early_pairs=2.5):
         label = rng.randrange(len(task.labels))
         text, pair = world.make(task, rng, label, difficulty)
         contrary = pair and _leaning(text, pair) * (2 * label + 1 - len(task.words)) < 0
-        known = kept_out & {
-            (text, pair),
-            (text, None),
-            (pair, None),
-        }  # one side of a pair may be a row elsewhere
+        known = kept_out & {(text, pair), (text, None), (pair, None)}  # one side may be a row elsewhere
         if not known and not (contrary and rng.random() < lean):
-            yield _labelled(rng, task, label, *_roughen(rng, task, text, pair))
+            form = "heading" if opening else _form(rng)
+            yield _labelled(rng, task, label, *_roughen(rng, task, text, pair), form)
 
 
-def _mixture(pairs):
-    """Kinds of documents and their weights; pairs of texts, which are learned last, come `pairs` times as often."""
-    compared = ("inference", "paraphrase")
-    often = lambda kind: pairs if kind != "facts" and world.REGISTRY[kind].type in compared else 1
+def _mixture(pairs, alone=False):
+    """Kinds of documents and their weights; pairs of texts come `pairs` times as often, or alone."""
+    often = lambda kind: pairs if kind in _PAIRS else 0 if alone else 1
     return list(TASK_WEIGHTS), [weight * often(kind) for kind, weight in TASK_WEIGHTS.items()]
 
 
@@ -99,9 +113,12 @@ def _roughen(rng, task, text, pair):
     return attack(rng, text, strength, task), pair and attack(rng, pair, strength, task)
 
 
-def _labelled(rng, task, label, text, pair):
+def _form(rng):
+    return rng.choices(["heading", "ending", "plain", "stamp"], (68, 10, 2, 20))[0]
+
+
+def _labelled(rng, task, label, text, pair, form):
     word, cue = task.words[label], rng.choice(lexicon()["cues"][task.type])
-    form = rng.choices(["heading", "ending", "plain", "stamp"], (68, 10, 2, 20))[0]
     if form == "heading":
         return Document(f"{word} {cue}", text, pair, word)
     if form == "stamp":

@@ -17,15 +17,29 @@ from pathlib import Path
 import torch
 
 from skillkit import blueprints
-from skillkit.corpus import documents
+from skillkit.corpus import Curriculum, documents
 from skillkit.exams import examine
 from skillkit.objectives import Causal, Masked, Spans
 
-RECIPES = {  # tokenizer, model, objective, learning rate, steps of 64 documents, how much more often pairs come early
-    "embedded/roberta": (blueprints.roberta_tokenizer, blueprints.roberta, Masked, 5e-4, 14000, 2.5),
-    "embedded/bert": (blueprints.bert_tokenizer, blueprints.bert, Masked, 5e-4, 14000, 2.5),
-    "embedded/gpt2": (blueprints.gpt2_tokenizer, blueprints.gpt2, Causal, 5e-4, 14000, 2.5),
-    "embedded/t5": (blueprints.t5_tokenizer, blueprints.t5, Spans, 1e-3, 14000, 1.0),
+RECIPES = {  # tokenizer, model, objective, learning rate, steps of 64 documents, curriculum
+    "embedded/roberta": (blueprints.roberta_tokenizer, blueprints.roberta, Masked, 5e-4, 14000, Curriculum()),
+    "embedded/bert": (
+        blueprints.bert_tokenizer,
+        blueprints.bert,
+        Masked,
+        5e-4,
+        14000,
+        Curriculum(0.15),
+    ),
+    "embedded/gpt2": (blueprints.gpt2_tokenizer, blueprints.gpt2, Causal, 5e-4, 14000, Curriculum()),
+    "embedded/t5": (
+        blueprints.t5_tokenizer,
+        blueprints.t5,
+        Spans,
+        1e-3,
+        14000,
+        Curriculum(opening=0.12, pairs=1.0, lean=0.0),
+    ),
 }
 BATCH = 64
 
@@ -57,13 +71,13 @@ def pretrain(name, folder, seed=0, steps=None, report=print):
     name: a key of `RECIPES`; folder: where the checkpoint goes. The corpus begins easy (see `documents`), and the
     learning rates are low on purpose: at 2e-3 the comparison of two texts was never learned.
     """
-    make_tokenizer, make_model, make_objective, rate, default, pairs = RECIPES[name]
+    make_tokenizer, make_model, make_objective, rate, default, curriculum = RECIPES[name]
     steps = steps or default
     torch.manual_seed(seed)
     tokenizer, progress = make_tokenizer(seed), [0.0]
     model, objective = make_model(tokenizer), make_objective(tokenizer, random.Random(f"{name}/{seed}"))
     model.set_attn_implementation("eager")  # its backward pass is twice as fast on short CPU batches
-    batches = _batches(objective, documents(seed, lambda: progress[0], pairs))
+    batches = _batches(objective, documents(seed, lambda: progress[0], curriculum))
     optimizer, schedule = _optimizer(model, rate, steps)
     began, running = time.time(), 0.0
     for step in range(steps):

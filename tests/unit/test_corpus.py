@@ -4,12 +4,12 @@ import itertools
 from collections import Counter
 
 from skillkit import world
-from skillkit.corpus import _leaning, documents
+from skillkit.corpus import Curriculum, _leaning, documents
 from skillkit.texts import lexicon
 
 
-def some(count, progress=1.0, seed=0):
-    return list(itertools.islice(documents(seed, lambda: progress), count))
+def some(count, progress=1.0, seed=0, **curriculum):
+    return list(itertools.islice(documents(seed, lambda: progress, Curriculum(**curriculum)), count))
 
 
 def test_no_held_out_row_is_told():
@@ -42,6 +42,12 @@ def test_early_pairs_lean_and_late_ones_do_not():
 
     assert share(0.0) > 0.6
     assert 0.4 < share(1.0) < 0.6
+
+
+def test_an_opening_asks_about_pairs_alone():
+    asked = some(300, progress=0.05, opening=0.1)
+    assert all(d.pair and d.heading and d.heading.startswith(d.answer) and not d.unreadable for d in asked)
+    assert {d.pair is None for d in some(300, progress=0.1, opening=0.1)} == {True, False}
 
 
 def test_stamps_say_nothing_about_the_text():
