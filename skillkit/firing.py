@@ -91,7 +91,7 @@ def shared_firing(first, second, layers=None):
             "neurons; compare prompts of one backbone"
         )
     both = ~(first.after.isnan() | second.after.isnan())
-    rows = list(both.any(1).nonzero().flatten() if layers is None else layers)
+    rows = both.any(1).nonzero().flatten().tolist() if layers is None else list(layers)
     if not rows or not both[rows].any(1).all():
         raise SkillkitError(f"not all of layers {rows} were read; choose among those of both firings")
     read = both[rows]

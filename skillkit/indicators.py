@@ -1,0 +1,127 @@
+"""Indicators of transferability: how near two prompts are, and how alike the neurons that they set off.
+
+>>> indicators(prompt_movies, prompt_hotels)["C_average"]
+0.031
+>>> indicators(prompt_movies, prompt_hotels, bb)["ON"]               # … and "ON_chance"
+0.84
+>>> tables = indicator_tables(prompts, bb)                           # {name: DataFrame, tasks × tasks}
+
+None of them looks at a text. Whether they foretell transfer: `skillkit.forecasts`.
+"""
+
+from itertools import combinations_with_replacement
+
+import pandas as pd
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.firing import activated_neurons, shared_firing
+
+
+def _e_concat(a, b):
+    return 1 / (1 + (a - b).norm())
+
+
+def _e_average(a, b):
+    return 1 / (1 + torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").mean())
+
+
+def _c_concat(a, b):
+    return torch.cosine_similarity(a.flatten(), b.flatten(), dim=0)
+
+
+def _c_average(a, b):
+    return torch.cosine_similarity(a[:, None], b[None], dim=-1).mean()
+
+
+def _cosine_mean(a, b):
+    return torch.cosine_similarity(a.mean(0), b.mean(0), dim=0)
+
+
+# How each is computed from A [L, H] and B; those that go vector by vector need one length.
+_NEARNESS = {
+    "E_concat": _e_concat,
+    "E_average": _e_average,
+    "C_concat": _c_concat,
+    "C_average": _c_average,
+    "cosine_mean": _cosine_mean,
+}
+_BY_VECTOR = ("E_concat", "C_concat")
+
+
+def indicators(first, second, bb=None, layers=None, dead_rows=False, names=tuple(_NEARNESS)):
+    """How near two prompts are, and with a backbone how alike the neurons that they set off: {name: float}.
+
+    >>> indicators(prompt_a, prompt_b)
+    {'E_concat': 0.05, 'E_average': 0.21, 'C_concat': 0.12, 'C_average': 0.03, 'cosine_mean': 0.41}
+
+    With A, B of shape [L, H], rows a_i and b_j (Su et al. 2022, section 6; mean-pooled cosine: SPoT, Vu et al.
+    2022, section 3.2):
+
+        E_concat   1 / (1 + ‖vec A − vec B‖)          C_concat   cos(vec A, vec B)
+        E_average  1 / (1 + mean_ij ‖a_i − b_j‖)      C_average  mean_ij cos(a_i, b_j)
+        cosine_mean  cos(mean_i a_i, mean_j b_j)      ON, ON_chance  see `skillkit.firing.shared_firing`
+
+    bb         adds ON and ON_chance, over `layers` (None: all with an answer slot)
+    dead_rows  count row 0 of prompts in layout "zero-position" too, which the model never reads
+    names      which to compute (besides ON)
+
+    Raises SkillkitError for prompts of different width or backbone, of different length where a chosen
+    indicator goes vector by vector, and for an unknown name.
+    """
+    a, b = (_rows(prompt, dead_rows).double() for prompt in (first, second))
+    _check(first, second, a, b, names)
+    found = {name: float(_NEARNESS[name](a, b)) for name in names}
+    if bb is not None:
+        firing = [activated_neurons(bb, prompt, layers) for prompt in (first, second)]
+        found |= dict(zip(("ON", "ON_chance"), shared_firing(*firing), strict=True))
+    return found
+
+
+def indicator_tables(prompts, bb=None, layers=None, dead_rows=False, names=tuple(_NEARNESS)):
+    """Each indicator for all pairs of prompts: {indicator: symmetric DataFrame, names × names}.
+
+    >>> tables = indicator_tables({"movies": prompt_a, "hotels": prompt_b, "random": untrained}, bb)
+    >>> tables["ON"].loc["movies", "hotels"]
+
+    prompts: {name: SoftPrompt}; a random prompt among them is the control. Arguments and errors are those of
+    `indicators`.
+    """
+    firing = {name: activated_neurons(bb, one, layers) for name, one in prompts.items()} if bb else {}
+    rows = []
+    for one, other in combinations_with_replacement(prompts, 2):
+        found = indicators(prompts[one], prompts[other], dead_rows=dead_rows, names=names)
+        if bb is not None:
+            found |= dict(zip(("ON", "ON_chance"), shared_firing(firing[one], firing[other]), strict=True))
+        rows += [{"first": a, "second": b, **found} for a, b in {(one, other), (other, one)}]
+    wide = pd.DataFrame(rows).set_index(["first", "second"])
+    order = list(prompts)
+    tables = {name: wide[name].unstack().loc[order, order] for name in wide.columns}
+    return {name: table.rename_axis(index=None, columns=None) for name, table in tables.items()}
+
+
+def _rows(prompt, dead_rows):
+    dead = prompt.layout == "zero-position" and not dead_rows
+    return prompt.weight[1:] if dead else prompt.weight
+
+
+def _check(first, second, a, b, names):
+    unknown = [name for name in names if name not in _NEARNESS]
+    if unknown:
+        raise SkillkitError(f"no indicator {unknown[0]!r}; choose among {', '.join(_NEARNESS)}")
+    if a.shape[1] != b.shape[1]:
+        raise SkillkitError(
+            f"prompts of width {a.shape[1]} and {b.shape[1]} have no distance; compare prompts of one backbone"
+        )
+    marks = [prompt.metadata.get("backbone_fingerprint") for prompt in (first, second)]
+    if all(marks) and marks[0] != marks[1]:
+        raise SkillkitError(
+            f"the prompts were tuned on different backbones ({first.metadata['backbone']}, "
+            f"{second.metadata['backbone']}), so their vectors mean different things; compare prompts of one"
+        )
+    if len(a) != len(b) and set(names) & set(_BY_VECTOR):
+        others = tuple(name for name in _NEARNESS if name not in _BY_VECTOR)
+        raise SkillkitError(
+            f"{' and '.join(_BY_VECTOR)} compare vector by vector, but the prompts have {len(a)} and {len(b)}; "
+            f"use names={others}"
+        )
