@@ -21,6 +21,7 @@ _HOME = {
     "skills": ("skill_neurons", "random_neurons"),
     "suppression": ("suppress",),
     "curves": ("suppression_curve",),
+    "pruning": ("prune",),
     "attribution": ("attribute",),
     "knowledge": ("knowledge_neurons",),
     "interventions": ("enhance", "erase", "edit"),

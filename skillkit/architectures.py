@@ -25,6 +25,7 @@ class NeuronRow:
     head        the language-model head, from the model itself: hidden states → logits
     positions   path of the position-embedding table; "rotary" (position ids, no table); "relative" (neither)
     transposed  the weight is stored [neurons, hidden], as by GPT-2's Conv1D, not [hidden, neurons]
+    width       the configuration's name for the number of neurons in a layer
     head_scale  name of a config flag: when true, hidden states are divided by √hidden before the head
     block_norm  the norm over the sum of residual and network, where it comes last in a block (post-norm)
     final_norm  the norm between the last block and the last hidden states; one path per stack
@@ -38,6 +39,7 @@ class NeuronRow:
     head: str
     positions: str
     transposed: bool = False
+    width: str = "intermediate_size"
     head_scale: str | None = None
     block_norm: str | None = None
     final_norm: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ def _gpt_like(transposed):
         positions="wpe",
         final_norm=("ln_f",),
         transposed=transposed,
+        width="n_inner" if transposed else "intermediate_size",
     )
 
 
@@ -98,6 +101,7 @@ NEURON_TABLE = {
         head="lm_head",
         positions="relative",
         final_norm=("encoder.final_layer_norm", "decoder.final_layer_norm"),
+        width="d_ff",
         head_scale="scale_decoder_outputs",
     ),
 }

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -18,12 +21,18 @@ from transformers.utils import logging
 
 from skillkit.architectures import NEURON_TABLE, row_of
 from skillkit.errors import SkillkitError
+from skillkit.networks import narrow_class
 
 EMBEDDED = Path(__file__).parent / "embedded"
 AUTO_CLASS = {
     "masked": AutoModelForMaskedLM,
     "causal": AutoModelForCausalLM,
     "seq2seq": AutoModelForSeq2SeqLM,
+}
+_CLASSES = {
+    "masked": MODEL_FOR_MASKED_LM_MAPPING,
+    "causal": MODEL_FOR_CAUSAL_LM_MAPPING,
+    "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 }
 _ON_THE_HUB = {
     "bert-base-cased": "masked, 12 layers × 3072 neurons, English (hub)",
@@ -86,13 +95,22 @@ def _one_line(config_file):
 def _load_model(name, source, row, options):
     """The one place where a configuration becomes a module with weights."""
     checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    model, info = _read(AUTO_CLASS[row.family], name, source, options | checked)
+    config, auto_class = options["config"], AUTO_CLASS[row.family]
+    pruned = getattr(config, "pruned", None)
+    if pruned:  # a folder that `skillkit.pruning` made
+        auto_class = narrow_class(_CLASSES[row.family][type(config)], row)
+    model, info = _read(auto_class, name, source, options | checked)
     # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
     lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
     if lost:
         raise SkillkitError(
             f"the checkpoint {name!r} lacks {len(lost)} weights that fit {type(model).__name__}, "
             f"such as {lost[0]}; use one that was saved with its language-model head"
+        )
+    if pruned and info["unexpected_keys"]:  # elsewhere that is some other head; here it would be a constant
+        raise SkillkitError(
+            f"the pruned checkpoint {name!r} holds weights that its config.json does not tell of, such as "
+            f"{sorted(info['unexpected_keys'])[0]}; take both from one folder that was saved"
         )
     return model
 
@@ -120,6 +138,8 @@ def _read(auto_class, name, source, options):
     try:
         with quiet():
             return auto_class.from_pretrained(source, trust_remote_code=False, **options)
+    except SkillkitError:
+        raise
     except Exception as error:
         raise SkillkitError(_problem(name, source, error)) from error
 

@@ -158,8 +158,23 @@ def checked_mask(bb, mask):
             f"the mask names neurons that {bb.name} does not have; its widths are {bb.widths}"
         )
     if not mask.any():
-        raise SkillkitError("the mask is empty, so nothing would change; select at least one neuron")
+        raise SkillkitError("the mask is empty; select at least one neuron")
     return mask
+
+
+def checked_fill(fill, mask, layers):
+    """Values to replace the neurons of `mask` by, [layers, neurons], a slot axis averaged.
+
+    >>> checked_fill(probe.fill, mask, layers=[4, 5])
+
+    Raises SkillkitError for another shape, and where the value of a neuron in these layers is NaN.
+    """
+    fill = fill.mean(1) if fill.dim() == 3 else fill
+    if fill.shape != mask.shape:
+        raise SkillkitError(f"fill has shape {list(fill.shape)}, the mask {list(mask.shape)}; use probe.fill")
+    if fill[layers][mask[layers]].isnan().any():
+        raise SkillkitError("fill is NaN for some of these neurons; probe all the layers they are in")
+    return fill
 
 
 def save_neurons(mask, folder, bb):

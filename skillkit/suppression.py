@@ -12,7 +12,7 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.neurons import checked_layers, edit
-from skillkit.skills import checked_mask
+from skillkit.skills import checked_fill, checked_mask
 
 KINDS = ("zero", "mean", "gaussian")
 PLACES = ("prompt", "text")
@@ -93,11 +93,7 @@ def _fill(bb, fill, mask, layers):
     """{layer: [neurons]}, checked: a number for every neuron that is to be replaced."""
     if fill is None:
         raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
-    fill = fill.mean(1) if fill.dim() == 3 else fill
-    if fill.shape != mask.shape:
-        raise SkillkitError(f"fill has shape {list(fill.shape)}, the mask {list(mask.shape)}; use probe.fill")
-    if fill[layers][mask[layers]].isnan().any():
-        raise SkillkitError("fill is NaN for some of these neurons; probe all the layers they are in")
+    fill = checked_fill(fill, mask, layers)
     return {layer: fill[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
 
 
