@@ -208,17 +208,16 @@ def _masked(bb, text, answer, repeat_mask):
         raise SkillkitError(f"{text!r} has no {MASK}; put it where the answer belongs")
     if one_mask(text).count(MASK) > 1:
         raise SkillkitError(f"the masks of {text!r} are apart; those of one answer stand side by side")
-    tokens = _answer_tokens(bb, one_mask(text), answer, tokenizer.mask_token, tokenizer.mask_token_id)
-    if count == 1 and repeat_mask:
-        text, count = text.replace(MASK, " ".join([MASK] * len(tokens))), len(tokens)
+    mask = tokenizer.mask_token_id
+    before, tokens, after = _placed(bb, one_mask(text), answer, tokenizer.mask_token, mask)
+    count = len(tokens) if count == 1 and repeat_mask else count
     if count != len(tokens):
         raise SkillkitError(
             f"{answer!r} is {len(tokens)} tokens for {bb.name} ({_pieces(bb, tokens)}), but {text!r} has {count} "
             f"{MASK}; give as many masks, or repeat_mask=True to repeat a single one"
         )
-    ids = tokenizer(text.replace(MASK, tokenizer.mask_token))["input_ids"]
-    slots = tuple(i for i, token in enumerate(ids) if token == tokenizer.mask_token_id)
-    return [Question(tuple(ids), slots, tokens)]
+    slots = tuple(range(len(before), len(before) + count))
+    return [Question((*before, *[mask] * count, *after), slots, tokens)]
 
 
 def one_mask(text):
@@ -254,21 +253,33 @@ def _seq2seq(bb, text, answer, repeat_mask):
         raise SkillkitError(f"{text!r} must have one {MASK}: {bb.name} fills it with answers of any length")
     if sentinel is None or sentinel == bb.tokenizer.unk_token_id:
         raise SkillkitError(f"the tokenizer of {bb.name} has no {SENTINEL}, so no cloze can be asked")
-    tokens = _answer_tokens(bb, text, answer, SENTINEL, sentinel)
-    ids = tuple(bb.tokenizer(text.replace(MASK, SENTINEL))["input_ids"])
+    before, tokens, after = _placed(bb, text, answer, SENTINEL, sentinel)
+    ids, slot = (*before, sentinel, *after), (len(before),)
     start = (bb.model.config.decoder_start_token_id, sentinel)
-    slot = (ids.index(sentinel),)
     return [Question(ids, slot, (token,), start + tokens[:i]) for i, token in enumerate(tokens)]
 
 
-def _answer_tokens(bb, text, answer, mark, mark_id):
-    """Tokens of the answer inside the text; alone, where it changes the tokens around it."""
+def _placed(bb, text, answer, mark, mark_id):
+    """Token ids before the answer, of the answer, and after it, as they are where it is written out.
+
+    Behind a mark some tokenizers split the text otherwise (a space of its own before the full stop, say) than
+    in anything the model has read, so what follows is taken from the text with the answer wherever it can be.
+    """
     asked = bb.tokenizer(text.replace(MASK, mark))["input_ids"]
     filled = bb.tokenizer(text.replace(MASK, answer))["input_ids"]
     at = asked.index(mark_id)
-    end = len(filled) - (len(asked) - at - 1)
-    fits = filled[:at] == asked[:at] and filled[end:] == asked[at + 1 :] and end > at
-    return _known(bb, filled[at:end] if fits else _alone(bb, answer), answer)
+    before, after, alone = asked[:at], asked[at + 1 :], _alone(bb, answer)
+    end = len(filled) - len(after)
+    if filled[:at] != before:
+        tokens = alone
+    elif end > at and filled[end:] == after:
+        tokens = filled[at:end]
+    else:
+        bare = bb.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        tokens = bare if filled[at : at + len(bare)] == bare else alone
+        if filled[at : at + len(tokens)] == tokens:
+            after = filled[at + len(tokens) :]
+    return before, _known(bb, tokens, answer), after
 
 
 def _alone(bb, answer):

@@ -3,13 +3,17 @@
 import pytest
 import torch
 
+from skillkit.backbones import load_backbone
 from skillkit.clozes import ask, by_shape, encode_cloze, paired
 from skillkit.errors import SkillkitError
+from skillkit.facts import askable, load_facts
+from skillkit.provenance import PACKAGE
 from tests.tiny import TINY_MODELS, tiny_backbone
 
 every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
 masked = pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "xlm-roberta-xl"])
 CLOZE = "the capital of france is [MASK] ."
+EMBEDDED = sorted(path.parent.name for path in PACKAGE.glob("embedded/*/config.json"))
 
 
 def words(bb, ids):
@@ -47,6 +51,22 @@ def test_t5_fills_its_sentinel(model_type):
     assert first.decoder == (bb.model.config.decoder_start_token_id, sentinel)
     assert second.decoder == first.decoder + first.targets
     assert (words(bb, first.targets), words(bb, second.targets)) == ("paris", "london")
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_models_read_clozes_as_they_read_the_facts(name):
+    """A mask must not change how the words beside it are split: no space of its own before the full stop."""
+    bb = load_backbone(f"embedded/{name}")
+    for fact in load_facts("world", per_relation=2):
+        for prompt in askable(bb, [fact])[0][0].prompts:
+            question = encode_cloze(bb, prompt, fact.object, repeat_mask=True)[-1]
+            told = bb.tokenizer(prompt.replace("[MASK]", fact.object))["input_ids"]
+            answer = question.decoder[2:] + question.targets
+            if bb.family == "causal":
+                assert told[: len(question.ids) + 1] == [*question.ids, *question.targets]
+            else:
+                first, last = question.slots[0], question.slots[-1]
+                assert told == [*question.ids[:first], *answer, *question.ids[last + 1 :]]
 
 
 @every_family
