@@ -91,7 +91,48 @@ class PromptTuning(Prompted):
     nearest_words: Positive = Field(5, description="nearest words shown per vector")
 
 
-NOTEBOOKS: dict[str, type[Parameters]] = {"00_the_small_world": SmallWorld, "01_prompt_tuning": PromptTuning}
+class Probed(Prompted):
+    """What every notebook takes that probes tuned prompts; equal settings share their stored probes.
+
+    >>> Probed(top=0.1).baseline
+    'mean'
+    """
+
+    max_test_examples: Positive | None = Field(500, description="rows that report; None: all")
+    probe_examples: Positive | None = Field(500, description="rows for baselines, rows to choose on; None: all")
+    baseline: Literal["mean", "median"] = Field("mean", description="of the training activations")
+    permutations: int = Field(20, ge=2, description="how often labels are permuted, to see what luck does")
+    top: float = Field(0.05, gt=0, lt=1, description="share of every layer that counts as skill neurons")
+
+
+class Probing(Probed):
+    """02_probing: which single neurons tell the classes apart; luck, the winner's curse, and controls."""
+
+    tasks: Names = Field(["world/movies", "world/gadgets", "world/rooms"], description="tasks to probe")
+    shown_texts: Positive = Field(3, description="texts shown that excite a neuron most, and least")
+
+
+class SkillNeurons(Probed):
+    """03_skill_neurons: from predictivity to skill neurons; ensembles; specificity and overlap of tasks."""
+
+    tasks: Names = Field(
+        [
+            "world/movies", "world/restaurants", "world/gadgets", "world/hotels", "world/rooms",
+            "world/questions", "world/reports",
+        ],
+        description="tasks to compare, of several types",
+    )  # fmt: skip
+    ensembles: Annotated[list[Positive], Field(min_length=1)] = Field(
+        [1, 5, 25], description="how many neurons vote together"
+    )
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {
+    "00_the_small_world": SmallWorld,
+    "01_prompt_tuning": PromptTuning,
+    "02_probing": Probing,
+    "03_skill_neurons": SkillNeurons,
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +153,7 @@ def validate(notebook, values, where=None):
     Raises SkillkitError naming the notebook, the parameter and what was expected; `where` is said first.
     """
     if notebook not in NOTEBOOKS:
-        raise SkillkitError(_unknown(where, "there is no notebook", notebook, NOTEBOOKS))
+        raise SkillkitError(unknown(where, "there is no notebook", notebook, NOTEBOOKS))
     try:
         return NOTEBOOKS[notebook](**values)
     except ValidationError as error:
@@ -130,19 +171,19 @@ def load_study(path):
     """
     plain = read_yaml(path)
     for key in plain.keys() - {"name", "shared", "notebooks"}:
-        raise SkillkitError(_unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
+        raise SkillkitError(unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
     shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
     if not isinstance(notebooks, dict) or not notebooks:
         raise SkillkitError(
             f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}"
         )
-    checked = {name: _one(path, name, shared, own) for name, own in notebooks.items()}
+    checked = {name: merge(path, name, shared, own) for name, own in notebooks.items()}
     known = {field for parameters in checked.values() for field in type(parameters).model_fields}
     for key in shared.keys() - known:
         raise SkillkitError(
-            _unknown(f"{path}: shared", "no notebook of this study has a parameter", key, known)
+            unknown(f"{path}: shared", "no notebook of this study has a parameter", key, known)
         )
-    return Study(_name(path, plain), checked, Path(path))
+    return Study(study_name(path, plain), checked, Path(path))
 
 
 def parameters_cell(notebook):
@@ -223,8 +264,12 @@ for _kind, _pattern, _first in [
     _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
 
 
-def _one(path, notebook, shared, own):
-    """Shared and own parameters of one notebook of a study, checked."""
+def merge(path, notebook, shared, own):
+    """The parameters of one notebook of a study, checked: the shared ones that it has, and its own.
+
+    >>> merge("my.yaml", "01_prompt_tuning", {"backbone": "roberta-base"}, {"seeds": [0]}).seeds
+    [0]
+    """
     for part in (shared, {} if own is None else own):
         if not isinstance(part, dict):
             raise SkillkitError(f"{path}: parameters must be names with values (name: value), not {part!r}")
@@ -235,7 +280,12 @@ def _one(path, notebook, shared, own):
     return validate(notebook, fitting | (own or {}), where=path)
 
 
-def _name(path, plain):
+def study_name(path, plain):
+    """The name in a study's YAML, else that of its file; it must be fit for a folder.
+
+    >>> study_name("params/embedded.yaml", {})
+    'embedded'
+    """
     name = plain.get("name", Path(path).stem)
     if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
         raise SkillkitError(f"{path}: `name` becomes the name of a folder and cannot be {name!r}")
@@ -247,14 +297,19 @@ def _told(notebook, error, where):
     first, *others = error.errors()
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        sentence = _unknown(where, f"{notebook} has no parameter", name, NOTEBOOKS[notebook].model_fields)
+        sentence = unknown(where, f"{notebook} has no parameter", name, NOTEBOOKS[notebook].model_fields)
     else:
         expected = first["msg"].replace("Input should be", "should be")
         sentence = f"{where}: " * bool(where) + f"{notebook}: {name} {expected}, not {first['input']!r}"
     return sentence + f" (and {len(others)} more)" * bool(others)
 
 
-def _unknown(where, what, name, known):
+def unknown(where, what, name, known):
+    """One sentence about a name that is not there, with what is.
+
+    >>> unknown("my.yaml", "there is no notebook", "01_prompt_tunning", NOTEBOOKS)
+    "my.yaml: there is no notebook '01_prompt_tunning'; did you mean '01_prompt_tuning'?"
+    """
     close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
     return f"{where}: " * bool(where) + f"{what} {name!r}; {hint}"
