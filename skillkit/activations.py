@@ -7,6 +7,7 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 
 from skillkit.errors import SkillkitError
@@ -28,6 +29,23 @@ class Activations:
     values: torch.Tensor
     labels: torch.Tensor
     places: tuple
+
+    def extremes(self, rows, column=0, k=5):
+        """The k texts that excite a neuron most, and the k that excite it least: DataFrame.
+
+        >>> seen.extremes(task["test"], k=3)[["excited", "activation", "label", "text"]]
+
+        rows: those that were read, in their order. Raises SkillkitError when there are more or fewer.
+        """
+        if len(rows) != len(self.values):
+            raise SkillkitError(f"{len(self.values)} rows were read, not {len(rows)}; give those")
+        order = self.values[:, column].argsort(stable=True, descending=True).tolist()
+        k = min(k, len(order) // 2)
+        chosen = order[:k] + order[-k:] if k else order
+        told = {"excited": ["most"] * k + ["least"] * (len(chosen) - k)}
+        told["activation"] = self.values[chosen, column].tolist()
+        texts = [name for name in ("label", "text", "text_pair") if name in rows.column_names]
+        return pd.DataFrame(told | {name: [rows[at][name] for at in chosen] for name in texts})
 
 
 @artifact("activations", version=1, ignore=("batch_size",))

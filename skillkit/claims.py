@@ -55,6 +55,26 @@ class Claim:
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
+def claim_over(statement, paper, published, intervals, bar=0.0, note=""):
+    """A claim about several things (tasks): the worst one is reported, and it holds where all lie above `bar`.
+
+    >>> claim_over("Prompts beat chance.", "Wang et al. 2022", None, {"movies": (0.42, 0.4, 0.44)}, note="gap")
+    Claim(statement='Prompts beat chance.', …, measured=0.42, low=0.4, high=0.44, holds='yes', note='movies; gap')
+
+    intervals {name: (mean, low, high)}: it holds "partly" when only some intervals lie above the bar as a
+    whole, and is "not tested" without intervals, or when one of them has no ends (a single seed).
+    """
+    if not intervals:
+        return Claim(statement, paper, published, note=note)
+    worst = min(intervals, key=lambda name: intervals[name][0])
+    above = [low > bar for _, low, _ in intervals.values()]
+    holds = "yes" if all(above) else "partly" if any(above) else "no"
+    if any(math.isnan(low) for _, low, _ in intervals.values()):
+        holds = "not tested"
+    told = f"worst: {worst}" if len(intervals) > 1 else str(worst)
+    return Claim(statement, paper, published, *intervals[worst], holds, "; ".join(filter(None, [told, note])))
+
+
 def _plain(value):
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -24,12 +24,12 @@ def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", ba
     >>> ensembles(bb, task, prompt, probe(bb, task, prompt, split="validation")).iloc[0].accuracy
 
     A neuron votes by whether it exceeds its training baseline; the best neuron breaks a tie. low and high
-    bound the 95 % (Wilson) interval. Raises SkillkitError for a probe of another backbone, and for sizes
-    below 1.
+    bound the 95 % (Wilson) interval. Raises SkillkitError for a probe of another backbone or prompt, and for
+    sizes below 1.
     """
     if min(sizes) < 1:
         raise SkillkitError(f"an ensemble has at least one neuron, not {min(sizes)}")
-    places = probe.made_on(bb).best(max(sizes))
+    places = probe.made_on(bb, prompt).best(max(sizes))
     seen = neuron_activations(bb, task, prompt, places, split, batch_size=batch_size)
     votes = torch.stack(
         [_votes(probe, place, column) for place, column in zip(places, seen.values.T, strict=True)]

@@ -36,14 +36,15 @@ def mean_specificity(first, second):
     return float(specificity(first, second).nanmean())
 
 
-def overlap(first, second):
+def overlap(first, second, widths=None):
     """Share of neurons that two masks of one size have in common, and the share expected by chance.
 
     >>> overlap(skill_neurons(probe_a, 0.05), skill_neurons(probe_b, 0.05))
     (0.31, 0.05)
 
     |A ∩ B| / k, against Σ k_A k_B / N over the layers, / k: what random neurons with these counts in each
-    layer would share. Raises SkillkitError for masks of different shape or size, or empty ones.
+    layer would share. widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`).
+    Raises SkillkitError for masks of different shape or size, or empty ones.
     """
     if first.shape != second.shape or first.sum() != second.sum() or not first.any():
         raise SkillkitError(
@@ -51,7 +52,8 @@ def overlap(first, second):
             f"{list(first.shape)} with {int(second.sum())} of {list(second.shape)}"
         )
     size = int(first.sum())
-    chance = (first.sum(1) * second.sum(1)).sum() / (first.shape[1] * size)
+    neurons = torch.tensor(widths or [first.shape[1]] * len(first))
+    chance = (first.sum(1) * second.sum(1) / neurons).sum() / size
     return int((first & second).sum()) / size, float(chance)
 
 

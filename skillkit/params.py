@@ -61,7 +61,14 @@ class Prompted(Parameters):
 
     backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
     tasks: Names = Field(
-        ["world/movies", "world/restaurants", "world/gadgets", "world/rooms", "world/questions", "world/reports"],
+        [
+            "world/movies",
+            "world/restaurants",
+            "world/gadgets",
+            "world/rooms",
+            "world/questions",
+            "world/reports",
+        ],
         description="tasks to tune on",
     )
     seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
@@ -99,7 +106,9 @@ class Probed(Prompted):
     """
 
     max_test_examples: Positive | None = Field(500, description="rows that report; None: all")
-    probe_examples: Positive | None = Field(500, description="rows for baselines, rows to choose on; None: all")
+    probe_examples: Positive | None = Field(
+        500, description="rows for baselines, rows to choose on; None: all"
+    )
     baseline: Literal["mean", "median"] = Field("mean", description="of the training activations")
     permutations: int = Field(20, ge=2, description="how often labels are permuted, to see what luck does")
     top: float = Field(0.05, gt=0, lt=1, description="share of every layer that counts as skill neurons")
@@ -178,11 +187,7 @@ def load_study(path):
             f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}"
         )
     checked = {name: merge(path, name, shared, own) for name, own in notebooks.items()}
-    known = {field for parameters in checked.values() for field in type(parameters).model_fields}
-    for key in shared.keys() - known:
-        raise SkillkitError(
-            unknown(f"{path}: shared", "no notebook of this study has a parameter", key, known)
-        )
+    check_shared(path, shared, notebooks)
     return Study(study_name(path, plain), checked, Path(path))
 
 
@@ -278,6 +283,16 @@ def merge(path, notebook, shared, own):
     fields = NOTEBOOKS[notebook].model_fields if notebook in NOTEBOOKS else {}
     fitting = {key: value for key, value in shared.items() if key in fields}
     return validate(notebook, fitting | (own or {}), where=path)
+
+
+def check_shared(path, shared, notebooks):
+    """Raise SkillkitError for a shared parameter that none of the notebooks has.
+
+    >>> check_shared("my.yaml", {"backbone": "roberta-base"}, ["01_prompt_tuning"])
+    """
+    known = {field for name in notebooks for field in NOTEBOOKS[name].model_fields}
+    for key in shared.keys() - known:
+        raise SkillkitError(unknown(f"{path}: shared", "no notebook here has a parameter", key, known))
 
 
 def study_name(path, plain):

@@ -226,12 +226,17 @@ class Probe:
             sha.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return sha.hexdigest()
 
-    def made_on(self, bb):
-        """The probe itself, or SkillkitError when it belongs to another backbone."""
+    def made_on(self, bb, *prompt):
+        """The probe itself, or SkillkitError when it belongs to another backbone (or prompt, if given)."""
         if self.told["backbone_fingerprint"] != bb.fingerprint:
             raise SkillkitError(
                 f"this probe was made on {self.told['backbone']}, whose weights are not those of {bb.name}; "
                 "probe that backbone"
+            )
+        if any(self.told["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
+            raise SkillkitError(
+                f"this probe was made with another prompt (layout {self.told['layout']}, task "
+                f"{self.told['task']}), whose slots mean something else; probe with this one"
             )
         return self
 

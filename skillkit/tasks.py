@@ -106,6 +106,15 @@ class Task:
         rows = self[split]
         return rows if n is None or n >= len(rows) else rows.select(balanced(rows["label"], n, seed))
 
+    def cut(self, seed=0, **rows):
+        """The task with at most so many rows in the splits named, class-balanced; None keeps all of a split.
+
+        >>> len(load_task("world/movies").cut(test=500)["test"])
+        500
+        """
+        shorter = {split: self.sample(split, n, seed) for split, n in rows.items() if n is not None}
+        return replace(self, splits=self.splits | shorter)
+
     def subtasks(self, seed=0):
         """The balanced two-class tasks that a task of more classes splits into (Wang et al. 2022).
 

@@ -34,6 +34,23 @@ def test_few_rows():
     assert seen.values.shape == (6, 1) and seen.labels.sum() == 3
 
 
+def test_texts_that_excite_most_and_least():
+    bb = tiny_backbone("roberta")
+    seen = neuron_activations(bb, TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
+    told = seen.extremes(TASK["test"], column=1, k=3)
+    order = seen.values[:, 1].sort(descending=True)
+    at = [*order.indices[:3], *order.indices[-3:]]
+    assert told["text"].tolist() == [TASK["test"]["text"][int(row)] for row in at]
+    assert told["label"].tolist() == [TASK["test"]["label"][int(row)] for row in at]
+    assert (
+        told["activation"].is_monotonic_decreasing
+        and told["excited"].tolist() == ["most"] * 3 + ["least"] * 3
+    )
+    assert len(seen.extremes(TASK["test"], k=99)) == 20
+    with pytest.raises(SkillkitError, match="20 rows were read, not 5"):
+        seen.extremes(TASK["test"].select(range(5)))
+
+
 @pytest.mark.parametrize("model", TINY_MODELS)
 def test_what_the_prompt_alone_excites(model):
     bb = tiny_backbone(model)

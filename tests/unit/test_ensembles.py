@@ -65,5 +65,7 @@ def test_bad_input():
     prompt = random_prompt(bb, 3)
     with pytest.raises(SkillkitError, match="weights are not those"):
         ensembles(bb, TASK, prompt, probe(other, TASK, random_prompt(other, 3)))
+    with pytest.raises(SkillkitError, match="another prompt"):
+        ensembles(bb, TASK, random_prompt(bb, 3, seed=1), probe(bb, TASK, prompt))
     with pytest.raises(SkillkitError, match="at least one neuron"):
         ensembles(bb, TASK, prompt, probe(bb, TASK, prompt), sizes=(0, 3))

@@ -42,6 +42,12 @@ def test_overlap_by_hand_and_its_chance_level():
     assert overlap(first, first)[0] == 1
 
 
+def test_chance_in_layers_of_different_width():
+    mask = torch.zeros(2, 8, dtype=torch.bool)
+    mask[0, :2] = mask[1, :1] = True
+    assert overlap(mask, mask, widths=[8, 2]) == (1, pytest.approx((2 * 2 / 8 + 1 / 2) / 3))
+
+
 def test_chance_is_what_random_neurons_share():
     skills = torch.zeros(2, 100, dtype=torch.bool)
     skills[0, :20] = skills[1, :5] = True

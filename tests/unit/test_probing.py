@@ -151,6 +151,14 @@ def with_same_lengths(task):
     return task
 
 
+def test_one_pass_over_train_and_one_over_the_split_serve_all_variants(monkeypatch):
+    bb, read = tiny_backbone("roberta"), []
+    run = bb.run
+    monkeypatch.setattr(bb, "run", lambda inputs: [read.append(len(inputs["attention_mask"])), run(inputs)])
+    probe(bb, toy_task(24), random_prompt(bb, 3), permutations=5)
+    assert sum(read) == 2 * 24
+
+
 def test_median_is_exact_for_few_rows_and_close_for_many():
     bb = precise("roberta")
     prompt = random_prompt(bb, 3)

@@ -715,3 +715,10 @@ def test_a_vocabulary_without_label_words_says_so():
     tokenizer = transformers.AutoTokenizer.from_pretrained(shared_path("models/stories260k"))
     with pytest.raises(SkillkitError, match=r"'negative' \(label 'negative'\) is not one token"):
         task_of(["negative", "positive"]).label_ids(reader(tokenizer, "causal"))
+
+
+def test_a_task_cut_short_is_balanced_and_keeps_the_rest():
+    task = load_task("world/movies")
+    short = task.cut(test=10, train=None)
+    assert short["test"]["label"].count(1) == 5 and short["train"] is task["train"] and len(task["test"]) > 10
+    assert short.fingerprint != task.fingerprint and task.cut(test=None).fingerprint == task.fingerprint
