@@ -63,14 +63,15 @@ def intersections(facts, found, pairs=20_000, seed=0):
     many in every layer, would share). Facts with one answer are not paired: they share it. At most `pairs` of
     each kind are drawn with `seed`.
     """
-    having = [fact for fact in facts if len(found.get(fact.key, ()))]
+    having, rng = [fact for fact in facts if len(found.get(fact.key, ()))], random.Random(seed)
     kinds = {"within a relation": [], "between relations": []}
-    for a, b in combinations(having, 2):
+    few = len(having) <= 1000  # of more, all pairs would not fit into memory
+    for a, b in combinations(having, 2) if few else (rng.sample(having, 2) for _ in range(40 * pairs)):
         if a.language == b.language and a.object != b.object:
             kinds["within a relation" if a.relation == b.relation else "between relations"].append((a, b))
     rows = []
     for kind, couples in kinds.items():
-        chosen = random.Random(seed).sample(couples, min(pairs, len(couples)))
+        chosen = rng.sample(couples, min(pairs, len(couples)))
         shared = [overlap(found[a.key].mask, found[b.key].mask) for a, b in chosen]
         means = pandas.DataFrame(shared, columns=["shared", "jaccard", "chance"]).mean().to_dict()
         rows.append({"pairs of facts": kind, "number": len(chosen)} | means)

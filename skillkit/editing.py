@@ -83,22 +83,24 @@ def edit_summary(table, by=("neurons",), confidence=0.95, seed=0):
 
 
 @artifact("erasing", version=1, ignore=("progress",))
-def erasing(bb, facts, found, top=20, to="zero", draws=5, seed=0, progress=False) -> Table:
+def erasing(bb, facts, found, top=20, to="zero", examples=None, draws=5, seed=0, progress=False) -> Table:
     """Erase the neurons that occur in most facts of a relation; measure that relation and the others.
 
     >>> erasing(bb, facts, found, top=20)[["relation", "neurons", "perplexity_within", "perplexity_between"]]
+
+    Measured on at most `examples` facts of each relation, drawn with `seed` (None: on all).
 
     Returns a DataFrame with a row for each relation and set of neurons: relation, neurons ("relation", or
     "random": as many in every layer), draw, size; perplexity and accuracy of the right answers within the
     relation and between (all other relations), before and after.
     """
-    recall, rows = Recall(bb, facts), []
+    recall, rows = Recall(bb, _sample(facts, examples, seed)), []
     before = recall.read(recall.keys)
     for relation, group in progress_bar(by_relation(facts).items(), "erasing", disable=not progress):
         mask = shared_neurons([found[fact.key] for fact in group if fact.key in found], top)
         if mask is None:
             continue
-        within = {fact.key for fact in group}
+        within = {fact.key for fact in group} & set(recall.keys)
         near = {"same relation": sorted(within), "other relations": sorted(set(recall.keys) - within)}
         for name, draw, chosen in with_controls(bb, mask, draws, seed, "relation"):
             with erase(bb, chosen, to):
@@ -126,6 +128,12 @@ def shared_neurons(found, top=20):
     mask = torch.zeros(facts.numel(), dtype=torch.bool)
     mask[places[values > 0]] = True
     return mask.view_as(facts)
+
+
+def _sample(facts, examples, seed):
+    rng = random.Random(seed)
+    groups = by_relation(facts).values()
+    return [fact for group in groups for fact in rng.sample(group, min(examples or len(group), len(group)))]
 
 
 def _swaps(facts, found, seed):

@@ -70,10 +70,12 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     return [fact for fact in facts if fact.uuid in kept]
 
 
-def askable(bb, facts, minimum_prompts=1):
+def askable(bb, facts, minimum_prompts=1, maximum_prompts=None):
     """The facts with the prompts that a model can be asked, and {key: reason} of those with too few of them.
 
     >>> facts, skipped = askable(gpt, facts, minimum_prompts=3)       # a causal model's prompts end with the mask
+
+    Of each fact's prompts the first `maximum_prompts` are kept (None: all).
     """
     kept, skipped = [], {}
     for fact in facts:
@@ -87,7 +89,7 @@ def askable(bb, facts, minimum_prompts=1):
         if len(prompts) < max(minimum_prompts, 1):
             skipped[fact.key] = reason
         else:
-            kept.append(replace(fact, prompts=tuple(prompts)))
+            kept.append(replace(fact, prompts=tuple(prompts[:maximum_prompts])))
     return kept, skipped
 
 

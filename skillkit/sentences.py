@@ -2,10 +2,12 @@
 
 >>> ranked_sentences(bb, found[fact.key], sentences).head()            # the fact's sentences should lead
 >>> mentions(fact, sentences)                                          # head and tail, head only, others
+>>> firing(bb, facts, found, told(facts))                              # the three groups, for many facts
 
 Dai et al. 2022, section 4.4, table 5: sentences that mention head and tail of a fact activate its neurons most.
 """
 
+import random
 import re
 
 import pandas
@@ -13,6 +15,9 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.interventions import mask_of
+from skillkit.progress import progress as progress_bar
+from skillkit.store import artifact
+from skillkit.tables import Table
 
 POOLS = {"max": lambda values: values.amax(0), "mean": lambda values: values.mean(0)}
 
@@ -72,6 +77,37 @@ def mentions(fact, sentences):
         elif not tail:
             groups["neither"].append(sentence)
     return groups
+
+
+def told(facts):
+    """Every fact told in every one of its phrasings: sentences, in order.
+
+    >>> told(facts)[0]
+    'the capital of velmora is hilvek.'
+    """
+    return [prompt.replace("[MASK]", fact.object) for fact in facts for prompt in fact.prompts]
+
+
+@artifact("firing", version=1, ignore=("progress",))
+def firing(bb, facts, found, sentences, most=10, pool="max", seed=0, progress=False) -> Table:
+    """How strongly facts' neurons fire in sentences that tell the fact, mention its head only, or neither.
+
+    >>> firing(bb, facts, found, told(facts)).groupby("group")["activation"].mean()
+
+    Of each group (`mentions`), `most` sentences are drawn with `seed`. DataFrame with a row for each fact with
+    neurons and each group that is not empty: fact, relation, group, sentences (how many), activation (mean).
+    """
+    rows = []
+    for fact in progress_bar(facts, "sentences", disable=not progress):
+        if not len(found.get(fact.key, ())):
+            continue
+        for group, those in mentions(fact, sentences).items():
+            chosen = random.Random(f"{seed}/{fact.key}").sample(those, min(most, len(those)))
+            if chosen:
+                mean = float(sentence_activations(bb, found[fact.key], chosen, pool).mean())
+                rows.append({"fact": fact.key, "relation": fact.relation, "group": group,
+                             "sentences": len(chosen), "activation": mean})  # fmt: skip
+    return Table(rows)
 
 
 def _says(sentence, words):
