@@ -25,6 +25,7 @@ _HOME = {
     "attribution": ("attribute",),
     "knowledge": ("knowledge_neurons",),
     "interventions": ("enhance", "erase", "edit"),
+    "views": ("adversarial_view",),
     "store": ("cached",),
     "notebook": ("start",),
     "errors": ("SkillkitError",),

@@ -1,0 +1,53 @@
+"""Perturbations of any text: what they change, how much, and that more strength changes more of the same."""
+
+import random
+
+import pytest
+
+from skillkit.perturbations import PERTURBATIONS, SENTENCES
+
+TEXT = "Although the ending was silly, I really loved the music of this film very much."
+
+
+def perturbed(kind, strength, seed=0, text=TEXT):
+    return PERTURBATIONS[kind](random.Random(seed), text, strength)
+
+
+@pytest.mark.parametrize("kind", PERTURBATIONS)
+def test_seeded_and_nothing_at_strength_zero(kind):
+    assert perturbed(kind, 0.0) == TEXT
+    assert perturbed(kind, 1.0) == perturbed(kind, 1.0)
+    assert len({perturbed(kind, 1.0, seed) for seed in range(5)}) > (kind != "casing")
+
+
+def test_characters_hits_about_one_letter_in_ten_and_words_keep_their_place():
+    text = "a" * 20000
+    lost_and_doubled = perturbed("characters", 1.0, text=text)
+    replaced = lost_and_doubled.count("s")  # beside "a" on the keyboard
+    assert 0.025 < replaced / len(text) < 0.042
+    assert abs(len(lost_and_doubled) - len(text)) < 150
+    assert len(perturbed("characters", 1.0).split()) == len(TEXT.split())
+    assert perturbed("characters", 1.0, text="12 !? 34") == "12 !? 34"
+
+
+def test_dropout_loses_words_in_order_and_never_all():
+    text = " ".join(map(str, range(5000)))
+    kept = perturbed("dropout", 1.0, text=text).split()
+    assert 0.67 < len(kept) / 5000 < 0.73 and kept == sorted(kept, key=int)
+    assert all(perturbed("dropout", 1.0, seed, "one") == "one" for seed in range(20))
+
+
+def test_more_strength_changes_the_same_and_more():
+    weak, strong = perturbed("dropout", 0.4).split(), perturbed("dropout", 1.0).split()
+    assert set(strong) < set(weak) <= set(TEXT.split())
+    assert perturbed("distractor", 1.0).startswith(perturbed("distractor", 0.3))
+    upper = lambda strength: {
+        n for n, word in enumerate(perturbed("casing", strength).split()) if word.isupper()
+    }
+    assert upper(0.3) < upper(0.7) < upper(1.0)
+
+
+def test_distractor_adds_one_to_three_sentences_of_its_own():
+    for strength, count in [(0.1, 1), (0.5, 2), (1.0, 3)]:
+        added = perturbed("distractor", strength).removeprefix(TEXT + " ")
+        assert sum(sentence in added for sentence in SENTENCES) == count
