@@ -1,0 +1,167 @@
+"""Prompts on tasks that they were not tuned for: zero-shot, and as a place to start from.
+
+>>> transfer = transfer_matrix(bb, tasks, prompts)             # {name: Task}, {name: [SoftPrompt per seed]}
+>>> transfer.absolute, transfer.relative                       # DataFrames, sources × targets
+>>> steps_to(learning_curve(bb, task, tuned, init=source), 0.9 * final)
+20
+"""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import Evaluation
+from skillkit.progress import progress as steps
+from skillkit.prompts import SoftPrompt, initial_weight, random_prompt
+from skillkit.reading import prepare
+from skillkit.store import artifact
+
+RANDOM = "random prompt"
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """Accuracies of source prompts on target tasks; see `transfer_matrix`.
+
+    >>> transfer.absolute.loc["movies", "hotels"]       # accuracy on hotels under the prompt for movies
+    >>> transfer.relative.loc["random prompt"].mean()   # share of the targets' own accuracy
+
+    `rows` are dicts: source, target, seed, accuracy (and n, the evaluated texts, where it was measured here);
+    the source "random prompt" counts its draws as seeds.
+    """
+
+    rows: list
+
+    @property
+    def table(self):
+        """A DataFrame with a row for every source, target and seed, and the accuracy relative to `own`."""
+        table = pd.DataFrame(self.rows)
+        own = table[table["source"] == table["target"]]
+        paired = own.set_index(["target", "seed"])["accuracy"].rename("own")
+        mean = table["target"].map(own.groupby("target")["accuracy"].mean())
+        table = table.join(paired, on=["target", "seed"])
+        # Random draws have no counterpart among the seeds: they are held against the mean.
+        table["own"] = mean.where((table["source"] == RANDOM) | table["own"].isna(), table["own"])
+        return table.assign(relative=table["accuracy"] / table["own"])
+
+    @property
+    def absolute(self):
+        """Mean accuracy over seeds, sources × targets; the row "random prompt" comes last."""
+        return self._wide("accuracy")
+
+    @property
+    def relative(self):
+        """Accuracy divided by that of the target's own prompt of the same seed, averaged over seeds."""
+        return self._wide("relative")
+
+    def _wide(self, column):
+        table = self.table
+        wide = table.pivot_table(index="source", columns="target", values=column, sort=False)
+        targets = [name for name in wide.index if name in wide.columns]
+        targets += [name for name in wide.columns if name not in targets]
+        sources = sorted(wide.index, key=lambda name: name == RANDOM)
+        return wide.loc[sources, targets].rename_axis(index=None, columns=None)
+
+
+@artifact("transfer", version=1, ignore=("batch_size", "progress"))
+def transfer_matrix(
+    bb, tasks, prompts, random=3, split="test", examples=None, seed=0, batch_size=None, progress=True
+) -> Transfer:
+    """Evaluate every source prompt on every target task, as it is: a `Transfer`.
+
+    >>> tuned = {name: [tune_prompt(bb, task, seed=s) for s in (0, 1)] for name, task in tasks.items()}
+    >>> transfer_matrix(bb, tasks, tuned).relative
+
+    tasks     {name: Task}, the targets; the label words are always the target's
+    prompts   {name: SoftPrompt, or a list of them, one per seed}, the sources; the target's own prompt has
+              the target's name
+    random    draws of an untrained prompt for the row "random prompt"; 0 leaves it out
+    examples  at most so many rows of the split, balanced between classes and drawn with `seed`
+
+    Texts are tokenised once per target. Su et al. 2022, section 4. Raises SkillkitError, before any text is
+    read, for prompts that do not fit the backbone, were tuned for another one, or differ in number.
+    """
+    sources = {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
+    _check_sources(bb, tasks, sources)
+    first = next(iter(sources.values()))[0]
+    drawn = [random_prompt(bb, first.length, draw, first.layout) for draw in range(random)]
+    plan = [
+        (name, number, one)
+        for name, mine in (sources | {RANDOM: drawn}).items()
+        for number, one in enumerate(mine)
+    ]
+    rows = []
+    for target, task in steps(tasks.items(), "transfer", disable=not progress):
+        chosen, readings = task.sample(split, examples, seed), {}
+        for source, number, prompt in plan:
+            found = _evaluated(bb, task, prompt, chosen, readings, batch_size)
+            told = {"source": source, "target": target, "seed": number}
+            rows.append(told | {"accuracy": found.accuracy, "n": found.n})
+    order = list(sources)
+    return Transfer(
+        sorted(rows, key=lambda row: order.index(row["source"]) if row["source"] in order else len(order))
+    )
+
+
+def _evaluated(bb, task, prompt, rows, readings, batch_size):
+    """Evaluation of one prompt; prompts that stand in the text alike share its tokens."""
+    key = (prompt.layout, prompt.length, tuple(sorted(prompt.options.items())))
+    if key not in readings:
+        readings[key] = prepare(bb, task, prompt, rows)
+    reading = replace(readings[key], weight=prompt.weight)
+    logits = reading.logits(task.label_ids(bb), batch_size)
+    return Evaluation(logits, reading.labels, tuple(task.labels), task.metric)
+
+
+def _check_sources(bb, tasks, sources):
+    if not tasks or not sources:
+        raise SkillkitError("transfer takes at least one task and one source prompt; give both")
+    counts = {name: len(mine) for name, mine in sources.items()}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        raise SkillkitError(f"every source needs a prompt for each seed, as many as the others, not {counts}")
+    for name, mine in sources.items():
+        for prompt in mine:
+            tuned_on(bb, prompt, f"the source prompt {name}")
+
+
+def tuned_on(bb, prompt, what="the prompt"):
+    """The prompt, or SkillkitError when it was tuned for another backbone or does not fit this one.
+
+    >>> tuned_on(bb, prompt).on(bb)
+    """
+    prompt.on(bb)
+    mark = prompt.metadata.get("backbone_fingerprint", bb.fingerprint)
+    if mark != bb.fingerprint:
+        raise SkillkitError(
+            f"{what} was tuned for {prompt.metadata.get('backbone', 'another backbone')}, whose weights are not "
+            f"those of {bb.name}; tune one on it, or map it there with a projector"
+        )
+    return prompt
+
+
+def learning_curve(bb, task, tuned, init="random"):
+    """Validation score during tuning, from the very start on: DataFrame with columns step and score.
+
+    >>> tuned = tune_prompt(bb, task, seed=0, init=source, evaluate_every=5)
+    >>> learning_curve(bb, task, tuned, init=source)["score"].iloc[0]        # before the first step
+
+    init: what `tune_prompt` got. The score is the task's metric on the validation rows of the recipe.
+    """
+    told = tuned.metadata
+    weight = initial_weight(bb, task, tuned.length, init, told["seed"])
+    rows = task.sample("validation", told["recipe"]["validation_examples"])
+    start = prepare(bb, task, replace(tuned, weight=weight), rows)
+    before = Evaluation(start.logits(task.label_ids(bb)), start.labels, tuple(task.labels), task.metric).score
+    history = [{"step": 0, "score": before}, *told["history"]]
+    return pd.DataFrame(history)[["step", "score"]]
+
+
+def steps_to(curve, bar):
+    """The first step at which a learning curve reaches `bar`; NaN when it never does.
+
+    >>> steps_to(learning_curve(bb, task, tuned), bar=0.9 * final)
+    30.0
+    """
+    reached = curve.loc[curve["score"] >= bar, "step"]
+    return float(reached.iloc[0]) if len(reached) else float("nan")
