@@ -1,0 +1,177 @@
+"""Repairing a prompt that an attack has hurt: through its neurons, or by tuning on a few adversarial texts.
+
+>>> with push(bb, probe, skills, strength=1.0):
+...     evaluate(bb, view.adversarial, prompt)
+>>> push_curve(bb, view.adversarial, prompt, probe, skills, strengths=(0, 0.5, 1))
+>>> tune_prompt(bb, mixed(view, 64), init=prompt, max_steps=20)
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import datasets
+import pandas as pd
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate
+from skillkit.neurons import edit, put, take
+from skillkit.skills import checked_mask, random_neurons
+from skillkit.store import artifact
+from skillkit.tables import Table
+
+RULES = ("vote", "alone")
+
+
+def push(bb, probe, skills, strength=1.0, rule="vote"):
+    """Context in which skill neurons are moved towards a clean class mean, on the side on which they are.
+
+    >>> with push(bb, probe, skill_neurons(probe, 0.05), strength=0.5):
+    ...     evaluate(bb, view.adversarial, prompt).accuracy
+
+    probe     tells slots, baselines, class means μ and accuracies, all of clean texts
+    skills    bool [layers, neurons]
+    strength  λ: a ← a + λ (μ_c − a) at every probed slot; 0 changes nothing, 1 sets the mean
+    rule      which class c: "alone", the one that a neuron's own activation speaks for (above or below its
+              baseline); "vote", the one that most of the layer's skill neurons speak for, at all slots, each
+              weighted by how far its accuracy lies from one half
+
+    No label is used: the neurons are made to say more clearly what they say. Works inside `evaluate` and
+    `predict`, for prompts in the layout of the probe. Raises SkillkitError for another backbone, an empty
+    mask, layers or slots that were not probed, and another rule.
+    """
+    probe.made_on(bb)
+    if rule not in RULES:
+        raise SkillkitError(f"the class is decided by {' or '.join(RULES)}, not {rule!r}")
+    layers = checked_mask(bb, skills).any(1).nonzero()[:, 0].tolist()
+    if not set(layers) <= set(probe.layers) or probe.told["slots"] is not None:
+        raise SkillkitError("the probe lacks layers or slots of these neurons; probe all of them")
+    rolled = (
+        bb.family == "masked" and probe.told["layout"] == "prefix"
+    )  # there the answer is slot 0 and stands last
+    change = {layer: _Push(bb, probe, skills[layer], layer, strength, rule, rolled) for layer in layers}
+    return edit(bb, change)
+
+
+class _Push:
+    """The edit of one layer."""
+
+    def __init__(self, bb, probe, mask, layer, strength, rule, rolled):
+        side = next(side for side in probe.stacks.values() if layer in side.layers)
+        at, self.chosen = side.layers.index(layer), mask[: bb.widths[layer]].nonzero()[:, 0].to(bb.device)
+        of = lambda tensor: tensor[..., at, :, :][..., mask[: tensor.shape[-1]].nonzero()[:, 0]].to(bb.device)
+        self.means, self.baseline = of(side.means), of(side.baseline)  # [2, S, K], [S, K]
+        self.vote = of(side.decided) - 0.5  # > 0: firing speaks for class 1
+        self.bb, self.layer, self.strength, self.rule, self.rolled = bb, layer, strength, rule, rolled
+
+    def __call__(self, neurons):
+        positions = self.positions(neurons)
+        old = take(neurons, positions)
+        mine = old[..., self.chosen]  # [B, S, K]
+        says = torch.where(mine > self.baseline, self.vote, -self.vote)
+        if self.rule == "vote":
+            says = says.sum((1, 2), keepdim=True).expand_as(says)
+        target = torch.where(says > 0, self.means[1], self.means[0]).to(mine)
+        new = old.clone()
+        new[..., self.chosen] = mine + self.strength * (target - mine)
+        return put(neurons, new, positions)
+
+    def positions(self, neurons):
+        """The probed slots of every row, in the probe's order, [B, S]."""
+        if self.bb.now is None:
+            raise SkillkitError(
+                "neurons are pushed inside evaluate and predict, which know where the prompt is"
+            )
+        if self.layer in self.bb.decoder_layers:
+            return torch.zeros(len(neurons), 1, dtype=torch.long, device=neurons.device)
+        where = self.bb.now.places["prompt"]
+        if not where.any() or int(where[0].sum()) != len(self.baseline):
+            raise SkillkitError(
+                "this input has not the prompt slots of the probe; push with the probed prompt"
+            )
+        positions = where.nonzero()[:, 1].view(len(where), -1)
+        return positions.roll(1, 1) if self.rolled else positions
+
+
+@artifact("push", version=1, ignore=("batch_size",))
+def push_curve(
+    bb, task, prompt, probe, skills, strengths=(0, 0.5, 1, 1.5), rule="vote", draws=3, split="test", rows=None,
+    batch_size=None,
+) -> Table:  # fmt: skip
+    """Accuracy with skill neurons pushed harder and harder, and with as many random ones: Table.
+
+    >>> push_curve(bb, view.adversarial, prompt, probe, skills)[["strength", "neurons", "draw", "accuracy"]]
+
+    Strength 0 is the untouched model. rows: only the first rows of the split.
+    """
+    found, read = [], partial(evaluate, bb, task, prompt, split, rows, batch_size)
+    masks = [
+        ("skill", 0, skills),
+        *(("random", n, random_neurons(skills, n, bb.widths)) for n in range(draws)),
+    ]
+    untouched = read().accuracy
+    for strength in strengths:
+        for neurons, draw, mask in masks:
+            accuracy = untouched
+            if strength:
+                with push(bb, probe, mask, strength, rule):
+                    accuracy = read().accuracy
+            found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=accuracy))
+    return Table(pd.DataFrame(found))
+
+
+def mixed(view, n, seed=0, adversarial=True):
+    """A task to tune further on: n adversarial training rows and as many clean ones.
+
+    >>> better = tune_prompt(bb, mixed(view, 64), init=prompt, max_steps=20)
+    >>> same = tune_prompt(bb, mixed(view, 64, adversarial=False), init=prompt, max_steps=20)      # control
+
+    Class-balanced, drawn with `seed`; with `adversarial=False` all 2n rows are clean. Validation rows are
+    mixed alike where the adversarial side has some, else clean. The test split is the adversarial one. Raises
+    SkillkitError for a view without adversarial training rows: `held_out(view, n)` sets test rows aside.
+    """
+    if "train" not in view.adversarial.splits:
+        raise SkillkitError(
+            f"{view.name} has no adversarial training rows; take them from held_out(view, {n})"
+        )
+    splits = {"train": _both(view, "train", n, seed, adversarial)}
+    size = len(view.clean["validation"]) // 2
+    splits["validation"] = (
+        _both(view, "validation", size, seed, adversarial)
+        if "validation" in view.adversarial.splits
+        else view.clean["validation"]
+    )
+    name = f"{view.clean.name} with {n} {'adversarial' if adversarial else 'more clean'} rows"
+    return replace(view.clean, name=name, splits=splits | {"test": view.adversarial["test"]})
+
+
+def _both(view, split, n, seed, adversarial):
+    """n clean rows, and n others: adversarial or clean."""
+    clean = view.clean.sample(split, n if adversarial else 2 * n, seed)
+    if not adversarial:
+        return clean
+    return _joined(clean, view.adversarial.sample(split, n, seed + 1))
+
+
+def _joined(*parts):
+    names = parts[0].column_names
+    return datasets.Dataset.from_dict({name: [x for part in parts for x in part[name]] for name in names})
+
+
+def held_out(view, n, seed=0):
+    """The view with n of its adversarial test rows, class-balanced, as adversarial training rows instead.
+
+    >>> view = held_out(adversarial_view("glue/sst2", "adv_glue/sst2"), 48)
+
+    For sets that were made for testing only; what is left of the test split is no longer paired. Raises
+    SkillkitError when it has not more than n rows.
+    """
+    test = view.adversarial["test"]
+    if n >= len(test):
+        raise SkillkitError(f"{view.name} has {len(test)} test rows, so {n} of them cannot be set aside")
+    texts = list(zip(*(test[name] for name in test.column_names), strict=True))
+    train = view.adversarial.sample("test", n, seed)
+    taken = set(zip(*(train[name] for name in test.column_names), strict=True))
+    rest = test.select([row for row, text in enumerate(texts) if text not in taken])
+    splits = view.adversarial.splits | {"train": train, "test": rest}
+    return replace(view, adversarial=replace(view.adversarial, splits=splits), per_row=None)

@@ -1,0 +1,198 @@
+"""Clean against adversarial: accuracy and its drop, and how far an attack moves the skill neurons.
+
+>>> compared = compare(bb, view, [prompt_of_seed_0, prompt_of_seed_1])
+>>> compared.clean, compared.adversarial, compared.drop        # three Estimates: value, low, high
+>>> gap = activation_gap(bb, view, prompt, contrast.chosen, skills)
+>>> link(table, "gap", "drop")                                  # over attacks: Spearman's ρ with its interval
+
+Prompts are tuned on clean texts only. Ackermann & Ohmer, "On the Relationship between Skill Neurons and
+Robustness in Prompt Tuning" (2024); the paired intervals and the gap are ours.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from skillkit.activations import neuron_activations
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate
+
+RESAMPLES = 2000
+
+
+class Estimate(NamedTuple):
+    """A figure and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """How several prompts of one task do on both sides of a view; made by `compare`.
+
+    >>> compared.table        # one row per prompt: clean, adversarial, drop
+
+    correct: {"clean": bool [prompts, rows], "adversarial": bool [prompts, rows]}. Intervals are over the test
+    rows, for the mean of these prompts; how prompts differ is told by the table.
+    """
+
+    view: object
+    correct: dict
+
+    @property
+    def clean(self):
+        return self._accuracy("clean")
+
+    @property
+    def adversarial(self):
+        return self._accuracy("adversarial")
+
+    @property
+    def drop(self):
+        """Clean minus adversarial accuracy; rows are resampled in pairs where they are pairs."""
+        sides = (self.correct[side].double().mean(0) for side in ("clean", "adversarial"))
+        return difference(*sides, self.view.per_row)
+
+    @property
+    def table(self):
+        """Accuracies by prompt, as plain dicts."""
+        means = {side: found.double().mean(1).tolist() for side, found in self.correct.items()}
+        pairs = zip(means["clean"], means["adversarial"], strict=True)
+        return [dict(clean=clean, adversarial=other, drop=clean - other) for clean, other in pairs]
+
+    def plain(self):
+        """One row of a table: what was compared, three estimates, chance, and how many rows."""
+        estimates = {name: getattr(self, name) for name in ("clean", "adversarial", "drop")}
+        told = {
+            name + tail: number
+            for name, one in estimates.items()
+            for tail, number in zip(("", "_low", "_high"), one, strict=True)
+        }
+        view = self.view
+        about = dict(task=view.clean.name, attack=view.attack, strength=view.strength, chance=view.chance)
+        counts = {f"n_{side}": found.shape[1] for side, found in self.correct.items()}
+        return about | told | dict(paired=view.paired) | counts
+
+    def _accuracy(self, side):
+        found = self.correct[side].double()
+        n, mean = found.shape[1], float(found.mean())
+        return Estimate(mean, *map(float, proportion_confint(mean * n, n, method="wilson")))
+
+
+def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
+    """Evaluate prompts on the clean and the adversarial test rows of a view: a `Comparison`.
+
+    >>> strong = compare(bb, view, prompts, rows=300)
+    >>> weak = compare(bb, weaker_view, prompts, rows=300, clean=strong)       # clean rows are not read again
+
+    prompts: a list (seeds). rows: only the first clean rows and what belongs to them. Raises SkillkitError for
+    a `clean` comparison of other rows or another number of prompts.
+    """
+    if clean is not None and (
+        clean.view.clean.fingerprint != view.clean.fingerprint or len(clean.correct["clean"]) != len(prompts)
+    ):
+        raise SkillkitError(f"{clean.view.name} and {view.name} have not the same clean rows and prompts")
+    read = lambda task, rows: torch.stack([
+        evaluate(bb, task, prompt, "test", rows, batch_size).correct for prompt in prompts
+    ])  # fmt: skip
+    ours = clean.correct["clean"] if clean else read(view.clean, rows)
+    return Comparison(view, {
+        "clean": ours, "adversarial": read(view.adversarial, rows and rows * (view.per_row or 1)),
+    })  # fmt: skip
+
+
+def difference(first, second, per_row=None, seed=0):
+    """Mean of `first` minus mean of `second`, with its 95 % bootstrap interval: an `Estimate`.
+
+    >>> difference(clean_values, adversarial_values, per_row=1)          # paired
+    >>> difference(clean_values, adversarial_values)                     # two independent samples
+
+    per_row: so many values of `second`, one after another, belong to each of `first`; a pair is resampled as
+    a whole (Efron & Tibshirani 1993). None: the two are resampled apart.
+    """
+    first, second = (np.asarray(values, float) for values in (first, second))
+    if per_row:
+        second = second.reshape(-1, per_row).mean(1)
+    samples = (first - second,) if per_row else (first, second)
+    rng, draws = np.random.default_rng(seed), []
+    for values in samples:
+        drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
+        draws.append(values[drawn].mean(1))
+    spread = draws[0] - (0 if per_row else draws[1])
+    return Estimate(float(first.mean() - second.mean()), *map(float, np.quantile(spread, (0.025, 0.975))))
+
+
+def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=0):
+    """Where each example stands between the clean class means, in the space of the skill neurons: [n].
+
+    >>> margins(bb, view.clean, prompt, chosen, skills).mean()          # about 1
+    >>> margins(bb, view.adversarial, prompt, chosen, skills).mean()    # 0.4: more than half way to the middle
+
+    With a neuron's class means μ₀, μ₁ over the clean training rows at its best slot, m = (μ₀ + μ₁) / 2 and
+    δ = (μ₁ − μ₀) / 2, an example of class y with activations a has the margin ± Σ (a − m) δ / Σ δ² (+ for
+    y = 1): 1 at the mean of its own class, 0 half way, −1 at the mean of the other class.
+
+    chosen: a Probe, which tells slots and class means; skills: bool [layers, neurons].
+    """
+    slot = chosen.slot
+    places = [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in skills.nonzero().tolist()]
+    low, high = torch.tensor([class_means_at(chosen, place) for place in places]).T
+    seen = neuron_activations(bb, task, prompt, places, split, examples, seed)
+    delta = (high - low) / 2
+    position = (seen.values - (low + high) / 2) @ delta / (delta @ delta)
+    return torch.where(seen.labels == 1, position, -position)
+
+
+def class_means_at(chosen, place):
+    """Mean activation of one neuron at one slot over the training rows of class 0 and of class 1.
+
+    >>> class_means_at(probe, (3, 0, 17))
+    (0.12, 0.71)
+    """
+    layer, slot, neuron = place
+    side = next(side for side in chosen.stacks.values() if layer in side.layers)
+    at = side.layers.index(layer), side.numbers.index(slot), neuron
+    return float(side.means[0][at]), float(side.means[1][at])
+
+
+def activation_gap(bb, view, prompt, chosen, skills, examples=None, seed=0):
+    """How far the attack moves skill neurons from their clean class means: an `Estimate`.
+
+    >>> activation_gap(bb, view, prompt, contrast.chosen, skill_neurons(contrast.chosen, 0.05))
+    Estimate(value=0.41, low=0.36, high=0.46)
+
+    Mean margin (see `margins`) of clean minus that of adversarial test rows: 0 where the attack moves nothing,
+    1 where it takes the neurons to the middle between the classes, 2 to the other class. examples: at most so
+    many rows of each side, the same ones where rows are pairs.
+    """
+    options = dict(chosen=chosen, skills=skills, examples=examples, seed=seed)
+    clean, adversarial = (
+        margins(bb, task, prompt, **options).numpy() for task in (view.clean, view.adversarial)
+    )
+    pairs = view.per_row if view.per_row == 1 else None  # drawn rows of several to one are no longer in step
+    return difference(clean, adversarial, pairs)
+
+
+def link(table, first, second, seed=0):
+    """Spearman correlation of two columns over the rows of a table (attacks), with a bootstrap interval.
+
+    >>> link(attacks, "gap", "drop")
+    Estimate(value=0.81, low=0.42, high=0.97)
+
+    Fewer than four rows, or a constant column, give NaN.
+    """
+    values = table[[first, second]].to_numpy(float)
+    if len(values) < 4 or (np.ptp(values, axis=0) == 0).any():
+        return Estimate(np.nan, np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    drawn = [values[rng.integers(len(values), size=len(values))] for _ in range(RESAMPLES)]
+    kept = [stats.spearmanr(*sample.T).statistic for sample in drawn if np.ptp(sample, axis=0).all()]
+    return Estimate(
+        float(stats.spearmanr(*values.T).statistic), *map(float, np.quantile(kept, (0.025, 0.975)))
+    )

@@ -1,0 +1,136 @@
+"""Pushing neurons against a plain version, on planted neurons, and training rows for tuning further."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate
+from skillkit.neurons import edit
+from skillkit.probing import probe
+from skillkit.prompts import random_prompt
+from skillkit.reading import prepare
+from skillkit.repair import held_out, mixed, push, push_curve
+from skillkit.skills import skill_neurons
+from skillkit.suppression import suppress
+from skillkit.views import adversarial_view
+from tests.planted import planted
+from tests.tiny import tiny_backbone
+from tests.toys import toy_task
+
+
+def setting(model, layout=None):
+    bb, task = tiny_backbone(model), toy_task(20)
+    prompt = random_prompt(bb, 3, 0, layout)
+    found = probe(bb, task, prompt, text=False)
+    return bb, task, prompt, found, skill_neurons(found, 0.1)
+
+
+@pytest.mark.parametrize("rule", ["alone", "vote"])
+@pytest.mark.parametrize(("model", "layout"), [("roberta", None), ("roberta", "prefix"), ("gpt2", None)])
+def test_push_is_what_a_plain_loop_does(model, layout, rule):
+    bb, task, prompt, found, skills = setting(model, layout)
+    layer, row = 1, 3
+    with bb.record() as before:
+        evaluate(bb, task, prompt, rows=[row])
+    attached, _ = next(prepare(bb, task, prompt, task["test"].select([row])).batches())
+    at = attached.slots[0].tolist()
+    side = found.sides["layer"]
+    expected = before[layer][0].clone()
+    votes = {}
+    for neuron in skills[layer].nonzero()[:, 0].tolist():
+        for slot, position in enumerate(at):
+            fires = expected[position, neuron] > side.baseline[layer, slot, neuron]
+            weight = side.accuracy[layer, slot, neuron] - 0.5
+            votes[neuron, slot] = weight if fires else -weight
+    for (neuron, slot), alone in votes.items():
+        said = sum(votes.values()) if rule == "vote" else alone
+        mean = side.means[int(said > 0), layer, slot, neuron]
+        expected[at[slot], neuron] += 0.7 * (mean - expected[at[slot], neuron])
+    only = torch.zeros_like(skills)
+    only[layer] = skills[layer]
+    with push(bb, found, only, 0.7, rule), bb.record([layer]) as after:
+        evaluate(bb, task, prompt, rows=[row])
+    assert torch.allclose(after[layer][0], expected, atol=1e-5)
+    assert not torch.allclose(after[layer][0], before[layer][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["roberta", "gpt2", "t5"])
+def test_batch_size_changes_nothing_and_the_model_is_restored(model):
+    bb, task, prompt, found, skills = setting(model)
+    before = evaluate(bb, task, prompt).logits
+    with push(bb, found, skills):
+        whole = evaluate(bb, task, prompt).logits
+        single = evaluate(bb, task, prompt, batch_size=1).logits
+    assert torch.allclose(whole, single, atol=1e-4) and not torch.allclose(whole, before, atol=1e-3)
+    assert torch.equal(evaluate(bb, task, prompt).logits, before)
+    with push(bb, found, skills, strength=0.0):
+        assert torch.allclose(evaluate(bb, task, prompt).logits, before, atol=1e-5)
+
+
+def test_pushing_planted_neurons_undoes_a_disturbance():
+    bb, task, prompt, mask = planted()
+    found = probe(bb, task, prompt, text=False)
+    # Half of the planted neurons are disturbed; the others still know, and outvote them.
+    some = mask.clone()
+    some[2, 3] = some[2, 11] = False
+    noise = lambda: suppress(bb, some, "gaussian", alpha=3.0)
+    with noise():
+        hurt = evaluate(bb, task, prompt).accuracy
+        with push(bb, found, mask):
+            repaired = evaluate(bb, task, prompt).accuracy
+    assert hurt < 0.9 and repaired > hurt + 0.05
+
+
+def test_push_curve():
+    bb, task, prompt, found, skills = setting("roberta")
+    table = push_curve(bb, task, prompt, found, skills, (0, 1), draws=2, rows=10)
+    assert len(table) == 2 * 3
+    assert (table[table.strength == 0].accuracy == evaluate(bb, task, prompt, rows=10).accuracy).all()
+    with push(bb, found, skills):
+        expected = evaluate(bb, task, prompt, rows=10).accuracy
+    assert table[(table.strength == 1) & (table.neurons == "skill")].accuracy.item() == expected
+
+
+def test_push_refuses():
+    bb, task, prompt, found, skills = setting("roberta")
+    with pytest.raises(SkillkitError, match="vote or alone, not 'loud'"):
+        push(bb, found, skills, rule="loud")
+    with pytest.raises(SkillkitError, match="mask is empty"):
+        push(bb, found, torch.zeros_like(skills))
+    with pytest.raises(SkillkitError, match="probe that backbone"):
+        push(tiny_backbone("roberta", seed=1), found, skills)
+    with pytest.raises(SkillkitError, match="lacks layers or slots"):
+        push(bb, probe(bb, task, prompt, layers=[0], text=False), skills)
+    with pytest.raises(SkillkitError, match="not the prompt slots"), push(bb, found, skills):
+        evaluate(bb, task, random_prompt(bb, 5))
+    with pytest.raises(SkillkitError, match="inside evaluate and predict"), push(bb, found, skills):
+        bb.run(bb.tokenizer("the movie", return_tensors="pt"))
+    with edit(bb, {0: lambda neurons: neurons}):  # and nothing is left behind
+        evaluate(bb, task, prompt, rows=2)
+
+
+def test_mixed_rows():
+    view = adversarial_view(toy_task(40), "casing")
+    task = mixed(view, 10, seed=3)
+    texts = task["train"]["text"][:]
+    assert len(texts) == 20 and sum(text.isupper() for text in texts) == 10
+    assert sum(task["train"]["label"]) == 10
+    assert task["test"].to_dict() == view.adversarial["test"].to_dict()
+    assert sum(text.isupper() for text in task["validation"]["text"]) == 20
+    control = mixed(view, 10, seed=3, adversarial=False)
+    assert len(control["train"]) == 20 and not any(text.isupper() for text in control["train"]["text"])
+
+
+def test_held_out_rows_are_tested_no_more():
+    view = adversarial_view(toy_task(40), "casing")
+    only = replace(view, adversarial=replace(view.adversarial, splits={"test": view.adversarial["test"]}))
+    with pytest.raises(SkillkitError, match="no adversarial training rows"):
+        mixed(only, 10)
+    rest = held_out(only, 10)
+    train, test = (set(rest.adversarial[split]["text"]) for split in ("train", "test"))
+    assert len(rest.adversarial["train"]) == 10 and not train & test and not rest.paired
+    assert mixed(rest, 10)["validation"].to_dict() == view.clean["validation"].to_dict()
+    with pytest.raises(SkillkitError, match="40 test rows, so 40"):
+        held_out(only, 40)
