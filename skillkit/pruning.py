@@ -39,8 +39,8 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
             "uniform": every layer has the same, and the folder is one for `AutoModel….from_pretrained` too
 
     Constants need an output bias; where an architecture has none (T5, most Llama-likes), one is added. A layer
-    may lose all its neurons, but for GPT-2: its network becomes a constant. The backbone that is given stays as it is; the
-    result is a `Backbone` like any other, frozen, for prompts, probes, interventions, more pruning.
+    may lose all its neurons (not in GPT-2): its network becomes a constant. The backbone that is given stays
+    as it is; the result is a `Backbone` like any other, for prompts, probes, interventions, more pruning.
 
     Raises SkillkitError for a mask or fill of another shape, a mask that keeps nothing anywhere, a Probe of
     another backbone, a fill that is NaN for a neuron to be left out, and, with "uniform", for layers

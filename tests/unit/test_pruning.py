@@ -3,7 +3,6 @@ from unittest import mock
 
 import pytest
 import torch
-import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
@@ -15,6 +14,7 @@ from skillkit.probing import probe
 from skillkit.prompts import random_prompt
 from skillkit.pruning import magnitude, prune, upper_layers
 from skillkit.skills import load_neurons, save_neurons, skill_neurons
+from skillkit.speed import base_shaped
 from skillkit.suppression import suppress
 from skillkit.tuning import tune_prompt
 from tests.planted import planted
@@ -291,32 +291,35 @@ def test_magnitude_is_the_length_of_a_neurons_weights():
         single = torch.zeros(bb.num_layers, NEURONS, dtype=torch.bool)
         single[:, 7] = True
         alone = prune(bb, single, None)
-        base = alone.model.base_model
-        into = {
-            "bert": lambda: [base.encoder.layer[1].intermediate.dense.weight],
-            "gpt2": lambda: [base.h[1].mlp.c_fc.weight],
-            "t5-gated": lambda: [getattr(base.encoder.block[1].layer[1].DenseReluDense, f"wi_{i}").weight for i in (0, 1)],
-        }[model]()  # fmt: skip
-        weights = torch.cat([weight.flatten() for weight in (*into, alone.value_weight(1))])
+        network = {
+            "bert": "encoder.layer.1.intermediate.dense",
+            "gpt2": "h.1.mlp.c_fc",
+            "t5-gated": "encoder.block.1.layer.1.DenseReluDense.wi_",
+        }[model]
+        into = [weight for name, weight in alone.model.base_model.named_parameters() if network in name]
+        into = [weight.flatten() for weight in into if weight.ndim == 2]
+        assert len(into) == 1 + (model == "t5-gated")
+        weights = torch.cat([*into, alone.value_weight(1).flatten()])
         torch.testing.assert_close(lengths[1, 7], weights.norm())
     small = prune(bb, some_mask(bb), None)
     assert torch.equal((~magnitude(small).isnan()).sum(1), torch.tensor(small.widths))
     assert skill_neurons(magnitude(small), 0.1).any()
 
 
-def test_upper_layers_are_those_of_the_paper():
+def published_shape():
     with torch.device("meta"):
-        model = transformers.RobertaForMaskedLM(transformers.RobertaConfig(max_position_embeddings=514, type_vocab_size=1))  # fmt: skip
-    bb = from_model(model, tiny_tokenizer("roberta"))
+        return base_shaped(tiny_tokenizer("roberta"))
+
+
+def test_upper_layers_are_those_of_the_paper():
+    bb = published_shape()
     assert upper_layers(bb) == list(range(3, 12))
     assert upper_layers(tiny_backbone("t5", layers=4)) == [1, 2, 3, 4, 5, 6]
 
 
 def test_parameters_of_the_published_model():
     # Wang et al. 2022: 2 % of the neurons in layers 3 to 11 leave 66.6 % of RoBERTa-base.
-    with torch.device("meta"):
-        model = transformers.RobertaForMaskedLM(transformers.RobertaConfig(max_position_embeddings=514, type_vocab_size=1))  # fmt: skip
-    bb = from_model(model, tiny_tokenizer("roberta"))
+    bb = published_shape()
     keep = skill_neurons(torch.rand(12, 3072), top=0.02)
     small = prune(bb, keep, None, layers=upper_layers(bb))
     assert bb.model.num_parameters() == 124_697_433 and small.model.num_parameters() == 83_046_270

@@ -1,0 +1,134 @@
+"""Shrinkage: how much of a skill is left when fewer and fewer neurons are kept, against controls.
+
+>>> found = shrinkage(bb, task, prompt, probe, fill=probe.fill, shares=(0.02, 0.2), further_steps=20)
+>>> found.table                                    # one row per share, kind of neurons, draw, and tuning
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate
+from skillkit.intervals import mean_interval
+from skillkit.progress import progress as steps
+from skillkit.pruning import magnitude, prune, upper_layers
+from skillkit.skills import random_neurons, skill_neurons
+from skillkit.speed import size
+from skillkit.store import artifact
+from skillkit.tuning import tune_prompt
+
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
+KINDS = ("skill neurons", "random neurons", "largest weights", "skill, no constants")
+_TUNED = ("all", *KINDS[:3])
+
+
+@dataclass(frozen=True, eq=False)
+class Shrinkage:
+    """Accuracies of pruned backbones; see `shrinkage`.
+
+    >>> found.table.groupby(["share", "neurons", "tuned"]).accuracy.mean()
+
+    `rows` are dicts: task, share, neurons (one of KINDS, or "all"), draw, tuned ("before" or "further"), kept
+    (neurons in the pruned layers), accuracy, score, n, parameters (share of the full model's).
+    """
+
+    rows: list
+
+    @property
+    def table(self):
+        return pd.DataFrame(self.rows)
+
+
+@artifact("shrinkage", version=1)
+def shrinkage(
+    bb,
+    task,
+    prompt,
+    ranking,
+    fill,
+    shares=SHARES,
+    layers=None,
+    draws=3,
+    further_steps=None,
+    recipe="embedded",
+    max_train_examples=None,
+    split="test",
+    examples=None,
+    seed=0,
+    progress=True,
+) -> Shrinkage:
+    """Evaluate a task on smaller and smaller backbones, with the prompt as it is and tuned further.
+
+    >>> shrinkage(bb, task, prompt, [probe_of_seed_0, probe_of_seed_1], fill=probe_of_seed_0)
+    >>> shrinkage(bb, task, prompt, probe, probe, shares=(0.02,), layers=range(3, 12), further_steps=60)
+
+    ranking        what `skill_neurons` takes, best after the other
+    fill           as in `prune`: what the neurons that go are held at
+    shares         shares of the neurons kept in each pruned layer; the unpruned backbone comes by itself
+    layers         the pruned layers; None: `upper_layers`
+    draws          random draws per share; the first of them alone is tuned further
+    further_steps  steps of tuning the prompt on the pruned backbone, starting from `prompt`, with `recipe`
+                   and at most `max_train_examples`; the unpruned backbone gets as many, neurons without
+                   constants none. None: no tuning
+    examples       evaluate on so many first rows of the split; None: all
+
+    Kinds of neurons (KINDS): the best of the ranking, as many random others, those with the largest weights
+    (`magnitude`), and the best again with nothing in the place of the rest. Wang et al. 2022, section 6.1.
+
+    Raises SkillkitError for a share outside (0, 1), one that keeps no neuron, and what `prune` refuses.
+    """
+    if not all(0 < share < 1 for share in shares) or draws < 1:
+        raise SkillkitError(
+            f"shares {list(shares)} must lie between 0 and 1, and draws ({draws}) be 1 or more"
+        )
+    layers = upper_layers(bb) if layers is None else list(layers)
+    options = dict(length=prompt.length, seed=seed, recipe=recipe, max_steps=further_steps, layout=prompt.layout,
+                   init=prompt, max_train_examples=max_train_examples, progress=False)  # fmt: skip
+    plan = [(1.0, "all", draws * seed, None, None)]
+    for share in shares:
+        plan += [(share, *one) for one in _kept(bb, ranking, fill, share, draws, seed)]
+    rows, whole = [], size(bb)["parameters"]
+    for share, kind, draw, mask, constants in steps(plan, f"pruning for {task.name}", disable=not progress):
+        small = bb if mask is None else prune(bb, mask, constants, layers)
+        prompts = {"before": prompt}
+        if further_steps and kind in _TUNED and draw == draws * seed:
+            prompts["further"] = tune_prompt(small, task, **options)
+        for tuned, one in prompts.items():
+            found = evaluate(small, task, one, split, rows=examples)
+            rows.append({
+                "task": task.name, "share": float(share), "neurons": kind, "draw": draw, "tuned": tuned,
+                "kept": sum(small.widths[layer] for layer in layers), "accuracy": found.accuracy,
+                "score": found.score, "n": found.n, "parameters": size(small)["parameters"] / whole,
+            })  # fmt: skip
+    return Shrinkage(rows)
+
+
+def _kept(bb, ranking, fill, share, draws, seed):
+    """(kind, draw, mask, fill) of everything that is kept at one share."""
+    mask = skill_neurons(ranking, share)
+    numbers = range(draws * seed, draws * (seed + 1))
+    randoms = [
+        ("random neurons", number, random_neurons(mask, number, bb.widths), fill) for number in numbers
+    ]
+    others = [("skill neurons", mask, fill), ("largest weights", skill_neurons(magnitude(bb), share), fill),
+              ("skill, no constants", mask, None)]  # fmt: skip
+    return [(kind, numbers[0], kept, constants) for kind, kept, constants in others] + randoms
+
+
+def summary(tables):
+    """Mean accuracy and its 95 % interval by share, kind of neurons and tuning: DataFrame.
+
+    >>> summary([table_of_seed_0, table_of_seed_1, table_of_seed_2])
+
+    The interval is over tables (a task and seed each), in which draws are averaged first.
+    """
+    table = pd.concat([one.assign(run=number) for number, one in enumerate(tables)])
+    keys = ["share", "neurons", "tuned"]
+    means = table.groupby([*keys, "run"], as_index=False, sort=False)[["accuracy", "parameters"]].mean()
+    rows = []
+    for key, group in means.groupby(keys, sort=False):
+        mean, low, high = mean_interval(group.accuracy)
+        told = dict(accuracy=mean, low=low, high=high, parameters=group.parameters.mean(), n=len(group))
+        rows.append(dict(zip(keys, key, strict=True)) | told)
+    return pd.DataFrame(rows)
