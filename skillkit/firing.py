@@ -10,7 +10,9 @@ should be good for the same tasks. Encoder–decoders answer in the decoder, so 
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
+import pandas as pd
 import torch
 
 from skillkit.errors import SkillkitError
@@ -98,6 +100,30 @@ def shared_firing(first, second, layers=None):
     one, other = first.fires[rows][read], second.fires[rows][read]
     size = math.sqrt(int(one.sum()) * int(other.sum()))
     return (int((one & other).sum()) / size, size / len(one)) if size else (math.nan, math.nan)
+
+
+def by_layer(firings, types):
+    """Mean ON in every layer, for pairs of one type, of different types, and with random prompts: DataFrame.
+
+    >>> by_layer({"movies": firing_a, "hotels": firing_b, "random": untrained}, {"movies": "sentiment", …})
+
+    firings {name: Firing}; types {name: type}, names without one are random prompts. Columns layer, pair, ON,
+    chance; layers that were not read, and those where a prompt fires no neuron, are missing.
+    """
+    rows = []
+    for one, other in combinations(firings, 2):
+        kinds = types.get(one), types.get(other)
+        pair = (
+            "with a random prompt"
+            if None in kinds
+            else "same type"
+            if kinds[0] == kinds[1]
+            else "different types"
+        )
+        for layer in firings[one].after.isfinite().any(1).nonzero().flatten().tolist():
+            shared, chance = shared_firing(firings[one], firings[other], [layer])
+            rows.append({"layer": layer, "pair": pair, "ON": shared, "chance": chance})
+    return pd.DataFrame(rows).groupby(["pair", "layer"], sort=False).mean().dropna().reset_index()
 
 
 def most_activated(firing, share=0.2, per_layer=True):

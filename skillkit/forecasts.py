@@ -23,28 +23,28 @@ def by_type(table, types, draws=2000, seed=0):
     difference   0.24  0.11  0.36    156
     AUC          0.85  0.71  0.96    156
 
-    table: DataFrame, sources × targets (or symmetric); the diagonal and names without a type (random prompts)
-    are left out. AUC is the chance that a pair of one type scores above a pair of different types. low, high:
-    95 % of `draws` bootstrap samples of the tasks. Raises SkillkitError when there is no pair of one kind.
+    table: DataFrame, sources × targets (or symmetric), without its diagonal. A row whose name has no type (of
+    random prompts) gets a row of its own, its mean over the targets. AUC is the chance that a pair of one type
+    scores above a pair of different types. low, high: 95 % of `draws` bootstrap samples of the tasks. Raises
+    SkillkitError when there is no pair of one kind.
     """
     names = [name for name in table.columns if name in types and name in table.index]
+    others = [name for name in table.index if name not in types]
     values = table.loc[names, names].to_numpy(dtype=float)
     kinds = np.unique([types[name] for name in names], return_inverse=True)[1]
-    equal, other = kinds[:, None] == kinds, ~np.eye(len(names), dtype=bool)
-    same, different = np.nonzero(equal & other), np.nonzero(~equal)
-    if not len(same[0]) or not len(different[0]):
+    equal, apart = kinds[:, None] == kinds, ~np.eye(len(names), dtype=bool)
+    pairs = np.nonzero(equal & apart), np.nonzero(~equal)
+    if not all(len(pair[0]) for pair in pairs):
         raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
     weights = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), draws)
-    found = _measures(
-        values[same], values[different], *(np.ones((1, len(pair[0]))) for pair in (same, different))
-    )
-    drawn = _measures(
-        values[same], values[different], *(_pair_weights(weights, pair) for pair in (same, different))
-    )
-    counts = [len(same[0]), len(different[0]), *[len(same[0]) + len(different[0])] * 2]
-    low, high = np.nanquantile(drawn, [0.025, 0.975], axis=1)
-    columns = {"value": found[:, 0], "low": low, "high": high, "pairs": counts}
-    return pd.DataFrame(columns, index=["same type", "different", "difference", "AUC"])
+    weights = np.concatenate([np.ones((1, len(names))), weights])  # first the tasks as they are
+    found = _measures(*(values[pair] for pair in pairs), *(_pair_weights(weights, pair) for pair in pairs))
+    rest = [weights @ table.loc[name, names].to_numpy(dtype=float) / len(names) for name in others]
+    found = np.stack([*found, *rest])
+    low, high = np.nanquantile(found[:, 1:], [0.025, 0.975], axis=1)
+    counts = [len(pair[0]) for pair in pairs] + [sum(len(pair[0]) for pair in pairs)] * 2
+    columns = {"value": found[:, 0], "low": low, "high": high, "pairs": counts + [len(names)] * len(others)}
+    return pd.DataFrame(columns, index=["same type", "different", "difference", "AUC", *others])
 
 
 def _pair_weights(weights, pair):

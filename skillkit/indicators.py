@@ -16,6 +16,7 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.firing import activated_neurons, shared_firing
+from skillkit.prompts import SoftPrompt
 
 
 def _e_concat(a, b):
@@ -31,7 +32,9 @@ def _c_concat(a, b):
 
 
 def _c_average(a, b):
-    return torch.cosine_similarity(a[:, None], b[None], dim=-1).mean()
+    # The mean of all products of unit vectors is the product of their means.
+    one, other = (torch.nn.functional.normalize(rows).mean(0) for rows in (a, b))
+    return one @ other
 
 
 def _cosine_mean(a, b):
@@ -84,17 +87,26 @@ def indicator_tables(prompts, bb=None, layers=None, dead_rows=False, names=tuple
     >>> tables = indicator_tables({"movies": prompt_a, "hotels": prompt_b, "random": untrained}, bb)
     >>> tables["ON"].loc["movies", "hotels"]
 
-    prompts: {name: SoftPrompt}; a random prompt among them is the control. Arguments and errors are those of
-    `indicators`.
+    prompts: {name: SoftPrompt, or a list of them, one per seed}; of lists, prompts of one seed are compared, and
+    the tables averaged. A random prompt among them is the control. The other arguments, and the errors, are
+    those of `indicators`; lists of different length are one more.
     """
-    firing = {name: activated_neurons(bb, one, layers) for name, one in prompts.items()} if bb else {}
+    listed = {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
+    if len({len(mine) for mine in listed.values()}) != 1:
+        raise SkillkitError(
+            "every name needs as many prompts as the others, one per seed; drop the spare ones"
+        )
     rows = []
-    for one, other in combinations_with_replacement(prompts, 2):
-        found = indicators(prompts[one], prompts[other], dead_rows=dead_rows, names=names)
-        if bb is not None:
-            found |= dict(zip(("ON", "ON_chance"), shared_firing(firing[one], firing[other]), strict=True))
-        rows += [{"first": a, "second": b, **found} for a, b in {(one, other), (other, one)}]
-    wide = pd.DataFrame(rows).set_index(["first", "second"])
+    for seed in range(len(next(iter(listed.values())))):
+        mine = {name: several[seed] for name, several in listed.items()}
+        firing = {name: activated_neurons(bb, one, layers) for name, one in mine.items()} if bb else {}
+        for one, other in combinations_with_replacement(mine, 2):
+            found = indicators(mine[one], mine[other], dead_rows=dead_rows, names=names)
+            if bb is not None:
+                shared = shared_firing(firing[one], firing[other])
+                found |= dict(zip(("ON", "ON_chance"), shared, strict=True))
+            rows += [{"first": a, "second": b, **found} for a, b in {(one, other), (other, one)}]
+    wide = pd.DataFrame(rows).groupby(["first", "second"]).mean()
     order = list(prompts)
     tables = {name: wide[name].unstack().loc[order, order] for name in wide.columns}
     return {name: table.rename_axis(index=None, columns=None) for name, table in tables.items()}

@@ -146,7 +146,8 @@ class _Job:
     """Training of one projector: the texts of several tasks, loss and score of the projected prompts."""
 
     def __init__(self, bb, tasks, prompts, targets, loss, constant, layout, recipe, seed, max_train_examples):
-        self.bb, self.layout, self.kind = bb, find_layout(bb, layout), loss
+        self.bb, self.kind = bb, loss
+        self.layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
         self.words = {name: task.label_ids(bb).to(bb.device) for name, task in tasks.items()}
         self.tasks, options = tasks, {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
         self.inputs = {name: torch.stack([one.weight for one in mine]) for name, mine in prompts.items()}

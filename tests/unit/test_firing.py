@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skillkit.errors import SkillkitError
-from skillkit.firing import Firing, activated_neurons, most_activated, shared_firing
+from skillkit.firing import Firing, activated_neurons, by_layer, most_activated, shared_firing
 from skillkit.prompts import random_prompt
 from skillkit.reading import prepare
 from tests.tiny import tiny_backbone
@@ -75,6 +75,17 @@ def test_layer_windows_and_layers_that_were_not_read():
     assert shared_firing(first, second)[0] == pytest.approx(1 / math.sqrt(3 * 2))
     with pytest.raises(SkillkitError, match="were read"):
         shared_firing(first, second, layers=[1, 2])
+
+
+def test_by_layer_by_hand():
+    firings = {"a": pattern([[1.0, 1.0], [1.0, -1.0]]), "b": pattern([[1.0, -1.0], [1.0, 1.0]]),
+               "c": pattern([[-1.0, 1.0], [-1.0, 1.0]]), "r": pattern([[1.0, 1.0], [1.0, 1.0]])}  # fmt: skip
+    found = by_layer(firings, {"a": "sentiment", "b": "sentiment", "c": "topic"}).set_index(["pair", "layer"])
+    root = 1 / math.sqrt(2)
+    assert found.loc[("same type", 0), "ON"] == pytest.approx(root)
+    assert found.loc[("different types", 0), "ON"] == pytest.approx((root + 0) / 2)
+    assert found.loc[("with a random prompt", 1), "ON"] == pytest.approx((root + 1 + root) / 3)
+    assert found.loc[("same type", 1), "chance"] == pytest.approx(root)
 
 
 def test_most_activated_takes_the_highest_of_every_layer_read():

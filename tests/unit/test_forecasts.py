@@ -34,13 +34,19 @@ def test_ties_count_half():
     assert by_type(frame(np.ones((6, 6))), TYPES).loc["AUC", "value"] == 0.5
 
 
-def test_names_without_a_type_and_the_diagonal_are_left_out():
+def test_the_diagonal_is_left_out_and_rows_without_a_type_stand_apart():
     values = SAME + noise(0)
     more = frame(values)
-    more.loc["random prompt"] = 100.0
+    more.loc["random prompt"] = noise(1)[0]
     for name in NAMES:
         more.loc[name, name] = -50
-    pd.testing.assert_frame_equal(by_type(more, TYPES), by_type(frame(values), TYPES))
+    found = by_type(more, TYPES)
+    pd.testing.assert_frame_equal(found.iloc[:4], by_type(frame(values), TYPES))
+    random = found.loc["random prompt"]
+    assert (
+        random["value"] == pytest.approx(noise(1)[0].mean())
+        and random["low"] < random["value"] < random["high"]
+    )
 
 
 def test_the_interval_holds_the_planted_difference_about_as_often_as_it_says():

@@ -81,6 +81,15 @@ def test_tables_hold_every_pair_in_the_order_given():
         assert table.notna().all().all()
 
 
+def test_tables_of_several_seeds_are_means_over_pairs_of_one_seed():
+    prompts = {name: [drawn(10 * at + seed) for seed in (0, 1)] for at, name in enumerate("ab")}
+    found = indicator_tables(prompts)["cosine_mean"].loc["a", "b"]
+    single = [indicators(prompts["a"][seed], prompts["b"][seed])["cosine_mean"] for seed in (0, 1)]
+    assert found == pytest.approx(np.mean(single))
+    with pytest.raises(SkillkitError, match="as many prompts"):
+        indicator_tables({"a": drawn(0), "b": [drawn(1), drawn(2)]})
+
+
 def test_lengths_may_differ_where_vectors_are_not_paired():
     first, second = drawn(0), drawn(1, length=3)
     with pytest.raises(SkillkitError, match="vector by vector"):
