@@ -136,11 +136,81 @@ class SkillNeurons(Probed):
     )
 
 
+class Transferability(Prompted):
+    """06_transferability: prompts on other tasks and in other models, and what foretells where they work."""
+
+    tasks: Names = Field(
+        [
+            "world/movies", "world/restaurants", "world/gadgets", "world/hotels", "world/rooms",
+            "world/scenes", "world/questions", "world/reports",
+        ],
+        description="sources and targets, several of a type",
+    )  # fmt: skip
+    seeds: Seeds = Field([0, 1], description="one prompt per task and seed")
+    max_test_examples: Positive | None = Field(120, description="rows of every cell of a matrix; None: all")
+    random_prompts: int = Field(3, ge=2, description="draws of the untrained control")
+    masked_share: float = Field(0.1, gt=0, le=0.5, description="most activated share that is switched off")
+    indicator: Literal["E_concat", "E_average", "C_concat", "C_average", "cosine_mean", "ON"] = Field(
+        "cosine_mean", description="chooses the prompt to start from"
+    )
+    start_targets: list[str] = Field(
+        ["world/hotels", "world/reports"], description="tasks tuned from other prompts; [] leaves that out"
+    )
+    start_steps: Positive = Field(20, description="length of that tuning")
+    project_to: list[str] = Field(["embedded/gpt2"], description="other backbones; [] leaves that out")
+    project_tasks: Names = Field(["world/movies", "world/questions"], description="a projector learns on")
+    unseen_tasks: Names = Field(["world/gadgets", "world/reports"], description="it is tried on as well")
+    project_steps: Positive = Field(40, description="steps of training")
+    published: str | None = Field(
+        None, description="folder of published prompts: only their indicators are studied"
+    )
+    published_backbones: Names = Field(["Roberta", "T5"], description="as in the names of their folders")
+
+
+class KnowledgeNeurons(Parameters):
+    """07_knowledge_neurons: which neurons hold a fact, and what happens to it when they are touched."""
+
+    backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
+    source: str = Field("world", description='"world", or a file or folder of facts (PARAREL, mPARAREL)')
+    languages: Names | None = Field(None, description="None: all")
+    relations: Names | None = Field(None, description="None: all")
+    per_relation: Positive | None = Field(10, description="facts of each relation; None: all")
+    minimum_prompts: Positive = Field(3, description="a fact with fewer phrasings is left out")
+    maximum_prompts: Positive | None = Field(None, description="phrasings of a fact that are used; None: all")
+    fact: str | None = Field(None, description="key of the fact shown step by step; None: the first")
+    rule: Literal["right", "left", "endpoints", "gauss-legendre"] = Field(
+        "right", description="of the integral"
+    )
+    steps: int = Field(20, ge=2, description="points of the integral")
+    nodes: Positive | None = Field(None, description="of guarded quadrature (5, 9, …); None: exact")
+    tolerance: float = Field(0.01, gt=0, description="of the guard, as a share of the highest score")
+    adaptive: float = Field(0.2, ge=0, lt=1, description="threshold, as a share of the highest score")
+    share: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="None: adapted by relation")
+    positions: Literal["everywhere", "answer"] = Field("answer", description="where neurons are scaled")
+    factors: Annotated[list[float], Field(min_length=2)] = Field(
+        [0.0, 0.5, 1.0, 1.5, 2.0, 3.0], description="scales of the curves"
+    )
+    draws: Positive = Field(3, description="sets of random neurons per fact")
+    neighbours: Positive = Field(2, description="facts of the same and of other relations that are asked too")
+    edit_form: Literal["normed", "plain"] = Field("normed", description="how value vectors are edited")
+    edit_strength: Annotated[list[float], Field(min_length=1, max_length=2)] = Field(
+        [1.0, 8.0], description='two numbers for "normed", one for "plain"'
+    )
+    erase_top: Positive = Field(20, description="neurons that are erased with a relation")
+    erase_examples: Positive | None = Field(None, description="facts of a relation asked then; None: all")
+    closer: Positive = Field(24, description="facts looked at more closely")
+    shards: Positive = Field(1, description="parts of the facts, each stored by itself")
+    shard: int | None = Field(None, ge=0, description="the one part to compute, from 0; None: all")
+    seed: int = Field(0, ge=0, description="of the drawn facts, random neurons and edits")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
     "00_the_small_world": SmallWorld,
     "01_prompt_tuning": PromptTuning,
     "02_probing": Probing,
     "03_skill_neurons": SkillNeurons,
+    "06_transferability": Transferability,
+    "07_knowledge_neurons": KnowledgeNeurons,
 }
 
 

@@ -5,7 +5,7 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.forecasts import by_type, forecasts
-from skillkit.indicators import indicator_tables
+from skillkit.nearness import indicator_tables
 from skillkit.published import TYPES, published_prompts, published_seeds, published_transfer
 from skillkit.replicas import same_task
 from skillkit.transfer import RANDOM

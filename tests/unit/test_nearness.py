@@ -6,7 +6,7 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.firing import activated_neurons, shared_firing
-from skillkit.indicators import indicator_tables, indicators
+from skillkit.nearness import indicator_tables, indicators
 from skillkit.prompts import SoftPrompt, random_prompt
 from tests.tiny import tiny_backbone
 
