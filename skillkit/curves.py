@@ -81,6 +81,8 @@ def suppression_curve(
         raise SkillkitError(
             f"random neurons take at least one draw (five and more tell something), not {draws}"
         )
+    if not (len(rates) and len(windows)):
+        raise SkillkitError("a curve takes at least one rate and one window of layers")
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     fill = _mean_fill(ranking) if fill is None and kind == "mean" else fill
     options = {"kind": kind, "alpha": alpha, "fill": fill, "positions": positions}

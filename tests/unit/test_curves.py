@@ -13,7 +13,7 @@ from skillkit.prompts import random_prompt
 from skillkit.skills import random_neurons, skill_neurons
 from skillkit.store import cached
 from skillkit.suppression import suppress
-from tests.planted import planted
+from tests.planted import MODELS, planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -95,18 +95,19 @@ def mean_fill(ranking, found, other):
     return found.fill if ranking is found else (found.fill + other.fill) / 2
 
 
-def test_planted_neurons_cost_everything_and_others_nothing():
-    bb, task, prompt, mask = planted()
+@pytest.mark.parametrize("model", MODELS)
+def test_planted_neurons_cost_everything_and_others_nothing(model):
+    bb, task, prompt, mask = planted(model)
     found, share = probe(bb, task, prompt), 6 / mask.numel()
     options = {"per_layer": False, "draws": 5, "progress": False}
     curves = [
         suppression_curve(bb, task, prompt, found, (0, share), seed=seed, **options) for seed in range(3)
     ]
     told = damage(curves, share)
-    assert told.skill == pytest.approx(0.5) and told.random == 0
-    assert told.low > 0.45 and told.n == 3
+    assert told.skill == pytest.approx(0.5, abs=0.1) and told.random == 0
+    assert told.low > 0.4 and told.n == 3
     table = damage_across(bb, {"planted": found}, {"planted": (task, prompt)}, share, **options)
-    assert table.iloc[0].skill == pytest.approx(0.5) and table.iloc[0].random == 0
+    assert table.iloc[0].skill == pytest.approx(0.5, abs=0.1) and table.iloc[0].random == 0
 
 
 def made(accuracies, name="toy"):
@@ -179,6 +180,9 @@ def test_bad_input():
     ):
         with pytest.raises(SkillkitError, match=what):
             suppression_curve(bb, TASK, prompt, found, rates, progress=False)
+    for nothing in ({"rates": ()}, {"windows": ()}):
+        with pytest.raises(SkillkitError, match="at least one rate and one window"):
+            suppression_curve(bb, TASK, prompt, found, progress=False, **nothing)
     with pytest.raises(SkillkitError, match="at least one draw"):
         suppression_curve(bb, TASK, prompt, found, draws=0, progress=False)
     with pytest.raises(SkillkitError, match="lower rate"):

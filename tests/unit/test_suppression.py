@@ -7,10 +7,10 @@ from skillkit.probing import probe
 from skillkit.prompts import random_prompt
 from skillkit.reading import prepare
 from skillkit.skills import random_neurons, skill_neurons
-from skillkit.suppression import noise, suppress
+from skillkit.suppression import KINDS, noise, suppress
 from skillkit.tuning import tune_bitfit
 from tests.plain_probing import attach_row
-from tests.planted import planted
+from tests.planted import MODELS, planted
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -171,21 +171,22 @@ def test_predict_and_tuned_models_are_reached_too():
         predict(bb, TASK, tuned, ["good film"])
 
 
-@pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
-def test_planted_neurons_alone_carry_the_label(kind):
-    bb, task, prompt, planted_mask = planted()
+@pytest.mark.parametrize("model", MODELS)
+def test_planted_neurons_alone_carry_the_label(model):
+    bb, task, prompt, planted_mask = planted(model)
     found = probe(bb, task, prompt)
     top = skill_neurons(found, planted_mask.sum() / planted_mask.numel(), per_layer=False)
     assert torch.equal(top, planted_mask)
     assert {place[::2] for place in found.best(6)} == {tuple(at) for at in planted_mask.nonzero().tolist()}
-    options = {"kind": kind, "fill": found.fill, "alpha": 30.0}
     assert evaluate(bb, task, prompt).accuracy == 1
-    with suppress(bb, planted_mask, **options):
-        silenced = evaluate(bb, task, prompt)
-    assert silenced.interval[0] < 0.5 < silenced.interval[1]
-    for seed in range(5):
-        with suppress(bb, random_neurons(planted_mask, seed), **options):
-            assert evaluate(bb, task, prompt).accuracy >= 0.95
+    for kind in KINDS:
+        options = {"kind": kind, "fill": found.fill, "alpha": 30.0}
+        with suppress(bb, planted_mask, **options):
+            silenced = evaluate(bb, task, prompt)
+        assert silenced.interval[0] < 0.5 < silenced.interval[1]
+        for seed in range(5):
+            with suppress(bb, random_neurons(planted_mask, seed), **options):
+                assert evaluate(bb, task, prompt).accuracy >= 0.95
 
 
 def refused(what, bb, *args, **kwargs):
