@@ -2,11 +2,13 @@
 
 >>> census(facts, found)                                # one row per fact
 >>> layer_shares(found)                                 # [layers]: where the neurons are
+>>> layer_table(bb, facts, found), upper_share(found)   # the same by language, and above, with intervals
 >>> intersections(facts, found)                         # within and between relations
 
 Dai et al. 2022, section 4.2, table 3 and figure 4.
 """
 
+import math
 import random
 from itertools import combinations
 
@@ -14,6 +16,7 @@ import pandas
 import torch
 
 from skillkit.errors import SkillkitError
+from skillkit.forgetting import named
 
 
 def census(facts, found):
@@ -51,6 +54,48 @@ def layer_shares(found):
     if not counts.any():
         raise SkillkitError("these facts have no neurons, so there is nothing to count; lower the thresholds")
     return counts / counts.sum()
+
+
+def layer_table(bb, facts, found, confidence=0.95, seed=0):
+    """DataFrame with a row for each language and layer: language, layer, share of its facts' neurons, low, high.
+
+    >>> layer_table(bb, facts, found).groupby("layer")["share"].mean()
+
+    The interval is a bootstrap over facts. Languages whose facts have no neurons are left out.
+    """
+    rows = []
+    for language in dict.fromkeys(fact.language for fact in facts):
+        having = [
+            found[fact.key] for fact in facts if fact.language == language and len(found.get(fact.key, ()))
+        ]
+        if not having:
+            continue
+        counts = torch.stack([one.mask.sum(1) for one in having]).numpy()
+        for layer in range(bb.num_layers):
+            share = named("share", "value", (counts[:, layer], counts.sum(1)), _share, confidence, seed)
+            told = {"language": language, "layer": bb.layers[layer]}
+            rows.append(
+                told | {"share": share["value"], "low": share["share_low"], "high": share["share_high"]}
+            )
+    return pandas.DataFrame(rows)
+
+
+def upper_share(found, part=5 / 12, confidence=0.95, seed=0):
+    """Share of knowledge neurons in the upper part of the layers (rounded up), with its bootstrap interval.
+
+    >>> upper_share(found)                      # the paper's layers 7 to 11 of 12
+    (0.94, 0.93, 0.95)
+
+    SkillkitError without any neuron.
+    """
+    layer_shares(found)
+    counts = torch.stack([one.mask.sum(1) for one in found.values() if len(one)]).numpy()
+    upper = counts[:, -math.ceil(part * counts.shape[1]) :].sum(1)
+    return tuple(named("share", "value", (upper, counts.sum(1)), _share, confidence, seed).values())
+
+
+def _share(some, all_of_them, axis=-1):
+    return some.sum(axis) / all_of_them.sum(axis)
 
 
 def intersections(facts, found, pairs=20_000, seed=0):

@@ -3,6 +3,7 @@
 >>> table = editing(bb, facts, found)                   # every fact is told another answer of its relation
 >>> edit_summary(table)[["neurons", "success_1", "mrr", "old_answer_kept", "perplexity_within"]]
 >>> erasing(bb, facts, found, top=20)                   # the 20 neurons that most facts of a relation share
+>>> erasure_rises(erasing(bb, facts, found))            # perplexity after / before
 
 Dai et al. 2022, section 5.
 """
@@ -110,6 +111,22 @@ def erasing(bb, facts, found, top=20, to="zero", examples=None, draws=5, seed=0,
     if not rows:
         raise SkillkitError("no relation has neurons, so none can be erased; lower the thresholds")
     return Table(rows)
+
+
+def erasure_rises(table):
+    """How many times the perplexity rises by erasing: a row for each relation, set of neurons and place.
+
+    >>> erasure_rises(erasing(bb, facts, found)).query("neurons == 'relation' and on == 'within'")["rise"]
+
+    DataFrame: relation, neurons ("relation" or "random"), on ("within" the relation or "between" relations) and
+    rise, perplexity after / before; of the random draws the geometric mean.
+    """
+    rows = []
+    for (relation, neurons), group in table.groupby(["relation", "neurons"], sort=False):
+        for on in ("within", "between"):
+            rises = group[f"perplexity_{on}"] / group[f"perplexity_{on} before"]
+            rows.append({"relation": relation, "neurons": neurons, "on": on, "rise": _geometric_mean(rises.to_numpy())})
+    return pandas.DataFrame(rows)
 
 
 def shared_neurons(found, top=20):

@@ -55,8 +55,11 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     per_relation  at most so many facts of each relation, drawn with `seed`; several languages get the same ones
     shard         (i, n): only every n-th fact, from the i-th on, so that n runs share the work
 
-    Raises SkillkitError for a source that is none of these, and languages or relations that it lacks.
+    Raises SkillkitError for a source that is none of these, languages or relations that it lacks, and a shard
+    that there is not.
     """
+    if not 0 <= shard[0] < shard[1]:
+        raise SkillkitError(f"there is no shard {shard[0]} of {shard[1]}; they count from 0")
     languages = [language] if isinstance(language, str) else language and list(language)
     facts = _read(source, languages)
     _present("language", languages, {fact.language for fact in facts}, source)
@@ -91,6 +94,21 @@ def askable(bb, facts, minimum_prompts=1, maximum_prompts=None):
         else:
             kept.append(replace(fact, prompts=tuple(prompts[:maximum_prompts])))
     return kept, skipped
+
+
+def pick(facts, key=None):
+    """The fact with this key, or the first one.
+
+    >>> pick(facts, "capital-00/english").object
+    'hilvek'
+
+    Raises SkillkitError when there is none, naming some of those there are.
+    """
+    chosen = next((fact for fact in facts if key in (None, fact.key)), None)
+    if chosen is None:
+        there = ", ".join(fact.key for fact in facts[:5]) or "none"
+        raise SkillkitError(f"there is no fact {key!r} among those that are asked; the first are {there}")
+    return chosen
 
 
 def by_relation(facts):

@@ -126,6 +126,20 @@ def named(prefix, name, samples, statistic, confidence=0.95, seed=0):
     return {name: value, f"{prefix}_low": low, f"{prefix}_high": high}
 
 
+def mean_table(table, by, value, confidence=0.95, seed=0):
+    """Means of a column over rows with bootstrap intervals: a row for each value of `by`, with low and high.
+
+    >>> mean_table(firing, "group", "activation")[["group", "activation", "low", "high"]]
+    """
+    rows = []
+    for name, group in table.groupby(by, sort=False):
+        told = named("", value, (group[value],), np.mean, confidence, seed)
+        rows.append(
+            {by: name, "facts": len(group), value: told[value], "low": told["_low"], "high": told["_high"]}
+        )
+    return pandas.DataFrame(rows)
+
+
 def with_controls(bb, mask, draws, seed=0, name="fact"):
     """(name, 0, mask), then ("random", draw, mask) for random neurons, as many in every layer, none the same.
 

@@ -47,11 +47,12 @@ def language_overlap(facts, found, confidence=0.95, seed=0):
 
     >>> language_overlap(facts, found)[["languages", "shared", "chance", "another_fact"]]
 
-    shared        mean size of the intersection over facts, with its bootstrap interval (shared_low, shared_high)
+    shared        mean size of the intersection over facts
     jaccard       mean share of the union
     chance        what random neurons, as many in every layer, would share
     another_fact  what the first language's neurons share with another fact of the relation in the second: the
                   neurons of the language and the relation, not of the fact
+    Each with its bootstrap interval over facts: shared_low, shared_high, …
     """
     several, relation = by_language(facts, found), {fact.uuid: fact.relation for fact in facts}
     languages = list(dict.fromkeys(fact.language for fact in facts))
@@ -61,9 +62,11 @@ def language_overlap(facts, found, confidence=0.95, seed=0):
         if not both:
             continue
         rows_of_pair = [_overlaps(several, relation, uuid, a, b, both, rng) for uuid in both]
-        columns = pandas.DataFrame(rows_of_pair, columns=["shared", "jaccard", "chance", "another_fact"])
-        told = {"languages": f"{a} – {b}", "facts": len(both)} | columns.mean().to_dict()
-        rows.append(told | named("shared", "shared", (columns["shared"],), np.mean, confidence, seed))
+        told = {"languages": f"{a} – {b}", "facts": len(both)}
+        for name, values in zip(("shared", "jaccard", "chance", "another_fact"), zip(*rows_of_pair)):
+            known = np.array(values)[~np.isnan(values)]
+            told |= named(name, name, (known,), np.mean, confidence, seed)
+        rows.append(told)
     return pandas.DataFrame(rows)
 
 

@@ -1,0 +1,425 @@
+"""Parameters of the notebooks: one strict model per notebook, and studies, the YAML files that set them.
+
+>>> study = load_study("params/embedded.yaml")
+>>> study.notebooks["01_prompt_tuning"].seeds
+[0, 1, 2]
+
+Papermill takes unknown and wrongly typed parameters without a word; here each is one sentence, told before
+any kernel starts.
+"""
+
+import ast
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from skillkit.errors import SkillkitError
+
+Positive = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(min_length=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Parameters(BaseModel):
+    """What every notebook takes; a subclass adds its own.
+
+    >>> SmallWorld(examples=3).device
+    'auto'
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    data_root: str | None = Field(None, description="folder with local data sets; None: the hub")
+    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", …')
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="number format")
+    out: str | None = Field(None, description="folder of the results; None: runs/notebooks/<notebook>")
+
+
+class SmallWorld(Parameters):
+    """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them."""
+
+    backbones: Names = Field(
+        ["embedded/roberta", "embedded/gpt2"],
+        description="embedded models to look at",
+    )
+    examples: Positive = Field(2, description="texts shown per task")
+    seed: int = Field(0, ge=0, description="which texts are shown")
+
+
+class Prompted(Parameters):
+    """What every notebook takes that looks at tuned prompts; equal settings share their stored prompts.
+
+    >>> Prompted(seeds=[4]).recipe
+    'embedded'
+    """
+
+    backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
+    tasks: Names = Field(
+        [
+            "world/movies",
+            "world/restaurants",
+            "world/gadgets",
+            "world/rooms",
+            "world/questions",
+            "world/reports",
+        ],
+        description="tasks to tune on",
+    )
+    seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
+    prompt_length: Positive = Field(16, description="trained vectors per prompt")
+    recipe: Literal["embedded", "local", "skill-neuron", "prompt-transferability"] = Field(
+        "embedded", description="training"
+    )
+    layout: str | None = Field(
+        None, description="where the prompt stands; None: the default of the model's family"
+    )
+    max_steps: Positive | None = Field(None, description="end of the training; None: the recipe's")
+    max_train_examples: Positive | None = Field(None, description="None: all")
+    max_test_examples: Positive | None = Field(None, description="None: all")
+
+
+class PromptTuning(Prompted):
+    """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
+
+    tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
+    init: str = Field("random", description='"random", "vocabulary" or "label-words"')
+    epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
+    batch_size: Positive | None = Field(None, description="None: the recipe's")
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: the recipe's")
+    baselines: list[Literal["random", "bitfit", "adapter"]] = Field(
+        ["random", "bitfit", "adapter"], description="what to compare with"
+    )
+    nearest_words: Positive = Field(5, description="nearest words shown per vector")
+
+
+class Probed(Prompted):
+    """What every notebook takes that probes tuned prompts; equal settings share their stored probes.
+
+    >>> Probed(top=0.1).baseline
+    'mean'
+    """
+
+    max_test_examples: Positive | None = Field(500, description="rows that report; None: all")
+    probe_examples: Positive | None = Field(
+        500, description="rows for baselines, rows to choose on; None: all"
+    )
+    baseline: Literal["mean", "median"] = Field("mean", description="of the training activations")
+    permutations: int = Field(20, ge=2, description="how often labels are permuted, to see what luck does")
+    top: float = Field(0.05, gt=0, lt=1, description="share of every layer that counts as skill neurons")
+
+
+class Probing(Probed):
+    """02_probing: which single neurons tell the classes apart; luck, the winner's curse, and controls."""
+
+    tasks: Names = Field(["world/movies", "world/gadgets", "world/rooms"], description="tasks to probe")
+    shown_texts: Positive = Field(3, description="texts shown that excite a neuron most, and least")
+
+
+class SkillNeurons(Probed):
+    """03_skill_neurons: from predictivity to skill neurons; ensembles; specificity and overlap of tasks."""
+
+    tasks: Names = Field(
+        [
+            "world/movies", "world/restaurants", "world/gadgets", "world/hotels", "world/rooms",
+            "world/questions", "world/reports",
+        ],
+        description="tasks to compare, of several types",
+    )  # fmt: skip
+    ensembles: Annotated[list[Positive], Field(min_length=1)] = Field(
+        [1, 5, 25], description="how many neurons vote together"
+    )
+
+
+class Transferability(Prompted):
+    """06_transferability: prompts on other tasks and in other models, and what foretells where they work."""
+
+    tasks: Names = Field(
+        [
+            "world/movies", "world/restaurants", "world/gadgets", "world/hotels", "world/rooms",
+            "world/scenes", "world/questions", "world/reports",
+        ],
+        description="sources and targets, several of a type",
+    )  # fmt: skip
+    seeds: Seeds = Field([0, 1], description="one prompt per task and seed")
+    max_test_examples: Positive | None = Field(120, description="rows of every cell of a matrix; None: all")
+    random_prompts: int = Field(3, ge=2, description="draws of the untrained control")
+    masked_share: float = Field(0.1, gt=0, le=0.5, description="most activated share that is switched off")
+    indicator: Literal["E_concat", "E_average", "C_concat", "C_average", "cosine_mean", "ON"] = Field(
+        "cosine_mean", description="chooses the prompt to start from"
+    )
+    start_targets: list[str] = Field(
+        ["world/hotels", "world/reports"], description="tasks tuned from other prompts; [] leaves that out"
+    )
+    start_steps: Positive = Field(20, description="length of that tuning")
+    project_to: list[str] = Field(["embedded/gpt2"], description="other backbones; [] leaves that out")
+    project_tasks: Names = Field(["world/movies", "world/questions"], description="a projector learns on")
+    unseen_tasks: Names = Field(["world/gadgets", "world/reports"], description="it is tried on as well")
+    project_steps: Positive = Field(40, description="steps of training")
+    published: str | None = Field(
+        None, description="folder of published prompts: only their indicators are studied"
+    )
+    published_backbones: Names = Field(["Roberta", "T5"], description="as in the names of their folders")
+
+
+class Pruning(Prompted):
+    """05_pruning: really smaller models that keep a few neurons, and what that costs and gains."""
+
+    tasks: Names = Field(["world/movies"], description="tasks of two classes")
+    max_test_examples: Positive | None = Field(300, description="rows that report; None: all")
+    probe_examples: Positive | None = Field(
+        500, description="rows for baselines, rows to choose on; None: all"
+    )
+    shares: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = Field(
+        [0.02, 0.1, 0.3], description="shares of the neurons kept in each pruned layer"
+    )
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
+        None, description="the pruned layers; None: all but the lowest quarter"
+    )
+    draws: Positive = Field(2, description="random sets of neurons per share")
+    further_steps: Positive | None = Field(20, description="further tuning on the pruned model; None: none")
+    batch_sizes: Annotated[list[Positive], Field(min_length=1)] = Field(
+        [1, 8, 32], description="to measure speed at"
+    )
+    text_length: Positive = Field(64, description="tokens in each text whose reading is timed")
+    rounds: Positive = Field(5, description="how often each model takes its turn")
+    base_rounds: int = Field(3, ge=0, description="the same at the shape of RoBERTa-base; 0: leave it out")
+
+
+class KnowledgeNeurons(Parameters):
+    """07_knowledge_neurons: which neurons hold a fact, and what happens to it when they are touched."""
+
+    backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
+    source: str = Field("world", description='"world", or a file or folder of facts (PARAREL, mPARAREL)')
+    languages: Names | None = Field(None, description="None: all")
+    relations: Names | None = Field(None, description="None: all")
+    per_relation: Positive | None = Field(10, description="facts of each relation; None: all")
+    minimum_prompts: Positive = Field(3, description="a fact with fewer phrasings is left out")
+    maximum_prompts: Positive | None = Field(None, description="phrasings of a fact that are used; None: all")
+    fact: str | None = Field(None, description="key of the fact shown step by step; None: the first")
+    rule: Literal["right", "left", "endpoints", "gauss-legendre"] = Field(
+        "right", description="of the integral"
+    )
+    steps: int = Field(20, ge=2, description="points of the integral")
+    nodes: Positive | None = Field(None, description="of guarded quadrature (5, 9, …); None: exact")
+    tolerance: float = Field(0.01, gt=0, description="of the guard, as a share of the highest score")
+    adaptive: float = Field(0.2, ge=0, lt=1, description="threshold, as a share of the highest score")
+    share: Annotated[float, Field(ge=0, lt=1)] | None = Field(0.5, description="None: adapted by relation")
+    positions: Literal["everywhere", "answer"] = Field("answer", description="where neurons are scaled")
+    factors: Annotated[list[float], Field(min_length=2)] = Field(
+        [0.0, 0.5, 1.0, 1.5, 2.0, 3.0], description="scales of the curves"
+    )
+    draws: Positive = Field(3, description="sets of random neurons per fact")
+    neighbours: Positive = Field(2, description="facts of the same and of other relations that are asked too")
+    edit_form: Literal["normed", "plain"] = Field("normed", description="how value vectors are edited")
+    edit_strength: Annotated[list[float], Field(min_length=1, max_length=2)] = Field(
+        [1.0, 8.0], description='two numbers for "normed", one for "plain"'
+    )
+    erase_top: Positive = Field(20, description="neurons that are erased with a relation")
+    erase_examples: Positive | None = Field(None, description="facts of a relation asked then; None: all")
+    closer: Positive = Field(24, description="facts looked at more closely")
+    shards: Positive = Field(1, description="parts of the facts, each stored by itself")
+    shard: int | None = Field(None, ge=0, description="the one part to compute, from 0; None: all")
+    seed: int = Field(0, ge=0, description="of the drawn facts, random neurons and edits")
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {
+    "00_the_small_world": SmallWorld,
+    "01_prompt_tuning": PromptTuning,
+    "02_probing": Probing,
+    "03_skill_neurons": SkillNeurons,
+    "05_pruning": Pruning,
+    "06_transferability": Transferability,
+    "07_knowledge_neurons": KnowledgeNeurons,
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its name, and the notebooks to run in this order with their validated parameters."""
+
+    name: str
+    notebooks: dict[str, Parameters]
+    path: Path | None = None
+
+
+def validate(notebook, values, where=None):
+    """The parameters of a notebook, checked.
+
+    >>> validate("01_prompt_tuning", {"prompt_length": 16}).prompt_length
+    16
+
+    Raises SkillkitError naming the notebook, the parameter and what was expected; `where` is said first.
+    """
+    if notebook not in NOTEBOOKS:
+        raise SkillkitError(unknown(where, "there is no notebook", notebook, NOTEBOOKS))
+    try:
+        return NOTEBOOKS[notebook](**values)
+    except ValidationError as error:
+        raise SkillkitError(_told(notebook, error, where)) from None
+
+
+def load_study(path):
+    """Read a study's YAML: `name`, `shared` parameters, and `notebooks` with parameters of their own.
+
+    >>> load_study("params/embedded.yaml").name
+    'embedded'
+
+    A shared parameter goes to every notebook that has it. Raises SkillkitError for a file that is missing or
+    no YAML, for unknown notebooks and parameters, wrong types, and for `out`, which the run itself decides.
+    """
+    plain = read_yaml(path)
+    for key in plain.keys() - {"name", "shared", "notebooks"}:
+        raise SkillkitError(unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
+    shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
+    if not isinstance(notebooks, dict) or not notebooks:
+        raise SkillkitError(
+            f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}"
+        )
+    checked = {name: merge(path, name, shared, own) for name, own in notebooks.items()}
+    check_shared(path, shared, notebooks)
+    return Study(study_name(path, plain), checked, Path(path))
+
+
+def parameters_cell(notebook):
+    """Names and values assigned in the cell of a notebook file that is tagged `parameters`.
+
+    >>> parameters_cell("notebooks/01_prompt_tuning.ipynb")["prompt_length"]
+    16
+
+    Raises SkillkitError when there is no such cell, or when it holds more than plain assignments.
+    """
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise SkillkitError(f"{notebook} needs one cell with the tag `parameters`; it has {len(tagged)}")
+    try:
+        statements = ast.parse("".join(tagged[0]["source"])).body
+        return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
+    except (AttributeError, SyntaxError, ValueError):
+        raise SkillkitError(
+            f"{notebook}: the cell tagged `parameters` may hold plain assignments only"
+        ) from None
+
+
+def read_yaml(path):
+    """A YAML file as a dict of plain data.
+
+    >>> read_yaml("params/embedded.yaml")["name"]
+    'embedded'
+
+    A key given twice is an error, `yes` and `no` are words, 1e-3 is a number. Raises SkillkitError with the
+    line where the file is no YAML.
+    """
+    try:
+        plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Plain)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SkillkitError(f"cannot read {path}: {reason}") from None
+    except yaml.YAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise SkillkitError(f"{path} is no YAML{line}: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(plain, dict):
+        raise SkillkitError(f"{path} must hold names with values (name: value), not {type(plain).__name__}")
+    return plain
+
+
+class _Plain(yaml.SafeLoader):
+    """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
+
+    yaml_implicit_resolvers = {
+        first: [
+            (tag, pattern)
+            for tag, pattern in pairs
+            if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
+        ]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_NUMBER = "-+.0123456789"
+for _kind, _pattern, _first in [
+    ("bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?[0-9]+$", _NUMBER),
+    (
+        "float",
+        r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$",
+        _NUMBER,
+    ),
+]:
+    _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
+
+
+def merge(path, notebook, shared, own):
+    """The parameters of one notebook of a study, checked: the shared ones that it has, and its own.
+
+    >>> merge("my.yaml", "01_prompt_tuning", {"backbone": "roberta-base"}, {"seeds": [0]}).seeds
+    [0]
+    """
+    for part in (shared, {} if own is None else own):
+        if not isinstance(part, dict):
+            raise SkillkitError(f"{path}: parameters must be names with values (name: value), not {part!r}")
+        if "out" in part:
+            raise SkillkitError(f"{path}: `out` cannot be set in a study; give the folder with --out")
+    fields = NOTEBOOKS[notebook].model_fields if notebook in NOTEBOOKS else {}
+    fitting = {key: value for key, value in shared.items() if key in fields}
+    return validate(notebook, fitting | (own or {}), where=path)
+
+
+def check_shared(path, shared, notebooks):
+    """Raise SkillkitError for a shared parameter that none of the notebooks has.
+
+    >>> check_shared("my.yaml", {"backbone": "roberta-base"}, ["01_prompt_tuning"])
+    """
+    known = {field for name in notebooks for field in NOTEBOOKS[name].model_fields}
+    for key in shared.keys() - known:
+        raise SkillkitError(unknown(f"{path}: shared", "no notebook here has a parameter", key, known))
+
+
+def study_name(path, plain):
+    """The name in a study's YAML, else that of its file; it must be fit for a folder.
+
+    >>> study_name("params/embedded.yaml", {})
+    'embedded'
+    """
+    name = plain.get("name", Path(path).stem)
+    if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
+        raise SkillkitError(f"{path}: `name` becomes the name of a folder and cannot be {name!r}")
+    return name
+
+
+def _told(notebook, error, where):
+    """One sentence for a ValidationError: the first fault, and how many more there are."""
+    first, *others = error.errors()
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        sentence = unknown(where, f"{notebook} has no parameter", name, NOTEBOOKS[notebook].model_fields)
+    else:
+        expected = first["msg"].replace("Input should be", "should be")
+        sentence = f"{where}: " * bool(where) + f"{notebook}: {name} {expected}, not {first['input']!r}"
+    return sentence + f" (and {len(others)} more)" * bool(others)
+
+
+def unknown(where, what, name, known):
+    """One sentence about a name that is not there, with what is.
+
+    >>> unknown("my.yaml", "there is no notebook", "01_prompt_tunning", NOTEBOOKS)
+    "my.yaml: there is no notebook '01_prompt_tunning'; did you mean '01_prompt_tuning'?"
+    """
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+    return f"{where}: " * bool(where) + f"{what} {name!r}; {hint}"

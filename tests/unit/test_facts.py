@@ -6,7 +6,7 @@ import pytest
 
 from skillkit import world
 from skillkit.errors import SkillkitError
-from skillkit.facts import askable, by_relation, load_facts
+from skillkit.facts import askable, by_relation, load_facts, pick
 from tests.helpers import shared_path
 from tests.tiny import tiny_backbone
 
@@ -97,6 +97,19 @@ def test_a_model_is_asked_what_it_can_be_asked(model_type, asked):
     assert bool(skipped) == (asked < 4)
 
 
+def test_the_first_prompts_are_kept():
+    facts = load_facts("world", "english", ["capital"], per_relation=2)
+    (first, _), _ = askable(tiny_backbone("bert"), facts, maximum_prompts=2)
+    assert first.prompts == facts[0].prompts[:2]
+
+
+def test_a_fact_is_picked_by_its_key():
+    facts = load_facts("world", "english")
+    assert pick(facts) is facts[0] and pick(facts, facts[3].key) is facts[3]
+    with pytest.raises(SkillkitError, match="no fact 'capital'.*capital-00/english"):
+        pick(facts, "capital")
+
+
 def test_an_answer_that_the_vocabulary_lacks_is_skipped_with_the_reason(tmp_path):
     facts = load_facts(write_lines(tmp_path / "x.jsonl", [
         {"relation": "r", "uuid": "u", "subject": "s", "object": "ζ", "prompts": ["it is [MASK]."]}
@@ -115,6 +128,8 @@ def test_what_is_no_source(tmp_path):
         load_facts(tmp_path / "b.jsonl")
     with pytest.raises(SkillkitError, match="no language 'german'"):
         load_facts("world", "german")
+    with pytest.raises(SkillkitError, match="no shard 3 of 3"):
+        load_facts("world", shard=(3, 3))
     with pytest.raises(SkillkitError, match="no relation 'P36'"):
         load_facts("world", relations=["P36"])
 

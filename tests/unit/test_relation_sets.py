@@ -1,5 +1,6 @@
 """Studies of whole relation sets, on a backbone in which two facts are planted."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -8,16 +9,18 @@ import pytest
 import torch
 
 from skillkit.backbones import load_backbone
-from skillkit.census import census, intersections, layer_shares, overlap
+from skillkit.census import census, intersections, layer_shares, layer_table, overlap, upper_share
 from skillkit.clozes import ask
-from skillkit.editing import edit_summary, editing, erasing, shared_neurons
+from skillkit.editing import edit_summary, editing, erasing, erasure_rises, shared_neurons
+from skillkit.erosion import erosion
 from skillkit.errors import SkillkitError
-from skillkit.facts import Fact, askable, load_facts
-from skillkit.forgetting import forgetting, neighbours, summary, with_controls
+from skillkit.facts import Fact, askable, by_relation, load_facts
+from skillkit.forgetting import forgetting, mean_table, neighbours, summary, with_controls
+from skillkit.interventions import erase, suppress
 from skillkit.knowledge import pooled
 from skillkit.languages import across_languages, by_language, language_overlap
 from skillkit.recall import FactNeurons, Recall, find_neurons
-from skillkit.sentences import mentions, ranked_sentences, sentence_activations
+from skillkit.sentences import firing, mentions, ranked_sentences, sentence_activations, told
 from skillkit.store import cached
 from tests.helpers import shared_path
 from tests.planted_facts import planted_facts
@@ -223,6 +226,28 @@ def test_census_layers_and_intersections(study):
         layer_shares({})
 
 
+def test_layers_by_language_with_intervals(study):
+    bb, facts, found = study
+    capitals = {key: found[key] for key in ("france/en", "germany/en")}
+    table = layer_table(bb, facts, capitals).set_index("layer")
+    assert table["share"].tolist() == [0, 0.5, 0.5] and set(table["language"]) == {"en"}
+    assert table.index.tolist() == bb.layers
+    assert table["low"].iloc[2] == pytest.approx(1 / 3) and table["high"].iloc[2] == pytest.approx(2 / 3)
+    assert upper_share(capitals, part=1 / 3)[0] == 0.5 and upper_share(capitals, part=0.5)[0] == 1
+    with pytest.raises(SkillkitError, match="no neurons"):
+        upper_share({})
+
+
+def test_pairs_of_many_facts_are_drawn(study):
+    """More than a thousand facts: pairs are sampled, and tell the same."""
+    _, facts, found = study
+    many = [replace(fact, uuid=f"{fact.uuid}{i}") for i in range(501) for fact in facts[:2]]
+    neurons = {fact.key: found[f"{fact.subject}/en"] for fact in many}
+    few, all_pairs = intersections(many[:40], neurons), intersections(many, neurons, pairs=50)
+    assert few.loc[0, "number"] == 400 and all_pairs.loc[0, "number"] == 50
+    assert few.loc[0, "shared"] == all_pairs.loc[0, "shared"] == 0
+
+
 def test_overlap_and_its_chance():
     a, b = torch.zeros(2, 2, 10, dtype=torch.bool)
     a[0, :5] = b[0, 3:7] = a[1, 0] = True
@@ -243,7 +268,7 @@ def test_overlap_between_languages(study):
     (row,) = language_overlap(facts, found).to_dict("records")
     assert (row["languages"], row["facts"]) == ("en – xx", 2)
     assert row["shared"] == 1.5 and row["jaccard"] == 0.5  # France shares none, Germany all three
-    assert row["another_fact"] == 1.5
+    assert row["another_fact"] == 1.5 and (row["shared_low"], row["shared_high"]) == (0, 3)
     assert row["chance"] == pytest.approx(((2 * 1 + 1 * 2) / 48 + (1 * 1 + 2 * 2) / 48) / 2)
     with pytest.raises(SkillkitError, match="two languages"):
         by_language(facts[:1], found)
@@ -279,6 +304,47 @@ def test_sentences_are_ranked_by_the_neurons_of_a_fact(study):
         torch.testing.assert_close(values[0], expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(SkillkitError, match="0 sentences"):
         ranked_sentences(bb, found["france/en"], [])
+
+
+def test_facts_fire_in_sentences_that_tell_them(study):
+    bb, facts, found = study
+    assert told(facts)[0] == facts[0].prompts[0].replace("[MASK]", "paris")
+    only_head = ["the capital of france is good."]
+    table = firing(bb, facts[:2], {"france/en": found["france/en"]}, told(facts) + only_head, most=3)
+    assert table["fact"].tolist() == ["france/en"] * 3 and table["sentences"].tolist() == [3, 1, 3]
+    of = table.set_index("group")["activation"]
+    assert of["head and tail"] > of["neither"]
+    expected = sentence_activations(bb, found["france/en"], only_head).mean()
+    assert of["head only"] == pytest.approx(float(expected))
+    means = mean_table(table, "group", "activation")
+    assert means["activation"].tolist() == of.tolist() and means["low"].isna().all()
+
+
+def test_switching_off_more_and_more_neurons(study):
+    bb, facts, found = study
+    table = erosion(bb, facts[:2], counts=(1, 3), positions="answer", steps=5)
+    means = table.groupby(["fact", "neurons", "count"])["probability"].mean()
+    before = np.mean([reply.probability for reply in ask(bb, facts[0].prompts, "paris")])
+    assert means["france/en", "fact", 0] == means["france/en", "random", 0] == pytest.approx(before, rel=1e-4)
+    assert means["france/en", "fact", 3] < 0.1 * before < means["france/en", "random", 3]
+    with suppress(bb, found["france/en"], "answer"):  # the three best are the planted ones
+        off = np.mean([reply.probability for reply in ask(bb, facts[0].prompts, "paris")])
+    assert means["france/en", "fact", 3] == pytest.approx(off, rel=1e-4)
+
+
+def test_erasing_is_measured_on_examples(study):
+    bb, facts, found = study
+    table = erasing(bb, facts, found, top=6, examples=1, draws=2)
+    kept = [random.Random(0).sample(group, 1)[0] for group in [by_relation(facts)["capital"]]]
+    with erase(bb, shared_neurons([found[fact.key] for fact in facts[:2]], 6)):
+        after = Recall(bb, kept).read([kept[0].key])[kept[0].key].surprise
+    row = table[(table["relation"] == "capital") & (table["neurons"] == "relation")].iloc[0]
+    assert row["perplexity_within"] == pytest.approx(np.exp(after.mean()), rel=1e-4)
+    rises = erasure_rises(table).set_index(["relation", "neurons", "on"])["rise"]
+    assert rises["capital", "relation", "within"] == pytest.approx(
+        row["perplexity_within"] / row["perplexity_within before"]
+    )
+    assert rises["capital", "relation", "within"] > 2 > rises["capital", "random", "within"]
 
 
 def test_mentions_are_whole_words():
