@@ -228,6 +228,55 @@ class KnowledgeNeurons(Parameters):
     seed: int = Field(0, ge=0, description="of the drawn facts, random neurons and edits")
 
 
+class ViewOf(BaseModel):
+    """A clean and an adversarial set of one task; the fields are arguments of `adversarial_view`.
+
+    >>> ViewOf(task="glue/sst2", adversarial="adv_glue/sst2").strength
+    1.0
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task: str = Field(description="what prompts are tuned on")
+    adversarial: str = Field(description="an attack, or an adversarial set")
+    strength: float = Field(1.0, ge=0, le=1, description="of an attack")
+    clean: str | None = Field(None, description="where clean test rows come from; None: the task")
+    paired: bool | None = Field(None, description="whether the rows of two sets are pairs in the same order")
+    without: list[str] = Field([], description="classes that are left out")
+
+
+class AdversarialRobustness(Prompted):
+    """08_adversarial_robustness: accuracy and skill neurons on clean and on adversarial texts, and repair."""
+
+    others: list[str] = Field(
+        ["embedded/t5", "embedded/gpt2"], description="models of other families, set beside the backbone"
+    )
+    tasks: Names = Field(
+        ["world/movies", "world/restaurants", "world/rooms"], description="tasks that are attacked"
+    )
+    seeds: Seeds = Field([0, 1], description="one prompt per task and seed")
+    attacks: Names = Field(
+        ["typos", "negation", "characters", "dropout"], description="attacks made on every task"
+    )
+    strengths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.5, 1.0], min_length=1, description="of the attacks"
+    )
+    views: list[ViewOf] = Field([], description="adversarial sets to take instead of tasks and attacks")
+    max_test_examples: Positive | None = Field(150, description="test rows on each side; None: all")
+    probe_examples: Positive | None = Field(
+        300, description="rows for baselines, rows to choose on; None: all"
+    )
+    baseline: Literal["clean", "adversarial"] = Field("clean", description="of adversarial activations")
+    neuron_attack: str = Field("characters", description="the attack under which neurons are looked at")
+    top: float = Field(0.05, gt=0, lt=1, description="share of every layer that counts as skill neurons")
+    tops: list[float] = Field([0.01, 0.02, 0.05, 0.1, 0.2], min_length=1, description="shares to compare at")
+    rates: list[float] = Field([0.0, 0.05, 0.15], min_length=2, description="shares of neurons suppressed")
+    draws: Positive = Field(2, description="draws of random neurons")
+    pushes: list[float] = Field([0.0, 0.5, 1.0], min_length=2, description="how hard neurons are pushed")
+    repair_rows: Positive = Field(64, description="adversarial rows to tune further on")
+    repair_steps: Positive = Field(20, description="steps of that")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
     "00_the_small_world": SmallWorld,
     "01_prompt_tuning": PromptTuning,
@@ -236,6 +285,7 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
     "05_pruning": Pruning,
     "06_transferability": Transferability,
     "07_knowledge_neurons": KnowledgeNeurons,
+    "08_adversarial_robustness": AdversarialRobustness,
 }
 
 
