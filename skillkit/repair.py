@@ -20,10 +20,10 @@ from skillkit.skills import checked_mask, random_neurons
 from skillkit.store import artifact
 from skillkit.tables import Table
 
-RULES = ("vote", "alone")
+RULES = ("vote", "alone", "truth")
 
 
-def push(bb, probe, skills, strength=1.0, rule="vote"):
+def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     """Context in which skill neurons are moved towards a clean class mean, on the side on which they are.
 
     >>> with push(bb, probe, skill_neurons(probe, 0.05), strength=0.5):
@@ -34,35 +34,40 @@ def push(bb, probe, skills, strength=1.0, rule="vote"):
     strength  λ: a ← a + λ (μ_c − a) at every probed slot; 0 changes nothing, 1 sets the mean
     rule      which class c: "alone", the one that a neuron's own activation speaks for (above or below its
               baseline); "vote", the one that most of the layer's skill neurons speak for, at all slots, each
-              weighted by how far its accuracy lies from one half
+              weighted by how far its accuracy lies from one half; "truth", the row's label, from `labels` [rows]
 
-    No label is used: the neurons are made to say more clearly what they say. Works inside `evaluate` and
+    With "vote" and "alone" no label is used: neurons are made to say more clearly what they say. "truth" is no
+    repair, but tells how much of the answer these neurons decide. Works inside `evaluate` and
     `predict`, for prompts in the layout of the probe. Raises SkillkitError for another backbone, an empty
     mask, layers or slots that were not probed, and another rule.
     """
     probe.made_on(bb)
     if rule not in RULES:
         raise SkillkitError(f"the class is decided by {' or '.join(RULES)}, not {rule!r}")
+    if (rule == "truth") != (labels is not None):
+        raise SkillkitError("labels= are what rule='truth' goes by; give both or neither")
     layers = checked_mask(bb, skills).any(1).nonzero()[:, 0].tolist()
     if not set(layers) <= set(probe.layers) or probe.told["slots"] is not None:
         raise SkillkitError("the probe lacks layers or slots of these neurons; probe all of them")
-    rolled = (
-        bb.family == "masked" and probe.told["layout"] == "prefix"
-    )  # there the answer is slot 0 and stands last
-    change = {layer: _Push(bb, probe, skills[layer], layer, strength, rule, rolled) for layer in layers}
+    # In this layout the answer is slot 0 and stands behind the others.
+    rolled = bb.family == "masked" and probe.told["layout"] == "prefix"
+    change = {
+        layer: _Push(bb, probe, skills[layer], layer, strength, rule, labels, rolled) for layer in layers
+    }
     return edit(bb, change)
 
 
 class _Push:
     """The edit of one layer."""
 
-    def __init__(self, bb, probe, mask, layer, strength, rule, rolled):
+    def __init__(self, bb, probe, mask, layer, strength, rule, labels, rolled):
         side = next(side for side in probe.stacks.values() if layer in side.layers)
         at, self.chosen = side.layers.index(layer), mask[: bb.widths[layer]].nonzero()[:, 0].to(bb.device)
         of = lambda tensor: tensor[..., at, :, :][..., mask[: tensor.shape[-1]].nonzero()[:, 0]].to(bb.device)
         self.means, self.baseline = of(side.means), of(side.baseline)  # [2, S, K], [S, K]
         self.vote = of(side.decided) - 0.5  # > 0: firing speaks for class 1
-        self.bb, self.layer, self.strength, self.rule, self.rolled = bb, layer, strength, rule, rolled
+        self.bb, self.layer, self.strength, self.rolled = bb, layer, strength, rolled
+        self.rule, self.labels = rule, None if labels is None else torch.as_tensor(labels)
 
     def __call__(self, neurons):
         positions = self.positions(neurons)
@@ -71,6 +76,9 @@ class _Push:
         says = torch.where(mine > self.baseline, self.vote, -self.vote)
         if self.rule == "vote":
             says = says.sum((1, 2), keepdim=True).expand_as(says)
+        elif self.rule == "truth":
+            label = self.labels[self.bb.now.index.cpu()].to(says)
+            says = (label - 0.5)[:, None, None].expand_as(says)
         target = torch.where(says > 0, self.means[1], self.means[0]).to(mine)
         new = old.clone()
         new[..., self.chosen] = mine + self.strength * (target - mine)
@@ -102,8 +110,10 @@ def push_curve(
 
     >>> push_curve(bb, view.adversarial, prompt, probe, skills)[["strength", "neurons", "draw", "accuracy"]]
 
-    Strength 0 is the untouched model. rows: only the first rows of the split.
+    Strength 0 is the untouched model. rows: only the first rows of the split. rule as in `push`; "truth" takes
+    the labels of these rows.
     """
+    labels = task[split]["label"][:rows] if rule == "truth" else None
     found, read = [], partial(evaluate, bb, task, prompt, split, rows, batch_size)
     masks = [
         ("skill", 0, skills),
@@ -114,7 +124,7 @@ def push_curve(
         for neurons, draw, mask in masks:
             accuracy = untouched
             if strength:
-                with push(bb, probe, mask, strength, rule):
+                with push(bb, probe, mask, strength, rule, labels):
                     accuracy = read().accuracy
             found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=accuracy))
     return Table(pd.DataFrame(found))

@@ -2,7 +2,7 @@
 
 >>> compared = compare(bb, view, [prompt_of_seed_0, prompt_of_seed_1])
 >>> compared.clean, compared.adversarial, compared.drop        # three Estimates: value, low, high
->>> gap = activation_gap(bb, view, prompt, contrast.chosen, skills)
+>>> [gap] = activation_gaps(bb, [view], prompt, contrast.chosen, skills)
 >>> link(table, "gap", "drop")                                  # over attacks: Spearman's ρ with its interval
 
 Prompts are tuned on clean texts only. Ackermann & Ohmer, "On the Relationship between Skill Neurons and
@@ -161,22 +161,27 @@ def class_means_at(chosen, place):
     return float(side.means[0][at]), float(side.means[1][at])
 
 
-def activation_gap(bb, view, prompt, chosen, skills, examples=None, seed=0):
-    """How far the attack moves skill neurons from their clean class means: an `Estimate`.
+def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
+    """How far attacks move skill neurons from their clean class means: an `Estimate` for each view of a task.
 
-    >>> activation_gap(bb, view, prompt, contrast.chosen, skill_neurons(contrast.chosen, 0.05))
-    Estimate(value=0.41, low=0.36, high=0.46)
+    >>> activation_gaps(bb, [view], prompt, contrast.chosen, skill_neurons(contrast.chosen, 0.05))
+    [Estimate(value=0.41, low=0.36, high=0.46)]
 
     Mean margin (see `margins`) of clean minus that of adversarial test rows: 0 where the attack moves nothing,
     1 where it takes the neurons to the middle between the classes, 2 to the other class. examples: at most so
-    many rows of each side, the same ones where rows are pairs.
+    many rows of each side, the same ones where rows are pairs. Raises SkillkitError for views that differ in
+    their clean side.
     """
-    options = dict(chosen=chosen, skills=skills, examples=examples, seed=seed)
-    clean, adversarial = (
-        margins(bb, task, prompt, **options).numpy() for task in (view.clean, view.adversarial)
-    )
-    pairs = view.per_row if view.per_row == 1 else None  # drawn rows of several to one are no longer in step
-    return difference(clean, adversarial, pairs)
+    if len({view.clean.fingerprint for view in views}) > 1:
+        raise SkillkitError(
+            "these views have not the same clean rows; measure the gaps of one task at a time"
+        )
+    read = lambda task: margins(bb, task, prompt, chosen, skills, examples=examples, seed=seed).numpy()
+    clean, gaps = read(views[0].clean), []
+    for view in views:
+        pairs = view.per_row if view.per_row == 1 else None  # of several to one, drawn rows are not in step
+        gaps.append(difference(clean, read(view.adversarial), pairs))
+    return gaps
 
 
 def link(table, first, second, seed=0):

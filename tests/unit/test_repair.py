@@ -83,6 +83,17 @@ def test_pushing_planted_neurons_undoes_a_disturbance():
     assert hurt < 0.9 and repaired > hurt + 0.05
 
 
+def test_the_truth_makes_planted_neurons_right_and_their_opposite_wrong():
+    bb, task, prompt, mask = planted()
+    found = probe(bb, task, prompt, text=False)
+    labels = task["test"]["label"][:]
+    for told, accuracy in ((labels, 1.0), ([1 - label for label in labels], 0.0)):
+        with push(bb, found, mask, rule="truth", labels=told):
+            assert evaluate(bb, task, prompt).accuracy == accuracy
+    with pytest.raises(SkillkitError, match="both or neither"):
+        push(bb, found, mask, rule="truth")
+
+
 def test_push_curve():
     bb, task, prompt, found, skills = setting("roberta")
     table = push_curve(bb, task, prompt, found, skills, (0, 1), draws=2, rows=10)
@@ -95,7 +106,7 @@ def test_push_curve():
 
 def test_push_refuses():
     bb, task, prompt, found, skills = setting("roberta")
-    with pytest.raises(SkillkitError, match="vote or alone, not 'loud'"):
+    with pytest.raises(SkillkitError, match="vote or alone or truth, not 'loud'"):
         push(bb, found, skills, rule="loud")
     with pytest.raises(SkillkitError, match="mask is empty"):
         push(bb, found, torch.zeros_like(skills))

@@ -12,7 +12,7 @@ from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.probing import probe
 from skillkit.prompts import random_prompt
-from skillkit.robustness import activation_gap, compare, difference, link, margins
+from skillkit.robustness import activation_gaps, compare, difference, link, margins
 from skillkit.skills import skill_neurons
 from skillkit.views import adversarial_view
 from tests.planted import planted
@@ -102,13 +102,17 @@ def test_the_gap_is_zero_without_attack_and_two_when_labels_swap():
     bb, task, prompt, mask = planted()
     view = adversarial_view(task, "casing", strength=0.0)
     found = contrast(bb, view, prompt)
-    assert activation_gap(bb, view, prompt, found.chosen, mask) == (0, 0, 0)
+    assert activation_gaps(bb, [view], prompt, found.chosen, mask) == [(0, 0, 0)]
     swapped = task["test"].to_dict()
     swapped["label"] = [1 - label for label in swapped["label"]]
     adversarial = replace(task, splits={"test": type(task["test"]).from_dict(swapped)})
-    gap = activation_gap(bb, replace(view, adversarial=adversarial), prompt, found.chosen, mask)
+    other = replace(view, adversarial=adversarial)
+    same, gap = activation_gaps(bb, [view, other], prompt, found.chosen, mask)
+    assert same == (0, 0, 0)
     own = float(margins(bb, task, prompt, found.chosen, mask).mean())
     assert gap.value == pytest.approx(2 * own, rel=1e-5) and gap.low > 1
+    with pytest.raises(SkillkitError, match="one task at a time"):
+        activation_gaps(bb, [view, adversarial_view(toy_task(20), "casing")], prompt, found.chosen, mask)
 
 
 def test_link():
