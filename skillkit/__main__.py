@@ -1,4 +1,4 @@
-"""The command line: `python -m skillkit run | report | show | pretrain`.
+"""The command line: `python -m skillkit run | sweep | report | show | clean | pretrain`.
 
 >>> main(["run", "params/embedded.yaml"])
 0
@@ -36,14 +36,71 @@ def _parser():
     run.add_argument("--out", help="folder of the results (default: runs/<name of the study>)")
     run.add_argument("--report", action="store_true", help="build the report too, whatever failed")
     run.set_defaults(command=_run)
-    report = commands.add_parser("report", help="build the offline HTML report of a run")
-    report.add_argument("run", help="folder of a run, such as runs/embedded")
+    _add_sweep(commands.add_parser("sweep", help="execute a grid, such as params/sweeps/seeds.yaml"))
+    report = commands.add_parser(
+        "report", help="build the offline HTML report of a run or sweep, or compare runs"
+    )
+    report.add_argument("runs", nargs="+", help="folder of a run or sweep; several runs: side by side")
+    report.add_argument("--out", help="folder of the comparison (default: beside the first run)")
     report.set_defaults(command=_report)
     show = commands.add_parser("show", help="print where an artifact or a run comes from")
     show.add_argument("what", help="id of an artifact (kind/hash, or its beginning), or a folder")
     show.set_defaults(command=_show)
+    _add_clean(commands.add_parser("clean", help="list artifacts and runs, remove those chosen; asks first"))
     commands.add_parser("pretrain", help="rebuild an embedded checkpoint, such as embedded/roberta")
     return parser
+
+
+def _add_sweep(sweep):
+    sweep.add_argument("sweep", help="YAML file: a study with `grid`, and `exclude`, `overrides`, `after`")
+    sweep.add_argument("--out", help="folder of the results (default: runs/<name of the sweep>)")
+    sweep.add_argument("--dry-run", action="store_true", help="print the cells and what is done; run nothing")
+    sweep.add_argument(
+        "--only", action="append", default=[], metavar="AXIS=VALUE", help="only these cells, or a notebook's"
+    )
+    sweep.add_argument(
+        "--limit", type=_positive, metavar="N", help="at most N of the cells that are not done"
+    )
+    sweep.add_argument(
+        "--resume", action="store_true", help="continue, keeping what is done (it does so anyway)"
+    )
+    sweep.add_argument("--force", action="store_true", help="run again what is done, too")
+    sweep.add_argument("--yes", action="store_true", help="allow more than 10,000 cells")
+    sweep.add_argument(
+        "--retries", type=int, default=2, metavar="N", help="of a cell whose kernel was killed (2)"
+    )
+    sweep.add_argument("--report", action="store_true", help="build the report too, whatever failed")
+    sweep.add_argument(
+        "--workers", type=_positive, metavar="N", help="cells at once (default: by cores and memory)"
+    )
+    sweep.add_argument(
+        "--threads", type=_positive, metavar="N", help="threads of a cell (default: its share of cores)"
+    )
+    sweep.add_argument("--memory", type=float, default=2.0, metavar="GB", help="what a cell needs (2)")
+    place = sweep.add_mutually_exclusive_group()
+    place.add_argument(
+        "--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler"
+    )
+    place.add_argument(
+        "--slurm", action="store_true", help="run in jobs of SLURM (see dask-jobqueue's configuration)"
+    )
+    sweep.set_defaults(command=_sweep)
+
+
+def _add_clean(clean):
+    clean.add_argument(
+        "--kind", action="append", default=[], help="kind of artifact, such as prompt, or run, sweep"
+    )
+    clean.add_argument("--older", metavar="AGE", help="made longer ago than this, such as 12h, 30d, 8w")
+    clean.add_argument("--larger", metavar="SIZE", help="larger than this, such as 500K, 20M, 1G")
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+    clean.set_defaults(command=_clean)
+
+
+def _positive(word):
+    if int(word) < 1:
+        raise ValueError
+    return int(word)
 
 
 def _guarded(command, given):
@@ -69,18 +126,54 @@ def _run(given):
 
     folder, outcomes = run_study(given.study, given.out)
     failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
+    return _ended(given, folder, failed)
+
+
+def _sweep(given):
+    from skillkit.sweeps import run_sweep
+
+    options = dict(force=given.force, retries=given.retries, many=given.yes, dry=given.dry_run)
+    folder, outcomes = run_sweep(given.sweep, given.out, given.only, given.limit, _team(given), **options)
+    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
+    given.report = given.report and not given.dry_run
+    return _ended(given, folder, failed)
+
+
+def _team(given):
+    """Who works, with the sizes given."""
+    from functools import partial
+
+    from skillkit import workers
+
+    if given.scheduler:
+        return partial(workers.scheduler, given.scheduler, threads=given.threads)
+    sizes = dict(workers=given.workers, threads=given.threads, memory=given.memory)
+    return partial(workers.slurm if given.slurm else workers.local, **sizes)
+
+
+def _ended(given, folder, failed):
+    """The report, when asked for; the exit status."""
     if given.report:
-        _report(argparse.Namespace(run=folder))
+        _report(argparse.Namespace(runs=[folder], out=None))
     if failed:
-        print(f"error: {', '.join(failed)} failed; the same command tries again", file=sys.stderr)
+        some = ", ".join(failed[:5]) + f" and {len(failed) - 5} more" * (len(failed) > 5)
+        print(f"error: {some} failed; the same command tries again", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _report(given):
+    from skillkit.comparisons import compare
     from skillkit.report import build_report
 
-    print(f"report: {build_report(given.run)}")
+    one = len(given.runs) == 1
+    print(f"report: {build_report(given.runs[0]) if one else compare(given.runs, given.out)}")
     return 0
+
+
+def _clean(given):
+    from skillkit.cleaning import clean
+
+    return clean(given.kind, given.older, given.larger, given.yes)
 
 
 def _show(given):

@@ -23,9 +23,11 @@ class ThisPython(AsyncKernelManager):
     says so.
     """
 
-    kernel_spec = KernelSpec(
-        **get_kernel_dict(), env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(usable_cores()))}
-    )
+    @property
+    def kernel_spec(self):
+        """This interpreter, with the threads that the environment asks for at this moment."""
+        threads = os.environ.get("OMP_NUM_THREADS", str(usable_cores()))
+        return KernelSpec(**get_kernel_dict(), env={"OMP_NUM_THREADS": threads})
 
     @default("transport_encryption")
     def _encrypt_where_supported(self):

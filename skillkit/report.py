@@ -1,4 +1,4 @@
-"""The report of a run: an offline site of plain HTML, without scripts and without requests.
+"""The report of a run or sweep: an offline site of plain HTML, without scripts and without requests.
 
 >>> build_report("runs/embedded")
 PosixPath('runs/embedded/report/index.html')
@@ -35,27 +35,55 @@ def build_report(run):
     Failed and unfinished notebooks are shown as such. Raises SkillkitError when the folder is no run.
     """
     run = Path(run)
-    study = read_json(run / "study.json")
+    if (run / "sweep.json").exists():
+        from skillkit.overviews import write_overview
+
+        return write_site(run / "report", lambda site: write_overview(run, site))
+    name, units = load_run(run)
+    return write_site(run / "report", lambda site: _write_index(name, units, site))
+
+
+def load_run(run):
+    """The name of a run, and what pages say about each of its notebooks, as dicts.
+
+    >>> name, units = load_run("runs/embedded")
+
+    Raises SkillkitError when the folder is no run.
+    """
+    study = read_json(Path(run) / "study.json")
     if not study:
         raise SkillkitError(
             f"{run} is no run (it has no study.json); give the folder that `run` wrote, like runs/embedded"
         )
-    units = [_unit(run / name) for name in study["notebooks"]]
-    temporary = run / ".report.tmp"
-    with writing(run, "make room"):
+    return study["name"], [unit_facts(Path(run) / name) for name in study["notebooks"]]
+
+
+def write_site(folder, write):
+    """Let `write(temporary folder)` write pages, then put them in the place of the old ones.
+
+    >>> write_site("runs/embedded/report", lambda site: write_text(site / "index.html", page))
+    PosixPath('runs/embedded/report/index.html')
+    """
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    with writing(folder, "make room"):
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        _write_pages(study["name"], units, temporary)
-        shutil.rmtree(run / "report", ignore_errors=True)
-        os.replace(temporary, run / "report")
-    return run / "report" / "index.html"
+        temporary.mkdir(parents=True)
+        write(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    return folder / "index.html"
 
 
-def _write_pages(name, units, folder):
+def templates(name):
+    """The templates of all pages, with what the pages of one site share.
+
+    >>> templates("embedded").get_template("index.html").render(units=[])
+    """
+    from skillkit.pages import style
+
     pages = Environment(loader=PackageLoader("skillkit"), autoescape=True, trim_blocks=True)
     told = provenance()
-    from skillkit.pages import cells, style
-
     pages.globals |= {
         "name": name,
         "css": style(),
@@ -63,7 +91,16 @@ def _write_pages(name, units, folder):
         "versions": told["versions"],
         "revision": told["git"] and told["git"]["revision"][:10],
     }
-    shown = [unit for unit in units if unit["has_page"]]
+    return pages
+
+
+def write_notebooks(pages, shown, folder):
+    """A page for each notebook, with the files that belong to it.
+
+    >>> write_notebooks(templates("embedded"), [unit for unit in units if unit["has_page"]], site)
+    """
+    from skillkit.pages import cells
+
     for i, unit in enumerate(shown):
         shutil.copytree(
             unit["folder"], folder / unit["name"], ignore=shutil.ignore_patterns("*.ipynb", "*.json")
@@ -76,34 +113,46 @@ def _write_pages(name, units, folder):
             unit=unit, cells=cells(unit["notebook"], {other["name"] for other in shown}), **around
         )
         write_text(folder / f"{unit['name']}.html", page)
+
+
+def _write_index(name, units, folder):
+    pages = templates(name)
+    shown = [unit for unit in units if unit["has_page"]]
+    write_notebooks(pages, shown, folder)
     contents = {
         part: [item for unit in shown for item in unit[part]] for part in ("claims", "figures", "tables")
     }
     write_text(folder / "index.html", pages.get_template("index.html").render(units=units, **contents))
 
 
-def _unit(folder):
-    """What the pages say about one notebook of the run."""
+def unit_facts(folder, name=None):
+    """What the pages say about one executed notebook; `name` is that of its page, else that of its folder.
+
+    >>> unit_facts(Path("runs/embedded/01_prompt_tuning"))["state"]
+    'done'
+    """
+    name = name or folder.name
     manifest = read_json(folder / "manifest.json") or {}
     state = manifest.get("state", "unfinished")
-    notebook = folder / f"{folder.name}{'.failed' * (state == 'failed')}.ipynb"
+    source = manifest.get("notebook", folder.name)
+    notebook = folder / f"{source}{'.failed' * (state == 'failed')}.ipynb"
     has_page = state in ("done", "failed") and notebook.exists()
     contents = read_json(folder / "contents.json") or {}
     return {
-        "name": folder.name,
+        "name": name,
         "folder": folder,
         "notebook": notebook,
         "has_page": has_page,
         "state": state,
-        "title": _title(notebook) if has_page else folder.name,
+        "title": _title(notebook) if has_page else name,
         "error": (manifest.get("error") or "").split("\n")[0],
         "time": _duration(manifest["seconds"]) if manifest else "",
         "finished": manifest.get("finished", "").replace("T", " ").replace("Z", " UTC"),
-        "parameters": _parameters(folder.name, manifest.get("parameters", {})),
+        "parameters": _parameters(source, manifest.get("parameters", {})),
         "provenance": _flat(manifest.get("provenance", {})),
-        "claims": [_claim(folder.name, claim) for claim in read_json(folder / "claims.json") or []],
-        "figures": [_figure(folder.name, figure) for figure in contents.get("figures", [])],
-        "tables": [_table(folder, table) for table in contents.get("tables", [])],
+        "claims": [_claim(name, claim) for claim in read_json(folder / "claims.json") or []],
+        "figures": [_figure(name, figure) for figure in contents.get("figures", [])],
+        "tables": [_table(name, folder, table) for table in contents.get("tables", [])],
     }
 
 
@@ -121,13 +170,13 @@ def _figure(unit, figure):
     return figure | {"unit": unit, "files": files, "picture": files[0]["href"]}
 
 
-def _table(folder, table):
+def _table(unit, folder, table):
     (file,) = table["files"]
     with open(folder / file, newline="", encoding="utf-8") as stream:
         head, *rows = list(csv.reader(stream)) or [[]]
     return table | {
-        "unit": folder.name,
-        "href": f"{folder.name}/{file}",
+        "unit": unit,
+        "href": f"{unit}/{file}",
         "head": head,
         "rows": [[_short(cell) for cell in row] for row in rows[:PREVIEW]],
         "more": max(0, len(rows) - PREVIEW),

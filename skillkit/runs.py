@@ -10,6 +10,7 @@ manifest last. So a folder with a manifest that says "done" is complete, and wha
 is not run again.
 """
 
+import functools
 import re
 import shutil
 import sys
@@ -47,7 +48,7 @@ class Unit:
 
     def key(self):
         """Hash of all that decides the results: the notebook's cells, the parameters, the package's code."""
-        cells = [[cell["cell_type"], "".join(cell["source"])] for cell in read_json(self.source)["cells"]]
+        cells = _cells_hash(self.source, self.source.stat().st_mtime_ns)
         return digest([cells, self.parameters.model_dump(exclude={"out"}), source_hash()])
 
     def manifest(self):
@@ -66,11 +67,17 @@ class Unit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an execution ended: `state` is "done", "kept" (was done before) or "failed"."""
+    """How an execution ended: `state` is "done", "kept" (was done before) or "failed".
+
+    >>> Outcome("failed", 3.2, "cell 4: the kernel died; it was killed, or ran out of memory", killed=True)
+
+    `killed`: nothing was wrong with the notebook, so that another try may succeed.
+    """
 
     state: str
     seconds: float = 0.0
     error: str | None = None
+    killed: bool = False
 
 
 def run_study(path, out=None):
@@ -98,28 +105,32 @@ def run_study(path, out=None):
     return folder, outcomes
 
 
-def run_unit(unit, title=None):
+def run_unit(unit, title=None, force=False, **options):
     """Execute one notebook, unless its folder already holds just that; never raises for what a notebook does.
 
     >>> run_unit(unit).state
     'done'
+
+    force:    execute also what is done.
+    options:  `quiet` shows no progress, `cwd` is the kernel's working folder.
 
     Two processes may ask for the same unit: the second waits, then finds it done. Raises SkillkitError when
     the folder cannot be written.
     """
     with writing(unit.folder, "give another folder with --out"):
         unit.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(unit.folder.with_name(f".{unit.name}.lock")):
-            return Outcome("kept") if unit.is_done() else _execute(unit, title or unit.name)
+        with FileLock(unit.folder.with_name(f".{unit.folder.name}.lock")):
+            done = unit.is_done() and not force
+            return Outcome("kept") if done else _execute(unit, title or unit.name, **options)
 
 
-def _execute(unit, title):
+def _execute(unit, title, **options):
     """Empty the folder, run, write the manifest. The caller holds the lock."""
     shutil.rmtree(unit.folder, ignore_errors=True)
     unit.folder.mkdir(parents=True)
     began, key = time.time(), unit.key()
-    error = _papermill(unit, title)
-    outcome = Outcome("failed" if error else "done", round(time.time() - began, 1), error)
+    error, killed = _papermill(unit, title, **options)
+    outcome = Outcome("failed" if error else "done", round(time.time() - began, 1), error, killed)
     files = [str(path.relative_to(unit.folder)) for path in sorted(unit.folder.rglob("*")) if path.is_file()]
     write_json(
         unit.folder / "manifest.json",
@@ -136,8 +147,11 @@ def _execute(unit, title):
     return outcome
 
 
-def _papermill(unit, title):
-    """Run the notebook into its final place; returns the error, and keeps the copy apart, when it fails."""
+def _papermill(unit, title, quiet=False, cwd=None):
+    """Run the notebook into its final place; returns the error, or None, and whether the kernel was killed.
+
+    The copy of a notebook that fails is kept apart.
+    """
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -145,31 +159,42 @@ def _papermill(unit, title):
 
     partial = unit.folder / f"{unit.name}.partial.ipynb"
     changed = unit.parameters.model_dump(exclude_defaults=True) | {"out": str(unit.folder)}
-    error = None
-    with _Cells(unit, title) as cells:
+    resources = {"metadata": {"path": cwd}} if cwd else {}
+    error, killed = None, False
+    with _Cells(unit, title, quiet) as cells:
         try:
             papermill.execute_notebook(
                 unit.source, partial, changed, kernel_manager_class=ThisPython, shutdown_kernel="immediate",
                 kernel_name="python3", language="python", progress_bar=False, on_cell_start=cells.begin,
+                resources=resources, start_timeout=300,
             )  # fmt: skip
         except papermill.PapermillExecutionError as failure:
             error = _what_failed(failure)
         except DeadKernelError:
-            error = f"{cells.where}: the kernel died; it was killed, or ran out of memory"
+            error, killed = f"{cells.where}: the kernel died; it was killed, or ran out of memory", True
+        except RuntimeError as failure:  # of jupyter_client, before the kernel answers for the first time
+            error, killed = f"the kernel did not start: {failure}", True
     partial.replace(unit.folder / f"{unit.name}{'.failed' * bool(error)}.ipynb")
-    return error
+    return error, killed
+
+
+@functools.lru_cache
+def _cells_hash(source, changed):
+    """Hash of a notebook's cells; `changed` is the file's time, since a sweep asks thousands of times."""
+    cells = [[cell["cell_type"], "".join(cell["source"])] for cell in read_json(source)["cells"]]
+    return digest(cells)
 
 
 class _Cells:
     """Progress through the cells of a notebook, told by its headings."""
 
-    def __init__(self, unit, title):
+    def __init__(self, unit, title, quiet):
         self.total = len(read_json(unit.source)["cells"])
-        self.title, self.where = title, "before the first cell"
+        self.title, self.quiet, self.where = title, quiet, "before the first cell"
 
     def __enter__(self):
         line = "{desc}: cell {n_fmt}/{total_fmt} after {elapsed}{postfix}"
-        self.bar = progress(total=self.total, desc=self.title, bar_format=line)
+        self.bar = progress(total=self.total, desc=self.title, bar_format=line, disable=self.quiet)
         return self
 
     def begin(self, cell, cell_index):

@@ -1,6 +1,7 @@
 """A notebook so small that tests can run it again and again, and the study around it."""
 
 import nbformat
+import yaml
 from pydantic import Field
 
 from skillkit import params, runs
@@ -32,6 +33,13 @@ if action == "die":
     os.kill(os.getpid(), 9)
 if action == "wait":
     time.sleep(1000)
+if action == "die once" and not Path(os.environ["SMALL_LOG"] + ".died").exists():
+    Path(os.environ["SMALL_LOG"] + ".died").touch()
+    os.kill(os.getpid(), 9)
+if action == "hold":
+    Path(os.environ["SMALL_LOG"] + ".parent").write_text(str(os.getppid()))
+    while not Path(os.environ["SMALL_LOG"] + ".go").exists():
+        time.sleep(0.05)
 ---
 Path(out, "size.txt").write_text(f"{size} {sys.executable}")
 """
@@ -67,11 +75,24 @@ def install(folder):
 
 
 def study(folder, **notebooks):
-    """Write a study of the small notebooks with these parameters; returns its path."""
+    """Write a study of the small notebooks with these parameters; returns its path.
+
+    >>> study(tmp_path, small={"size": 4})
+    """
     path = folder / "tiny.yaml"
     lines = [
         f"  {name}: {{{', '.join(f'{key}: {value}' for key, value in own.items())}}}"
         for name, own in notebooks.items()
     ]
     path.write_text("name: tiny\nnotebooks:\n" + "\n".join(lines))
+    return path
+
+
+def sweep(folder, **entries):
+    """Write a sweep, by default of the small notebook, with these entries; returns its path.
+
+    >>> sweep(tmp_path, grid={"size": [1, 2]})
+    """
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({"name": "tiny", "notebooks": {"small": {}}} | entries, sort_keys=False))
     return path
