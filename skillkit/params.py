@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from skillkit.errors import SkillkitError
 
@@ -272,9 +273,16 @@ class AdversarialRobustness(Prompted):
     tops: list[float] = Field([0.01, 0.02, 0.05, 0.1, 0.2], min_length=1, description="shares to compare at")
     rates: list[float] = Field([0.0, 0.05, 0.15], min_length=2, description="shares of neurons suppressed")
     draws: Positive = Field(2, description="draws of random neurons")
-    pushes: list[float] = Field([0.0, 0.5, 1.0], min_length=2, description="how hard neurons are pushed")
+    pushes: list[float] = Field([0.5, 1.0], min_length=1, description="how hard neurons may be pushed")
     repair_rows: Positive = Field(64, description="adversarial rows to tune further on")
     repair_steps: Positive = Field(20, description="steps of that")
+
+    @field_validator("neuron_attack")
+    @classmethod
+    def _is_made(cls, attack, info):
+        if attack not in info.data.get("attacks", [attack]):
+            raise PydanticCustomError("not_made", "should be one of the attacks")
+        return attack
 
 
 NOTEBOOKS: dict[str, type[Parameters]] = {
