@@ -1,0 +1,119 @@
+"""Summaries, drawings and the report of a sweep, from folders as cells leave them."""
+
+import json
+import shutil
+
+import bs4
+import nbformat
+import pandas as pd
+import pytest
+
+from skillkit.claims import Claim
+from skillkit.intervals import mean_interval
+from skillkit.provenance import provenance
+from skillkit.repetitions import drawings, tidy, with_settings
+from skillkit.report import build_report
+from skillkit.summaries import measures, stacked, summary
+
+EVIL = "<script>document.title='ran'</script>"
+ACCURACY = {("movies", 0): 0.9, ("movies", 1): 0.8, ("news", 0): 0.6, ("news", 1): 0.7, ("news", 2): 0.0}
+
+
+def cell(folder, task, seed, state):
+    """The folder of a cell; the claim holds for seed 0."""
+    own = folder / "cells" / f"{task}-{seed}"
+    (own / "tables").mkdir(parents=True)
+    value = ACCURACY[task, seed]
+    rows = pd.DataFrame(
+        {"task": task, "method": ["prompt", f"random {EVIL}"], "accuracy": [value, 0.5], "low": 0.1}
+    )
+    rows.to_csv(own / "tables" / "accuracy.csv", index=False)
+    pd.DataFrame({"step": range(100)}).to_csv(own / "tables" / "steps.csv", index=False)
+    tables = [
+        {"name": name, "caption": "", "files": [f"tables/{name}.csv"]} for name in ("accuracy", "steps")
+    ]
+    claim = Claim(f"It works. {EVIL}", "A 2022", 0.9, value, holds="no" if seed else "yes")
+    nbformat.write(nbformat.v4.new_notebook(), own / f"small{'.failed' * (state == 'failed')}.ipynb")
+    (own / "contents.json").write_text(json.dumps({"figures": [], "tables": tables}))
+    (own / "claims.json").write_text(json.dumps([claim.plain()]))
+    parameters = {"seeds": [seed], "tasks": [task], "length": 4}
+    manifest = {"notebook": "small", "state": state, "seconds": 75.0, "finished": "2026-01-05T10:00:00Z",
+                "error": f"ValueError: {EVIL}\ntraceback" if state == "failed" else None, "parameters": parameters,
+                "provenance": provenance()}  # fmt: skip
+    (own / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A sweep over two tasks and two seeds; a fifth cell has failed and a sixth has not run."""
+    for task, seed in ACCURACY:
+        cell(tmp_path, task, seed, "failed" if seed == 2 else "done")
+    cells = [
+        {"name": f"small tasks={task} seeds={seed}", "notebook": "small", "folder": f"cells/{task}-{seed}",
+         "point": {"tasks": task, "seeds": seed}, "parameters": {"seeds": [seed], "tasks": [task], "length": 4}}
+        for task, seed in [*ACCURACY, ("movies", 3)]
+    ]  # fmt: skip
+    told = {"name": "tiny", "axes": {"tasks": ["movies", "news"], "seeds": [0, 1, 2, 3]}, "cells": cells}
+    (tmp_path / "sweep.json").write_text(json.dumps(told))
+    return tmp_path
+
+
+def test_a_row_per_cell_with_parameters_claims_and_metrics(run):
+    table = summary(run)
+    assert table["state"].tolist() == ["done"] * 4 + ["failed", "unfinished"]
+    assert table["seeds"].tolist() == ["0", "1", "0", "1", "2", "3"] and set(table["length"]) == {4}
+    assert table[f"It works. {EVIL}: measured"].tolist()[:4] == list(ACCURACY.values())[:4]
+    assert table["accuracy: accuracy: prompt"].tolist()[:4] == list(ACCURACY.values())[:4]
+    assert not [name for name in table if name.startswith("steps")]  # long, so no metrics
+    assert table.iloc[4:][[f"It works. {EVIL}: measured", "accuracy: accuracy: prompt"]].isna().all(axis=None)
+
+
+def test_tables_are_stacked(run):
+    tables = stacked(run)
+    assert set(tables) == {("small", "accuracy"), ("small", "steps")} and len(tables["small", "steps"]) == 400
+    assert tables["small", "accuracy"].columns.tolist() == [
+        "tasks",
+        "seeds",
+        "task",
+        "method",
+        "accuracy",
+        "low",
+    ]
+
+
+def test_intervals_are_over_seeds_and_within_settings(run):
+    rows = with_settings(measures(run))
+    assert set(rows["setting"]) == {"movies", "news"} and set(rows["seed"]) == {"0", "1"}
+    table = tidy(rows[rows["kind"] == "claim"])
+    assert table.iloc[0].tolist() == ["movies", f"It works. {EVIL}", 2, *mean_interval([0.9, 0.8])]
+
+
+def test_what_never_differs_is_not_drawn(run):
+    drawn = drawings(measures(run))
+    assert [one.caption for one in drawn] == [f"It works. {EVIL} (small)", "accuracy: accuracy (small)"]
+    (axes,) = drawn[1].figure.axes
+    assert axes.get_ylabel() == "accuracy: accuracy" and len(axes.get_xticks()) == 2
+
+
+@pytest.fixture
+def page(run):
+    return bs4.BeautifulSoup(build_report(run).read_text(), "html.parser")
+
+
+def test_report_of_a_sweep_says_what_its_cells_say_together(page):
+    assert [tile.text for tile in page.select(".tiles b")] == ["4", "1", "1"]
+    assert [row.text for row in page.select("table.claims td.number")][0].startswith("0.850 [")
+    assert [badge.text for badge in page.select("table.claims .badge")] == ["yes 1", "no 1"] * 2
+    assert len(page.select("figure img")) == 2 and "small tasks=movies seeds=3" in page.text
+
+
+def test_report_of_a_sweep_runs_nothing_and_every_link_leads_somewhere(run, page):
+    assert not page.find_all("script") and EVIL in page.text
+    links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
+    assert len(links) >= 12 and all((run / "report" / link).is_file() for link in links)
+
+
+def test_a_sweep_without_results_has_a_report(run):
+    shutil.rmtree(run / "cells")
+    page = bs4.BeautifulSoup(build_report(run).read_text(), "html.parser")
+    assert [tile.text for tile in page.select(".tiles b")] == ["0", "0", "6"]
