@@ -1,0 +1,81 @@
+"""Cleaning removes what was chosen, after a yes, and nothing else."""
+
+import os
+import sys
+import time
+
+import pytest
+from filelock import FileLock
+
+from skillkit import store
+from skillkit.cleaning import clean, things
+from skillkit.errors import SkillkitError
+from skillkit.store import artifact, cached, find
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path, monkeypatch):
+    """Two artifacts, one of them large and 40 days old, and a run with a notebook."""
+    monkeypatch.setenv("SKILLKIT_RUNS", str(tmp_path))
+    monkeypatch.delenv("SKILLKIT_STORE", raising=False)
+    cached(artifact("probe")(lambda: "x" * 50_000))
+    for file in find("probe")[0].iterdir():
+        os.utime(file, (time.time() - 40 * 86400,) * 2)
+    cached(artifact("prompt")(lambda: "x"))
+    (tmp_path / "mine" / "first").mkdir(parents=True)
+    (tmp_path / "mine" / "study.json").write_text("{}")
+    (tmp_path / "mine" / ".first.lock").touch()
+    (tmp_path / "notes").mkdir()
+
+
+def left():
+    return [thing.kind for thing in things()]
+
+
+@pytest.mark.parametrize("conditions, kept", [
+    (dict(kinds=["prompt"]), ["probe", "run"]), (dict(kinds=["run"]), ["probe", "prompt"]),
+    (dict(older="30d"), ["prompt", "run"]), (dict(older="6w"), ["probe", "prompt", "run"]),
+    (dict(larger="40K"), ["prompt", "run"]), (dict(larger="1M"), ["probe", "prompt", "run"]),
+    (dict(kinds=["prompt", "run"], older="1h"), ["probe", "prompt", "run"]), (dict(), ["probe", "prompt", "run"]),
+])  # fmt: skip
+def test_conditions_choose(conditions, kept, tmp_path):
+    assert left() == ["probe", "prompt", "run"] and clean(sure=True, **conditions) == 0
+    assert left() == kept and (tmp_path / "notes").exists()
+
+
+@pytest.mark.parametrize(
+    "answer, kept",
+    [("y", ["prompt", "run"]), ("", ["probe", "prompt", "run"]), ("no", ["probe", "prompt", "run"])],
+)
+def test_it_asks_first(monkeypatch, capsys, answer, kept):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: print(question) or answer)
+    clean(["probe"])
+    assert left() == kept and "1 of 3, 0.1 MB; remove? [y/N]" in capsys.readouterr().out
+
+
+def test_without_a_terminal_it_needs_a_yes(monkeypatch):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    with pytest.raises(SkillkitError, match="give --yes"):
+        clean(["probe"])
+    assert len(left()) == 3
+
+
+def test_what_is_being_written_stays(tmp_path, capsys):
+    with (
+        FileLock(tmp_path / "mine" / ".first.lock"),
+        FileLock(store.root() / ".locks" / f"probe-{find('probe')[0].name}"),
+    ):
+        clean(["run", "probe"], sure=True)
+    assert len(left()) == 3 and "removed 0; in use, kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("conditions, sentence", [
+    (dict(kinds=["promt"]), "nothing of kind 'promt'; did you mean 'prompt'?"),
+    (dict(older="30"), "--older takes a number with one of h, d, w"),
+    (dict(larger="big"), "--larger takes a number with one of K, M, G, like 30M"),
+])  # fmt: skip
+def test_mistakes_are_told(conditions, sentence):
+    with pytest.raises(SkillkitError) as error:
+        clean(**conditions)
+    assert sentence in str(error.value)
