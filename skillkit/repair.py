@@ -4,10 +4,11 @@
 ...     evaluate(bb, view.adversarial, prompt)
 >>> push_curve(bb, view.adversarial, prompt, probe, skills, strengths=(0, 0.5, 1))
 >>> tune_prompt(bb, mixed(view, 64), init=prompt, max_steps=20)
+>>> repairs(bb, view, prompt, probe, skills)                     # all of it, with what each returns
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 
 import datasets
 import pandas as pd
@@ -16,9 +17,11 @@ import torch
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.neurons import edit, put, take
+from skillkit.robustness import difference
 from skillkit.skills import checked_mask, random_neurons
 from skillkit.store import artifact
 from skillkit.tables import Table
+from skillkit.tuning import tune_prompt
 
 RULES = ("vote", "alone", "truth")
 
@@ -101,10 +104,9 @@ class _Push:
         return positions.roll(1, 1) if self.rolled else positions
 
 
-@artifact("push", version=1, ignore=("batch_size",))
+@artifact("push", version=1)
 def push_curve(
-    bb, task, prompt, probe, skills, strengths=(0, 0.5, 1, 1.5), rule="vote", draws=3, split="test", rows=None,
-    batch_size=None,
+    bb, task, prompt, probe, skills, strengths=(0, 0.5, 1, 1.5), rule="vote", draws=3, split="test", rows=None
 ) -> Table:  # fmt: skip
     """Accuracy with skill neurons pushed harder and harder, and with as many random ones: Table.
 
@@ -113,21 +115,85 @@ def push_curve(
     Strength 0 is the untouched model. rows: only the first rows of the split. rule as in `push`; "truth" takes
     the labels of these rows.
     """
-    labels = task[split]["label"][:rows] if rule == "truth" else None
-    found, read = [], partial(evaluate, bb, task, prompt, split, rows, batch_size)
+    found, untouched = [], evaluate(bb, task, prompt, split, rows).accuracy
     masks = [
         ("skill", 0, skills),
         *(("random", n, random_neurons(skills, n, bb.widths)) for n in range(draws)),
     ]
-    untouched = read().accuracy
     for strength in strengths:
         for neurons, draw, mask in masks:
-            accuracy = untouched
-            if strength:
-                with push(bb, probe, mask, strength, rule, labels):
-                    accuracy = read().accuracy
-            found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=accuracy))
+            options = dict(rule=rule, rows=rows, split=split)
+            one = (
+                _pushed(bb, task, prompt, probe, mask, strength, **options).accuracy
+                if strength
+                else untouched
+            )
+            found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=one))
     return Table(pd.DataFrame(found))
+
+
+@artifact("repairs", version=1)
+def repairs(
+    bb, view, prompt, probe, skills, strengths=(0.5, 1), n=64, steps=20, recipe="embedded", rows=None, seed=0
+) -> Table:
+    """What each repair returns of the accuracy on adversarial test rows: Table, a row per method.
+
+    >>> repairs(bb, view, prompt, probe, skills)[["method", "accuracy", "gain", "gain_low", "gain_high"]]
+
+    Methods: none; push, push random (as many other neurons) and push to truth (an upper mark), with the one of
+    `strengths` that does best under "push" on adversarial validation rows, the highest where there are none;
+    tuned on adversarial, and on more clean, rows (`mixed`): the prompt is trained on for so many `steps`.
+
+    Columns method, strength, accuracy with its interval (Wilson), gain over none with its interval (bootstrap
+    over pairs), clean (accuracy on clean test rows). rows: only the first test rows.
+    """
+    if "train" not in view.adversarial.splits:
+        view = held_out(view, n, seed)
+    strength, other = (
+        _best(bb, view, prompt, probe, skills, strengths, rows),
+        random_neurons(skills, seed, bb.widths),
+    )
+    methods = [("none", prompt, None, None), *(("push" + tail, prompt, mask, rule) for tail, mask, rule in (
+        ("", skills, "vote"), (" random", other, "vote"), (" to truth", skills, "truth")))]  # fmt: skip
+    for name, adversarial in (("tuned on adversarial", True), ("tuned on more clean", False)):
+        task = mixed(view, n, seed, adversarial)
+        options = dict(length=prompt.length, layout=prompt.layout, recipe=recipe, max_steps=steps, seed=seed)
+        methods.append((name, tune_prompt(bb, task, init=prompt, progress=False, **options), None, None))
+    found = [
+        [_pushed(bb, task, one, probe, mask, strength, rule, rows) for task in (view.adversarial, view.clean)]
+        for _, one, mask, rule in methods
+    ]
+    none = found[0][0].correct
+    table = [
+        dict(method=name, strength=strength if mask is not None else None, **_row(adversarial, clean, none))
+        for (name, _, mask, _), (adversarial, clean) in zip(methods, found, strict=True)
+    ]
+    return Table(pd.DataFrame(table))
+
+
+def _row(adversarial, clean, none):
+    (low, high), gain = adversarial.interval, difference(adversarial.correct, none, per_row=1)
+    told = dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
+    return dict(
+        accuracy=adversarial.accuracy, low=low, high=high, **told, clean=clean.accuracy, n=adversarial.n
+    )
+
+
+def _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split="test"):
+    """The evaluation with neurons pushed, or as it is when there is no mask."""
+    labels = list(task[split]["label"])[:rows] if rule == "truth" else None
+    with nullcontext() if mask is None else push(bb, probe, mask, strength, rule, labels):
+        return evaluate(bb, task, prompt, split, rows)
+
+
+def _best(bb, view, prompt, probe, skills, strengths, rows):
+    if "validation" not in view.adversarial.splits:
+        return max(strengths)
+    options = dict(rule="vote", rows=rows, split="validation")
+    return max(
+        strengths,
+        key=lambda one: _pushed(bb, view.adversarial, prompt, probe, skills, one, **options).accuracy,
+    )
 
 
 def mixed(view, n, seed=0, adversarial=True):

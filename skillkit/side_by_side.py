@@ -94,6 +94,55 @@ def lines(table, x, y, hue, panel, style=None, xlabel=None, ylabel=None):
     return figure
 
 
+def ranges(
+    table, row, hue, panel, value="accuracy", low="low", high="high", chance=None, xlabel="accuracy on test"
+):
+    """Points with their intervals, one line of text per `row`, a colour per `hue`, a panel per `panel`.
+
+    >>> side_by_side.ranges(table, row="view", hue="side", panel="model", chance="chance")
+
+    chance: a column, drawn as a dashed line over its row. Returns the Figure.
+    """
+    panels, rows, hues = (list(dict.fromkeys(table[column])) for column in (panel, row, hue))
+    size = (2.5 * len(panels) + 2.4, 0.3 * len(rows) + 1.3)
+    figure, grid = plt.subplots(1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False)
+    offsets = np.linspace(-0.22, 0.22, len(hues)) if len(hues) > 1 else [0.0]
+    for axes, name in zip(grid[0], panels, strict=True):
+        for number, (kind, offset) in enumerate(zip(hues, offsets, strict=True)):
+            mine = table[(table[panel] == name) & (table[hue] == kind)]
+            at = np.array([rows.index(one) for one in mine[row]]) + offset
+            arms = np.nan_to_num(np.clip([mine[value] - mine[low], mine[high] - mine[value]], 0, None))
+            marker = MARKERS[number % len(MARKERS)]
+            axes.errorbar(
+                mine[value],
+                at,
+                xerr=arms,
+                fmt=marker,
+                ms=5,
+                capsize=2,
+                lw=1.3,
+                color=color(kind, number),
+                label=kind,
+            )
+        if chance:
+            levels = table.drop_duplicates(row)[chance]
+            axes.vlines(
+                levels,
+                np.arange(len(rows)) - 0.45,
+                np.arange(len(rows)) + 0.45,
+                colors=color("chance"),
+                ls=(0, (3, 2)),
+                lw=1,
+                label="chance",
+            )
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set(title=name, xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+        axes.grid(axis="y", visible=False)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
+    return figure
+
+
 def points(table, x, y, hue, mark, xlabel=None, ylabel=None):
     """A scatter plot: a colour per `hue` (the model), a marker per `mark` (the attack); returns the Figure.
 

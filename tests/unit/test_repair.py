@@ -11,7 +11,7 @@ from skillkit.neurons import edit
 from skillkit.probing import probe
 from skillkit.prompts import random_prompt
 from skillkit.reading import prepare
-from skillkit.repair import held_out, mixed, push, push_curve
+from skillkit.repair import held_out, mixed, push, push_curve, repairs
 from skillkit.skills import skill_neurons
 from skillkit.suppression import suppress
 from skillkit.views import adversarial_view
@@ -102,6 +102,21 @@ def test_push_curve():
     with push(bb, found, skills):
         expected = evaluate(bb, task, prompt, rows=10).accuracy
     assert table[(table.strength == 1) & (table.neurons == "skill")].accuracy.item() == expected
+
+
+def test_repairs():
+    bb, task, prompt, mask = planted()
+    view = adversarial_view(task, "dropout")
+    found = probe(bb, task, prompt, text=False)
+    table = repairs(bb, view, prompt, found, mask, (0.5, 1), n=10, steps=2, rows=40).set_index("method")
+    untouched = evaluate(bb, view.adversarial, prompt, rows=40).accuracy
+    assert table.accuracy["none"] == untouched and table.gain["none"] == 0
+    assert table.accuracy["push to truth"] > untouched and table.strength["push"] in (0.5, 1)
+    assert table.gain["push to truth"] == pytest.approx(table.accuracy["push to truth"] - untouched)
+    assert table.clean["none"] == evaluate(bb, task, prompt, rows=40).accuracy
+    only = replace(view, adversarial=replace(view.adversarial, splits={"test": view.adversarial["test"]}))
+    apart = repairs(bb, only, prompt, found, mask, (1,), n=10, steps=2)
+    assert (apart.n == 50).all() and len(apart) == 6
 
 
 def test_push_refuses():
