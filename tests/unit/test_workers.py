@@ -1,0 +1,91 @@
+"""Who executes cells: sizes that fit the machine, workers that fit the sweep, schedulers that answer."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from skillkit import params, runs, workers
+from skillkit.errors import SkillkitError
+from skillkit.provenance import usable_cores
+from skillkit.runs import Unit
+from skillkit.workers import Place, free_memory, local, scheduler, slurm, work
+from tests import studies
+from tests.helpers import REPOSITORY
+
+
+@pytest.fixture
+def unit(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "NOTEBOOKS", None)
+    monkeypatch.setattr(runs, "source_hash", lambda: "this code")
+    monkeypatch.setattr(params, "NOTEBOOKS", {})
+    studies.install(tmp_path / "notebooks")
+    return Unit(tmp_path / "notebooks" / "small.ipynb", studies.Small(), tmp_path / "out")
+
+
+@pytest.mark.parametrize("cells, memory, options, expected", [
+    (40, 1.0, {}, (8, 1)), (3, 1.0, {}, (3, 2)), (40, 5.0, {}, (2, 4)), (40, 100.0, {}, (1, 8)),
+    (40, 100.0, {"workers": 4}, (4, 2)), (40, 1.0, {"threads": 3}, (8, 3)),
+])  # fmt: skip
+def test_pool_fits_cores_memory_and_cells(monkeypatch, cells, memory, options, expected):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(workers, "free_memory", lambda: 12.0)
+    with local(cells, memory=memory, **options) as team:
+        assert (team.slots(), team.threads) == expected
+
+
+def test_threads_asked_for_by_the_environment_are_kept(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    with local(1) as team:
+        assert team.threads == 5 and team.slots() <= usable_cores()
+    assert (
+        Place.here(3).environment["OMP_NUM_THREADS"] == "3"
+        and "OMP_NUM_THREADS" not in Place.here().environment
+    )
+
+
+def test_free_memory_is_a_part_of_the_machine():
+    assert 0 < free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def test_a_worker_with_other_code_refuses(unit):
+    with pytest.raises(SkillkitError, match="another version of skillkit"):
+        work(unit, Place("other code", str(Path.cwd()), {}))
+
+
+def test_a_worker_that_does_not_see_the_files_refuses(unit, tmp_path):
+    with pytest.raises(SkillkitError, match="does not see .*small.ipynb"):
+        work(unit, Place("this code", str(tmp_path / "elsewhere"), {}))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "tcp://"])
+def test_a_scheduler_that_does_not_answer_is_told(monkeypatch, address):
+    monkeypatch.setattr(workers, "ANSWER", 1)
+    with pytest.raises(SkillkitError, match="no Dask scheduler answers at"), scheduler(address, 1):
+        pass
+
+
+SBATCH = """#!/bin/sh
+. {environment}
+setsid sh "$1" >{log} 2>&1 & echo "Submitted batch job $!"
+"""
+
+
+def test_cells_run_in_jobs_of_slurm(unit, tmp_path, monkeypatch):
+    """`sbatch` and `scancel` that start and end the job on this machine."""
+    (tmp_path / "environment").write_text(
+        f"export PYTHONPATH={REPOSITORY} DASK_DISTRIBUTED__WORKER__PRELOAD=tests.fixed_code\n"
+    )
+    scripts = {"sbatch": SBATCH.format(environment=tmp_path / "environment", log=tmp_path / "job.log"),
+               "scancel": '#!/bin/sh\nkill -9 -- "-$1"\n'}  # fmt: skip
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with slurm(cells=1, workers=1, threads=2, memory=3) as team:
+        assert "1 job of SLURM" in team.words
+        outcome = team.executor.submit(work, unit, Place.here(team.threads)).result(timeout=200)
+    assert outcome.state == "done" and (tmp_path / "out" / "size.txt").read_text() == f"3 {sys.executable}"
