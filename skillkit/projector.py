@@ -174,7 +174,7 @@ class _Job:
             }
             for split, count in (("train", max_train_examples), ("validation", recipe.validation_examples))
         }  # fmt: skip
-        self.train, self.validation = _Turns(encoded["train"]), encoded["validation"]
+        self.train, self.validation = _Turns(encoded["train"], recipe.batch_size), encoded["validation"]
         self.weights = _initial(self.told, seed, bb.device)
 
     def prompts(self, name):
@@ -221,13 +221,16 @@ class _Turn:
 
 
 class _Turns:
-    """Several encoded tasks as one: in every epoch, batches of one task each, the tasks in turns."""
+    """Several encoded tasks as one: an epoch has batches of one task each, the tasks in turns."""
 
-    def __init__(self, encoded):
-        self.encoded = encoded
+    def __init__(self, encoded, batch_size):
+        self.encoded, self.size = encoded, batch_size
 
     def __len__(self):
-        return len(self.encoded) * max(map(len, self.encoded.values()))
+        # The training loop divides by the batch size: a last batch that is not full counts as one that is.
+        return (
+            len(self.encoded) * max(-(-len(rows) // self.size) for rows in self.encoded.values()) * self.size
+        )
 
     def plan(self, batch_size, shuffle_seed):
         plans = {name: rows.plan(batch_size, shuffle_seed) for name, rows in self.encoded.items()}

@@ -1,9 +1,10 @@
-"""Prompts on tasks that they were not tuned for: zero-shot, and as a place to start from.
+"""Prompts on tasks that they were not tuned for, zero-shot: the matrix of sources × targets.
 
 >>> transfer = transfer_matrix(bb, tasks, prompts)             # {name: Task}, {name: [SoftPrompt per seed]}
->>> transfer.absolute, transfer.relative                       # DataFrames, sources × targets
->>> steps_to(learning_curve(bb, task, tuned, init=source), 0.9 * final)
-20
+>>> transfer.absolute, transfer.relative                       # DataFrames
+>>> transfer.relative.loc["random prompt"]                     # the control
+
+As a place to start from: `skillkit.headstarts`. On another model: `skillkit.projector`.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import pandas as pd
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import Evaluation
 from skillkit.progress import progress as steps
-from skillkit.prompts import SoftPrompt, initial_weight, random_prompt
+from skillkit.prompts import SoftPrompt, random_prompt
 from skillkit.reading import prepare
 from skillkit.store import artifact
 
@@ -57,10 +58,12 @@ class Transfer:
 
     def _wide(self, column):
         table = self.table
-        wide = table.pivot_table(index="source", columns="target", values=column, sort=False)
-        targets = [name for name in wide.index if name in wide.columns]
-        targets += [name for name in wide.columns if name not in targets]
-        sources = sorted(wide.index, key=lambda name: name == RANDOM)
+        wide = table.groupby(["source", "target"])[column].mean().unstack()
+        sources = sorted(table["source"].unique(), key=lambda name: name == RANDOM)
+        targets = sorted(
+            table["target"].unique(),
+            key=lambda name: sources.index(name) if name in sources else len(sources),
+        )
         return wide.loc[sources, targets].rename_axis(index=None, columns=None)
 
 
@@ -138,30 +141,3 @@ def tuned_on(bb, prompt, what="the prompt"):
             f"those of {bb.name}; tune one on it, or map it there with a projector"
         )
     return prompt
-
-
-def learning_curve(bb, task, tuned, init="random"):
-    """Validation score during tuning, from the very start on: DataFrame with columns step and score.
-
-    >>> tuned = tune_prompt(bb, task, seed=0, init=source, evaluate_every=5)
-    >>> learning_curve(bb, task, tuned, init=source)["score"].iloc[0]        # before the first step
-
-    init: what `tune_prompt` got. The score is the task's metric on the validation rows of the recipe.
-    """
-    told = tuned.metadata
-    weight = initial_weight(bb, task, tuned.length, init, told["seed"])
-    rows = task.sample("validation", told["recipe"]["validation_examples"])
-    start = prepare(bb, task, replace(tuned, weight=weight), rows)
-    before = Evaluation(start.logits(task.label_ids(bb)), start.labels, tuple(task.labels), task.metric).score
-    history = [{"step": 0, "score": before}, *told["history"]]
-    return pd.DataFrame(history)[["step", "score"]]
-
-
-def steps_to(curve, bar):
-    """The first step at which a learning curve reaches `bar`; NaN when it never does.
-
-    >>> steps_to(learning_curve(bb, task, tuned), bar=0.9 * final)
-    30.0
-    """
-    reached = curve.loc[curve["score"] >= bar, "step"]
-    return float(reached.iloc[0]) if len(reached) else float("nan")

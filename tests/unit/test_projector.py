@@ -3,7 +3,7 @@ import torch
 
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
-from skillkit.projector import Projector, train_projector
+from skillkit.projector import Projector, _Job, train_projector
 from skillkit.prompts import SoftPrompt, random_prompt
 from skillkit.store import cached
 from tests.tiny import tiny_backbone
@@ -52,6 +52,18 @@ def test_distance_loss_brings_each_prompt_to_its_own_target(pair):
     for name, one in own.items():
         assert (found.project(prompts[name], target).weight - one.weight).square().mean() < 0.05
         assert (control.project(prompts[name], target).weight - one.weight).square().mean() > 0.3
+
+
+@pytest.mark.parametrize("batch_size", [4, 32])
+def test_every_task_has_its_turns(pair, monkeypatch, batch_size):
+    source, target, tasks, prompts, _ = pair
+    turns = []
+    monkeypatch.setattr(
+        _Job, "loss", lambda job, turn: turns.append(turn.name) or job.prompts(turn.name).sum()
+    )
+    tasks = tasks | {"b": toy_task(6)}
+    train_projector(source, target, tasks, prompts, max_steps=12, batch_size=batch_size, progress=False)
+    assert turns == ["a", "b"] * 6
 
 
 def test_task_loss_falls_and_leaves_the_backbones_alone(pair):
@@ -104,7 +116,7 @@ def test_bad_input(pair):
         train_projector(source, target, tasks, {"a": prompts["a"]})
     with pytest.raises(SkillkitError, match="no target prompt for a"):
         train_projector(source, target, tasks, prompts, loss="both")
-    with pytest.raises(SkillkitError, match="made for a masked model"):
+    with pytest.raises(SkillkitError, match="not for seq2seq models"):
         train_projector(source, target, tasks, prompts, targets=prompts, loss="both")
     with pytest.raises(SkillkitError, match="3 and 4 vectors"):
         train_projector(source, target, tasks, prompts | {"b": random_prompt(source, 3)})

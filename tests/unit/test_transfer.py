@@ -9,8 +9,7 @@ from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.prompts import SoftPrompt, random_prompt
 from skillkit.store import cached
-from skillkit.transfer import RANDOM, Transfer, learning_curve, steps_to, transfer_matrix
-from skillkit.tuning import tune_prompt
+from skillkit.transfer import RANDOM, Transfer, transfer_matrix
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -86,22 +85,3 @@ def test_bad_input():
         transfer_matrix(bb, {"a": task}, {"a": mine, "b": [mine, mine]})
     with pytest.raises(SkillkitError, match="at least one"):
         transfer_matrix(bb, {}, {"a": mine})
-
-
-def test_a_learning_curve_begins_before_the_first_step():
-    bb, task = tiny_backbone("roberta"), toy_task(24)
-    source = random_prompt(bb, 4, seed=9)
-    given = dict(length=4, max_steps=4, evaluate_every=2, learning_rate=0.5, progress=False)
-    for init in ("random", source):
-        tuned = tune_prompt(bb, task, seed=1, init=init, **given)
-        curve = learning_curve(bb, task, tuned, init)
-        start = random_prompt(bb, 4, seed=1) if init == "random" else source
-        assert curve["step"].tolist() == [0, 2, 4]
-        assert curve["score"][0] == evaluate(bb, task, start, split="validation").score
-        assert curve["score"].tolist()[1:] == [point["score"] for point in tuned.metadata["history"]]
-
-
-def test_steps_to_a_bar():
-    curve = pd.DataFrame({"step": [0, 5, 10], "score": [0.5, 0.9, 0.8]})
-    assert steps_to(curve, 0.85) == 5 and steps_to(curve, 0.5) == 0
-    assert math.isnan(steps_to(curve, 0.95))
