@@ -11,12 +11,13 @@ from skillkit.clozes import encode_cloze
 def plain_attribution(bb, cloze, answer, alphas, weights, before=False):
     """(token scores [tokens, layers, neurons], completeness errors [questions, layers], P of the whole answer)."""
     questions = encode_cloze(bb, cloze, answer)
-    answers = [_one(bb, question, alphas, weights, before) for question in questions]
+    answers = [plain_question(bb, question, alphas, weights, before) for question in questions]
     scores, errors, probability = zip(*answers, strict=True)
     return torch.cat(scores), torch.stack(errors), torch.stack(probability).prod()
 
 
-def _one(bb, question, alphas, weights, before):
+def plain_question(bb, question, alphas, weights, before=False):
+    """The same for one question, in tokens: (scores [slots, layers, neurons], errors [layers], probability)."""
     scores = torch.zeros(len(question.slots), bb.num_layers, bb.num_neurons, dtype=bb.dtype)
     errors = torch.zeros(bb.num_layers, dtype=bb.dtype)
     for layer in range(bb.num_layers):

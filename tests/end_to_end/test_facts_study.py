@@ -1,0 +1,60 @@
+"""Notebook 07 on real facts and a real model, in miniature; the shards of the full study; facts of the small world."""
+
+import json
+from dataclasses import replace
+
+import pandas
+import pytest
+import yaml
+
+import skillkit as sk
+from skillkit import params, runs
+from skillkit.facts import load_facts
+from skillkit.forgetting import forgetting, summary
+from skillkit.grids import load_sweep
+from skillkit.recall import find_neurons
+from tests.helpers import REPOSITORY, shared_path
+
+SMALL = dict(
+    maximum_prompts=3, nodes=None, steps=5, draws=1, neighbours=1, closer=4, erase_examples=1, factors=[0.0, 1.0]
+)  # fmt: skip
+
+
+def test_twenty_facts_of_pararel_on_a_real_model(tmp_path):
+    told = yaml.safe_load((REPOSITORY / "params" / "local-pararel.yaml").read_text())
+    own = told["notebooks"]["07_knowledge_neurons"] | SMALL
+    own |= dict(backbone=str(shared_path("models/minilm-mlm")), source=str(shared_path("data/pararel")))
+    notebook = REPOSITORY / "notebooks" / "07_knowledge_neurons.ipynb"
+    unit = runs.Unit(notebook, params.validate("07_knowledge_neurons", own), tmp_path / "results")
+    outcome = runs.run_unit(unit)
+    assert outcome.state == "done", outcome.error
+    claims = json.loads((tmp_path / "results" / "claims.json").read_text())
+    suppressed, enhanced = claims[:2]
+    assert suppressed["measured"] < 0 < enhanced["measured"]
+    census = pandas.read_csv(tmp_path / "results" / "tables" / "census.csv")
+    assert set(census["relation"]) == {"P36", "P37", "P103", "P176"} and (census["facts"] == 5).all()
+
+
+def test_shards_of_the_full_study_are_those_that_it_loads():
+    study = params.load_study(REPOSITORY / "params" / "pararel-bert.yaml").notebooks["07_knowledge_neurons"]
+    cells = load_sweep(REPOSITORY / "params" / "sweeps" / "pararel-bert.yaml").cells
+    assert [cell.parameters.shard for cell in cells] == list(range(study.shards))
+    for cell in cells:
+        assert cell.parameters.model_copy(update={"shard": None}) == study
+
+
+@pytest.mark.parametrize("name", ["roberta"])
+def test_an_embedded_model_forgets_a_fact_with_its_neurons(name):
+    bb = sk.load_backbone(f"embedded/{name}")
+    facts = [
+        replace(fact, prompts=fact.prompts[:3]) for fact in load_facts("world", "english", per_relation=2)
+    ]
+    found = find_neurons(bb, facts, coarse={"adaptive": 0.2}, share=0.5, steps=10)
+    table = forgetting(bb, facts, found, draws=2, others=1, positions="answer")
+    change = summary(table).set_index(["kind", "neurons", "on"])
+    own, random = change.loc[("suppress", "fact", "own")], change.loc[("suppress", "random", "own")]
+    assert own["ratio_high"] < min(0, random["ratio_low"])
+    assert (
+        abs(change.loc[("suppress", "fact", "other relations"), "ratio_of_means"])
+        < -own["ratio_of_means"] / 3
+    )
