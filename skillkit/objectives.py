@@ -191,37 +191,40 @@ class Spans(Masked):
         ):
             ids, answer, end = e["ids"], e["answer"], self.tokenizer.eos_token_id
             if document.heading:  # the first decoder step answers, as in classification
-                unreadable = range(document.unreadable)
-                yield dict(
-                    ids=ids[len(answer) :],
-                    target=ids[: len(answer)] + [end],
-                    asked=True,
-                    unreadable=unreadable,
-                )
+                lines, unreadable = e["heading"] - len(answer), range(document.unreadable)
+                yield dict(ids=ids[len(answer) :], target=ids[: len(answer)] + [end], asked=True, told=len(answer) + 1,
+                           heading=lines, unreadable=unreadable)  # fmt: skip
                 continue
             spans = _runs(answer) if answer and self.rng.random() < 0.8 else self._spans(ids)
-            source, target, last = [], [], 0
-            for sentinel, (start, stop) in zip(self.sentinels, spans):
-                source, target, last = (
-                    source + ids[last:start] + [sentinel],
-                    target + [sentinel] + ids[start:stop],
-                    stop,
-                )
-            yield dict(
-                ids=source + ids[last:],
-                target=target + [self.sentinels[len(spans)], end],
-                asked=len(spans) == 1 and "sentinel",
-                unreadable=range(0),
-            )
+            source, target = self._hide(ids, spans)
+            asked = len(spans) == 1 and "sentinel"
+            told = len(target) + 1 if asked else 0
+            yield dict(ids=source, target=target + [end], asked=asked, told=told, unreadable=range(0))
 
-    def _spans(self, ids):
-        spans, i = [], self.rng.randrange(6)
+    def _with_holes(self, e):
+        """Two headed texts in five lose spans, told behind the answer: answers alone do not teach how sentences go."""
+        if e["asked"] is not True or self.rng.random() > 0.4:
+            return e
+        ids, target = self._hide(e["ids"], self._spans(e["ids"], e["heading"]))
+        return e | dict(ids=ids, target=e["target"][:-1] + target + e["target"][-1:], told=e["told"] - 1)
+
+    def _hide(self, ids, spans):
+        """The text with sentinels in place of its spans, and the spans behind their sentinels."""
+        source, target, last = [], [], 0
+        for sentinel, (start, stop) in zip(self.sentinels, spans):
+            source, target = source + ids[last:start] + [sentinel], target + [sentinel] + ids[start:stop]
+            last = stop
+        return source + ids[last:], target + [self.sentinels[len(spans)]]
+
+    def _spans(self, ids, start=0):
+        spans, i = [], start + self.rng.randrange(6)
         while i < len(ids) - 1 and len(spans) < 10:
             stop = min(i + self.rng.randint(1, 4), len(ids) - 1)
             spans, i = spans + [(i, stop)], stop + self.rng.randint(6, 20)
-        return spans or [(0, 1)]
+        return spans or [(start, start + 1)]
 
     def batch(self, examples):
+        examples = [self._with_holes(e) for e in examples]
         longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
         answers = -(-max(len(e["target"]) for e in examples) // 4) * 4
         ids, targets = (
@@ -234,7 +237,7 @@ class Spans(Masked):
                 torch.tensor(e["ids"]),
                 torch.tensor(e["target"]),
             )
-            weights[row] = 2.0 if e["asked"] else 0.5
+            weights[row], weights[row, : e["told"]] = 0.5, 2.0
         start = torch.zeros(len(examples), 1, dtype=torch.long)
         decoder = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
         ink = _ink(examples, ids.shape)
