@@ -20,6 +20,7 @@ from skillkit.reading import prepare
 from skillkit.skills import probes_in, random_neurons, skill_neurons
 from skillkit.store import artifact
 from skillkit.suppression import suppress
+from skillkit.tables import Table
 
 RATES = (0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2)
 
@@ -30,7 +31,8 @@ class Curve:
 
     >>> curve.table.groupby(["neurons", "rate"]).accuracy.mean()
 
-    `rows` are dicts: task, layers, rate, neurons ("skill" or "random"), draw, count, accuracy, score, n.
+    `rows` are dicts: task, layers, rate, neurons ("skill" or "random"), draw, count, accuracy, score, margin (by
+    how much the right label's logit is above the best other one), n.
     """
 
     rows: list
@@ -40,7 +42,7 @@ class Curve:
         return pd.DataFrame(self.rows)
 
 
-@artifact("suppression", version=1, ignore=("batch_size", "progress"))
+@artifact("suppression", version=2, ignore=("batch_size", "progress"))
 def suppression_curve(
     bb,
     task,
@@ -99,7 +101,7 @@ def suppression_curve(
         rows.append({
             "task": task.name, "layers": " ".join(map(str, layers)), "rate": float(rate), "neurons": neurons,
             "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
-            "n": found.n,
+            "margin": found.margin, "n": found.n,
         })  # fmt: skip
     return Curve(rows)
 
@@ -141,8 +143,8 @@ def _mean_fill(ranking):
     return torch.stack(fills).mean(0) if fills else None
 
 
-def summary(curves):
-    """Mean accuracy with its 95 % interval by rate and kind of neurons: DataFrame.
+def summary(curves, value="accuracy"):
+    """Mean accuracy (or another column) with its 95 % interval by rate and kind of neurons: DataFrame.
 
     >>> summary([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2])[["rate", "neurons", "accuracy", "low"]]
 
@@ -152,17 +154,41 @@ def summary(curves):
     tables = [curve.table.assign(curve=number) for number, curve in enumerate(curves)]
     table, keys = pd.concat(tables), ["task", "layers", "rate", "neurons"]
     if len(tables) > 1:
-        table = table.groupby([*keys, "curve"], as_index=False, sort=False).accuracy.mean()
+        table = table.groupby([*keys, "curve"], as_index=False, sort=False)[value].mean()
     rows = []
     for key, group in table.groupby(keys, sort=False):
-        mean, low, high = mean_interval(group.accuracy)
-        rows.append(dict(zip(keys, key, strict=True), accuracy=mean, low=low, high=high, n=len(group)))
+        mean, low, high = mean_interval(group[value])
+        told = {value: mean, "low": low, "high": high, "n": len(group)}
+        rows.append(dict(zip(keys, key, strict=True)) | told)
     return pd.DataFrame(rows)
+
+
+def costs(curve, value="accuracy"):
+    """What is lost against the untouched model, draws averaged: DataFrame by window, rate and kind of neurons.
+
+    >>> costs(curve)[["layers", "rate", "neurons", "cost"]]
+
+    value: "accuracy", lost in points (0.01 is one in a hundred rows), or "margin", lost as a share of the
+    untouched margin, which shrinks long before an answer changes. Raises SkillkitError for a curve without
+    rate 0.
+    """
+    table = curve.table
+    if not (table.rate == 0).any():
+        raise SkillkitError("a cost is measured against the untouched model; give the curve rate 0 as well")
+    untouched = table[table.rate == 0][value].iloc[0]
+    means = table.groupby(["task", "layers", "rate", "neurons"], as_index=False, sort=False)[value].mean()
+    return means.assign(cost=(untouched - means[value]) / (untouched if value == "margin" else 1))
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Accuracy lost to suppression at one rate, in means over seeds, and the interval of the difference."""
+    """What is lost to suppression at one rate (see `costs`), in means over seeds; interval of the difference.
+
+    >>> damage(curves, 0.2).clear
+
+    `clear`: skill neurons cost at least 3 times what random ones do, and at least 3 points, and the interval
+    of the difference lies above 0.
+    """
 
     rate: float
     skill: float
@@ -172,37 +198,45 @@ class Damage:
     high: float
     n: int
 
+    @property
+    def clear(self):
+        return self.skill >= 3 * max(0.01, self.random) and self.low > 0
 
-def damage(curves, rate):
-    """What suppressing skill neurons costs beyond what random ones cost, with a 95 % interval over curves.
+
+def damage(curves, rate, value="accuracy"):
+    """What suppressing skill neurons costs (accuracy, or margin) beyond what random ones cost, with its interval.
 
     >>> damage([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2], rate=0.1).low > 0
 
-    One curve per seed, all with rate 0; draws are averaged within a curve, differences are paired. Raises
-    SkillkitError when a curve lacks the rate, or has several windows.
+    One curve per seed, all with rate 0; draws are averaged within a curve, differences are paired, the
+    interval (95 %) is over curves. Raises SkillkitError when a curve lacks the rate, or has several windows.
     """
-    costs = pd.DataFrame([_costs(curve.table, rate) for curve in curves])
-    mean, low, high = difference_interval(costs["skill"], costs["random"])
-    return Damage(float(rate), *costs.mean()[["skill", "random"]], mean, low, high, len(costs))
+    lost = pd.DataFrame([_at(curve, rate, value) for curve in curves])
+    mean, low, high = difference_interval(lost["skill"], lost["random"])
+    return Damage(float(rate), *lost.mean()[["skill", "random"]], mean, low, high, len(lost))
 
 
-def _costs(table, rate):
-    if table.layers.nunique() != 1 or not {0.0, float(rate)} <= set(table.rate):
+def _at(curve, rate, value="accuracy"):
+    """Cost of skill and of random neurons at one rate of a curve over one window."""
+    if curve.table.layers.nunique() != 1 or not {0.0, float(rate)} <= set(curve.table.rate):
         raise SkillkitError(f"damage takes curves over one window with rates 0 and {rate}")
-    untouched = table[table.rate == 0].accuracy.iloc[0]
-    return untouched - table[table.rate == rate].groupby("neurons").accuracy.mean()
+    table = costs(curve, value)
+    return table[table.rate == rate].set_index("neurons").cost
 
 
-def damage_across(bb, rankings, targets, rate=0.1, **options):
+@artifact("damage", version=1)
+def damage_across(bb, rankings, targets, rate=0.1, **options) -> Table:
     """Is the damage specific? The cost, on every task, of suppressing the skill neurons of every other.
 
     >>> damage_across(bb, {"movies": probe_a, "rooms": probe_b}, {"movies": (task_a, prompt_a), …}, rate=0.1)
 
-    Returns a DataFrame: source, target, skill and random (accuracy lost); options as in `suppression_curve`.
+    Returns a DataFrame: source, target, value ("accuracy" or "margin"), skill and random (what is lost of it, see
+    `costs`); options as in `suppression_curve`.
     """
     rows = []
     for target, (task, prompt) in targets.items():
         for source, ranking in rankings.items():
             curve = suppression_curve(bb, task, prompt, ranking, (0, rate), **{"progress": False} | options)
-            rows.append({"source": source, "target": target, **_costs(curve.table, rate)})
-    return pd.DataFrame(rows)
+            for value in ("accuracy", "margin"):
+                rows.append({"source": source, "target": target, "value": value, **_at(curve, rate, value)})
+    return Table(rows)

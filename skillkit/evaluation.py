@@ -56,6 +56,13 @@ class Evaluation:
         return bounds.low, bounds.high
 
     @property
+    def margin(self):
+        """How far the right label's logit lies above the best other one, mean over the rows."""
+        right = torch.nn.functional.one_hot(self.labels, len(self.names)).bool()
+        others = self.logits.masked_fill(right, -torch.inf).amax(1)
+        return (self.logits[right] - others).double().mean().item()
+
+    @property
     def f1(self):
         average = "binary" if len(self.names) == 2 else "macro"
         return float(f1_score(self.labels, self.predictions, average=average, zero_division=0))

@@ -80,7 +80,10 @@ class Reading:
 
     @torch.inference_mode()
     def logits(self, vocabulary, batch_size=None):
-        """Logits of some vocabulary ids at the answer slot, float32 [rows, ids], in the order of the rows."""
+        """Logits of some vocabulary ids at the answer slot, float32 [rows, ids], in the order of the rows.
+
+        Raises SkillkitError for logits that are no numbers: the highest of them would be an arbitrary label.
+        """
         logits = torch.zeros(len(self), len(vocabulary))
         vocabulary = vocabulary.to(self.bb.device)
         with self.changed():
@@ -88,6 +91,11 @@ class Reading:
                 with now(self.bb, attached, batch.index):
                     found = self.bb.answer_logits(attached.inputs, attached.answer, vocabulary)
                 logits[batch.index] = found.cpu()
+        if not torch.isfinite(logits).all():
+            raise SkillkitError(
+                f"{self.bb.name} answers with logits that are NaN or infinite; check prompt, weights and "
+                "intervention, or load the backbone with dtype='float32'"
+            )
         return logits
 
     @torch.no_grad()

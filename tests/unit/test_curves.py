@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skillkit import reading
-from skillkit.curves import Curve, damage, damage_across, summary, suppression_curve
+from skillkit.curves import Curve, Damage, costs, damage, damage_across, summary, suppression_curve
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.intervals import mean_interval
@@ -42,6 +42,7 @@ def test_a_curve_is_what_single_calls_give(kind):
             with suppress(bb, here, kind, alpha=2.0, fill=found.fill, seed=draw):
                 expected = evaluate(bb, TASK, prompt)
             assert table.loc[rate, neurons, draw].accuracy == expected.accuracy
+            assert table.loc[rate, neurons, draw].margin == pytest.approx(expected.margin)
             assert table.loc[rate, neurons, draw]["count"] == mask.sum()
 
 
@@ -141,6 +142,33 @@ def test_damage_by_hand():
         damage(curves, 0.2)
 
 
+def test_costs_by_hand():
+    table = costs(made((0.9, 0.7, [0.9, 0.88]))).set_index(["rate", "neurons"]).cost
+    assert table[0.1, "skill"] == pytest.approx(0.2) and table[0.1, "random"] == pytest.approx(0.01)
+    assert table[0.0, "skill"] == table[0.0, "random"] == 0
+    curve = Curve([row | {"margin": 4 * row["accuracy"]} for row in made((0.8, 0.6, [0.8])).rows])
+    lost = costs(curve, "margin").set_index(["rate", "neurons"]).cost
+    assert lost[0.1, "skill"] == pytest.approx(0.25) and lost[0.1, "random"] == 0  # a share of 3.2
+    assert damage([curve, curve], 0.1, "margin").skill == pytest.approx(0.25)
+    assert summary([curve, curve], "margin").margin.tolist() == pytest.approx([3.2, 3.2, 2.4, 3.2])
+    with pytest.raises(SkillkitError, match="rate 0 as well"):
+        costs(Curve([row for row in made((0.9, 0.7, [0.9])).rows if row["rate"]]))
+
+
+@pytest.mark.parametrize(
+    ("skill", "random", "low", "clear"),
+    [
+        (0.031, 0.005, 0.01, True),
+        (0.029, 0.0, 0.01, False),  # three points at least
+        (0.1, 0.04, 0.01, False),  # three times what random ones cost
+        (0.1, 0.01, -0.01, False),
+        (0.1, -0.02, float("nan"), False),  # a single seed has no interval
+    ],
+)
+def test_when_damage_is_clear(skill, random, low, clear):
+    assert Damage(0.1, skill, random, skill - random, low, 1.0, 5).clear == clear
+
+
 def test_summary_averages_draws_before_seeds():
     curves = [made((0.9, 0.7, [0.9, 0.88])), made((0.8, 0.65, [0.8, 0.8]))]
     table = summary(curves).set_index(["rate", "neurons"])
@@ -161,6 +189,9 @@ def test_a_curve_is_stored(tmp_path, monkeypatch):
         for _ in range(2)
     )
     assert one.rows == two.rows and len(list((tmp_path / "suppression").iterdir())) == 1
+    arguments = ({"toy": found}, {"toy": (TASK, prompt)}, 0.1)
+    first, again = (cached(damage_across, bb, *arguments, draws=1) for _ in range(2))
+    assert first.equals(again) and list(first) == ["source", "target", "value", "skill", "random"]
 
 
 def test_bad_input():

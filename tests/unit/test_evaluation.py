@@ -22,6 +22,7 @@ def test_figures_by_hand():
     result = evaluation([1, 1, 0, 1, 0], [1, 1, 1, 0, 0])
     assert result.accuracy == pytest.approx(0.6) and result.n == 5
     assert result.f1 == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert result.margin == pytest.approx((3 * 1 + 2 * -1) / 5)
     assert result.matthews == pytest.approx((2 * 1 - 1 * 1) / np.sqrt(3 * 3 * 2 * 2))
     assert result.confusion.tolist() == [[1, 1], [1, 2]]
     assert result.per_class["yes"] == pytest.approx(

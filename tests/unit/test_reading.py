@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from skillkit.errors import SkillkitError
 from skillkit.evaluation import label_logits
 from skillkit.prompts import random_prompt
 from skillkit.reading import now, pooled, prepare
+from skillkit.suppression import suppress
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -17,6 +19,17 @@ def test_logits_are_those_of_evaluation_as_often_as_wanted():
     once, twice = reading.logits(words), reading.logits(words)
     assert torch.equal(once, twice) and torch.equal(once, label_logits(bb, TASK, prompt, TASK["test"]))
     assert reading.labels.tolist() == TASK["test"]["label"] and len(reading) == 20
+
+
+def test_logits_that_are_no_numbers_are_told():
+    bb = tiny_backbone("roberta")
+    mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
+    mask[1, 5] = True
+    with (
+        pytest.raises(SkillkitError, match="NaN or infinite"),
+        suppress(bb, mask, "mean", fill=torch.full(mask.shape, torch.inf)),
+    ):
+        label_logits(bb, TASK, random_prompt(bb, 3), TASK["test"])
 
 
 def test_a_backbone_knows_what_it_reads_and_forgets_it():
