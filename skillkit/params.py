@@ -46,7 +46,7 @@ class SmallWorld(Parameters):
     """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them."""
 
     backbones: Names = Field(
-        ["embedded/roberta", "embedded/gpt2"],
+        ["embedded/roberta", "embedded/bert", "embedded/gpt2", "embedded/t5"],
         description="embedded models to look at",
     )
     examples: Positive = Field(2, description="texts shown per task")
@@ -256,14 +256,12 @@ class AdversarialRobustness(Prompted):
         ["world/movies", "world/restaurants", "world/rooms"], description="tasks that are attacked"
     )
     seeds: Seeds = Field([0, 1], description="one prompt per task and seed")
-    attacks: Names = Field(
-        ["typos", "negation", "characters", "dropout"], description="attacks made on every task"
-    )
+    attacks: Names = Field(["typos", "negation", "characters"], description="attacks made on every task")
     strengths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 1.0], min_length=1, description="of the attacks"
     )
     views: list[ViewOf] = Field([], description="adversarial sets to take instead of tasks and attacks")
-    max_test_examples: Positive | None = Field(150, description="test rows on each side; None: all")
+    max_test_examples: Positive | None = Field(100, description="test rows on each side; None: all")
     probe_examples: Positive | None = Field(
         300, description="rows for baselines, rows to choose on; None: all"
     )

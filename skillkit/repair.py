@@ -157,7 +157,9 @@ def repairs(
         ("", skills, "vote"), (" random", other, "vote"), (" to truth", skills, "truth")))]  # fmt: skip
     for name, adversarial in (("tuned on adversarial", True), ("tuned on more clean", False)):
         task = mixed(view, n, seed, adversarial)
+        # The best of two measurements, half way and at the end.
         options = dict(length=prompt.length, layout=prompt.layout, recipe=recipe, max_steps=steps, seed=seed)
+        options |= dict(evaluate_every=max(1, steps // 2), validation_examples=100)
         methods.append((name, tune_prompt(bb, task, init=prompt, progress=False, **options), None, None))
     found = [
         [_pushed(bb, task, one, probe, mask, strength, rule, rows) for task in (view.adversarial, view.clean)]

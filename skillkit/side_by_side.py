@@ -34,7 +34,7 @@ def heatmaps(tables, label, limits=(0.0, 1.0), fmt=".2f"):
     return figure
 
 
-def boxes(scores, points, ylabel="predictivity of neurons, accuracy of the model"):
+def boxes(scores, points, ylabel="predictivity, accuracy"):
     """Box plots of neurons' scores by task and side, the whole model's accuracy as a diamond; a panel per model.
 
     >>> side_by_side.boxes({("embedded/gpt2", "movies", "clean"): probe.predictivity}, accuracies)
