@@ -132,8 +132,8 @@ class _Exporter(HTMLExporter):
 
 
 def _is_foreign(tag, name, value):
-    """A picture that would have to be fetched."""
-    return tag == "img" and name == "src" and value.startswith(("http:", "https:", "//"))
+    """A picture that is not part of the page: it would have to be fetched, or looked for on the reader's disk."""
+    return tag == "img" and name == "src" and not value.startswith("data:image/")
 
 
 def _can_show(output):

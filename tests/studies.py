@@ -1,10 +1,14 @@
 """A notebook so small that tests can run it again and again, and the study around it."""
 
+import os
+import time
+
 import nbformat
 import yaml
 from pydantic import Field
 
 from skillkit import params, runs
+from skillkit.store import artifact
 
 CELLS = """
 # A small notebook
@@ -36,6 +40,10 @@ if action == "wait":
 if action == "die once" and not Path(os.environ["SMALL_LOG"] + ".died").exists():
     Path(os.environ["SMALL_LOG"] + ".died").touch()
     os.kill(os.getpid(), 9)
+if action == "share":
+    from skillkit.store import cached
+    from tests.studies import slow
+    assert cached(slow, size) == [1] * size
 if action == "hold":
     Path(os.environ["SMALL_LOG"] + ".parent").write_text(str(os.getppid()))
     while not Path(os.environ["SMALL_LOG"] + ".go").exists():
@@ -43,6 +51,15 @@ if action == "hold":
 ---
 Path(out, "size.txt").write_text(f"{size} {sys.executable}")
 """
+
+
+@artifact("slow")
+def slow(size):
+    """Something worth storing, which takes a while and is written down when it is made."""
+    with open(os.environ["SMALL_LOG"], "a") as file:
+        file.write("made\n")
+    time.sleep(2)
+    return [1] * size
 
 
 class Small(params.Parameters):

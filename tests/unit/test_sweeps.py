@@ -1,16 +1,24 @@
 """Sweeps: each cell once, failures told and kept, killed kernels tried again, continued after anything."""
 
+import resource
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import nbformat
 import pandas as pd
 import pytest
 
-from skillkit import params, runs
+from skillkit import params, runs, workers
+from skillkit.__main__ import main
+from skillkit.errors import SkillkitError
+from skillkit.files import write_json
+from skillkit.runs import Outcome
 from skillkit.sweeps import run_sweep
+from skillkit.workers import local
 from tests import studies
 from tests.helpers import REPOSITORY
 
@@ -64,6 +72,114 @@ def until(happened, process=None):
 
 def states(ran):
     return [outcome.state for outcome in ran[1].values()]
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Cells take no time, and are noted in the order in which they end."""
+    noted = []
+
+    def run_unit(unit, force=False, **options):
+        name = f"{unit.name} {unit.parameters.size}"
+        if unit.parameters.action == "fail":
+            raise SkillkitError("no room on the disk")
+        noted.append(name)
+        unit.folder.mkdir(parents=True, exist_ok=True)
+        write_json(
+            unit.folder / "manifest.json", {"state": "done", "key": unit.key(), "files": [], "seconds": 0}
+        )
+        return Outcome("done")
+
+    monkeypatch.setattr(runs, "run_unit", run_unit)
+    return noted
+
+
+def test_a_dry_run_tells_and_does_nothing(tmp_path, ran, capsys):
+    path, out = studies.sweep(tmp_path, grid={"size": [1, 2]}), tmp_path / "out"
+    run_sweep(path, out, dry=True)
+    assert not ran and not out.exists()
+    run_sweep(path, out, only=["size=2"])
+    capsys.readouterr()
+    run_sweep(path, out, dry=True)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("tiny: 2 cells, 1 done already, 1 to run into")
+    assert told[1:] == ["  to run  small size=1", "  done    small size=2"]
+
+
+def test_only_limit_force_and_resume(tmp_path, ran):
+    path, out = (
+        studies.sweep(tmp_path, notebooks={"small": {}, "again": {}}, grid={"size": [1, 2, 3]}),
+        tmp_path / "out",
+    )
+    run_sweep(path, out, only=["again", "size=1", "size=3"], team=partial(local, workers=1))
+    assert ran == ["again 1", "again 3"]
+    run_sweep(path, out, limit=2, team=partial(local, workers=1))
+    assert ran[2:] == ["small 1", "small 2"]
+    _, outcomes = run_sweep(path, out, team=partial(local, workers=1))
+    assert (
+        ran[4:] == ["small 3", "again 2"] and len(outcomes) == 6 and outcomes["again size=1"].state == "kept"
+    )
+    run_sweep(path, out, only=["size=1"], force=True, team=partial(local, workers=1))
+    assert ran[6:] == ["small 1", "again 1"]
+    assert pd.read_csv(out / "summary.csv")["state"].tolist() == ["done"] * 6
+
+
+def test_a_notebook_waits_for_what_it_needs(tmp_path, ran):
+    path = studies.sweep(
+        tmp_path, notebooks={"small": {}, "again": {}}, grid={"size": [1, 2, 3]}, after={"small": "again"}
+    )
+    run_sweep(path, tmp_path / "out", team=partial(local, workers=3))
+    assert all(ran.index(f"again {size}") < ran.index(f"small {size}") for size in (1, 2, 3))
+
+
+def test_a_cell_that_cannot_be_written_is_one_failure(tmp_path, ran, capsys):
+    wrong = [{"where": {"size": 2}, "set": {"action": "fail"}}]
+    path = studies.sweep(tmp_path, grid={"size": [1, 2, 3]}, overrides=wrong)
+    assert main(["sweep", str(path), "--out", str(tmp_path / "out")]) == 1
+    assert ran == ["small 1", "small 3"]
+    told = capsys.readouterr().err
+    assert "no room on the disk" in told and told.endswith(
+        "small size=2 failed; the same command tries again\n"
+    )
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--only", "size=9"], "--only size=9: no cell fits; there are 1, 2"), (["--only", "sise=1"], "the axes are size"),
+    (["--only", "smal"], "there are small"), (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at"),
+    (["--out", "study"], "holds the study 'precious'; give another folder"), (["--out", "file"], "cannot be written"),
+])  # fmt: skip
+def test_bad_input_is_one_sentence_and_runs_nothing(tmp_path, ran, capsys, monkeypatch, words, sentence):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").write_text('{"name": "precious"}')
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "ANSWER", 1)
+    path = studies.sweep(tmp_path, grid={"size": [1, 2]})
+    assert main(["sweep", str(path), *(["--out", "out"] if "--out" not in words else []), *words]) == 2
+    assert sentence in capsys.readouterr().err and not ran and (tmp_path / "file").read_text() == ""
+
+
+def test_a_full_disk_is_told_and_damages_nothing(tmp_path, ran, capsys):
+    path, out = studies.sweep(tmp_path, grid={"size": [1, 2]}), tmp_path / "out"
+    run_sweep(path, out)
+    before = (out / "summary.csv").read_text()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(SkillkitError, match="cannot be written"):
+            run_sweep(path, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (out / "summary.csv").read_text() == before and set(states(run_sweep(path, out))) == {"kept"}
+
+
+def test_two_sweeps_that_share_a_store_make_an_artifact_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
+    path = studies.sweep(tmp_path, notebooks={"small": {"action": "share"}}, grid={"size": [3]})
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(run_sweep, [path, path], [tmp_path / "one", tmp_path / "two"]))
+    assert [states(one) for one in ended] == [["done"], ["done"]], ended
+    assert started(tmp_path) == ["3", "3", "made"]
 
 
 def test_a_failure_is_told_kept_and_alone(tmp_path, capsys):

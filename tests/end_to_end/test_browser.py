@@ -1,0 +1,120 @@
+"""Reports in a real browser without a network: nothing runs, nothing is asked for, everything shows."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from skillkit.comparisons import compare
+from skillkit.report import build_report
+from skillkit.runs import Unit, run_unit
+from tests import studies
+from tests.helpers import REPOSITORY
+from tests.unit.test_summaries import run as sweep  # noqa: F401 (a fixture)
+
+EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
+# What a careless notebook does with a data set: shows it raw, as HTML, as a table, in figures and claims.
+CELLS = """
+# Texts of a stranger
+---
+out = None
+---
+import pandas as pd, skillkit as sk
+from IPython.display import HTML, Markdown, display
+from matplotlib import pyplot as plt
+from skillkit.claims import Claim
+from skillkit.notebook import Run
+from tests.studies import Small
+---
+task = sk.load_task("evil.csv", text="review", label="stars", verbalizer=["bad", "good"])
+rows = task["train"].to_pandas()
+run = Run("texts", Small(out=out))
+---
+print(rows["text"][0])
+display(HTML(rows.to_html(escape=False)), Markdown(rows["text"][0]), rows)
+---
+fig, axes = plt.subplots()
+axes.plot([1, 2], label=rows["text"][0][:30]); axes.legend()
+run.figure(fig, "texts", data=rows, caption=rows["text"][0])
+run.table(rows, "rows", caption=rows["text"][0])
+run.claims([Claim(rows["text"][0], "A 2022", 0.5, 0.6, 0.5, 0.7, "yes", note=rows["text"][0])])
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A run of a notebook on a data set whose texts are scripts."""
+    folder = tmp_path_factory.mktemp("study")
+    with open(folder / "evil.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["review", "stars"], *[[f"{EVIL} number {i}", i % 2] for i in range(40)]])
+    sources = CELLS.strip().split("\n---\n")
+    make = [nbformat.v4.new_markdown_cell, *[nbformat.v4.new_code_cell] * 5]
+    notebook = nbformat.v4.new_notebook(
+        cells=[kind(source) for kind, source in zip(make, sources, strict=True)]
+    )
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, folder / "texts.ipynb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY))
+        outcome = run_unit(Unit(folder / "texts.ipynb", studies.Small(), folder / "texts"), cwd=str(folder))
+    assert outcome.state == "done", outcome.error
+    (folder / "study.json").write_text(json.dumps({"name": "evil", "notebooks": ["texts"]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright in this environment")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if not program:
+        pytest.skip("no Chromium on this machine (on Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def visit(browser, index):
+    """Follow every link from the first page, on a phone without a network; what all pages show, as text."""
+    context = browser.new_context(offline=True, viewport={"width": 390, "height": 800})
+    page, complaints, asked = context.new_page(), [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    found, texts = [index.as_uri()], []
+    for address in found:  # grows as links are found
+        page.goto(address)
+        links = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0])")
+        assert all(Path(link.removeprefix("file://")).is_file() for link in links), address
+        found += [link for link in dict.fromkeys(links) if link.endswith(".html") and link not in found]
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")
+        page.wait_for_function("[...document.images].every(image => image.complete)")
+        assert page.evaluate("[...document.images].every(image => !image.src || image.naturalWidth > 0)"), address
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            f"{address} is too wide for a phone"
+        )
+        assert page.title() != "ran"
+        texts.append(page.inner_text("body"))
+    assert not complaints and all(url.startswith(("file:", "data:")) for url in asked), (complaints, asked)
+    context.close()
+    return texts
+
+
+def test_a_data_set_with_scripts_runs_nothing_in_the_report(browser, study):
+    index, notebook = visit(browser, build_report(study))
+    assert "<script>document.title" in index and "<script>document.title" in notebook
+    assert "number 1" in notebook and "0.600 [0.500, 0.700]" in index
+
+
+def test_the_report_of_a_sweep_shows(browser, sweep):  # noqa: F811
+    first, *cells = visit(browser, build_report(sweep))
+    assert "0.850 [" in first and len(cells) == 5
+
+
+def test_a_comparison_shows(browser, study, tmp_path):
+    other = shutil.copytree(study, tmp_path / "other")
+    (text,) = visit(browser, compare([study, other], tmp_path / "both"))
+    assert text.count("0.600 [0.500, 0.700]") == 2
