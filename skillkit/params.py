@@ -137,6 +137,31 @@ class SkillNeurons(Probed):
     )
 
 
+class Suppression(Prompted):
+    """04_suppression: what a model loses with its skill neurons, against as many random ones."""
+
+    backbone: str = Field("embedded/gpt2", description="embedded/…, a hub name or a folder")
+    others: list[str] = Field(["embedded/roberta"], description="further models, measured at one rate")
+    tasks: Names = Field(
+        ["world/movies", "world/restaurants", "world/rooms"],
+        description="tasks whose skill neurons are suppressed",
+    )
+    seeds: Seeds = Field([0, 1, 2, 3, 4], description="one prompt per task and seed")
+    max_test_examples: Positive | None = Field(200, description="rows at every point of a curve; None: all")
+    map_examples: Positive = Field(100, description="rows at every point of the other figures")
+    probe_examples: Positive | None = Field(
+        500, description="rows for baselines, rows to choose on; None: all"
+    )
+    rates: list[Annotated[float, Field(gt=0, le=0.5)]] = Field(
+        [0.02, 0.05, 0.1, 0.2, 0.3], min_length=1, description="shares of every layer that are suppressed"
+    )
+    rate: float = Field(0.2, gt=0, le=0.5, description="the one at which statements are judged")
+    kind: Literal["zero", "mean", "gaussian"] = Field("mean", description="what suppressed neurons become")
+    alpha: float = Field(0.1, gt=0, description="standard deviation of the gaussian noise")
+    positions: Literal["prompt", "text"] | None = Field(None, description="where; None: everywhere")
+    draws: int = Field(5, ge=2, description="random draws at every rate")
+
+
 class Transferability(Prompted):
     """06_transferability: prompts on other tasks and in other models, and what foretells where they work."""
 
@@ -260,7 +285,7 @@ class AdversarialRobustness(Prompted):
     strengths: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.5, 1.0], min_length=1, description="of the attacks"
     )
-    views: list[ViewOf] = Field([], description="adversarial sets to take instead of tasks and attacks")
+    views: list[ViewOf] = Field([], description="adversarial sets to take instead of attacks")
     max_test_examples: Positive | None = Field(100, description="test rows on each side; None: all")
     probe_examples: Positive | None = Field(
         300, description="rows for baselines, rows to choose on; None: all"
@@ -288,6 +313,7 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
     "01_prompt_tuning": PromptTuning,
     "02_probing": Probing,
     "03_skill_neurons": SkillNeurons,
+    "04_suppression": Suppression,
     "05_pruning": Pruning,
     "06_transferability": Transferability,
     "07_knowledge_neurons": KnowledgeNeurons,

@@ -261,7 +261,10 @@ def _without(view, classes):
             f"{', '.join(wrong) or 'so many classes'} cannot be left out of {view.clean.name}, whose classes "
             f"are {', '.join(view.clean.labels)}; two must stay"
         )
-    return view._of(_cut(view.clean, kept), _cut(view.adversarial, kept)) if classes else view
+    if not classes:
+        return view
+    cut = view._of(_cut(view.clean, kept), _cut(view.adversarial, kept))
+    return replace(cut, attack=f"{view.attack} without {', '.join(classes)}")
 
 
 def _cut(task, kept):

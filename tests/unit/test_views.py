@@ -99,6 +99,7 @@ def test_classes_left_out_and_sub_tasks():
     view = adversarial_view("world/scenes", "typos", without=["neutral"])
     assert view.clean.labels == view.adversarial.labels == ("contradiction", "entailment")
     assert view.clean.verbalizer["masked"] == ("no", "yes") and view.paired
+    assert view.name == "world/scenes, typos without neutral 1"
     assert len(view.adversarial["test"]) == sum(y != 1 for y in whole.clean["test"]["label"])
     parts = whole.subtasks()
     assert [part.clean.name for part in parts] == ["world/scenes-pn", "world/scenes-neu"]
