@@ -7,7 +7,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from skillkit.figures import color
+from skillkit.figures import color, within_shares
 
 CLASSES = ("#D55E00", "#0072B2")
 
@@ -34,7 +34,7 @@ def by_class(panels, labels, names, bins=40):
     return figure
 
 
-def against_null(found, null, majority, bins=60):
+def against_null(found, null, majority, bins=25):
     """Predictivity of all neurons, and of the same neurons under permuted labels, as shares of neurons.
 
     >>> distributions.against_null(probe.predictivity, probe.null, probe.majority)
@@ -84,6 +84,7 @@ def boxes(scores, accuracy, ylabel="predictivity, accuracy"):
     )
     axes.set_xticks(range(1, len(rows) + 1), list(scores), rotation=25, ha="right")
     axes.set_ylabel(ylabel)
+    within_shares(axes)
     axes.grid(axis="x", visible=False)
     figure.legend(loc="outside upper center")
     return figure

@@ -14,8 +14,8 @@ from matplotlib import pyplot as plt
 PALETTE = {
     "embedded/roberta": "#0072B2", "embedded/bert": "#56B4E9", "embedded/t5": "#D55E00", "embedded/gpt2": "#009E73",
     "prompt": "#0072B2", "bitfit": "#D55E00", "adapter": "#CC79A7", "random prompt": "#999999", "no prompt": "#BBBBBB",
-    "random backbone": "#666666", "shuffled labels": "#999999",
-    "skill neurons": "#0072B2", "random neurons": "#999999", "clean": "#0072B2", "adversarial": "#D55E00",
+    "random backbone": "#666666", "whole model": "#D55E00", "skill neurons": "#0072B2", "random neurons": "#999999",
+    "clean": "#0072B2", "adversarial": "#D55E00",
     "english": "#0072B2", "second": "#E69F00", "seen": "#0072B2", "unseen": "#E69F00", "chance": "#444444",
 }  # fmt: skip
 _OTHERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -64,9 +64,17 @@ def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, y
     axes.set_xticks(range(len(groups)), groups, rotation=20 if len(groups) > 5 else 0)
     axes.set_xlim(-0.5, len(groups) - 0.5)
     axes.set_ylabel(ylabel)
+    if table[value].between(0, 1).all():
+        within_shares(axes)
     axes.grid(axis="x", visible=False)
     figure.legend(loc="outside upper center", ncols=min(5, len(hues) + 1))
     return figure
+
+
+def within_shares(axes):
+    """End the axis where shares end: the interval over two seeds may be longer."""
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -0.03), min(top, 1.03))
 
 
 def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, chance=None):

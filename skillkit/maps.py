@@ -64,7 +64,7 @@ def clustered(table, types, label, limits=(0.0, 1.0), fmt=".2f"):
             table.astype(float), row_linkage=tree, col_linkage=tree, row_cluster=tree is not None,
             col_cluster=tree is not None, row_colors=stripe, vmin=limits[0], vmax=limits[1], cmap="viridis",
             annot=True, fmt=fmt, annot_kws={"size": 9}, figsize=(side + 0.8, side), dendrogram_ratio=0.14,
-            cbar_kws={"label": label, "orientation": "horizontal"}, cbar_pos=(0.24, 0.03, 0.5, 0.025),
+            cbar_kws={"label": label, "orientation": "horizontal"},
         )  # fmt: skip
     _name_types(grid, dict(zip((types[name] for name in table.index), stripe)))
     order = grid.dendrogram_row.reordered_ind if tree is not None else range(len(table))
@@ -85,6 +85,7 @@ def _name_types(grid, colours):
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
     grid.figure.legend(handles, colours, loc="upper center", ncols=min(4, len(colours)), frameon=False)
     grid.figure.subplots_adjust(bottom=0.27, top=0.9, right=0.76)
+    grid.ax_cbar.set_position([0.24, 0.06, 0.5, 0.025])  # what comes before moves it
     grid.ax_col_dendrogram.set_visible(False)
     axes = grid.ax_heatmap
     axes.set(xlabel="", ylabel="")
@@ -96,5 +97,5 @@ def _frame(axes, kinds):
     """Frame the cells of two different tasks of one type."""
     for row, column in np.ndindex(len(kinds), len(kinds)):
         if row != column and kinds[row] == kinds[column]:
-            cell = plt.Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, fill=False, ec="#D55E00", lw=1.8)
+            cell = plt.Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, fill=False, ec="#D55E00", lw=2.4)
             axes.add_patch(cell)

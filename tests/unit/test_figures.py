@@ -35,6 +35,13 @@ def test_a_missing_interval_is_no_arm_and_no_error():
     figures.dots(TABLE.assign(low=np.nan, high=np.nan), "task", "method")
 
 
+def test_the_axis_ends_where_shares_end():
+    shares = figures.dots(TABLE.assign(low=-2.0, high=3.0), "task", "method").axes[0]
+    assert shares.get_ylim() == pytest.approx((-0.03, 1.03))
+    others = figures.dots(TABLE.assign(accuracy=2.0, low=1.0, high=3.0), "task", "method").axes[0]
+    assert others.get_ylim()[1] > 3
+
+
 def test_curves_draw_the_mean_and_all_repetitions():
     table = pd.DataFrame(dict(step=[1, 1, 2, 2], score=[0.4, 0.6, 0.8, 1.0], seed=[0, 1, 0, 1], method="prompt"))
     axes = figures.curves(table, "step", "score", "method").axes[0]
