@@ -12,7 +12,7 @@ from skillkit.files import read_json
 
 
 def show(what):
-    """The provenance of an artifact (its folder, its id or the beginning of it) or a run (its folder) as text.
+    """The provenance of an artifact (its folder, its id or the beginning of it), a run or a sweep (its folder) as text.
 
     >>> print(show("runs/embedded"))
 
@@ -21,6 +21,8 @@ def show(what):
     folder = Path(what)
     if (folder / "study.json").exists():
         return _study(folder)
+    if (folder / "sweep.json").exists():
+        return _sweep(folder)
     if (folder / "manifest.json").exists():
         return _unit(folder)
     found = [folder] if (folder / "meta.json").exists() else store.find(str(what))
@@ -63,6 +65,17 @@ def _study(folder):
     study = read_json(folder / "study.json") or {}
     parts = [_unit(folder / name) for name in study.get("notebooks", [])]
     return "\n\n".join([f"study {study.get('name')} in {folder}", *parts])
+
+
+def _sweep(folder):
+    """A line per cell; what is behind one of them, its own folder says."""
+    sweep = read_json(folder / "sweep.json")
+    lines = [f"sweep {sweep['name']} in {folder}"]
+    for cell in sweep["cells"]:
+        manifest = read_json(folder / cell["folder"] / "manifest.json")
+        state = f"{manifest['state']} {manifest['finished']}" if manifest else "not finished"
+        lines.append(f"  {cell['name']}  {state}  {folder / cell['folder']}")
+    return "\n".join(lines)
 
 
 def _unit(folder):

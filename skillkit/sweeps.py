@@ -49,9 +49,7 @@ def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options
     sizes = f"{count(len(cells), 'cell')}, {sum(done)} done already, {len(todo)} to run"
     print(f"{sweep.name}: {sizes} into {out or folder}", flush=True)
     if dry:
-        for i, cell in enumerate(cells):
-            print(f"  {_state(units[i], done[i]):<7} {cell.name}")
-        return folder, {}
+        return _listed(folder, cells, units, done)
     _claim(folder, sweep)
     outcomes = {cell.name: Outcome("kept") for i, cell in enumerate(cells) if i not in todo and done[i]}
     try:
@@ -65,6 +63,14 @@ def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options
     finally:
         summaries.write_summary(folder)
     return folder, outcomes
+
+
+def _listed(folder, cells, units, done):
+    """Print the cells with their states, instead of running them."""
+    for cell, unit, finished in zip(cells, units, done):
+        failed = not finished and (unit.manifest() or {}).get("state") == "failed"
+        print(f"  {'done' if finished else 'failed' if failed else 'to run':<7} {cell.name}")
+    return folder, {}
 
 
 class _Driver:
@@ -146,10 +152,6 @@ def _unit(cell, folder):
     if not source.is_file():
         raise SkillkitError(f"the notebook {source} is not there; run from the repository")
     return Unit(source.absolute(), cell.parameters, folder / cell.folder)
-
-
-def _state(unit, done):
-    return "done" if done else "failed" if (unit.manifest() or {}).get("state") == "failed" else "to run"
 
 
 def _chosen(sweep, only):

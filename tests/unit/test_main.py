@@ -24,7 +24,7 @@ def test_help_is_there_without_heavy_imports():
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("[]\n") and all(
-        word in done.stdout for word in ("run", "report", "show", "pretrain")
+        word in done.stdout for word in ("run", "sweep", "report", "show", "clean", "pretrain")
     )
 
 

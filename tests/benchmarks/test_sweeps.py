@@ -1,0 +1,45 @@
+"""How many more cells per minute two workers finish than one, on cells of one thread.
+
+    python -m pytest -s tests/benchmarks/test_sweeps.py
+
+Six cells that compute for about four seconds each, besides the start of their kernels; one worker and two take turns
+over two rounds, and the ratio of the summed wall times counts. Only an otherwise idle machine with two cores or more
+gives a meaningful figure.
+"""
+
+import time
+from functools import partial
+
+import pytest
+
+from skillkit import params, runs
+from skillkit.provenance import usable_cores
+from skillkit.sweeps import run_sweep
+from skillkit.workers import local
+from tests import studies
+from tests.helpers import REPOSITORY
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one core")
+def test_two_workers_finish_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setattr(runs, "NOTEBOOKS", None)
+    monkeypatch.setattr(params, "NOTEBOOKS", {})
+    studies.install(tmp_path / "notebooks")
+    path = studies.sweep(
+        tmp_path, notebooks={"small": {"action": "compute"}}, grid={"size": [1, 2, 3, 4, 5, 6]}
+    )
+    seconds = {1: 0.0, 2: 0.0}
+    for turn in range(2):
+        for workers in (1, 2):
+            began = time.perf_counter()
+            _, outcomes = run_sweep(
+                path, tmp_path / f"{turn}-{workers}", team=partial(local, workers=workers, threads=1)
+            )
+            seconds[workers] += time.perf_counter() - began
+            assert {outcome.state for outcome in outcomes.values()} == {"done"}
+    ratio = seconds[1] / seconds[2]
+    print(
+        f"one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {ratio:.2f} times as many cells per minute"
+    )
+    assert ratio >= 1.6
