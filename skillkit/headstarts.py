@@ -32,8 +32,10 @@ def sources(prompts, nearness, transfer, target):
     vectors; Vu et al. 2022); transfer, DataFrame sources × targets, the oracle. The target itself is no source.
     """
     others = [name for name in prompts if name != target]
-    if not others:
-        raise SkillkitError(f"there is no source but {target} itself; give prompts of other tasks")
+    if not others or target not in nearness or target not in transfer:
+        raise SkillkitError(
+            f"{target} has no sources to choose from; take it and other tasks into the matrix of transfer"
+        )
     chosen = {"nearest": nearness, "best transfer": transfer}
     best = {start: table.loc[others, target].idxmax() for start, table in chosen.items()}
     return {RANDOM_START: RANDOM_START} | {start: prompts[name] for start, name in best.items()}

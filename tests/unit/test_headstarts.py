@@ -84,8 +84,9 @@ def test_the_nearest_source_and_the_best_never_the_target():
         "nearest": ["c"],
         "best transfer": ["b"],
     }
-    with pytest.raises(SkillkitError, match="no source but a"):
-        sources({"a": ["a"]}, near, transfer, "a")
+    for given, target in [({"a": ["a"]}, "a"), (prompts, "d")]:
+        with pytest.raises(SkillkitError, match=f"{target} has no sources"):
+            sources(given, near, transfer, target)
 
 
 def test_a_start_of_another_backbone():
