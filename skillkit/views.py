@@ -54,9 +54,14 @@ class View:
         return self.per_row is not None
 
     @property
+    def how(self):
+        """Attack and strength: "typos 0.5"; of texts that came as they are, the name of their set."""
+        return self.attack if self.strength is None else f"{self.attack} {self.strength:g}"
+
+    @property
     def name(self):
         """Task, attack and strength in one line."""
-        return f"{self.clean.name}, {self.attack}" + f" {self.strength:g}" * (self.strength is not None)
+        return f"{self.clean.name}, {self.how}"
 
     @property
     def chance(self):

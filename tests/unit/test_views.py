@@ -60,6 +60,7 @@ def test_a_pair_gets_its_distractor_in_the_second_text_only():
 def test_one_file_is_a_test_split_as_a_whole(task, tmp_path):
     path = lines(tmp_path / "attacked.jsonl", changed(task))
     view = adversarial_view(task, str(path), paired=True)
+    assert view.name == "toy, attacked"
     assert list(view.adversarial.splits) == ["test"] and len(view.adversarial["test"]) == 24
     assert view.paired and not adversarial_view(task, path).paired
     assert view.adversarial["test"]["label"][:] == task["test"]["label"][:]
