@@ -199,7 +199,7 @@ class Pruning(Prompted):
     tasks: Names = Field(["world/movies"], description="tasks of two classes")
     max_test_examples: Positive | None = Field(300, description="rows that report; None: all")
     probe_examples: Positive | None = Field(
-        500, description="rows for baselines, rows to choose on; None: all"
+        300, description="rows for baselines, rows to choose on; None: all"
     )
     shares: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = Field(
         [0.02, 0.1, 0.3], description="shares of the neurons kept in each pruned layer"
@@ -208,12 +208,12 @@ class Pruning(Prompted):
         None, description="the pruned layers; None: all but the lowest quarter"
     )
     draws: Positive = Field(2, description="random sets of neurons per share")
-    further_steps: Positive | None = Field(20, description="further tuning on the pruned model; None: none")
+    further_steps: Positive | None = Field(10, description="further tuning on the pruned model; None: none")
     batch_sizes: Annotated[list[Positive], Field(min_length=1)] = Field(
         [1, 8, 32], description="to measure speed at"
     )
     text_length: Positive = Field(64, description="tokens in each text whose reading is timed")
-    rounds: Positive = Field(5, description="how often each model takes its turn")
+    rounds: Positive = Field(7, description="how often each model takes its turn")
     base_rounds: int = Field(3, ge=0, description="the same at the shape of RoBERTa-base; 0: leave it out")
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -37,14 +39,20 @@ def test_backbones_take_turns_on_the_same_tokens(model, monkeypatch):
     )
     for name, one in backbones.items():
         monkeypatch.setattr(one, "run", lambda inputs, name=name: seen.append((name, inputs["input_ids"])))
-    monkeypatch.setattr("skillkit.speed.time.perf_counter", lambda: next(clock))
-    table = compare(backbones, batch_sizes=(1, 3), length=6, rounds=3, progress=False)
+    monkeypatch.setattr("skillkit.speed.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    table = compare(backbones, batch_sizes=(1, 3), length=6, rounds=3, passes=1, progress=False)
     assert [name for name, _ in seen[:8]] == ["full", "small"] * 2 + ["small", "full"] * 2
     assert len(seen) == 4 * 2 * 2 and {tuple(ids.shape) for _, ids in seen} == {(1, 6), (3, 6)}
     assert all(first.equal(second) for (_, first), (_, second) in zip(seen[::2], seen[1::2], strict=True))
     assert list(table.model) == ["full", "small"] * 2 and list(table.batch_size) == [1, 1, 3, 3]
     assert (table[["seconds", "faster", "low", "high"]] == 1).all(axis=None)  # one tick of the clock each
     assert list(table.parameters[:2]) == [size(one)["parameters"] for one in backbones.values()]
+
+
+def test_the_quickest_pass_of_a_turn_counts(monkeypatch):
+    bb, ticks = tiny_backbone("roberta"), iter([0, 9, 9, 12, 12, 99] * 2)
+    monkeypatch.setattr("skillkit.speed.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert compare({"one": bb}, (1,), length=4, rounds=1, passes=3, progress=False).seconds[0] == 3
 
 
 def test_faster_is_the_geometric_mean_over_paired_rounds():
