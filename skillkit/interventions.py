@@ -12,6 +12,7 @@ mask, bool [layers, neurons]. `positions` is None (everywhere), "answer" (the sl
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), sections 4.3 and 5.
 """
 
+import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -136,27 +137,44 @@ class NewVectors(Hooks):
 
     >>> with NewVectors(bb, mask, lambda old: -old): bb.run(inputs)       # old: [hidden, chosen neurons]
 
-    `change` gives what is added to the vectors of one layer, in the same shape.
+    `change` gives what is added to the vectors of one layer, in the same shape. Inside another such context it
+    sees the vectors as that one has made them, unless that one acts at other positions.
     """
+
+    open = weakref.WeakKeyDictionary()  # those that are entered, by backbone, the outermost first
 
     def __init__(self, bb, mask, change, positions=None):
         super().__init__(bb, _layers(mask), lambda layer, neurons: None)
         self.chosen = {layer: mask[layer].nonzero()[:, 0] for layer in self.layers}
-        self.change, self.positions = change, _places(bb, positions)
+        self.change, self.place, self.positions = change, positions, _places(bb, positions)
 
     def __enter__(self):
         super().__enter__()
+        outer = self.open.setdefault(self.bb, [])
+        fitting = [one for one in outer if one.place is None or one.place is self.place]
+        self.added = {layer: self.change(self._vectors(layer, fitting)) for layer in self.layers}
         for layer in self.layers:
-            chosen = self.chosen[layer]
-            added = self.change(self.bb.value_weight(layer)[:, chosen])
-            hook = partial(self._add, layer, chosen, added)
-            self.handles.append(self.bb.value_matrices[layer].register_forward_hook(hook))
+            hook = self.bb.value_matrices[layer].register_forward_hook(partial(self._add, layer))
+            self.handles.append(hook)
+        outer.append(self)
         return self
 
-    def _add(self, layer, chosen, added, module, args, out):
+    def __exit__(self, kind, error, traceback):
+        self.open[self.bb].remove(self)
+        super().__exit__(kind, error, traceback)
+
+    def _vectors(self, layer, outer):
+        """The chosen vectors as the outer contexts leave them, [hidden, chosen]."""
+        vectors = self.bb.value_weight(layer).clone()
+        for one in outer:
+            if layer in one.added:
+                vectors[:, one.chosen[layer]] += one.added[layer]
+        return vectors[:, self.chosen[layer]]
+
+    def _add(self, layer, module, args, out):
         positions = of_layer(self.positions, layer)
-        firing = take(args[0], positions)[..., chosen.to(out.device)]
-        return put(out, take(out, positions) + firing @ added.T.to(firing), positions)
+        firing = take(args[0], positions)[..., self.chosen[layer].to(out.device)]
+        return put(out, take(out, positions) + firing @ self.added[layer].T.to(firing), positions)
 
 
 def mask_of(bb, facts):

@@ -87,14 +87,25 @@ def find_neurons(
             f"no fact has {minimum_prompts} prompts; lower minimum_prompts or give other facts"
         )
     found, first = {}, 0.7 if share == "adaptive" else share
-    for fact in progress_bar(facts, "knowledge neurons", disable=not progress):
-        made = attribute(bb, fact.prompts, fact.object, repeat_mask=True, **options)
+    for fact, made in _attributed(bb, facts, progress, options):
         found[fact.key] = from_attributions(bb, made, coarse or {"adaptive": 0.3}, first, strict)
     if share == "adaptive":
         for group in _groups(facts):
             settled = adaptive_share([found[fact.key] for fact in group], strict=strict)
             found.update({fact.key: found[fact.key].refine(settled, strict) for fact in group})
     return FactNeurons(found)
+
+
+def _attributed(bb, facts, progress, options, at_once=16):
+    """(fact, its attributions); prompts of several facts go together, since many of them have one length."""
+    with progress_bar(total=len(facts), desc="knowledge neurons", disable=not progress) as bar:
+        for at in range(0, len(facts), at_once):
+            group = facts[at : at + at_once]
+            prompts = [(prompt, fact.object) for fact in group for prompt in fact.prompts]
+            made = iter(attribute(bb, *map(list, zip(*prompts)), repeat_mask=True, **options))
+            for fact in group:
+                yield fact, [next(made) for _ in fact.prompts]
+                bar.update()
 
 
 @dataclass(frozen=True)

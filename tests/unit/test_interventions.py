@@ -104,6 +104,25 @@ def test_an_enhanced_and_edited_neuron_speaks_louder_for_the_new_answer():
 
 
 @every_family
+def test_the_inner_one_acts_on_what_the_outer_one_made(model_type):
+    bb = tiny_backbone(model_type)
+    mask, before, step = some_mask(bb), hidden(bb), 2 * (embedding(bb, "london") - embedding(bb, "paris"))
+    nothing, written, alone = (
+        with_vectors(bb, mask, change) for change in (lambda v: 0 * v, lambda v: step, lambda v: v + step)
+    )
+    swap = lambda: edit(bb, mask, "london", "paris", "plain")
+    with swap(), erase(bb, mask):
+        torch.testing.assert_close(hidden(bb), hidden(nothing), atol=2e-4, rtol=2e-4)
+    with erase(bb, mask), swap():
+        torch.testing.assert_close(hidden(bb), hidden(written), atol=2e-4, rtol=2e-4)
+    with swap():
+        with pytest.raises(RuntimeError), erase(bb, mask):
+            raise RuntimeError
+        torch.testing.assert_close(hidden(bb), hidden(alone), atol=2e-4, rtol=2e-4)
+    assert torch.equal(hidden(bb), before)
+
+
+@every_family
 @pytest.mark.parametrize("make", [suppress, lambda bb, m, positions: erase(bb, m, "unknown", positions)])
 def test_at_the_answer_only(model_type, make):
     bb = tiny_backbone(model_type)
