@@ -13,22 +13,22 @@ from skillkit.figures import MARKERS, color
 DASHES = {"random": (0, (3, 2)), "random neurons": (0, (3, 2)), "by chance": (0, (1, 2))}
 
 
-def heatmaps(tables, label, limits=(0.0, 1.0), fmt=".2f"):
+def heatmaps(tables, label, limits=(0.0, 1.0), fmt=".2f", rows="", columns=""):
     """A matrix per model, in one scale of colours, with its numbers in the cells; returns the Figure.
 
     >>> side_by_side.heatmaps({"embedded/roberta": table}, "accuracy relative to the target's own prompt")
 
-    tables {model: DataFrame}; label: meaning and unit of the colour.
+    tables {model: DataFrame}; label: meaning and unit of the colour; rows, columns: what stands there.
     """
-    rows, columns = next(iter(tables.values())).shape
-    size = (len(tables) * (0.62 * columns + 0.4) + 2.6, 0.42 * rows + 2.0)
+    height, width = next(iter(tables.values())).shape
+    size = (len(tables) * (0.62 * width + 0.4) + 2.6, 0.42 * height + 2.0)
     figure, grid = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
     for number, (axes, (name, table)) in enumerate(zip(grid[0], tables.items(), strict=True)):
         last = number == len(tables) - 1
         options = dict(annot=True, fmt=fmt, annot_kws={"size": 8.5}, cmap="viridis", cbar=last)
         options |= dict(cbar_kws={"label": label}) if last else {}
         seaborn.heatmap(table.astype(float), vmin=limits[0], vmax=limits[1], ax=axes, **options)
-        axes.set(title=name, xlabel="", ylabel="")
+        axes.set(title=name, xlabel=columns, ylabel=rows * (number == 0))
         axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right")
         axes.tick_params(axis="y", rotation=0, length=0)
     return figure

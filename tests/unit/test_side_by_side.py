@@ -28,7 +28,8 @@ def test_heatmaps_write_every_number_in_one_scale():
         name: pd.DataFrame([[0.5, 1.0], [number / 10, 0.7]], ["a", "b"], ["a", "c"])
         for number, name in enumerate(MODELS)
     }
-    figure = side_by_side.heatmaps(tables, "relative accuracy")
+    figure = side_by_side.heatmaps(tables, "relative accuracy", rows="source")
+    assert [panel.get_ylabel() for panel in panels(figure)] == ["source", ""]
     assert [text.get_text() for text in panels(figure)[1].texts] == ["0.50", "1.00", "0.10", "0.70"]
     assert len(figure.axes) == 3 and figure.axes[2].get_ylabel() == "relative accuracy"
     assert len({panel.collections[0].get_clim() for panel in panels(figure)}) == 1
