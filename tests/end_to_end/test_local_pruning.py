@@ -14,9 +14,9 @@ def test_the_local_pruning_study_runs(tmp_path):
     told = yaml.safe_load((REPOSITORY / "params" / "local-pruning.yaml").read_text())
     own = told["notebooks"]["05_pruning"]
     assert sorted(own["shares"]) == [0.02, 0.2]
-    own |= dict(backbone=str(shared_path("models/minilm-mlm")), tasks=[str(sst2(tmp_path))], seeds=[0, 1],
-                max_steps=20, further_steps=2, max_train_examples=300, max_test_examples=60, probe_examples=60,
-                draws=1, batch_sizes=[1, 4], text_length=16, rounds=2, base_rounds=0)  # fmt: skip
+    own |= dict(backbone=str(shared_path("models/minilm-mlm")), tasks=[str(sst2(tmp_path))], seeds=[0], draws=1,
+                recipe="embedded", max_steps=5, further_steps=None, max_train_examples=100, max_test_examples=60,
+                probe_examples=60, batch_sizes=[1, 4], text_length=16, rounds=2, base_rounds=0)  # fmt: skip
     parameters = params.validate("05_pruning", own)
     notebook = REPOSITORY / "notebooks" / "05_pruning.ipynb"
     outcome = runs.run_unit(runs.Unit(notebook, parameters, tmp_path / "results"))

@@ -17,6 +17,7 @@ from skillkit.skills import load_neurons, save_neurons, skill_neurons
 from skillkit.speed import base_shaped
 from skillkit.suppression import suppress
 from skillkit.tuning import tune_prompt
+from tests.helpers import shared_path
 from tests.planted import planted
 from tests.tiny import HIDDEN, NEURONS, TINY_MODELS, tiny_backbone, tiny_tokenizer
 from tests.toys import toy_task
@@ -120,7 +121,7 @@ def test_saved_and_loaded_it_is_the_same(model, dtype, tmp_path, capfd):
     assert type(again.model).__name__ == type(bb.model).__name__
     if dtype == "float32":
         prompt = random_prompt(bb, 3)
-        assert torch.equal(logits(again, prompt), logits(small, prompt))
+        torch.testing.assert_close(logits(again, prompt), logits(small, prompt))
     assert not any(weight.requires_grad for weight in again.model.parameters())
     assert list(tmp_path.glob("*.safetensors")) and not list(tmp_path.glob("*.bin"))
 
@@ -192,7 +193,7 @@ def test_a_uniform_width_is_a_plain_checkpoint(model, tmp_path):
     assert "pruned" not in json.loads((tmp_path / "config.json").read_text())
     again, prompt = from_model(plain, bb.tokenizer), random_prompt(bb, 3)
     assert again.widths == [9] * bb.num_layers
-    assert torch.equal(logits(again, prompt), logits(small, prompt))
+    torch.testing.assert_close(logits(again, prompt), logits(small, prompt))
     assert load_backbone(tmp_path).fingerprint == small.fingerprint
 
 
@@ -206,7 +207,7 @@ def test_a_uniform_t5_is_plain_without_constants_only(model, tmp_path):
     plain, info = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     prompt = random_prompt(bb, 3)
-    assert torch.equal(logits(from_model(plain, bb.tokenizer), prompt), logits(small, prompt))
+    torch.testing.assert_close(logits(from_model(plain, bb.tokenizer), prompt), logits(small, prompt))
 
 
 def test_a_ragged_folder_does_not_pass_for_a_plain_one(tmp_path):
@@ -372,6 +373,25 @@ def test_a_backbone_under_intervention_is_not_pruned():
     bb = tiny_backbone("roberta")
     with pytest.raises(SkillkitError, match="outside of the with block"), suppress(bb, some_mask(bb)):
         prune(bb, some_mask(bb), None)
+
+
+@pytest.mark.parametrize("share, width", [(0.2, 307), (0.02, 30)])
+def test_a_real_model(share, width, tmp_path):
+    bb = load_backbone(shared_path("models/minilm-mlm"), device="cpu")
+    inputs = dict(bb.tokenizer("paris is the capital of [MASK].", return_tensors="pt"))
+    answer = (inputs["input_ids"] == bb.tokenizer.mask_token_id).int().argmax(1)
+    with bb.record() as acts:
+        bb.run(inputs)
+    fill = torch.stack([acts[layer].mean((0, 1)) for layer in range(bb.num_layers)])
+    mask = skill_neurons(magnitude(bb), share)
+    small = prune(bb, mask, fill, width="uniform")
+    with suppress(bb, ~mask, "mean", fill=fill):
+        clamped = bb.answer_logits(inputs, answer)
+    torch.testing.assert_close(small.answer_logits(inputs, answer), clamped, atol=1e-3, rtol=1e-3)
+    assert small.widths == [width] * 6
+    small.save(tmp_path)
+    plain = from_model(AutoModelForMaskedLM.from_pretrained(tmp_path), bb.tokenizer)
+    torch.testing.assert_close(plain.answer_logits(inputs, answer), small.answer_logits(inputs, answer))
 
 
 def test_it_is_exported():
