@@ -18,7 +18,7 @@ def declines(table, value="accuracy", chance=None, ylabel="accuracy on test"):
     table: of `curves.summary`; the band is its interval, and missing where there is none. chance {task:
     accuracy} is drawn dotted. Returns the Figure.
     """
-    tasks = list(dict.fromkeys(table.task))
+    tasks, bounds = list(dict.fromkeys(table.task)), (0, 1) if value == "accuracy" else ()
     figure, grid = plt.subplots(
         1, len(tasks), figsize=(3.2 * len(tasks) + 1.2, 3.3), sharey=True, squeeze=False
     )
@@ -27,7 +27,8 @@ def declines(table, value="accuracy", chance=None, ylabel="accuracy on test"):
             rows = table[(table.task == task) & (table.neurons == neurons)].sort_values("rate")
             shade = color(label) if neurons == "skill" else "#666666"  # a line of light grey would be faint
             axes.plot(100 * rows.rate, rows[value], color=shade, ls=dashes, marker=".", label=label)
-            axes.fill_between(100 * rows.rate, rows.low, rows.high, color=shade, alpha=0.18, lw=0)
+            low, high = (end.clip(*bounds) for end in (rows.low, rows.high))
+            axes.fill_between(100 * rows.rate, low, high, color=shade, alpha=0.18, lw=0)
         if chance:
             axes.axhline(chance[task], color=color("chance"), ls=":", lw=1.2, label="chance")
         axes.set(title=task, xlabel="suppressed in every layer (%)")

@@ -143,17 +143,17 @@ class Suppression(Prompted):
     backbone: str = Field("embedded/gpt2", description="embedded/…, a hub name or a folder")
     others: list[str] = Field(["embedded/roberta"], description="further models, measured at one rate")
     tasks: Names = Field(
-        ["world/movies", "world/restaurants", "world/rooms"],
+        ["world/movies", "world/restaurants", "world/gadgets", "world/rooms"],
         description="tasks whose skill neurons are suppressed",
     )
     seeds: Seeds = Field([0, 1, 2, 3, 4], description="one prompt per task and seed")
-    max_test_examples: Positive | None = Field(200, description="rows at every point of a curve; None: all")
-    map_examples: Positive = Field(100, description="rows at every point of the other figures")
+    max_test_examples: Positive | None = Field(150, description="rows at every point of a curve; None: all")
+    map_examples: Positive = Field(80, description="rows at every point of the other figures")
     probe_examples: Positive | None = Field(
         500, description="rows for baselines, rows to choose on; None: all"
     )
     rates: list[Annotated[float, Field(gt=0, le=0.5)]] = Field(
-        [0.02, 0.05, 0.1, 0.2, 0.3], min_length=1, description="shares of every layer that are suppressed"
+        [0.05, 0.1, 0.2, 0.3], min_length=1, description="shares of every layer that are suppressed"
     )
     rate: float = Field(0.2, gt=0, le=0.5, description="the one at which statements are judged")
     kind: Literal["zero", "mean", "gaussian"] = Field("mean", description="what suppressed neurons become")
