@@ -3,9 +3,11 @@
 import json
 
 import pandas as pd
+import pytest
 import yaml
 
 from skillkit import params, runs
+from skillkit.errors import SkillkitError
 from tests.helpers import REPOSITORY, shared_path
 
 NAME = "08_adversarial_robustness"
@@ -32,3 +34,10 @@ def test_the_local_adversarial_study_runs(tmp_path):
     told = {claim["statement"]: claim for claim in claims}
     assert told["A masked LM (RoBERTa) falls below chance on adversarial texts."]["measured"] is not None
     assert told["T5 stays above chance on adversarial texts."]["holds"] == "not tested"
+
+
+def test_parameters_that_do_not_fit_are_told():
+    with pytest.raises(SkillkitError, match="neuron_attack should be one of the attacks, not 'casing'"):
+        params.validate(NAME, {"attacks": ["typos"], "neuron_attack": "casing"})
+    with pytest.raises(SkillkitError, match="views.0.adversarial"):
+        params.validate(NAME, {"views": [{"task": "glue/sst2"}]})
