@@ -20,11 +20,11 @@ from skillkit.tables import Table
 from skillkit.transfer import tuned_on
 from skillkit.tuning import tune_prompt
 
-RANDOM_START = "random"
+RANDOM_START = "random prompt"
 
 
 def sources(prompts, nearness, transfer, target):
-    """Where to start for a target: {"random": …, "nearest": prompts, "best transfer": prompts}.
+    """Where to start for a target: {"random prompt": "random", "nearest": prompts, "best transfer": prompts}.
 
     >>> sources(prompts, tables["ON"], transfer.absolute, "hotels")
 
@@ -38,14 +38,14 @@ def sources(prompts, nearness, transfer, target):
         )
     chosen = {"nearest": nearness, "best transfer": transfer}
     best = {start: table.loc[others, target].idxmax() for start, table in chosen.items()}
-    return {RANDOM_START: RANDOM_START} | {start: prompts[name] for start, name in best.items()}
+    return {RANDOM_START: "random"} | {start: prompts[name] for start, name in best.items()}
 
 
 @artifact("learning_curves", version=1)
 def learning_curves(bb, task, starts, seeds, progress=False, **options) -> Table:
     """Tune a task from several starts, otherwise alike: columns task, start, from, seed, step, score.
 
-    >>> learning_curves(bb, task, {"random": "random", "movies": [prompt_of_seed_0]}, seeds=[0], max_steps=20)
+    >>> learning_curves(bb, task, {"random prompt": "random", "movies": [prompt_of_seed_0]}, seeds=[0], max_steps=20)
 
     starts   {name: "random", or a SoftPrompt, or one for each seed}
     options  of `tune_prompt`; `length` is that of the prompts that are started from
@@ -99,10 +99,10 @@ def saved(curves, share=0.9):
 
     >>> saved(learning_curves(bb, task, starts, seeds))[["task", "start", "steps", "saved", "low", "high"]]
 
-    One row per task and start: `steps`, the mean over seeds; `saved`, the mean difference to the random start
-    of the same seed with its 95 % interval; `n`, the seeds. The final score is the best that the random start
-    reaches. A curve that never gets there counts as the whole length of the tuning, which is the least it can
-    be; `missed` counts these.
+    The start called "random prompt" is the reference. One row per task and start: `steps`, the mean over seeds;
+    `saved`, the mean difference to the reference of the same seed with its 95 % interval; `n`, the seeds. The
+    final score is the best that the reference reaches. A curve that never gets there counts as the whole length
+    of the tuning, which is the least it can be; `missed` counts these.
     """
     rows = []
     for (task, start, seed), curve in curves.groupby(["task", "start", "seed"], sort=False):

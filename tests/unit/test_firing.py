@@ -84,7 +84,7 @@ def test_by_layer_by_hand():
     root = 1 / math.sqrt(2)
     assert found.loc[("same type", 0), "ON"] == pytest.approx(root)
     assert found.loc[("different types", 0), "ON"] == pytest.approx((root + 0) / 2)
-    assert found.loc[("with a random prompt", 1), "ON"] == pytest.approx((root + 1 + root) / 3)
+    assert found.loc[("random prompt", 1), "ON"] == pytest.approx((root + 1 + root) / 3)
     assert found.loc[("same type", 1), "chance"] == pytest.approx(root)
 
 

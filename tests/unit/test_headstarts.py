@@ -60,13 +60,13 @@ def test_saved_steps_by_hand():
         ]
 
     curves = pd.DataFrame(
-        curve("random", 0, 0.5, 0.6, 0.95, 1.0) + curve("random", 1, 0.5, 0.7, 0.7, 0.7)
+        curve("random prompt", 0, 0.5, 0.6, 0.95, 1.0) + curve("random prompt", 1, 0.5, 0.7, 0.7, 0.7)
         + curve("near", 0, 0.9, 1.0, 1.0, 1.0) + curve("near", 1, 0.5, 0.6, 0.65, 0.7)
         + curve("bad", 0, 0.1, 0.1, 0.1, 0.1) + curve("bad", 1, 0.7, 0.1, 0.1, 0.1)
     )  # fmt: skip
     found = saved(curves).set_index("start")
     # Bars: 0.9 (seed 0, reached at step 10) and 0.63 (seed 1, at step 5).
-    assert found.loc["random", ["steps", "saved", "missed"]].tolist() == [7.5, 0, 0]
+    assert found.loc["random prompt", ["steps", "saved", "missed"]].tolist() == [7.5, 0, 0]
     assert found.loc["near", ["steps", "saved"]].tolist() == [(0 + 10) / 2, (10 - 5) / 2]
     assert found.loc["bad", ["steps", "saved", "missed"]].tolist() == [(15 + 0) / 2, (-5 + 5) / 2, 1]
     assert found.loc["near", "low"] < 2.5 < found.loc["near", "high"] and (found["n"] == 2).all()
@@ -80,7 +80,7 @@ def test_the_nearest_source_and_the_best_never_the_target():
         [[0.9, 0.5, 0.5], [0.8, 0.9, 0.6], [0.7, 0.5, 0.9], [1, 1, 1]], [*names, "random prompt"], names
     )
     assert sources(prompts, near, transfer, "a") == {
-        "random": "random",
+        "random prompt": "random",
         "nearest": ["c"],
         "best transfer": ["b"],
     }
