@@ -78,10 +78,8 @@ def boxes(scores, accuracy, ylabel="predictivity, accuracy"):
     )  # fmt: skip
     rows = accuracy.set_index("task").loc[list(scores)]
     arms = np.nan_to_num(np.clip([rows.accuracy - rows.low, rows.high - rows.accuracy], 0, None))
-    at = np.arange(1, len(rows) + 1) + 0.36
-    axes.errorbar(
-        at, rows.accuracy, arms, fmt="D", ms=5, capsize=2.5, color=CLASSES[0], label="whole model, test"
-    )
+    options = dict(fmt="D", ms=5, capsize=2.5, color=color("whole model"), label="whole model, test")
+    axes.errorbar(np.arange(1, len(rows) + 1) + 0.36, rows.accuracy, arms, **options)
     axes.set_xticks(range(1, len(rows) + 1), list(scores), rotation=25, ha="right")
     axes.set_ylabel(ylabel)
     within_shares(axes)

@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 PALETTE = {
     "embedded/roberta": "#0072B2", "embedded/bert": "#56B4E9", "embedded/t5": "#D55E00", "embedded/gpt2": "#009E73",
     "prompt": "#0072B2", "bitfit": "#D55E00", "adapter": "#CC79A7", "random prompt": "#999999", "no prompt": "#BBBBBB",
-    "random backbone": "#666666", "whole model": "#D55E00", "skill neurons": "#0072B2", "random neurons": "#999999",
+    "random backbone": "#666666", "whole model": "#000000", "skill neurons": "#0072B2", "random neurons": "#999999",
     "clean": "#0072B2", "adversarial": "#D55E00",
     "english": "#0072B2", "second": "#E69F00", "seen": "#0072B2", "unseen": "#E69F00", "chance": "#444444",
 }  # fmt: skip

@@ -83,7 +83,8 @@ def _tree(table):
 def _name_types(grid, colours):
     """A legend of the types, and tick labels that can be read."""
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
-    grid.figure.legend(handles, colours, loc="upper center", ncols=min(4, len(colours)), frameon=False)
+    place = dict(loc="upper center", bbox_to_anchor=(0.48, 0.87))
+    grid.figure.legend(handles, colours, ncols=min(4, len(colours)), frameon=False, **place)
     grid.figure.subplots_adjust(bottom=0.27, top=0.9, right=0.76)
     grid.ax_cbar.set_position([0.24, 0.06, 0.5, 0.025])  # what comes before moves it
     grid.ax_col_dendrogram.set_visible(False)
