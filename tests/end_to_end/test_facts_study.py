@@ -36,8 +36,8 @@ def test_twenty_facts_of_pararel_on_a_real_model(tmp_path):
 
 
 def test_shards_of_the_full_study_are_those_that_it_loads():
-    study = params.load_study(REPOSITORY / "params" / "pararel-bert.yaml").notebooks["07_knowledge_neurons"]
-    cells = load_sweep(REPOSITORY / "params" / "sweeps" / "pararel-bert.yaml").cells
+    study = params.load_study(REPOSITORY / "params" / "bert-knowledge.yaml").notebooks["07_knowledge_neurons"]
+    cells = load_sweep(REPOSITORY / "params" / "sweeps" / "bert-knowledge.yaml").cells
     assert [cell.parameters.shard for cell in cells] == list(range(study.shards))
     for cell in cells:
         assert cell.parameters.model_copy(update={"shard": None}) == study
