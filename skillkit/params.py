@@ -240,7 +240,7 @@ class KnowledgeNeurons(Parameters):
     factors: Annotated[list[float], Field(min_length=2)] = Field(
         [0.0, 0.5, 1.0, 1.5, 2.0, 3.0], description="scales of the curves"
     )
-    draws: Positive = Field(3, description="sets of random neurons per fact")
+    draws: Positive = Field(2, description="sets of random neurons per fact")
     neighbours: Positive = Field(2, description="facts of the same and of other relations that are asked too")
     edit_form: Literal["normed", "plain"] = Field("normed", description="how value vectors are edited")
     edit_strength: Annotated[list[float], Field(min_length=1, max_length=2)] = Field(
@@ -248,7 +248,7 @@ class KnowledgeNeurons(Parameters):
     )
     erase_top: Positive = Field(20, description="neurons that are erased with a relation")
     erase_examples: Positive | None = Field(None, description="facts of a relation asked then; None: all")
-    closer: Positive = Field(24, description="facts looked at more closely")
+    closer: Positive = Field(16, description="facts looked at more closely")
     shards: Positive = Field(1, description="parts of the facts, each stored by itself")
     shard: int | None = Field(None, ge=0, description="the one part to compute, from 0; None: all")
     seed: int = Field(0, ge=0, description="of the drawn facts, random neurons and edits")

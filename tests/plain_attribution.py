@@ -16,11 +16,11 @@ def plain_attribution(bb, cloze, answer, alphas, weights, before=False):
     return torch.cat(scores), torch.stack(errors), torch.stack(probability).prod()
 
 
-def plain_question(bb, question, alphas, weights, before=False):
+def plain_question(bb, question, alphas, weights, before=False, layers=None):
     """The same for one question, in tokens: (scores [slots, layers, neurons], errors [layers], probability)."""
     scores = torch.zeros(len(question.slots), bb.num_layers, bb.num_neurons, dtype=bb.dtype)
     errors = torch.zeros(bb.num_layers, dtype=bb.dtype)
-    for layer in range(bb.num_layers):
+    for layer in layers or range(bb.num_layers):
         slots = [len(question.decoder) - 1] if layer in bb.decoder_layers else list(question.slots)
         neurons, whole = _run(bb, question, layer, slots, before)
         _, nothing = _run(bb, question, layer, slots, before, torch.zeros_like(neurons))
