@@ -100,6 +100,7 @@ def train_projector(
     seed=0,
     max_steps=None,
     recipe="embedded",
+    learning_rate=1e-3,
     max_train_examples=None,
     progress=True,
     **overrides,
@@ -117,7 +118,8 @@ def train_projector(
     constant  the control: every source prompt is replaced by the mean of them all, so that the projector can
               only learn one prompt
     layout    of the projected prompts; None: the default of the target's family
-    The other arguments are those of `tune_prompt`; a batch holds texts of one task, tasks take turns.
+    The other arguments are those of `tune_prompt`, but for the learning rate: a network takes smaller steps than
+    bare vectors. A batch holds texts of one task, tasks take turns.
 
     The best weights on the tasks' validation splits (mean score) are kept, for the loss "distance" as well.
     Su et al. 2022, section 5.1. Raises SkillkitError, before any training, for prompts of other backbones,
@@ -125,7 +127,7 @@ def train_projector(
     """
     prompts = {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
     _check(source_bb, target_bb, tasks, prompts, targets, loss)
-    recipe = choose_recipe(recipe, target_bb, max_steps=max_steps, **overrides)
+    recipe = choose_recipe(recipe, target_bb, max_steps=max_steps, learning_rate=learning_rate, **overrides)
     job = _Job(target_bb, tasks, prompts, targets, loss, constant, layout, recipe, seed, max_train_examples)
     began = time.time()
     fitted = fit(job.weights, job.loss, job.score, job.train, recipe, seed, desc="projector", show=progress)
