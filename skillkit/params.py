@@ -173,7 +173,7 @@ class Transferability(Prompted):
         description="sources and targets, several of a type",
     )  # fmt: skip
     seeds: Seeds = Field([0, 1], description="one prompt per task and seed")
-    max_test_examples: Positive | None = Field(120, description="rows of every cell of a matrix; None: all")
+    max_test_examples: Positive | None = Field(80, description="rows of every cell of a matrix; None: all")
     random_prompts: int = Field(3, ge=2, description="draws of the untrained control")
     masked_share: float = Field(0.1, gt=0, le=0.5, description="most activated share that is switched off")
     indicator: Literal["E_concat", "E_average", "C_concat", "C_average", "cosine_mean", "ON"] = Field(
@@ -183,10 +183,12 @@ class Transferability(Prompted):
         ["world/hotels", "world/reports"], description="tasks tuned from other prompts; [] leaves that out"
     )
     start_steps: Positive = Field(20, description="length of that tuning")
-    project_to: list[str] = Field(["embedded/gpt2"], description="other backbones; [] leaves that out")
+    project_to: list[str] = Field(
+        ["embedded/gpt2", "embedded/t5"], description="other backbones; [] leaves that out"
+    )
     project_tasks: Names = Field(["world/movies", "world/questions"], description="a projector learns on")
     unseen_tasks: Names = Field(["world/gadgets", "world/reports"], description="it is tried on as well")
-    project_steps: Positive = Field(40, description="steps of training")
+    project_steps: Positive = Field(24, description="steps of training")
     published: str | None = Field(
         None, description="folder of published prompts: only their indicators are studied"
     )
