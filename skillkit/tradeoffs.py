@@ -25,12 +25,13 @@ def tradeoff(table, speeds=None):
     """
     shares = sorted(set(table.share))
     panels = [name for name in _NAMES if name in set(table.tuned)]
+    kinds = [kind for kind in dict.fromkeys(table.neurons) if kind != "all"]
     figure, grid = plt.subplots(
         1, len(panels), figsize=(4.4 * len(panels) + 1.2, 3.7), sharey=True, squeeze=False
     )
     right = [axes.twinx() for axes in grid[0]] if speeds is not None else []
     for axes, name in zip(grid[0], panels):
-        _accuracies(axes, table[table.tuned == name], shares)
+        _accuracies(axes, table[table.tuned == name], shares, kinds)
         axes.set_title(_NAMES[name])
         axes.set_xticks(range(len(shares)), [f"{share:.0%}" for share in shares])
         axes.set_xlabel("neurons kept in the pruned layers")
@@ -69,12 +70,13 @@ def faster(table, panel=None):
     return figure
 
 
-def _accuracies(axes, table, shares):
+def _accuracies(axes, table, shares, kinds):
     """One line per kind of neurons, each ending in the unpruned model."""
     whole = table[table.neurons == "all"]
-    kinds = [kind for kind in dict.fromkeys(table.neurons) if kind != "all"]
     for number, (kind, offset) in enumerate(zip(kinds, np.linspace(-0.08, 0.08, len(kinds)))):
         rows = table[table.neurons == kind].sort_values("share")
+        if rows.empty:  # of a kind that was not tuned further
+            continue
         places = [shares.index(share) + offset for share in rows.share]
         axes.errorbar(places, rows.accuracy, _arms(rows, "accuracy"), fmt=MARKERS[number] + "-", ms=5, capsize=2.5,
                       color=color(kind, number), label=kind)  # fmt: skip
@@ -104,7 +106,7 @@ def _speeds(axes, speeds, shares, labelled):
         color=_SPEED,
         label="speed (right axis)",
     )
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1f}×"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.spines.right.set_visible(True)
     axes.tick_params(axis="y", colors=_SPEED, labelright=labelled)
     axes.set_ylim(0, max(2, 1.2 * rows.faster.max()))
