@@ -70,13 +70,24 @@ def _add_sweep(sweep):
         "--retries", type=int, default=2, metavar="N", help="of a cell whose kernel was killed (2)"
     )
     sweep.add_argument("--report", action="store_true", help="build the report too, whatever failed")
+    _add_workers(sweep)
+    sweep.set_defaults(command=_sweep)
+
+
+def _add_workers(sweep):
     sweep.add_argument(
         "--workers", type=_positive, metavar="N", help="cells at once (default: by cores and memory)"
     )
     sweep.add_argument(
         "--threads", type=_positive, metavar="N", help="threads of a cell (default: its share of cores)"
     )
-    sweep.add_argument("--memory", type=float, default=2.0, metavar="GB", help="what a cell needs (2)")
+    sweep.add_argument(
+        "--memory",
+        type=lambda word: _positive(word, float),
+        default=2.0,
+        metavar="GB",
+        help="what a cell needs (2)",
+    )
     place = sweep.add_mutually_exclusive_group()
     place.add_argument(
         "--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler"
@@ -84,7 +95,6 @@ def _add_sweep(sweep):
     place.add_argument(
         "--slurm", action="store_true", help="run in jobs of SLURM (see dask-jobqueue's configuration)"
     )
-    sweep.set_defaults(command=_sweep)
 
 
 def _add_clean(clean):
@@ -97,10 +107,14 @@ def _add_clean(clean):
     clean.set_defaults(command=_clean)
 
 
-def _positive(word):
-    if int(word) < 1:
-        raise ValueError
-    return int(word)
+def _positive(word, kind=int):
+    try:
+        number = kind(word)
+    except ValueError:
+        number = 0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"takes a number above 0, not {word!r}")
+    return number
 
 
 def _guarded(command, given):

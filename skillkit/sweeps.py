@@ -93,7 +93,7 @@ class _Driver:
                 while self.order.is_active():
                     self.step()
             except BaseException:
-                self.team.stop(list(self.running))
+                self.stop()
                 raise
         return self.outcomes
 
@@ -109,6 +109,13 @@ class _Driver:
         busy = min(len(self.running), self.team.slots())
         self.bar.set_postfix_str(f"{busy} running, {failed} failed", refresh=not ended)
         self.bar.update(len(self.outcomes) - self.bar.n)
+
+    def stop(self):
+        """End what runs; a cell whose kernel we have killed ourselves counts as unfinished, not as failed."""
+        self.team.stop(list(self.running))
+        for future, i in self.running.items():
+            if future.done() and not future.cancelled() and not future.exception() and future.result().killed:
+                (self.units[i].folder / "manifest.json").unlink(missing_ok=True)
 
     def submit(self, i):
         self.tries[i] += 1

@@ -192,7 +192,9 @@ def _dask_team(client, where, threads):
     def slots():
         return sum(client.nthreads().values()) if client.status == "running" else 0
 
-    words = f"{count(len(client.nthreads()), 'worker')} {where}, {count(slots(), 'cell')} at once"
+    words = f"no worker yet {where}"
+    if slots():
+        words = f"{count(len(client.nthreads()), 'worker')} {where}, {count(slots(), 'cell')} at once"
     executor = client.get_executor(pure=False)
     return Team(executor, slots, threads, words, lambda futures: executor.shutdown(wait=False))
 

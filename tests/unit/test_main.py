@@ -41,7 +41,11 @@ def test_bad_input_is_one_sentence_and_status_2(words, sentence, capsys, monkeyp
     assert errors.startswith(sentence) and errors.count("\n") == 1 and not out
 
 
-@pytest.mark.parametrize("words", [[], ["rnu"], ["run"], ["run", "a.yaml", "b.yaml"]])
+@pytest.mark.parametrize("words", [
+    [], ["rnu"], ["run"], ["run", "a.yaml", "b.yaml"],
+    ["sweep", "a.yaml", "--limit", "0"], ["sweep", "a.yaml", "--workers", "x"], ["sweep", "a.yaml", "--memory", "0"],
+    ["sweep", "a.yaml", "--slurm", "--scheduler", "tcp://x:1"],
+])  # fmt: skip
 def test_wrong_usage_is_status_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)

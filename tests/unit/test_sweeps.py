@@ -227,6 +227,7 @@ def test_an_ended_sweep_continues(tmp_path, number, status):
     process.send_signal(number)
     _, errors = process.communicate(timeout=100)
     assert process.returncode == status and "Traceback" not in errors
+    assert len(list(done.glob("*/*/manifest.json"))) == 2
     (tmp_path / "log.go").touch()
     process = command(tmp_path, path)
     told, errors = process.communicate(timeout=100)
