@@ -1,25 +1,45 @@
-"""Notebook 01 on a real checkpoint and real sentences, through the same unit as every study (in miniature)."""
+"""Notebooks 01 to 04 on a real checkpoint and real sentences, of two and of three classes, in miniature."""
 
 import json
 
+import pytest
 import yaml
 
 from skillkit import params, runs
 from tests.helpers import REPOSITORY, shared_path
 
+SMALL = dict(
+    seeds=[0], recipe="embedded", max_steps=4, max_train_examples=120, max_test_examples=40, probe_examples=40,
+    map_examples=20, permutations=2, ensembles=[1, 3], draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
+)  # fmt: skip
 
-def test_the_local_study_runs(tmp_path):
-    told = yaml.safe_load((REPOSITORY / "params" / "local-sst2.yaml").read_text())
-    own = told["notebooks"]["01_prompt_tuning"]
-    own |= dict(backbone=str(shared_path("models/minilm-mlm")), seeds=[0, 1], max_steps=30, baselines=["random"],
-                tasks=[str(sst2(tmp_path))], max_train_examples=600, max_test_examples=200)  # fmt: skip
-    parameters = params.validate("01_prompt_tuning", own)
-    notebook = REPOSITORY / "notebooks" / "01_prompt_tuning.ipynb"
-    outcome = runs.run_unit(runs.Unit(notebook, parameters, tmp_path / "results"))
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Chapters share their prompts, as they do outside of tests."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.mark.parametrize("notebook", ["01_prompt_tuning", "02_probing", "03_skill_neurons", "04_suppression"])
+@pytest.mark.parametrize("study", ["local-sst2", "local-tweets"])
+def test_the_local_study_runs(study, notebook, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(store))
+    here = dict(backbone=str(shared_path("models/minilm-mlm")))
+    if study == "local-sst2":
+        here |= dict(tasks=[str(sst2(tmp_path))])
+    else:
+        here |= dict(data_root=str(shared_path("data/tweet_eval").parent))
+    told = params.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
+    parameters = params.validate(notebook, told | {k: v for k, v in (SMALL | here).items() if k in told})
+    path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
+    outcome = runs.run_unit(runs.Unit(path, parameters, tmp_path / "results"))
     assert outcome.state == "done", outcome.error
     claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     assert claims[0]["measured"] is not None
-    assert (tmp_path / "results" / "figures" / "accuracy.png").stat().st_size > 1000
+    contents = json.loads((tmp_path / "results" / "contents.json").read_text())
+    for figure in contents["figures"]:
+        assert all((tmp_path / "results" / file).stat().st_size > 100 for file in figure["files"])
+    assert {file.rpartition(".")[2] for file in contents["figures"][0]["files"]} == {"png", "svg", "csv"}
 
 
 def sst2(folder):
