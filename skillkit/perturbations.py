@@ -1,7 +1,8 @@
 """What may happen to any text: character noise, lost words, a sentence that says nothing, capital letters.
 
 >>> PERTURBATIONS["dropout"](random.Random(0), "the cast was very good", 1.0)
-'the cast very good'
+'the cast was good'
+>>> attacked(task, "dropout", strength=0.5)["test"][0]["text"]          # all texts of a task
 
 Made without a download, for tasks that have no adversarial set. Each takes a random generator, a text and a
 strength from 0 (the text as it is) to 1. What is drawn does not depend on the strength: under one seed a
@@ -10,6 +11,13 @@ take the meaning with it; `skillkit.attacks` knows its world and is safer there.
 """
 
 import math
+import random
+from dataclasses import replace
+
+import datasets
+
+from skillkit.attacks import ATTACKS
+from skillkit.errors import SkillkitError
 
 # Nothing here agrees with, denies or judges anything, whatever stands before it.
 SENTENCES = (
@@ -56,3 +64,33 @@ def casing(rng, text, strength, task=None):
 PERTURBATIONS = {
     "characters": characters, "dropout": dropout, "distractor": distractor, "casing": casing,
 }  # fmt: skip
+# Of a pair, these touch the second text only.
+_AT_THE_END = {"distractors", "negation", "distractor"}
+
+
+def attacks_on(task):
+    """Attacks that can be made on a task: those of the small world on its own, the perturbations on any.
+
+    >>> list(attacks_on(load_task("glue/sst2")))
+    ['characters', 'dropout', 'distractor', 'casing']
+    """
+    return (ATTACKS if task.name.startswith("world/") else {}) | PERTURBATIONS
+
+
+def attacked(task, attack, strength=1.0, seed=0):
+    """A task whose texts an attack has changed, in every split; labels and order of the rows stay.
+
+    >>> attacked(load_task("world/movies"), "typos", 0.5)["test"][0]["text"]
+
+    Raises SkillkitError for a strength outside [0, 1].
+    """
+    if not 0 <= strength <= 1:
+        raise SkillkitError(f"the strength of an attack lies between 0 and 1, not {strength}")
+    change, splits = attacks_on(task)[attack], {}
+    for split, rows in task.splits.items():
+        rng, columns = random.Random(f"{seed}/{task.name.removeprefix('world/')}/{attack}/{split}"), {}
+        last = "text_pair" if task.pair else "text"
+        for column in [last] if attack in _AT_THE_END else dict.fromkeys(["text", last]):
+            columns[column] = [change(rng, text, strength, task) for text in rows[column]]
+        splits[split] = datasets.Dataset.from_dict(rows.to_dict() | columns)
+    return replace(task, name=f"{task.name}/{attack}", splits=splits)

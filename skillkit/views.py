@@ -9,26 +9,19 @@ Prompts are tuned on the clean task; both sides answer with its label words.
 """
 
 import hashlib
-import random
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import datasets
 from statsmodels.stats.proportion import proportion_confint
 
-from skillkit import sources
-from skillkit.attacks import ATTACKS
+from skillkit.counterparts import counterpart, rows_each
 from skillkit.errors import SkillkitError
-from skillkit.perturbations import PERTURBATIONS
-from skillkit.registry import describe
-from skillkit.splits import labelled_splits
-from skillkit.tasks import Task, list_tasks, load_task
+from skillkit.perturbations import attacked, attacks_on
+from skillkit.tasks import Task, load_task
 
 FEW = 10  # with fewer examples of a class, an accuracy there says next to nothing
-# Of a pair, these touch the second text only.
-_AT_THE_END = {"distractors", "negation", "distractor"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +84,6 @@ class View:
         return replace(self, clean=clean, adversarial=adversarial, per_row=1 if pairs else None)
 
 
-def attacks_on(task):
-    """Attacks that can be made on a task: those of the small world on its own, the perturbations on any.
-
-    >>> list(attacks_on(load_task("glue/sst2")))
-    ['characters', 'dropout', 'distractor', 'casing']
-    """
-    return (ATTACKS if task.name.startswith("world/") else {}) | PERTURBATIONS
-
-
 def adversarial_view(
     task,
     adversarial,
@@ -132,129 +116,17 @@ def adversarial_view(
     pairs that are none; warns, with the interval, of classes with fewer than ten adversarial test rows.
     """
     task = task if isinstance(task, Task) else load_task(task, data_root=data_root)
-    told = {"labels": labels, "data_root": data_root, **columns}
+    told = dict(task=task, labels=labels, data_root=data_root, **columns)
     if clean is not None:
-        rows = _matched(_read(clean, task, told), task, labels)["test"]
+        rows = counterpart(clean, **told)["test"]
         task = replace(task, splits=task.splits | {"test": rows}, notes=(*task.notes, f"test is {clean}"))
     adversarial = adversarial.removeprefix(f"{task.name}/") if isinstance(adversarial, str) else adversarial
     if isinstance(adversarial, str) and adversarial in attacks_on(task):
         view = View(task, attacked(task, adversarial, strength, seed), adversarial, float(strength), 1)
     else:
-        other = _matched(_read(adversarial, task, told), task, labels)
-        view = View(task, other, other.name, None, _per_row(task, other) if paired else None)
+        other = counterpart(adversarial, **told)
+        view = View(task, other, other.name, None, rows_each(task, other) if paired else None)
     return _warned(_without(view, without))
-
-
-def attacked(task, attack, strength=1.0, seed=0):
-    """A task whose texts an attack has changed, in every split; labels and order of the rows stay.
-
-    >>> attacked(load_task("world/movies"), "typos", 0.5)["test"][0]["text"]
-
-    Raises SkillkitError for a strength outside [0, 1].
-    """
-    if not 0 <= strength <= 1:
-        raise SkillkitError(f"the strength of an attack lies between 0 and 1, not {strength}")
-    change, splits = attacks_on(task)[attack], {}
-    for split, rows in task.splits.items():
-        rng, columns = random.Random(f"{seed}/{task.name.removeprefix('world/')}/{attack}/{split}"), {}
-        last = "text_pair" if task.pair else "text"
-        for column in [last] if attack in _AT_THE_END else dict.fromkeys(["text", last]):
-            columns[column] = [change(rng, text, strength, task) for text in rows[column]]
-        splits[split] = datasets.Dataset.from_dict(rows.to_dict() | columns)
-    return replace(task, name=f"{task.name}/{attack}", splits=splits)
-
-
-def _read(source, task, told):
-    """A Task from what the user named."""
-    if isinstance(source, Task):
-        return source
-    path, labels = Path(source).expanduser(), told["labels"]
-    columns = {name: value for name, value in told.items() if name not in ("labels", "data_root")}
-    _of_another(source, task)
-    if str(source) not in list_tasks() and not path.exists():
-        raise SkillkitError(
-            f"{str(source)!r} is no attack on {task.name}, no task and no file; the attacks are "
-            f"{', '.join(attacks_on(task))}"
-        )
-    if path.suffix in sources.SUFFIXES or path.is_dir():
-        columns |= {
-            "labels": list(labels or task.labels),
-            "type": task.type,
-            "verbalizer": list(labels or task.labels),
-        }
-    if path.suffix in sources.SUFFIXES:
-        return _file(path, task, {name: value for name, value in columns.items() if value is not None})
-    return load_task(str(source), data_root=told["data_root"], **columns)
-
-
-def _of_another(source, task):
-    """SkillkitError for an attack on another task of the small world."""
-    name, _, attack = str(source).rpartition("/")
-    if attack in ATTACKS and name.startswith("world/"):
-        raise SkillkitError(f"{source} is a view of {name}, not of {task.name}; name the same task twice")
-
-
-def _file(path, task, told):
-    """One file is a test split as a whole: nothing of so little data is set aside."""
-    about, _ = describe(str(path), told)
-    source = sources.read(path)
-    source = replace(source, splits={"test": source.splits["train"]})
-    names, splits, notes = labelled_splits(source, about, seed=0)
-    return Task(about.name, task.type, names, list(names), splits, notes=notes)
-
-
-def _matched(other, task, names):
-    """The rows of another Task under the labels and the label words of this one."""
-    if other.type != task.type and "custom" not in (other.type, task.type):
-        raise SkillkitError(
-            f"{other.name} is of type {other.type}, {task.name} of type {task.type}; a view needs the same task"
-        )
-    if other.pair != task.pair:
-        kinds = {True: "pairs of texts", False: "single texts"}
-        raise SkillkitError(
-            f"{other.name} holds {kinds[other.pair]}, {task.name} {kinds[task.pair]}; name the right column "
-            "with text_pair=, or take a view of the same task"
-        )
-    known = [(names or {}).get(label, label) for label in other.labels]
-    if not set(known) <= set(task.labels):
-        raise SkillkitError(
-            f"the labels of {other.name} are {', '.join(other.labels)}, those of {task.name} "
-            f"{', '.join(task.labels)}; say which is which with labels={{theirs: ours}}"
-        )
-    if "test" not in other.splits:
-        raise SkillkitError(
-            f"{other.name} has no test split to be looked at; it has {', '.join(other.splits)}"
-        )
-    number = [task.labels.index(label) for label in known]
-    splits = {
-        split: datasets.Dataset.from_dict(rows.to_dict() | {"label": [number[y] for y in rows["label"]]})
-        for split, rows in other.splits.items()
-        # A set made for testing often repeats the clean training rows: they are no adversarial ones.
-        if split != "train" or rows.to_dict() != task.splits.get("train", rows).to_dict()
-    }
-    return replace(task, name=other.name, splits=splits, notes=other.notes)
-
-
-def _per_row(clean, adversarial):
-    """How many adversarial rows each clean one has; SkillkitError where rows do not look like pairs."""
-    ours, theirs = (list(map(_words, task["test"])) for task in (clean, adversarial))
-    count, rest = divmod(len(theirs), len(ours))
-    alike = lambda shift: sum(
-        len(mine & other) / len(mine | other)
-        for mine, other in zip(ours, theirs[shift:] + theirs[:shift], strict=False)
-    )
-    if rest == 0 and count > 1:
-        theirs = theirs[::count]
-    if rest or not count or (len(ours) > 1 and alike(0) <= 1.5 * alike(1)):
-        raise SkillkitError(
-            f"the test rows of {clean.name} ({len(ours)}) and {adversarial.name} do not look like "
-            "pairs in the same order; give paired=False"
-        )
-    return count
-
-
-def _words(row):
-    return set(f"{row['text']} {row.get('text_pair', '')}".lower().split())
 
 
 def _without(view, classes):

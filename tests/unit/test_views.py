@@ -9,7 +9,7 @@ import pytest
 from skillkit import adversarial_view, load_task
 from skillkit.attacks import ATTACKS
 from skillkit.errors import SkillkitError
-from skillkit.views import attacked
+from skillkit.perturbations import attacked
 from tests.helpers import shared_path
 from tests.toys import toy_task
 
