@@ -41,7 +41,7 @@ if action == "die once" and not Path(os.environ["SMALL_LOG"] + ".died").exists()
     Path(os.environ["SMALL_LOG"] + ".died").touch()
     os.kill(os.getpid(), 9)
 if action == "compute":
-    sum(number * number for number in range(60_000_000))
+    sum(number * number for number in range(150_000_000))
 if action == "share":
     from skillkit.store import cached
     from tests.studies import slow

@@ -2,7 +2,7 @@
 
     python -m pytest -s tests/benchmarks/test_sweeps.py
 
-Six cells that compute for about four seconds each, besides the start of their kernels; one worker and two take turns
+Six cells that compute for about five seconds each, besides the start of their kernels; one worker and two take turns
 over two rounds, and the ratio of the summed wall times counts. Only an otherwise idle machine with two cores or more
 gives a meaningful figure.
 """
