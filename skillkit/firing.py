@@ -114,11 +114,7 @@ def by_layer(firings, types):
     for one, other in combinations(firings, 2):
         kinds = types.get(one), types.get(other)
         pair = (
-            "with a random prompt"
-            if None in kinds
-            else "same type"
-            if kinds[0] == kinds[1]
-            else "different types"
+            "random prompt" if None in kinds else "same type" if kinds[0] == kinds[1] else "different types"
         )
         for layer in firings[one].after.isfinite().any(1).nonzero().flatten().tolist():
             shared, chance = shared_firing(firings[one], firings[other], [layer])
