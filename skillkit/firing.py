@@ -112,14 +112,17 @@ def by_layer(firings, types):
     """
     rows = []
     for one, other in combinations(firings, 2):
-        kinds = types.get(one), types.get(other)
-        pair = (
-            "random prompt" if None in kinds else "same type" if kinds[0] == kinds[1] else "different types"
-        )
+        pair = _pair(types.get(one), types.get(other))
         for layer in firings[one].after.isfinite().any(1).nonzero().flatten().tolist():
             shared, chance = shared_firing(firings[one], firings[other], [layer])
             rows.append({"layer": layer, "pair": pair, "ON": shared, "chance": chance})
     return pd.DataFrame(rows).groupby(["pair", "layer"], sort=False).mean().dropna().reset_index()
+
+
+def _pair(one, other):
+    if None in (one, other):
+        return "random prompt"
+    return "same type" if one == other else "different types"
 
 
 def most_activated(firing, share=0.2, per_layer=True):
