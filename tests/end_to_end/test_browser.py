@@ -92,7 +92,9 @@ def visit(browser, index):
         found += [link for link in dict.fromkeys(links) if link.endswith(".html") and link not in found]
         page.evaluate("for (const image of document.images) image.loading = 'eager'")
         page.wait_for_function("[...document.images].every(image => image.complete)")
-        assert page.evaluate("[...document.images].every(image => !image.src || image.naturalWidth > 0)"), address
+        assert page.evaluate("[...document.images].every(image => !image.src || image.naturalWidth > 0)"), (
+            address
+        )
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
             f"{address} is too wide for a phone"
         )
