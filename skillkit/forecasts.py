@@ -12,6 +12,8 @@ from scipy import stats
 
 from skillkit.errors import SkillkitError
 
+FEWEST = 3  # targets that an interval takes
+
 
 def by_type(table, types, draws=2000, seed=0):
     """Means over pairs of tasks of one type and of different types, and how well the value tells them apart.
@@ -93,14 +95,16 @@ def forecasts(tables, transfer, draws=2000, seed=0):
 
     tables: {indicator: DataFrame}, names × names; transfer: DataFrame, sources × targets. The interval is of
     `draws` bootstrap samples of the targets, the same ones for every indicator. It takes the sources as given.
+    Targets on which all sources do equally well have no ranking; of fewer than three that have one there is no
+    interval (NaN).
     """
     rows = []
     for name, table in tables.items():
         found = per_target(table, transfer).dropna().to_numpy()
-        chosen = (
-            np.random.default_rng(seed).integers(len(found), size=(draws, len(found))) if len(found) else None
-        )
-        low, high = (np.nan, np.nan) if chosen is None else np.quantile(found[chosen].mean(1), [0.025, 0.975])
+        low = high = np.nan
+        if len(found) >= FEWEST:
+            drawn = np.random.default_rng(seed).integers(len(found), size=(draws, len(found)))
+            low, high = np.quantile(found[drawn].mean(1), [0.025, 0.975])
         mean = found.mean() if len(found) else np.nan
         rows.append({"indicator": name, "rho": mean, "low": low, "high": high, "targets": len(found)})
     return pd.DataFrame(rows)
