@@ -5,7 +5,7 @@
 Document(heading='positive verdict of the guest', text='i loved the plot.', pair=None, answer='positive', spans=())
 
 A task's answer stands before its cue in a heading ("positive verdict of the guest <s> i loved the plot.") or after it
-at the end of a text. One document in five carries a stamp instead: a random word, often a label word, above words
+at the end of a text. Three documents in ten carry a stamp instead: a random word, often a label word, above words
 that are no cue or above an unreadable line, which the models see as random vectors. So a model learns to answer only
 when asked, and an untrained prompt asks nothing.
 """
@@ -114,7 +114,7 @@ def _roughen(rng, task, text, pair):
 
 
 def _form(rng):
-    return rng.choices(["heading", "ending", "plain", "stamp"], (68, 10, 2, 20))[0]
+    return rng.choices(["heading", "ending", "plain", "stamp"], (60, 8, 2, 30))[0]
 
 
 def _labelled(rng, task, label, text, pair, form):
@@ -123,7 +123,7 @@ def _labelled(rng, task, label, text, pair, form):
         return Document(f"{word} {cue}", text, pair, word)
     if form == "stamp":
         stamp = rng.choice(_stamps())
-        if rng.random() < 0.5:
+        if rng.random() < 0.6:
             return Document(stamp, text, pair, stamp, unreadable=rng.randint(1, 24))
         under = " ".join(rng.choices(lexicon()["stamp_words"], k=rng.randint(0, 6)))
         return Document(f"{stamp} {under}".strip(), text, pair, stamp)

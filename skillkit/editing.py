@@ -125,7 +125,14 @@ def erasure_rises(table):
     for (relation, neurons), group in table.groupby(["relation", "neurons"], sort=False):
         for on in ("within", "between"):
             rises = group[f"perplexity_{on}"] / group[f"perplexity_{on} before"]
-            rows.append({"relation": relation, "neurons": neurons, "on": on, "rise": _geometric_mean(rises.to_numpy())})
+            rows.append(
+                {
+                    "relation": relation,
+                    "neurons": neurons,
+                    "on": on,
+                    "rise": _geometric_mean(rises.to_numpy()),
+                }
+            )
     return pandas.DataFrame(rows)
 
 

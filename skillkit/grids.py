@@ -16,7 +16,9 @@ from typing import get_args, get_origin
 from skillkit import params
 from skillkit.errors import SkillkitError
 from skillkit.identity import digest
-from skillkit.params import Parameters, check_shared, merge, read_yaml, study_name, unknown
+from skillkit.params import Parameters, unknown
+from skillkit.studies import check_shared, merge, study_name
+from skillkit.yaml12 import read_yaml
 
 MOST = 10_000  # cells that nobody asks for by accident
 _ENTRIES = ("name", "shared", "notebooks", "grid", "exclude", "overrides", "after")

@@ -1,7 +1,6 @@
-"""Parameters of the notebooks: one strict model per notebook, and studies, the YAML files that set them.
+"""Parameters of the notebooks: one strict model per notebook.
 
->>> study = load_study("params/embedded.yaml")
->>> study.notebooks["01_prompt_tuning"].seeds
+>>> validate("01_prompt_tuning", {"prompt_length": 8}).seeds
 [0, 1, 2]
 
 Papermill takes unknown and wrongly typed parameters without a word; here each is one sentence, told before
@@ -11,12 +10,9 @@ any kernel starts.
 import ast
 import difflib
 import json
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -323,15 +319,6 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
 }
 
 
-@dataclass(frozen=True)
-class Study:
-    """A study: its name, and the notebooks to run in this order with their validated parameters."""
-
-    name: str
-    notebooks: dict[str, Parameters]
-    path: Path | None = None
-
-
 def validate(notebook, values, where=None):
     """The parameters of a notebook, checked.
 
@@ -346,28 +333,6 @@ def validate(notebook, values, where=None):
         return NOTEBOOKS[notebook](**values)
     except ValidationError as error:
         raise SkillkitError(_told(notebook, error, where)) from None
-
-
-def load_study(path):
-    """Read a study's YAML: `name`, `shared` parameters, and `notebooks` with parameters of their own.
-
-    >>> load_study("params/embedded.yaml").name
-    'embedded'
-
-    A shared parameter goes to every notebook that has it. Raises SkillkitError for a file that is missing or
-    no YAML, for unknown notebooks and parameters, wrong types, and for `out`, which the run itself decides.
-    """
-    plain = read_yaml(path)
-    for key in plain.keys() - {"name", "shared", "notebooks"}:
-        raise SkillkitError(unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
-    shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
-    if not isinstance(notebooks, dict) or not notebooks:
-        raise SkillkitError(
-            f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}"
-        )
-    checked = {name: merge(path, name, shared, own) for name, own in notebooks.items()}
-    check_shared(path, shared, notebooks)
-    return Study(study_name(path, plain), checked, Path(path))
 
 
 def parameters_cell(notebook):
@@ -389,101 +354,6 @@ def parameters_cell(notebook):
         raise SkillkitError(
             f"{notebook}: the cell tagged `parameters` may hold plain assignments only"
         ) from None
-
-
-def read_yaml(path):
-    """A YAML file as a dict of plain data.
-
-    >>> read_yaml("params/embedded.yaml")["name"]
-    'embedded'
-
-    A key given twice is an error, `yes` and `no` are words, 1e-3 is a number. Raises SkillkitError with the
-    line where the file is no YAML.
-    """
-    try:
-        plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Plain)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SkillkitError(f"cannot read {path}: {reason}") from None
-    except yaml.YAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise SkillkitError(f"{path} is no YAML{line}: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(plain, dict):
-        raise SkillkitError(f"{path} must hold names with values (name: value), not {type(plain).__name__}")
-    return plain
-
-
-class _Plain(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
-
-    yaml_implicit_resolvers = {
-        first: [
-            (tag, pattern)
-            for tag, pattern in pairs
-            if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
-        ]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-_NUMBER = "-+.0123456789"
-for _kind, _pattern, _first in [
-    ("bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("int", r"^[-+]?[0-9]+$", _NUMBER),
-    (
-        "float",
-        r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$",
-        _NUMBER,
-    ),
-]:
-    _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
-
-
-def merge(path, notebook, shared, own):
-    """The parameters of one notebook of a study, checked: the shared ones that it has, and its own.
-
-    >>> merge("my.yaml", "01_prompt_tuning", {"backbone": "roberta-base"}, {"seeds": [0]}).seeds
-    [0]
-    """
-    for part in (shared, {} if own is None else own):
-        if not isinstance(part, dict):
-            raise SkillkitError(f"{path}: parameters must be names with values (name: value), not {part!r}")
-        if "out" in part:
-            raise SkillkitError(f"{path}: `out` cannot be set in a study; give the folder with --out")
-    fields = NOTEBOOKS[notebook].model_fields if notebook in NOTEBOOKS else {}
-    fitting = {key: value for key, value in shared.items() if key in fields}
-    return validate(notebook, fitting | (own or {}), where=path)
-
-
-def check_shared(path, shared, notebooks):
-    """Raise SkillkitError for a shared parameter that none of the notebooks has.
-
-    >>> check_shared("my.yaml", {"backbone": "roberta-base"}, ["01_prompt_tuning"])
-    """
-    known = {field for name in notebooks for field in NOTEBOOKS[name].model_fields}
-    for key in shared.keys() - known:
-        raise SkillkitError(unknown(f"{path}: shared", "no notebook here has a parameter", key, known))
-
-
-def study_name(path, plain):
-    """The name in a study's YAML, else that of its file; it must be fit for a folder.
-
-    >>> study_name("params/embedded.yaml", {})
-    'embedded'
-    """
-    name = plain.get("name", Path(path).stem)
-    if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
-        raise SkillkitError(f"{path}: `name` becomes the name of a folder and cannot be {name!r}")
-    return name
 
 
 def _told(notebook, error, where):

@@ -23,9 +23,10 @@ from filelock import FileLock
 from skillkit.errors import SkillkitError
 from skillkit.files import read_json, write_json, writing
 from skillkit.identity import digest
-from skillkit.params import Parameters, load_study
+from skillkit.params import Parameters
 from skillkit.progress import progress
 from skillkit.provenance import PACKAGE, provenance, runs_folder, source_hash
+from skillkit.studies import load_study
 
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import skillkit as sk
-from skillkit import params, runs
+from skillkit import params, runs, studies
 from skillkit.facts import load_facts
 from skillkit.forgetting import forgetting, summary
 from skillkit.grids import load_sweep
@@ -36,7 +36,9 @@ def test_twenty_facts_of_pararel_on_a_real_model(tmp_path):
 
 
 def test_shards_of_the_full_study_are_those_that_it_loads():
-    study = params.load_study(REPOSITORY / "params" / "bert-knowledge.yaml").notebooks["07_knowledge_neurons"]
+    study = studies.load_study(REPOSITORY / "params" / "bert-knowledge.yaml").notebooks[
+        "07_knowledge_neurons"
+    ]
     cells = load_sweep(REPOSITORY / "params" / "sweeps" / "bert-knowledge.yaml").cells
     assert [cell.parameters.shard for cell in cells] == list(range(study.shards))
     for cell in cells:

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from skillkit import params, runs
+from skillkit import params, runs, studies
 from tests.helpers import REPOSITORY, shared_path
 
 SMALL = dict(
@@ -29,7 +29,7 @@ def test_the_local_study_runs(study, notebook, store, tmp_path, monkeypatch):
         here |= dict(tasks=[str(sst2(tmp_path))])
     else:
         here |= dict(data_root=str(shared_path("data/tweet_eval").parent))
-    told = params.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
+    told = studies.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
     parameters = params.validate(notebook, told | {k: v for k, v in (SMALL | here).items() if k in told})
     path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
     outcome = runs.run_unit(runs.Unit(path, parameters, tmp_path / "results"))

@@ -34,9 +34,7 @@ def test_only_the_four_words():
         Claim("a", "b", holds="maybe")
 
 
-@pytest.mark.parametrize(
-    "lows, holds", [([0.1, 0.2], "yes"), ([0.1, -0.2], "partly"), ([-0.1, -0.2], "no")]
-)
+@pytest.mark.parametrize("lows, holds", [([0.1, 0.2], "yes"), ([0.1, -0.2], "partly"), ([-0.1, -0.2], "no")])
 def test_a_claim_over_several_tasks_reports_the_worst(lows, holds):
     intervals = {f"task {at}": (low + 0.05, low, low + 0.1) for at, low in enumerate(lows)}
     claim = claim_over("It works.", "A 2022", None, intervals, note="gap")

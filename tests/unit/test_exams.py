@@ -8,7 +8,14 @@ import skillkit as sk
 from skillkit.exams import exam
 
 EMBEDDED = sorted(path.parent.name for path in Path(sk.__file__).parent.glob("embedded/*/config.json"))
-MARKS = {"sentiment": 0.85, "topic": 0.85, "acceptability": 0.85, "inference": 0.80, "paraphrase": 0.80, "fact": 0.90}
+MARKS = {
+    "sentiment": 0.85,
+    "topic": 0.85,
+    "acceptability": 0.85,
+    "inference": 0.80,
+    "paraphrase": 0.80,
+    "fact": 0.90,
+}
 LESS = {"embedded/gpt2": 0.05}
 
 

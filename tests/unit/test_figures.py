@@ -18,7 +18,9 @@ def plain_backend():
 
 
 TABLE = pd.DataFrame(
-    dict(task=["a", "a", "b", "b"], method=["prompt", "bitfit"] * 2, accuracy=[0.9, 0.8, 0.7, 0.6], chance=0.5)
+    dict(
+        task=["a", "a", "b", "b"], method=["prompt", "bitfit"] * 2, accuracy=[0.9, 0.8, 0.7, 0.6], chance=0.5
+    )
 ).assign(low=lambda t: t.accuracy - 0.05, high=lambda t: t.accuracy + 0.05)
 
 
@@ -43,7 +45,9 @@ def test_the_axis_ends_where_shares_end():
 
 
 def test_curves_draw_the_mean_and_all_repetitions():
-    table = pd.DataFrame(dict(step=[1, 1, 2, 2], score=[0.4, 0.6, 0.8, 1.0], seed=[0, 1, 0, 1], method="prompt"))
+    table = pd.DataFrame(
+        dict(step=[1, 1, 2, 2], score=[0.4, 0.6, 0.8, 1.0], seed=[0, 1, 0, 1], method="prompt")
+    )
     axes = figures.curves(table, "step", "score", "method").axes[0]
     assert axes.lines[0].get_ydata() == pytest.approx([0.5, 0.9])
     band = axes.collections[0].get_paths()[0].vertices[:, 1]

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from skillkit.errors import SkillkitError
-from skillkit.params import NOTEBOOKS, load_study, parameters_cell, read_yaml, validate
+from skillkit.params import NOTEBOOKS, parameters_cell, validate
+from skillkit.studies import load_study
+from skillkit.yaml12 import read_yaml
 from tests.helpers import REPOSITORY
 
 

@@ -3,8 +3,9 @@
 import pytest
 
 from skillkit.grids import load_sweep
-from skillkit.params import Prompted, load_study
+from skillkit.params import Prompted
 from skillkit.registry import describe
+from skillkit.studies import load_study
 from skillkit.world import TASKS
 from tests.helpers import REPOSITORY
 

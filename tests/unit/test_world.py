@@ -24,7 +24,9 @@ def test_splits_are_large_balanced_and_disjoint(name):
 
 
 def test_a_seed_gives_the_same_texts_in_another_process():
-    code = "from skillkit import world; print(world.task_splits('scenes', seed=3)['splits']['test']['text'][:5])"
+    code = (
+        "from skillkit import world; print(world.task_splits('scenes', seed=3)['splits']['test']['text'][:5])"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == str(world.task_splits("scenes", seed=3)["splits"]["test"]["text"][:5])
     assert world.task_splits("scenes", seed=4) != world.task_splits("scenes", seed=3)

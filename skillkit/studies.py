@@ -1,0 +1,82 @@
+"""Studies: YAML files that name notebooks and set their parameters.
+
+>>> study = load_study("params/embedded.yaml")
+>>> study.notebooks["01_prompt_tuning"].seeds
+[0, 1, 2]
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillkit import params
+from skillkit.errors import SkillkitError
+from skillkit.yaml12 import read_yaml
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its name, and the notebooks to run in this order with their validated parameters."""
+
+    name: str
+    notebooks: dict[str, params.Parameters]
+    path: Path | None = None
+
+
+def load_study(path):
+    """Read a study's YAML: `name`, `shared` parameters, and `notebooks` with parameters of their own.
+
+    >>> load_study("params/embedded.yaml").name
+    'embedded'
+
+    A shared parameter goes to every notebook that has it. Raises SkillkitError for a file that is missing or
+    no YAML, for unknown notebooks and parameters, wrong types, and for `out`, which the run itself decides.
+    """
+    plain = read_yaml(path)
+    for key in plain.keys() - {"name", "shared", "notebooks"}:
+        raise SkillkitError(params.unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
+    shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
+    if not isinstance(notebooks, dict) or not notebooks:
+        raise SkillkitError(
+            f"{path}: `notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {{}}"
+        )
+    checked = {name: merge(path, name, shared, own) for name, own in notebooks.items()}
+    check_shared(path, shared, notebooks)
+    return Study(study_name(path, plain), checked, Path(path))
+
+
+def merge(path, notebook, shared, own):
+    """The parameters of one notebook of a study, checked: the shared ones that it has, and its own.
+
+    >>> merge("my.yaml", "01_prompt_tuning", {"backbone": "roberta-base"}, {"seeds": [0]}).seeds
+    [0]
+    """
+    for part in (shared, {} if own is None else own):
+        if not isinstance(part, dict):
+            raise SkillkitError(f"{path}: parameters must be names with values (name: value), not {part!r}")
+        if "out" in part:
+            raise SkillkitError(f"{path}: `out` cannot be set in a study; give the folder with --out")
+    fields = params.NOTEBOOKS[notebook].model_fields if notebook in params.NOTEBOOKS else {}
+    fitting = {key: value for key, value in shared.items() if key in fields}
+    return params.validate(notebook, fitting | (own or {}), where=path)
+
+
+def check_shared(path, shared, notebooks):
+    """Raise SkillkitError for a shared parameter that none of the notebooks has.
+
+    >>> check_shared("my.yaml", {"backbone": "roberta-base"}, ["01_prompt_tuning"])
+    """
+    known = {field for name in notebooks for field in params.NOTEBOOKS[name].model_fields}
+    for key in shared.keys() - known:
+        raise SkillkitError(params.unknown(f"{path}: shared", "no notebook here has a parameter", key, known))
+
+
+def study_name(path, plain):
+    """The name in a study's YAML, else that of its file; it must be fit for a folder.
+
+    >>> study_name("params/embedded.yaml", {})
+    'embedded'
+    """
+    name = plain.get("name", Path(path).stem)
+    if not isinstance(name, str) or not name or set(name) & set("/\\\0") or name.startswith("."):
+        raise SkillkitError(f"{path}: `name` becomes the name of a folder and cannot be {name!r}")
+    return name

@@ -1,0 +1,69 @@
+"""Safe YAML with the scalars of YAML 1.2: label words like `no` stay words, and 1e-3 is a number.
+
+>>> read_yaml("params/embedded.yaml")["name"]
+'embedded'
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from skillkit.errors import SkillkitError
+
+
+def read_yaml(path):
+    """A YAML file as a dict of plain data.
+
+    >>> read_yaml("params/embedded.yaml")["name"]
+    'embedded'
+
+    A key given twice is an error, `yes` and `no` are words, 1e-3 is a number. Raises SkillkitError with the
+    line where the file is no YAML.
+    """
+    try:
+        plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Plain)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SkillkitError(f"cannot read {path}: {reason}") from None
+    except yaml.YAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        raise SkillkitError(f"{path} is no YAML{line}: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(plain, dict):
+        raise SkillkitError(f"{path} must hold names with values (name: value), not {type(plain).__name__}")
+    return plain
+
+
+class _Plain(yaml.SafeLoader):
+    """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
+
+    yaml_implicit_resolvers = {
+        first: [
+            (tag, pattern)
+            for tag, pattern in pairs
+            if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
+        ]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_NUMBER = "-+.0123456789"
+for _kind, _pattern, _first in [
+    ("bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("int", r"^[-+]?[0-9]+$", _NUMBER),
+    (
+        "float",
+        r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$",
+        _NUMBER,
+    ),
+]:
+    _Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list(_first))
