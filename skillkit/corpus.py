@@ -5,7 +5,7 @@
 Document(heading='positive verdict of the guest', text='i loved the plot.', pair=None, answer='positive', spans=())
 
 A task's answer stands before its cue in a heading ("positive verdict of the guest <s> i loved the plot.") or after it
-at the end of a text. Three documents in ten carry a stamp instead: a random word, often a label word, above words
+at the end of a text. One document in five carries a stamp instead: a random word, often a label word, above words
 that are no cue or above an unreadable line, which the models see as random vectors. So a model learns to answer only
 when asked, and an untrained prompt asks nothing.
 """
@@ -40,15 +40,17 @@ class Curriculum:
     """How a model is led to the comparison of two texts, which none learns from the plain mixture alone.
 
     >>> Curriculum(opening=0.12)
-    Curriculum(opening=0.12, pairs=2.5, lean=0.7)
+    Curriculum(opening=0.12, pairs=2.5, lean=0.7, closing=0.0)
 
     opening: the share of pretraining, at its beginning, that asks about pairs and nothing else; pairs: how much more
-    often they come as long as texts are short; lean: how strongly early labels follow words (see `_leaning`).
+    often they come as long as texts are short; lean: how strongly early labels follow words (see `_leaning`);
+    closing: the share, at its end, in which every second document is stamped, so that what asks nothing gets nothing.
     """
 
     opening: float = 0.0
     pairs: float = 2.5
     lean: float = 0.7
+    closing: float = 0.0
 
 
 def documents(seed, progress=lambda: 1.0, curriculum=Curriculum()):
@@ -73,7 +75,7 @@ def documents(seed, progress=lambda: 1.0, curriculum=Curriculum()):
         contrary = pair and _leaning(text, pair) * (2 * label + 1 - len(task.words)) < 0
         known = kept_out & {(text, pair), (text, None), (pair, None)}  # one side may be a row elsewhere
         if not known and not (contrary and rng.random() < lean):
-            form = "heading" if opening else _form(rng)
+            form = "heading" if opening else _form(rng, closing=now > 1 - curriculum.closing)
             yield _labelled(rng, task, label, *_roughen(rng, task, text, pair), form)
 
 
@@ -113,8 +115,9 @@ def _roughen(rng, task, text, pair):
     return attack(rng, text, strength, task), pair and attack(rng, pair, strength, task)
 
 
-def _form(rng):
-    return rng.choices(["heading", "ending", "plain", "stamp"], (60, 8, 2, 30))[0]
+def _form(rng, closing):
+    shares = (42, 6, 2, 50) if closing else (68, 10, 2, 20)
+    return rng.choices(["heading", "ending", "plain", "stamp"], shares)[0]
 
 
 def _labelled(rng, task, label, text, pair, form):
@@ -123,7 +126,7 @@ def _labelled(rng, task, label, text, pair, form):
         return Document(f"{word} {cue}", text, pair, word)
     if form == "stamp":
         stamp = rng.choice(_stamps())
-        if rng.random() < 0.6:
+        if rng.random() < 0.5:
             return Document(stamp, text, pair, stamp, unreadable=rng.randint(1, 24))
         under = " ".join(rng.choices(lexicon()["stamp_words"], k=rng.randint(0, 6)))
         return Document(f"{stamp} {under}".strip(), text, pair, stamp)

@@ -51,7 +51,15 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "embedded/roberta": Recipe(blueprints.roberta_tokenizer, blueprints.roberta, Masked, _adamw, 5e-4),
+    "embedded/roberta": Recipe(
+        blueprints.roberta_tokenizer,
+        blueprints.roberta,
+        Masked,
+        _adamw,
+        5e-4,
+        14700,
+        Curriculum(closing=0.05),
+    ),
     "embedded/bert": Recipe(
         blueprints.bert_tokenizer, blueprints.bert, Masked, _adamw, 5e-4, curriculum=Curriculum(opening=0.15)
     ),

@@ -33,7 +33,9 @@ def load_study(path):
     """
     plain = read_yaml(path)
     for key in plain.keys() - {"name", "shared", "notebooks"}:
-        raise SkillkitError(params.unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"]))
+        raise SkillkitError(
+            params.unknown(path, "a study has no entry", key, ["name", "shared", "notebooks"])
+        )
     shared, notebooks = plain.get("shared") or {}, plain.get("notebooks")
     if not isinstance(notebooks, dict) or not notebooks:
         raise SkillkitError(

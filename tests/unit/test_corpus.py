@@ -50,6 +50,14 @@ def test_an_opening_asks_about_pairs_alone():
     assert {d.pair is None for d in some(300, progress=0.1, opening=0.1)} == {True, False}
 
 
+def test_a_closing_stamps_every_second_document():
+    def share(progress):
+        asked = [d for d in some(3000, progress, closing=0.1) if d.heading]
+        return sum(d.unreadable > 0 for d in asked) / len(asked)
+
+    assert 0.2 < share(0.95) and share(0.85) < 0.15
+
+
 def test_stamps_say_nothing_about_the_text():
     """Under no cue, label words stand as often above one kind of text as above the other."""
     stamped = [d for d in some(30000) if d.unreadable and d.answer in ("positive", "negative")]
