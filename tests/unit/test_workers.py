@@ -70,7 +70,8 @@ def test_a_scheduler_that_does_not_answer_is_told(monkeypatch, address):
 
 SBATCH = """#!/bin/sh
 . {environment}
-setsid sh "$1" >{log} 2>&1 & echo "Submitted batch job $!"
+cp "$1" {log}.sh  # the file is gone as soon as the job is submitted
+setsid sh {log}.sh >{log} 2>&1 & echo "Submitted batch job $!"
 """
 
 
