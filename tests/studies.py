@@ -54,6 +54,13 @@ if action == "hold":
 Path(out, "size.txt").write_text(f"{size} {sys.executable}")
 """
 
+# `python -m skillkit …` in a process that knows the small notebook; the folder to install it in comes first.
+COMMAND = (
+    "import sys; from pathlib import Path; from tests import studies; "
+    "studies.install(Path(sys.argv.pop(1))); studies.runs.source_hash = lambda: 'this code'; "
+    "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+
 
 @artifact("slow")
 def slow(size):

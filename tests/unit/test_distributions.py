@@ -1,20 +1,13 @@
 """Distributions: what is drawn is what was given."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from skillkit import distributions, figures
+from skillkit import distributions
 
-
-@pytest.fixture(autouse=True)
-def plain_backend():
-    matplotlib.use("agg")
-    figures.style()
-    yield
-    matplotlib.pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("figures_in_style")
 
 
 def heights(patch):

@@ -1,6 +1,5 @@
 """Figures: what is drawn is what the table says; a name keeps its colour."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,13 +7,7 @@ from matplotlib.colors import to_rgb
 
 from skillkit import figures
 
-
-@pytest.fixture(autouse=True)
-def plain_backend():
-    matplotlib.use("agg")
-    figures.style()
-    yield
-    matplotlib.pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("figures_in_style")
 
 
 TABLE = pd.DataFrame(

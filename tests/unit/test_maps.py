@@ -1,23 +1,17 @@
 """Heat maps: every neuron is there, clusters stand together, pairs of one type are framed."""
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from skillkit import figures, maps
+from skillkit import maps
 
 TYPES = {"a": "sentiment", "x": "topic", "b": "sentiment", "y": "topic", "z": "pairs"}
 
 
-@pytest.fixture(autouse=True)
-def plain_backend():
-    matplotlib.use("agg")
-    figures.style()
-    yield
-    matplotlib.pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("figures_in_style")
 
 
 def alike(names):

@@ -10,28 +10,12 @@ import time
 import nbformat
 import pytest
 
-from skillkit import params, runs
+from skillkit import runs
 from skillkit.errors import SkillkitError
 from skillkit.runs import run_study
 from tests import studies
-from tests.helpers import REPOSITORY
 
-# The same as `python -m skillkit run STUDY --out OUT` in a process that knows the small notebook.
-COMMAND = (
-    "import sys; from pathlib import Path; from tests import studies; "
-    "studies.install(Path(sys.argv.pop(1))); studies.runs.source_hash = lambda: 'this code'; "
-    "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
-)
-
-
-@pytest.fixture(autouse=True)
-def notebooks(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "NOTEBOOKS", None)
-    monkeypatch.setattr(runs, "source_hash", lambda: "this code")  # not what an editor is just changing
-    monkeypatch.setattr(params, "NOTEBOOKS", {})
-    monkeypatch.setenv("SMALL_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    studies.install(tmp_path / "notebooks")
+pytestmark = pytest.mark.usefixtures("small_notebooks")
 
 
 def started(tmp_path):
@@ -41,7 +25,16 @@ def started(tmp_path):
 
 def command(tmp_path, path):
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, tmp_path / "notebooks", "run", path, "--out", tmp_path / "out"],
+        [
+            sys.executable,
+            "-c",
+            studies.COMMAND,
+            tmp_path / "notebooks",
+            "run",
+            path,
+            "--out",
+            tmp_path / "out",
+        ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -12,7 +12,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from skillkit import params, runs, workers
+from skillkit import runs, workers
 from skillkit.__main__ import main
 from skillkit.errors import SkillkitError
 from skillkit.files import write_json
@@ -20,24 +20,8 @@ from skillkit.runs import Outcome
 from skillkit.sweeps import run_sweep
 from skillkit.workers import local
 from tests import studies
-from tests.helpers import REPOSITORY
 
-# The same as `python -m skillkit sweep SWEEP --out OUT` in a process that knows the small notebook.
-COMMAND = (
-    "import sys; from pathlib import Path; from tests import studies; "
-    "studies.install(Path(sys.argv.pop(1))); studies.runs.source_hash = lambda: 'this code'; "
-    "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
-)
-
-
-@pytest.fixture(autouse=True)
-def notebooks(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "NOTEBOOKS", None)
-    monkeypatch.setattr(runs, "source_hash", lambda: "this code")
-    monkeypatch.setattr(params, "NOTEBOOKS", {})
-    monkeypatch.setenv("SMALL_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    studies.install(tmp_path / "notebooks")
+pytestmark = pytest.mark.usefixtures("small_notebooks")
 
 
 def started(tmp_path):
@@ -49,7 +33,7 @@ def command(tmp_path, path, *words):
     line = [
         sys.executable,
         "-c",
-        COMMAND,
+        studies.COMMAND,
         tmp_path / "notebooks",
         "sweep",
         path,
