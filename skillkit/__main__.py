@@ -35,6 +35,7 @@ def _parser():
     run.add_argument("study", help="YAML file: name, shared parameters, notebooks with their own")
     run.add_argument("--out", help="folder of the results (default: runs/<name of the study>)")
     run.add_argument("--report", action="store_true", help="build the report too, whatever failed")
+    _add_sizes(run, "notebook")
     run.set_defaults(command=_run)
     _add_sweep(commands.add_parser("sweep", help="execute a grid, such as params/sweeps/seeds.yaml"))
     report = commands.add_parser(
@@ -74,20 +75,24 @@ def _add_sweep(sweep):
     sweep.set_defaults(command=_sweep)
 
 
-def _add_workers(sweep):
-    sweep.add_argument(
-        "--workers", type=_positive, metavar="N", help="cells at once (default: by cores and memory)"
+def _add_sizes(command, unit):
+    command.add_argument(
+        "--workers", type=_positive, metavar="N", help=f"{unit}s at once (default: by cores and memory)"
     )
-    sweep.add_argument(
-        "--threads", type=_positive, metavar="N", help="threads of a cell (default: its share of cores)"
+    command.add_argument(
+        "--threads", type=_positive, metavar="N", help=f"threads of a {unit} (default: its share of cores)"
     )
-    sweep.add_argument(
+    command.add_argument(
         "--memory",
         type=lambda word: _positive(word, float),
         default=2.0,
         metavar="GB",
-        help="what a cell needs (2)",
+        help=f"what a {unit} needs (2)",
     )
+
+
+def _add_workers(sweep):
+    _add_sizes(sweep, "cell")
     place = sweep.add_mutually_exclusive_group()
     place.add_argument(
         "--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler"
@@ -138,7 +143,7 @@ def _guarded(command, given):
 def _run(given):
     from skillkit.runs import run_study
 
-    folder, outcomes = run_study(given.study, given.out)
+    folder, outcomes = run_study(given.study, given.out, _team(given))
     failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
     return _ended(given, folder, failed)
 
@@ -159,10 +164,10 @@ def _team(given):
 
     from skillkit import workers
 
-    if given.scheduler:
+    if getattr(given, "scheduler", None):
         return partial(workers.scheduler, given.scheduler, threads=given.threads)
     sizes = dict(workers=given.workers, threads=given.threads, memory=given.memory)
-    return partial(workers.slurm if given.slurm else workers.local, **sizes)
+    return partial(workers.slurm if getattr(given, "slurm", False) else workers.local, **sizes)
 
 
 def _ended(given, folder, failed):

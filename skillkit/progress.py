@@ -40,6 +40,9 @@ class _LogBar(tqdm):
         if self.n or self.total is None:
             print(msg or str(self), file=sys.stderr, flush=True)
 
+    def clear(self, nolock=False):
+        """There is no line to be overwritten by what `write` prints."""
+
     def close(self):
         if self.disable:
             return

@@ -5,22 +5,19 @@ seeds: 5 cells, 0 done already, 5 to run into runs/seeds
 2 workers with 1 thread each on 2 cores, 13 GB free
 seeds: 5/5 cells after 03:12, 00:00 left, 0 running, 0 failed
 
-A cell is a unit of `runs`, so that what is done stays done, whoever was killed meanwhile.
+A cell is one unit of `units`, so that what is done stays done, whoever was killed meanwhile.
 """
 
-import sys
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from graphlib import TopologicalSorter
 from pathlib import Path
 
-from skillkit import runs, summaries, workers
+from skillkit import summaries, units, workers
+from skillkit.driver import Driver
 from skillkit.errors import SkillkitError
 from skillkit.files import read_json, write_json, writing
 from skillkit.grids import load_sweep, predecessors, text
-from skillkit.progress import progress
 from skillkit.provenance import runs_folder
-from skillkit.runs import Outcome, Unit
-from skillkit.workers import Place, count
+from skillkit.units import Outcome, Unit
+from skillkit.workers import count
 
 
 def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options):
@@ -43,22 +40,22 @@ def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options
     folder = Path(out or runs_folder() / sweep.name).absolute()
     force, dry = options.pop("force", False), options.pop("dry", False)
     cells = _chosen(sweep, only)
-    units = [_unit(cell, folder) for cell in cells]
-    done = [unit.is_done() for unit in units]
+    own = [_unit(cell, folder) for cell in cells]
+    done = [unit.is_done() for unit in own]
     todo = [i for i in range(len(cells)) if force or not done[i]][:limit]
     sizes = f"{count(len(cells), 'cell')}, {sum(done)} done already, {len(todo)} to run"
     print(f"{sweep.name}: {sizes} into {out or folder}", flush=True)
     if dry:
-        return _listed(folder, cells, units, done)
+        return _listed(folder, cells, own, done)
     _claim(folder, sweep)
     outcomes = {cell.name: Outcome("kept") for i, cell in enumerate(cells) if i not in todo and done[i]}
     try:
         if todo:
             with team(len(todo)) as people:
                 print(people.words, flush=True)
-                driver = _Driver(
-                    sweep, [cells[i] for i in todo], [units[i] for i in todo], people, force, **options
-                )
+                chosen = [cells[i] for i in todo]
+                names, after = [cell.name for cell in chosen], predecessors(chosen, sweep.after)
+                driver = Driver(sweep.name, [own[i] for i in todo], people, names, after, force, **options)
                 outcomes |= driver.run()
     finally:
         summaries.write_summary(folder)
@@ -73,89 +70,8 @@ def _listed(folder, cells, units, done):
     return folder, {}
 
 
-class _Driver:
-    """Hands out the cells whose predecessors have ended, and tells how they end."""
-
-    def __init__(self, sweep, cells, units, team, force, retries=2):
-        self.name, self.cells, self.units, self.team = sweep.name, cells, units, team
-        self.force, self.retries = force, retries
-        self.order = TopologicalSorter(predecessors(cells, sweep.after))
-        self.place = Place.here(team.threads)
-        self.tries = [0] * len(cells)
-        self.running, self.outcomes = {}, {}
-
-    def run(self):
-        """Run all cells; returns the outcomes by name."""
-        self.order.prepare()
-        line = "{desc}: {n_fmt}/{total_fmt} cells after {elapsed}, {remaining} left{postfix}"
-        with progress(total=len(self.cells), desc=self.name, bar_format=line) as self.bar:
-            try:
-                while self.order.is_active():
-                    self.step()
-            except BaseException:
-                self.stop()
-                raise
-        return self.outcomes
-
-    def step(self):
-        """Hand out what is ready, wait until something has ended (or a moment), settle it."""
-        for i in self.order.get_ready():
-            self.submit(i)
-        moment = 1 if sys.stderr.isatty() else 60
-        ended, _ = wait(self.running, timeout=moment, return_when=FIRST_COMPLETED)
-        for future in ended:
-            self.settle(self.running.pop(future), future)
-        failed = sum(outcome.state == "failed" for outcome in self.outcomes.values())
-        busy = min(len(self.running), self.team.slots())
-        self.bar.set_postfix_str(f"{busy} running, {failed} failed", refresh=not ended)
-        self.bar.update(len(self.outcomes) - self.bar.n)
-
-    def stop(self):
-        """End what runs; a cell whose kernel we have killed ourselves counts as unfinished, not as failed."""
-        self.team.stop(list(self.running))
-        for future, i in self.running.items():
-            if future.done() and not future.cancelled() and not future.exception() and future.result().killed:
-                (self.units[i].folder / "manifest.json").unlink(missing_ok=True)
-
-    def submit(self, i):
-        self.tries[i] += 1
-        self.running[self.team.executor.submit(workers.work, self.units[i], self.place, self.force)] = i
-
-    def settle(self, i, future):
-        """Keep the outcome of a cell, or try again when it was killed."""
-        outcome, name = _outcome(future), self.cells[i].name
-        if outcome.killed and self.tries[i] <= self.retries:
-            again = f"trying again ({self.tries[i]} of {self.retries})"
-            self.bar.write(f"{name}: {outcome.error}; {again}", file=sys.stderr)
-            self.submit(i)
-            return
-        if outcome.state == "failed":
-            self.bar.write(_failure(name, self.units[i], outcome), file=sys.stderr)
-        self.outcomes[name] = outcome
-        self.order.done(i)
-
-
-def _outcome(future):
-    """How the cell ended, also when its worker or the disk made it end."""
-    try:
-        return future.result()
-    except CancelledError:
-        raise SkillkitError(
-            "the connection to the scheduler was lost; start it again, then the same command continues"
-        ) from None
-    except Exception as error:  # whatever a worker may raise concerns this cell alone
-        return Outcome("failed", error=str(error) or type(error).__name__)
-
-
-def _failure(name, unit, outcome):
-    copy = unit.folder / f"{unit.name}.failed.ipynb"
-    kept = f", as far as it got in {copy}" if copy.exists() else ""
-    error = outcome.error.replace("\n", "\n  ")
-    return f"{name}: FAILED after {outcome.seconds:.0f} s{kept}\n  {error}"
-
-
 def _unit(cell, folder):
-    source = runs.NOTEBOOKS / f"{cell.notebook}.ipynb"
+    source = units.NOTEBOOKS / f"{cell.notebook}.ipynb"
     if not source.is_file():
         raise SkillkitError(f"the notebook {source} is not there; run from the repository")
     return Unit(source.absolute(), cell.parameters, folder / cell.folder)

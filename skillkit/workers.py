@@ -1,4 +1,4 @@
-"""Who executes the cells of a sweep: a pool on this machine, a Dask cluster, or jobs of SLURM.
+"""Who executes notebooks: a pool on this machine, a Dask cluster, or jobs of SLURM.
 
 >>> with local(cells=40) as team:
 ...     future = team.executor.submit(work, unit, Place.here(team.threads))
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from skillkit import runs, store
+from skillkit import store, units
 from skillkit.errors import SkillkitError
 from skillkit.provenance import runs_folder, usable_cores
 
@@ -60,10 +60,10 @@ class Place:
         folders = {"SKILLKIT_RUNS": runs_folder(), "SKILLKIT_STORE": store.root()}
         environment = {name: str(folder.absolute()) for name, folder in folders.items()}
         environment |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
-        return cls(runs.source_hash(), str(Path.cwd()), environment)
+        return cls(units.source_hash(), str(Path.cwd()), environment)
 
 
-def work(unit, place, force=False):
+def work(unit, place, force=False, watch=None):
     """Execute one unit where this is called; returns its Outcome.
 
     >>> work(unit, Place.here(threads=1)).state
@@ -71,7 +71,7 @@ def work(unit, place, force=False):
 
     Raises SkillkitError when this machine has other code, or does not see the notebook.
     """
-    if runs.source_hash() != place.code:
+    if units.source_hash() != place.code:
         raise SkillkitError(
             f"the worker on {socket.gethostname()} runs another version of skillkit; install the same and restart it"
         )
@@ -81,7 +81,7 @@ def work(unit, place, force=False):
             "repository and results must lie where all machines see them"
         )
     os.environ.update(place.environment)
-    return runs.run_unit(unit, force=force, quiet=True, cwd=place.cwd)
+    return units.run_unit(unit, force=force, watch=watch, cwd=place.cwd)
 
 
 @contextmanager
@@ -90,11 +90,12 @@ def local(cells, workers=None, threads=None, memory=2.0):
 
     >>> with local(cells=40, workers=2, threads=1) as team: ...
 
-    workers:  cells at once; None: as many as there are cores, and parts of `memory` (GB) that are free.
+    workers:  cells at once; None: as many as there are cores, and parts of `memory` (GB) that are free, but
+              one at a time on a GPU, whose memory only its user can share out.
     threads:  of each cell's numerical libraries; None: OMP_NUM_THREADS, else its share of the cores.
     """
     cores, free = usable_cores(), free_memory()
-    workers = workers or max(1, min(cells, cores, int(free // memory)))
+    workers = workers or (1 if _has_gpu() else max(1, min(cells, cores, int(free // memory))))
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
     pool = ThreadPoolExecutor(workers)
     size = f"{count(workers, 'worker')} with {count(threads, 'thread')} each"
@@ -162,6 +163,12 @@ def free_memory():
     except (OSError, ValueError):  # no control group, or one without a limit ("max")
         pass
     return free / 1e9
+
+
+def _has_gpu():
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def count(number, thing):

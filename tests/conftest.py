@@ -28,12 +28,12 @@ def figures_in_style():
 @pytest.fixture
 def small_notebooks(tmp_path, monkeypatch):
     """The notebook of `tests.studies` is the only one there is, and the package's code stays as it is."""
-    from skillkit import params, runs
+    from skillkit import params, units
     from tests import studies
     from tests.helpers import REPOSITORY
 
-    monkeypatch.setattr(runs, "NOTEBOOKS", None)
-    monkeypatch.setattr(runs, "source_hash", lambda: "this code")  # not what an editor is just changing
+    monkeypatch.setattr(units, "NOTEBOOKS", None)
+    monkeypatch.setattr(units, "source_hash", lambda: "this code")  # not what an editor is just changing
     monkeypatch.setattr(params, "NOTEBOOKS", {})
     monkeypatch.setenv("SMALL_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))

@@ -7,7 +7,7 @@ import nbformat
 import yaml
 from pydantic import Field
 
-from skillkit import params, runs
+from skillkit import params, units
 from skillkit.store import artifact
 
 CELLS = """
@@ -57,7 +57,7 @@ Path(out, "size.txt").write_text(f"{size} {sys.executable}")
 # `python -m skillkit …` in a process that knows the small notebook; the folder to install it in comes first.
 COMMAND = (
     "import sys; from pathlib import Path; from tests import studies; "
-    "studies.install(Path(sys.argv.pop(1))); studies.runs.source_hash = lambda: 'this code'; "
+    "studies.install(Path(sys.argv.pop(1))); studies.units.source_hash = lambda: 'this code'; "
     "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )
 
@@ -80,7 +80,7 @@ class Small(params.Parameters):
 
 
 def install(folder):
-    """Put the small notebook (twice) where `runs` looks for notebooks; to be called in every process."""
+    """Put the small notebook (twice) where `units` looks for notebooks; to be called in every process."""
     sources = CELLS.strip().split("\n---\n")
     kinds = [
         nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
@@ -97,7 +97,7 @@ def install(folder):
         if not (folder / f"{name}.ipynb").exists():
             nbformat.write(notebook, folder / f"{name}.ipynb")
         params.NOTEBOOKS[name] = Small
-    runs.NOTEBOOKS = folder
+    units.NOTEBOOKS = folder
 
 
 def study(folder, **notebooks):

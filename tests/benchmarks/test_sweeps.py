@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from skillkit import params, runs
+from skillkit import params, units
 from skillkit.provenance import usable_cores
 from skillkit.sweeps import run_sweep
 from skillkit.workers import local
@@ -23,7 +23,7 @@ from tests.helpers import REPOSITORY
 @pytest.mark.skipif(usable_cores() < 2, reason="one core")
 def test_two_workers_finish_more(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setattr(runs, "NOTEBOOKS", None)
+    monkeypatch.setattr(units, "NOTEBOOKS", None)
     monkeypatch.setattr(params, "NOTEBOOKS", {})
     studies.install(tmp_path / "notebooks")
     path = studies.sweep(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from skillkit import adversarial_view, load_backbone, load_task, params, runs, tune_prompt
+from skillkit import adversarial_view, load_backbone, load_task, params, tune_prompt, units
 from skillkit.errors import SkillkitError
 from skillkit.robustness import compare
 from tests.helpers import REPOSITORY, shared_path
@@ -21,8 +21,8 @@ def test_the_local_adversarial_study_runs(tmp_path):
                 rates=[0.0, 0.1], draws=1, pushes=[1.0], repair_rows=8, repair_steps=1)  # fmt: skip
     # One set is enough here; the next test has whole reviews, and tests/unit/test_views.py has every set.
     own |= dict(tasks=["glue/sst2"], views=own["views"][:1])
-    outcome = runs.run_unit(
-        runs.Unit(
+    outcome = units.run_unit(
+        units.Unit(
             REPOSITORY / "notebooks" / f"{NAME}.ipynb", params.validate(NAME, own), tmp_path / "results"
         )
     )

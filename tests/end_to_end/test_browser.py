@@ -10,7 +10,7 @@ import pytest
 
 from skillkit.comparisons import compare
 from skillkit.report import build_report
-from skillkit.runs import Unit, run_unit
+from skillkit.units import Unit, run_unit
 from tests import studies
 from tests.helpers import REPOSITORY
 from tests.unit.test_summaries import run as sweep  # noqa: F401 (a fixture)

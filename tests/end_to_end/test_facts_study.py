@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import skillkit as sk
-from skillkit import params, runs, studies
+from skillkit import params, studies, units
 from skillkit.facts import load_facts
 from skillkit.forgetting import forgetting, summary
 from skillkit.grids import load_sweep
@@ -25,8 +25,8 @@ def test_twenty_facts_of_pararel_on_a_real_model(tmp_path):
     own = told["notebooks"]["07_knowledge_neurons"] | SMALL
     own |= dict(backbone=str(shared_path("models/minilm-mlm")), source=str(shared_path("data/pararel")))
     notebook = REPOSITORY / "notebooks" / "07_knowledge_neurons.ipynb"
-    unit = runs.Unit(notebook, params.validate("07_knowledge_neurons", own), tmp_path / "results")
-    outcome = runs.run_unit(unit)
+    unit = units.Unit(notebook, params.validate("07_knowledge_neurons", own), tmp_path / "results")
+    outcome = units.run_unit(unit)
     assert outcome.state == "done", outcome.error
     claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     suppressed, enhanced = claims[:2]

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import yaml
 
-from skillkit import params, runs
+from skillkit import params, units
 from tests.end_to_end.test_local_study import sst2
 from tests.helpers import REPOSITORY, shared_path
 
@@ -19,7 +19,7 @@ def test_the_local_pruning_study_runs(tmp_path):
                 probe_examples=60, batch_sizes=[1, 4], text_length=16, rounds=2, base_rounds=0)  # fmt: skip
     parameters = params.validate("05_pruning", own)
     notebook = REPOSITORY / "notebooks" / "05_pruning.ipynb"
-    outcome = runs.run_unit(runs.Unit(notebook, parameters, tmp_path / "results"))
+    outcome = units.run_unit(units.Unit(notebook, parameters, tmp_path / "results"))
     assert outcome.state == "done", outcome.error
     claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     assert claims[0]["measured"] is not None

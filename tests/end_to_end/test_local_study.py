@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from skillkit import params, runs, studies
+from skillkit import params, studies, units
 from tests.helpers import REPOSITORY, shared_path
 
 SMALL = dict(
@@ -32,7 +32,7 @@ def test_the_local_study_runs(study, notebook, store, tmp_path, monkeypatch):
     told = studies.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
     parameters = params.validate(notebook, told | {k: v for k, v in (SMALL | here).items() if k in told})
     path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
-    outcome = runs.run_unit(runs.Unit(path, parameters, tmp_path / "results"))
+    outcome = units.run_unit(units.Unit(path, parameters, tmp_path / "results"))
     assert outcome.state == "done", outcome.error
     claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     assert any(claim["measured"] is not None for claim in claims)

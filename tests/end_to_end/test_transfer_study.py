@@ -6,7 +6,7 @@ import json
 import pytest
 import yaml
 
-from skillkit import params, runs
+from skillkit import params, units
 from tests.helpers import REPOSITORY, shared_path
 
 NOTEBOOK = REPOSITORY / "notebooks" / "06_transferability.ipynb"
@@ -17,7 +17,7 @@ def run(study, folder, **changed):
     told = yaml.safe_load((REPOSITORY / "params" / study).read_text())
     own = told["notebooks"]["06_transferability"] | changed
     parameters = params.validate("06_transferability", own)
-    outcome = runs.run_unit(runs.Unit(NOTEBOOK, parameters, folder))
+    outcome = units.run_unit(units.Unit(NOTEBOOK, parameters, folder))
     assert outcome.state == "done", outcome.error
     return json.loads((folder / "claims.json").read_text())
 

@@ -12,12 +12,12 @@ import nbformat
 import pandas as pd
 import pytest
 
-from skillkit import runs, workers
+from skillkit import units, workers
 from skillkit.__main__ import main
 from skillkit.errors import SkillkitError
 from skillkit.files import write_json
-from skillkit.runs import Outcome
 from skillkit.sweeps import run_sweep
+from skillkit.units import Outcome
 from skillkit.workers import local
 from tests import studies
 
@@ -74,7 +74,7 @@ def ran(monkeypatch):
         )
         return Outcome("done")
 
-    monkeypatch.setattr(runs, "run_unit", run_unit)
+    monkeypatch.setattr(units, "run_unit", run_unit)
     return noted
 
 

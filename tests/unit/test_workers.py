@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from skillkit import params, runs, workers
+from skillkit import params, units, workers
 from skillkit.errors import SkillkitError
 from skillkit.provenance import usable_cores
-from skillkit.runs import Unit
+from skillkit.units import Unit
 from skillkit.workers import Place, free_memory, local, scheduler, slurm, work
 from tests import studies
 from tests.helpers import REPOSITORY
@@ -18,8 +18,8 @@ from tests.helpers import REPOSITORY
 
 @pytest.fixture
 def unit(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "NOTEBOOKS", None)
-    monkeypatch.setattr(runs, "source_hash", lambda: "this code")
+    monkeypatch.setattr(units, "NOTEBOOKS", None)
+    monkeypatch.setattr(units, "source_hash", lambda: "this code")
     monkeypatch.setattr(params, "NOTEBOOKS", {})
     studies.install(tmp_path / "notebooks")
     return Unit(tmp_path / "notebooks" / "small.ipynb", studies.Small(), tmp_path / "out")
