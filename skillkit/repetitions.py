@@ -19,6 +19,7 @@ from skillkit.intervals import mean_interval
 
 SEEDS = ("seeds", "seed")  # axes whose values are repetitions of the same thing
 MOST, LABELS = 24, 6  # figures of an overview, and labels that one figure can carry
+INCHES = 0.09  # what a letter of a label takes
 _BOUNDS = ("low", "high", "chance")  # columns that speak about a measure, and are none
 
 
@@ -87,7 +88,8 @@ def over_seeds(rows, title):
     """
     settings, labels = list(dict.fromkeys(rows["setting"])), list(dict.fromkeys(rows["label"]))
     figures.style()
-    figure, axes = plt.subplots(figsize=(max(5.5, 0.55 * len(settings) * max(2, len(labels)) + 1.5), 3.6))
+    width = max(5.5, 0.55 * len(settings) * max(2, len(labels)) + 1.5)
+    figure, axes = plt.subplots(figsize=(width, 3.6))
     offsets = np.linspace(-0.3, 0.3, len(labels)) if len(labels) > 1 else [0.0]
     for number, (label, offset) in enumerate(zip(labels, offsets)):
         for place, setting in enumerate(settings):
@@ -96,7 +98,7 @@ def over_seeds(rows, title):
                 _column(
                     axes, place + offset, values, figures.color(label, number), label if place == 0 else None
                 )
-    axes.set_xticks(range(len(settings)), [textwrap.fill(setting, 18) for setting in settings])
+    _name(axes, settings, room=(width - 1.5) / len(settings))
     axes.set_xlim(-0.5, len(settings) - 0.5)
     axes.set_ylabel("\n".join(textwrap.wrap(title, 40)))
     axes.grid(axis="x", visible=False)
@@ -117,6 +119,16 @@ def tidy(rows):
         [(*key, len(values), *mean_interval(values)) for key, values in groups],
         columns=["setting", "label", "n", "mean", "low", "high"],
     )
+
+
+def _name(axes, settings, room):
+    """Name the settings below the axis, slanting where the `room` of each (inches) is too narrow."""
+    names = [textwrap.fill(setting, 18, break_long_words=False) for setting in settings]
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    slanting = dict(rotation=35, ha="right", rotation_mode="anchor") if INCHES * longest > room else {}
+    axes.set_xticks(range(len(settings)), names, **slanting)
+    if slanting:
+        axes.figure.set_figheight(4.6)
 
 
 def _column(axes, place, values, color, label):

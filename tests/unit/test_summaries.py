@@ -11,7 +11,7 @@ import pytest
 from skillkit.claims import Claim
 from skillkit.intervals import mean_interval
 from skillkit.provenance import provenance
-from skillkit.repetitions import drawings, tidy, with_settings
+from skillkit.repetitions import drawings, over_seeds, tidy, with_settings
 from skillkit.report import build_report
 from skillkit.summaries import measures, stacked, summary
 
@@ -93,6 +93,18 @@ def test_what_never_differs_is_not_drawn(run):
     assert [one.caption for one in drawn] == [f"It works. {EVIL} (small)", "accuracy: accuracy (small)"]
     (axes,) = drawn[1].figure.axes
     assert axes.get_ylabel() == "accuracy: accuracy" and len(axes.get_xticks()) == 2
+
+
+def test_names_of_settings_do_not_run_into_each_other():
+    settings = [f"tasks=world/{task} prompt_length={n}" for task in ("movies", "rooms") for n in (2, 8)]
+    rows = pd.DataFrame({"setting": settings * 2, "label": "", "value": [0.4, 0.5, 0.6, 0.7] * 2})
+    figure = over_seeds(rows, "accuracy")
+    figure.canvas.draw()
+    corners = [name.get_window_extent() for name in figure.axes[0].get_xticklabels()]
+    slants = {name.get_rotation() for name in figure.axes[0].get_xticklabels()}
+    assert slants == {35.0} and min(box.y0 for box in corners) >= 0  # nothing is cut off below
+    short = over_seeds(rows.assign(setting=["movies", "rooms", "news", "reports"] * 2), "accuracy")
+    assert {name.get_rotation() for name in short.axes[0].get_xticklabels()} == {0.0}
 
 
 @pytest.fixture
