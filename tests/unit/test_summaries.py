@@ -99,7 +99,7 @@ def test_names_of_settings_do_not_run_into_each_other():
     settings = [f"tasks=world/{task} prompt_length={n}" for task in ("movies", "rooms") for n in (2, 8)]
     rows = pd.DataFrame({"setting": settings * 2, "label": "", "value": [0.4, 0.5, 0.6, 0.7] * 2})
     figure = over_seeds(rows, "accuracy")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     corners = [name.get_window_extent() for name in figure.axes[0].get_xticklabels()]
     slants = {name.get_rotation() for name in figure.axes[0].get_xticklabels()}
     assert slants == {35.0} and min(box.y0 for box in corners) >= 0  # nothing is cut off below
