@@ -4,6 +4,7 @@
 """
 
 import numpy as np
+from matplotlib import pyplot as plt
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
@@ -29,6 +30,29 @@ def matrix(table, types, label, fmt=".2f", limits=(0.0, 1.0)):
 
     figure = figures.heatmap(shown, label, fmt, limits, one_type)
     figure.axes[0].set(xlabel="target", ylabel="source")
+    return figure
+
+
+def against(near, transfer, types, label, pair=None):
+    """Measured transfer against an indicator, a point per source and target; returns the Figure.
+
+    >>> crossings.against(tables["ON"], transfer.relative, types, "ON", pair=("movies", "hotels"))
+
+    near, transfer: DataFrames of sources × targets; `label` names the indicator; a `pair` is ringed.
+    """
+    figure, axes = plt.subplots(figsize=(5.6, 3.6))
+    names = [name for name in near.columns if name in near.index]
+    pairs = [(source, target) for source in names for target in names if source != target]
+    for kind, alike in (("same type", True), ("different types", False)):
+        chosen = [one for one in pairs if (types[one[0]] == types[one[1]]) == alike]
+        places = np.array([(near.loc[one], transfer.loc[one]) for one in chosen]).reshape(-1, 2)
+        axes.plot(*places.T, "os"[not alike], color=figures.color(kind, not alike), label=kind, mec="white")
+    if pair:
+        axes.plot(
+            near.loc[pair], transfer.loc[pair], "o", ms=13, mfc="none", mec="black", label=" → ".join(pair)
+        )
+    axes.set(xlabel=label, ylabel="relative accuracy")
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 

@@ -32,3 +32,13 @@ def test_the_matrix_shows_every_value_and_frames_pairs_of_one_type():
     np.testing.assert_allclose(texts, table.loc[rows, columns])
     assert len(axes.patches) == 3 * 2 + 2 * 1
     plt.close(figure)
+
+
+def test_transfer_against_an_indicator_rings_one_pair():
+    table = planted()
+    figure = crossings.against(2 * table, table, TYPES, "ON", pair=("a", "b"))
+    alike, different, ring = figure.axes[0].lines
+    assert len(alike.get_xdata()) == 3 * 2 + 2 * 1 and len(different.get_xdata()) == 20 - 8
+    assert set(alike.get_ydata()) == {0.9} and set(different.get_xdata()) == {0.8}
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (1.8, 0.9)
+    plt.close(figure)
