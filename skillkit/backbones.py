@@ -19,6 +19,7 @@ from torch.func import functional_call
 from skillkit.architectures import NEURON_TABLE, NeuronRow, row_of
 from skillkit.checkpoints import list_backbones, quiet, read_checkpoint
 from skillkit.errors import SkillkitError
+from skillkit.matrices import quicken
 from skillkit.neurons import Stopped, record, take
 
 __all__ = ["NEURON_TABLE", "Backbone", "NeuronRow", "from_model", "list_backbones", "load_backbone"]
@@ -69,7 +70,7 @@ class Backbone:
     """
 
     def __init__(self, model, tokenizer, name, row):
-        self.model = model.requires_grad_(False).eval()
+        self.model = quicken(model.requires_grad_(False).eval())
         self.tokenizer, self.name, self.row = tokenizer, name, row
         self.family, self.model_type = row.family, model.config.model_type
         base = model.base_model

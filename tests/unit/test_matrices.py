@@ -1,0 +1,105 @@
+"""Products through oneDNN: the same numbers, and nothing else about a model changes."""
+
+import copy
+
+import pytest
+import torch
+import transformers
+from transformers.pytorch_utils import Conv1D
+
+from skillkit import matrices
+from skillkit.backbones import from_model
+from skillkit.matrices import quicken
+from tests.tiny import tiny_tokenizer
+
+able = pytest.mark.skipif(not matrices._ABLE, reason="this processor has no AVX-512")
+
+
+def wide(kind):
+    """A backbone of one layer, wide enough to be quickened, and a twin that is not."""
+    tokenizer = tiny_tokenizer(kind)
+    torch.manual_seed(0)
+    if kind == "gpt2":
+        config = transformers.GPT2Config(vocab_size=300, n_embd=512, n_layer=1, n_head=4)
+        model = transformers.GPT2LMHeadModel(config)
+    elif kind == "t5":
+        config = transformers.T5Config(vocab_size=300, num_layers=1, num_heads=4, decoder_start_token_id=0)
+        model = transformers.T5ForConditionalGeneration(config)
+    else:
+        config = transformers.RobertaConfig(vocab_size=300, hidden_size=512, num_hidden_layers=1)
+        config.num_attention_heads = 4
+        model = transformers.RobertaForMaskedLM(config)
+    plain = copy.deepcopy(model).requires_grad_(False).eval()
+    return from_model(model, tokenizer, "wide"), plain
+
+
+def logits_and_slope(model, dtype=torch.float32):
+    torch.manual_seed(1)
+    embeds = torch.randn(2, 9, 512, dtype=dtype, requires_grad=True)
+    extra = (
+        {"decoder_input_ids": torch.zeros(2, 8, dtype=torch.long)} if model.config.is_encoder_decoder else {}
+    )
+    logits = model(inputs_embeds=embeds, **extra).logits
+    return logits.detach(), torch.autograd.grad(logits.logsumexp(-1).sum(), embeds)[0]
+
+
+def quickened(monkeypatch):
+    """The shapes of the weights that go through oneDNN."""
+    seen, product = [], matrices._multiply
+    monkeypatch.setattr(matrices, "_multiply", lambda x, w, *b: (seen.append(w.shape), product(x, w, *b))[1])
+    return seen
+
+
+@able
+@pytest.mark.parametrize(
+    "kind, matrix", [("roberta", torch.nn.Linear), ("gpt2", Conv1D), ("t5", torch.nn.Linear)]
+)
+def test_logits_and_slopes_are_those_of_the_plain_model(kind, matrix, monkeypatch):
+    bb, plain = wide(kind)
+    seen = quickened(monkeypatch)
+    found, expected = logits_and_slope(bb.model), logits_and_slope(plain)
+    assert len(seen) > sum(isinstance(module, matrix) for module in plain.modules())  # there and back
+    for mine, theirs in zip(found, expected):
+        assert (mine - theirs).abs().max() <= 2e-6 * theirs.abs().max()
+
+
+@able
+def test_a_bias_in_training_gets_its_gradient():
+    x, weight, bias = torch.randn(2, 9, 512), torch.randn(8, 512), torch.randn(8, requires_grad=True)
+    (slope,) = torch.autograd.grad((matrices.linear(x, weight, bias) ** 2).sum(), bias)
+    (expected,) = torch.autograd.grad((torch.nn.functional.linear(x, weight, bias) ** 2).sum(), bias)
+    assert torch.allclose(slope, expected, rtol=1e-5)
+
+
+@able
+@pytest.mark.parametrize("case", ["few rows", "double", "autocast", "trained"])
+def test_elsewhere_a_layer_does_what_it_did(case, monkeypatch):
+    bb, _ = wide("roberta")
+    seen, layer = quickened(monkeypatch), bb.value_matrices[0]
+    x = torch.randn(1 if case == "few rows" else 16, layer.in_features)
+    if case == "double":
+        layer, x = copy.deepcopy(layer).double(), x.double()
+    layer.weight.requires_grad_(case == "trained")
+    with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
+        found = layer(x)
+        assert torch.equal(found, torch.nn.functional.linear(x, layer.weight, layer.bias)) and not seen
+    layer.weight.requires_grad_(False)
+
+
+@able
+def test_copies_names_and_files_are_as_before(tmp_path):
+    bb, plain = wide("roberta")
+    assert list(bb.model.state_dict()) == list(plain.state_dict())
+    assert isinstance(copy.deepcopy(bb.model).lm_head.dense, matrices.QuickLinear)
+    bb.model.save_pretrained(tmp_path)
+    again = transformers.RobertaForMaskedLM.from_pretrained(tmp_path)
+    assert type(again.lm_head.dense) is torch.nn.Linear
+    assert torch.equal(again.lm_head.dense.weight, plain.lm_head.dense.weight)
+
+
+def test_narrow_models_stay_as_they_are():
+    config = transformers.RobertaConfig(
+        vocab_size=300, hidden_size=128, num_attention_heads=4, num_hidden_layers=1
+    )
+    model = quicken(transformers.RobertaForMaskedLM(config).requires_grad_(False))
+    assert {type(module) for module in model.modules()} & {matrices.QuickLinear} == set()
