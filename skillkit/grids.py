@@ -8,7 +8,6 @@
 import math
 import re
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
 from typing import get_args, get_origin
@@ -17,7 +16,7 @@ from skillkit import params
 from skillkit.errors import SkillkitError
 from skillkit.identity import digest
 from skillkit.params import Parameters, unknown
-from skillkit.studies import check_shared, merge, study_name
+from skillkit.studies import check_shared, merge, study_name, waits
 from skillkit.yaml12 import read_yaml
 
 MOST = 10_000  # cells that nobody asks for by accident
@@ -99,9 +98,7 @@ def load_sweep(path, many=False):
     check_shared(path, plain.get("shared") or {}, notebooks)
     if not cells:
         raise SkillkitError(f"{path}: every cell of the grid is excluded; take something out of `exclude`")
-    return Sweep(
-        study_name(path, plain), axes, cells, _after(path, plain.get("after") or {}, notebooks), Path(path)
-    )
+    return Sweep(study_name(path, plain), axes, cells, waits(path, plain.get("after"), notebooks), Path(path))
 
 
 def text(value):
@@ -265,18 +262,3 @@ def _override(path, entry, axes, notebooks):
             f"{path}: overrides cannot set an axis of the grid; use `exclude` to leave points out"
         )
     return where, entry["set"]
-
-
-def _after(path, after, notebooks):
-    """Notebook → the notebooks it waits for, checked: all in the sweep, none waiting for itself."""
-    after = {name: [given] if isinstance(given, str) else given for name, given in after.items()}
-    for name in [*after, *(name for given in after.values() for name in given)]:
-        if name not in notebooks:
-            raise SkillkitError(unknown(f"{path}: after", "this sweep has no notebook", name, notebooks))
-    try:
-        TopologicalSorter(after).prepare()
-    except CycleError as error:
-        raise SkillkitError(
-            f"{path}: after: {' waits for '.join(error.args[1][::-1])}, so none can begin"
-        ) from None
-    return after

@@ -48,7 +48,12 @@ def run_study(path, out=None, team=workers.local):
         with team(len(todo)) as people:
             print(people.words, flush=True)
             tell = partial(_tell, len(outcomes), len(cells))
-            outcomes |= Driver(study.name, todo, people, tell=tell).run()
+            number = {unit.name: i for i, unit in enumerate(todo)}
+            after = {
+                i: [number[other] for other in study.after.get(name, []) if other in number]
+                for name, i in number.items()
+            }
+            outcomes |= Driver(study.name, todo, people, after=after, tell=tell).run()
     return folder, {unit.name: outcomes[unit.name] for unit in cells}
 
 

@@ -123,7 +123,7 @@ def test_no_more_cells_than_meant(tmp_path):
     ({"grid": {"size": [1]}, "overrides": [{"where": {"size": 1}, "set": {"sed": 1}}]},
      "no notebook there has a parameter 'sed'"),
     ({"grid": {"size": [1]}, "overrides": [{"where": {"size": 1}, "set": {"size": 2}}]}, "cannot set an axis"),
-    ({"grid": {"size": [1]}, "after": {"small": "big"}}, "after: this sweep has no notebook 'big'"),
+    ({"grid": {"size": [1]}, "after": {"small": "big"}}, "after: there is no notebook 'big'"),
     ({"grid": {"size": [1]}, "after": {"small": "small"}}, "small waits for small, so none can begin"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(tmp_path, entries, sentence):

@@ -130,6 +130,24 @@ def test_notebooks_run_at_once(tmp_path):
     assert go.read_text() == "True"
 
 
+def test_a_notebook_waits_for_those_it_comes_after(tmp_path):
+    path = studies.study(tmp_path, small={"size": 4}, again={"size": 5})
+    path.write_text(path.read_text() + "\nafter: {small: again}")
+    run_study(path, tmp_path / "out", partial(local, workers=2))
+    assert started(tmp_path) == ["5", "4"]
+
+
+@pytest.mark.parametrize("after, message", [
+    ("{small: again, again: small}", "waits for"), ("{small: agian}", "did you mean 'again'"),
+    ("[small, again]", "must map a notebook to those it waits for"),
+])  # fmt: skip
+def test_waiting_that_cannot_be_is_refused(tmp_path, after, message):
+    path = studies.study(tmp_path, small={}, again={})
+    path.write_text(path.read_text() + f"\nafter: {after}")
+    with pytest.raises(SkillkitError, match=message):
+        run_study(path, tmp_path / "out")
+
+
 def ended(tmp_path, number, **notebooks):
     """The exit status and the errors of a study that gets a signal in the middle of a notebook."""
     process = command(tmp_path, studies.study(tmp_path, **notebooks))
@@ -156,7 +174,10 @@ def test_a_killed_study_continues(tmp_path):
     process = command(tmp_path, studies.study(tmp_path, again={}, small={"size": 7}))
     told, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and "again: nothing has changed" in told and "small: done" in told, errors
-    assert sorted(started(tmp_path)) == ["3", "7", "7"] and not (tmp_path / "out/small/small.partial.ipynb").exists()
+    assert (
+        sorted(started(tmp_path)) == ["3", "7", "7"]
+        and not (tmp_path / "out/small/small.partial.ipynb").exists()
+    )
 
 
 def test_two_processes_run_a_unit_once(tmp_path):
