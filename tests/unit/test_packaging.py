@@ -107,3 +107,13 @@ def test_run_all_checks_before_it_sets_up(words, sentence):
 def test_scripts_can_be_run(script):
     assert os.access(REPOSITORY / script, os.X_OK)
     subprocess.run(["bash", "-n", REPOSITORY / script], check=True)
+
+
+def test_every_notebook_is_tested():
+    chosen = re.search(r"set -- (.+) tests$", (REPOSITORY / "run_all.sh").read_text(), re.MULTILINE)[1]
+    listed = subprocess.run(
+        ["bash", "-c", f"ls {chosen}"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert sorted(listed) == sorted(
+        str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("notebooks/*.ipynb")
+    )
