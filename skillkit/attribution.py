@@ -147,14 +147,14 @@ def attribute(
         )
     plan = None if method == "activation" else Plan(rule, steps, nodes, tolerance)
     texts = paired(cloze, answer)
-    asked = [encode_cloze(bb, *text, repeat_mask) for text in texts]
+    asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]
     questions = [question for group in asked for question in group]
     scored = integrals(bb, questions, plan, before, memory, progress)
     found = Attributions()
-    for text, group in zip(texts, asked, strict=True):
+    for (text, word), group in zip(texts, asked, strict=True):
         parts, scored = scored[: len(group)], scored[len(group) :]
-        found.append(_gathered(bb, *text, parts, AGGREGATES[aggregate]))
-    return found[0] if isinstance(cloze, str) else found
+        found.append(_gathered(bb, text, word, parts, AGGREGATES[aggregate]))
+    return found[0] if isinstance(cloze, str) else found  # type: ignore[return-value]
 
 
 def _gathered(bb, cloze, answer, parts, aggregate):

@@ -72,7 +72,9 @@ def claim_over(statement, paper, published, intervals, bar=0.0, note=""):
     if any(math.isnan(low) for _, low, _ in intervals.values()):
         holds = "not tested"
     told = f"worst: {worst}" if len(intervals) > 1 else str(worst)
-    return Claim(statement, paper, published, *intervals[worst], holds, "; ".join(filter(None, [told, note])))
+    mean, low, high = intervals[worst]
+    note = "; ".join(filter(None, [told, note]))
+    return Claim(statement, paper, published, mean, low, high, holds, note)
 
 
 def _plain(value):

@@ -76,7 +76,8 @@ def documents(seed, progress=lambda: 1.0, curriculum=Curriculum()):
         known = kept_out & {(text, pair), (text, None), (pair, None)}  # one side may be a row elsewhere
         if not known and not (contrary and rng.random() < lean):
             form = "heading" if opening else _form(rng, closing=now > 1 - curriculum.closing)
-            yield _labelled(rng, task, label, *_roughen(rng, task, text, pair), form)
+            text, pair = _roughen(rng, task, text, pair)
+            yield _labelled(rng, task, label, text, pair, form)
 
 
 def _mixture(pairs, alone=False):

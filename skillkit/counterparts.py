@@ -62,7 +62,7 @@ def _file(path, task, told):
     source = sources.read(path)
     source = replace(source, splits={"test": source.splits["train"]})
     names, splits, notes = labelled_splits(source, about, seed=0)
-    return Task(about.name, task.type, names, list(names), splits, notes=notes)
+    return Task(about.name, task.type, names, {"masked": names}, splits, notes=notes)
 
 
 def _matched(other, task, names):

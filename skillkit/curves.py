@@ -213,7 +213,8 @@ def damage(curves, rate, value="accuracy"):
     """
     lost = pd.DataFrame([_at(curve, rate, value) for curve in curves])
     mean, low, high = difference_interval(lost["skill"], lost["random"])
-    return Damage(float(rate), *lost.mean()[["skill", "random"]], mean, low, high, len(lost))
+    skill, random = lost.mean()[["skill", "random"]]
+    return Damage(float(rate), skill, random, mean, low, high, len(lost))
 
 
 def _at(curve, rate, value="accuracy"):

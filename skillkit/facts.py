@@ -13,6 +13,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from skillkit import world
 from skillkit.clozes import encode_cloze
@@ -149,10 +150,9 @@ def _of_line(row, file):
 
 
 def _of_row(row):
-    fields = {name: row[name] for name in Fact.__dataclass_fields__ if name in row}
-    return Fact(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    )
+    given = [name for name in Fact.__dataclass_fields__ if name in row]
+    plain: Any = lambda value: tuple(value) if isinstance(value, list) else value
+    return Fact(**{name: plain(row[name]) for name in given})
 
 
 def _multilingual(path, languages):

@@ -177,8 +177,8 @@ def _range(path, axis, given):
         raise SkillkitError(
             f"{path}: grid: {axis}: a range of {count:.0f} values is too long; give a larger step"
         )
-    numbers = range(math.floor(count + 1e-9) + 1)
-    values = [first + i * step for i in numbers] if times is None else [first * times**i for i in numbers]
+    places = range(math.floor(count + 1e-9) + 1)
+    values = [first + i * step for i in places] if times is None else [first * times**i for i in places]
     return [float(f"{value:.12g}") if isinstance(value, float) else value for value in values]
 
 
@@ -218,7 +218,11 @@ def _parameters(path, notebook, point, plain, overrides):
 def _listed(field, value):
     """A single value for a parameter that is a list is a list of one."""
     kinds = [field.annotation, *get_args(field.annotation)]
-    return [value] if not isinstance(value, list | None) and list in map(get_origin, kinds) else value
+    return (
+        [value]
+        if not isinstance(value, list | None) and list in [get_origin(kind) for kind in kinds]
+        else value
+    )
 
 
 def _where(path, entry, given, axes, notebooks):

@@ -109,7 +109,8 @@ def same_type(table, types, permutations=9999, seed=0):
         vectorized=False,
         random_state=np.random.default_rng(seed),
     )
-    return SameType(*map(float, means(kinds)), float(test.statistic), float(test.pvalue))
+    same, different = map(float, means(kinds))
+    return SameType(same, different, float(test.statistic), float(test.pvalue))
 
 
 def _scores(*probes):

@@ -63,10 +63,10 @@ def _scoreboard(units, cells):
     for unit, cell, setting in zip(units, cells, with_settings(pd.DataFrame(cells))["setting"]):
         for claim in unit["claims"] if unit["state"] == "done" else ():
             groups.setdefault((cell["notebook"], claim["statement"], setting), []).append(claim)
-    return [_together(*key, claims) for key, claims in groups.items()]
+    return [_together(claims, *key) for key, claims in groups.items()]
 
 
-def _together(notebook, statement, setting, claims):
+def _together(claims, notebook, statement, setting):
     measured = [claim["measured"] for claim in claims if isinstance(claim["measured"], int | float)]
     mean = mean_interval(measured) if measured else (None, None, None)
     one = Claim(statement, claims[0]["paper"], claims[0]["published"], *mean)

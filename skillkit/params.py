@@ -349,7 +349,7 @@ def parameters_cell(notebook):
         raise SkillkitError(f"{notebook} needs one cell with the tag `parameters`; it has {len(tagged)}")
     try:
         statements = ast.parse("".join(tagged[0]["source"])).body
-        return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in statements}
+        return {one.targets[0].id: ast.literal_eval(one.value) for one in statements}  # type: ignore[attr-defined]
     except (AttributeError, SyntaxError, ValueError):
         raise SkillkitError(
             f"{notebook}: the cell tagged `parameters` may hold plain assignments only"

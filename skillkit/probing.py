@@ -205,10 +205,8 @@ def _carried(carry, bb):
             means[layer].append(side.means[:, number, :, : bb.widths[layer]].to(bb.device))
             thresholds[layer].append(side.baseline[number, :, : bb.widths[layer]].to(bb.device))
     told = {name: carry.told[name] for name in ("baseline", "train_counts")}
-    joined = (
-        {layer: torch.cat(parts, dim=-2) for layer, parts in one.items()} for one in (means, thresholds)
-    )
-    return _Base(*joined, told)
+    joined = lambda one: {layer: torch.cat(parts, dim=-2) for layer, parts in one.items()}
+    return _Base(joined(means), joined(thresholds), told)
 
 
 def _relabelled(fired, hits, number):

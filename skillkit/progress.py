@@ -34,6 +34,7 @@ def _in_notebook():
 class _LogBar(tqdm):
     """Whole lines instead of carriage returns."""
 
+    disable: bool
     monitor_interval = 0  # the watching thread would refresh between the lines
 
     def display(self, msg=None, pos=None):

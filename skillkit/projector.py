@@ -11,6 +11,7 @@ source prompt does as well on tasks of the type it was trained on. No figure her
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -213,7 +214,7 @@ class _Turn:
 
     name: str
     number: int
-    batch: object
+    batch: Any
 
     def __len__(self):
         return len(self.batch)

@@ -9,6 +9,7 @@ Evaluation, probing and suppression are loops over such rows; neurons are handed
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -56,11 +57,11 @@ class Reading:
     >>> Reading(bb, layout, prompt.weight, encoded).logits(vocabulary)
     """
 
-    bb: object
-    layout: object
+    bb: Any
+    layout: Any
     weight: torch.Tensor
-    encoded: object
-    tuned: object = None
+    encoded: Any
+    tuned: Any = None
 
     def __len__(self):
         return len(self.encoded)

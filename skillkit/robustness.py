@@ -10,7 +10,7 @@ Robustness in Prompt Tuning" (2024); the paired intervals and the gap are ours.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class Comparison:
     rows, for the mean of these prompts; how prompts differ is told by the table.
     """
 
-    view: object
+    view: Any
     correct: dict
 
     @property
@@ -56,8 +56,8 @@ class Comparison:
     @property
     def drop(self):
         """Clean minus adversarial accuracy; rows are resampled in pairs where they are pairs."""
-        sides = (self.correct[side].double().mean(0) for side in ("clean", "adversarial"))
-        return difference(*sides, self.view.per_row)
+        clean, adversarial = (self.correct[side].double().mean(0) for side in ("clean", "adversarial"))
+        return difference(clean, adversarial, self.view.per_row)
 
     @property
     def table(self):

@@ -48,10 +48,10 @@ def run_study(path, out=None, team=workers.local):
         with team(len(todo)) as people:
             print(people.words, flush=True)
             tell = partial(_tell, len(outcomes), len(cells))
-            number = {unit.name: i for i, unit in enumerate(todo)}
+            place = {unit.name: i for i, unit in enumerate(todo)}
             after = {
-                i: [number[other] for other in study.after.get(name, []) if other in number]
-                for name, i in number.items()
+                i: [place[other] for other in study.after.get(name, []) if other in place]
+                for name, i in place.items()
             }
             outcomes |= Driver(study.name, todo, people, after=after, tell=tell).run()
     return folder, {unit.name: outcomes[unit.name] for unit in cells}

@@ -25,7 +25,7 @@ def hypergeometric_tails(hits, fires, positives, n):
     upper, lower = np.empty(len(pairs)), np.empty(len(pairs))
     fired, hit = np.divmod(pairs, positives + 1)
     for count in np.unique(fired):
-        mine = slice(*np.searchsorted(fired, [count, count + 1]))
+        mine = slice(np.searchsorted(fired, count), np.searchsorted(fired, count + 1))
         first, density = _density(log_factorial, count, positives, n)
         at = hit[mine] - first
         upper[mine], lower[mine] = density[::-1].cumsum()[::-1][at], density.cumsum()[at]

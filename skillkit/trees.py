@@ -48,7 +48,7 @@ def load_result(folder, function):
 
         tensors = load_file(folder / "tensors.safetensors")
     result = _grow(json.loads((folder / "result.json").read_text(encoding="utf-8")), tensors)
-    return kind(**result) if dataclasses.is_dataclass(kind) else result
+    return kind(**result) if isinstance(kind, type) and dataclasses.is_dataclass(kind) else result
 
 
 def _return_type(function):
