@@ -217,12 +217,8 @@ def _parameters(path, notebook, point, plain, overrides):
 
 def _listed(field, value):
     """A single value for a parameter that is a list is a list of one."""
-    kinds = [field.annotation, *get_args(field.annotation)]
-    return (
-        [value]
-        if not isinstance(value, list | None) and list in [get_origin(kind) for kind in kinds]
-        else value
-    )
+    many = list in [get_origin(kind) for kind in (field.annotation, *get_args(field.annotation))]
+    return [value] if many and not isinstance(value, list | None) else value
 
 
 def _where(path, entry, given, axes, notebooks):
