@@ -85,6 +85,7 @@ class PromptTuning(Prompted):
     """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
 
     tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
+    max_test_examples: Positive | None = Field(500, description="None: all")
     init: str = Field("random", description='"random", "vocabulary" or "label-words"')
     epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
     batch_size: Positive | None = Field(None, description="None: the recipe's")
@@ -149,7 +150,7 @@ class Suppression(Prompted):
         500, description="rows for baselines, rows to choose on; None: all"
     )
     rates: list[Annotated[float, Field(gt=0, le=0.5)]] = Field(
-        [0.05, 0.1, 0.2, 0.3], min_length=1, description="shares of every layer that are suppressed"
+        [0.1, 0.2, 0.3], min_length=1, description="shares of every layer that are suppressed"
     )
     rate: float = Field(0.2, gt=0, le=0.5, description="the one at which statements are judged")
     kind: Literal["zero", "mean", "gaussian"] = Field("mean", description="what suppressed neurons become")
