@@ -1,4 +1,4 @@
-"""The command line: `python -m skillkit run | sweep | report | show | clean | pretrain`.
+"""The command line: `python -m skillkit run | sweep | report | results | show | clean | pretrain`.
 
 >>> main(["run", "params/embedded.yaml"])
 0
@@ -44,6 +44,14 @@ def _parser():
     report.add_argument("runs", nargs="+", help="folder of a run or sweep; several runs: side by side")
     report.add_argument("--out", help="folder of the comparison (default: beside the first run)")
     report.set_defaults(command=_report)
+    results = commands.add_parser("results", help="write scoreboard and pages of results in Markdown")
+    results.add_argument(
+        "columns", nargs="+", metavar="LABEL=RUN[,RUN…]", help="a column and the runs it is of"
+    )
+    results.add_argument("--out", default="results", help="folder of the pages (default: results)")
+    results.add_argument("--readme", help="file whose scoreboard is renewed, between its two marks")
+    results.add_argument("--page", action="append", metavar="LABEL", help="only this column gets a page")
+    results.set_defaults(command=_results)
     show = commands.add_parser("show", help="print where an artifact or a run comes from")
     show.add_argument("what", help="id of an artifact (kind/hash, or its beginning), or a folder")
     show.set_defaults(command=_show)
@@ -186,6 +194,19 @@ def _report(given):
 
     one = len(given.runs) == 1
     print(f"report: {build_report(given.runs[0]) if one else compare(given.runs, given.out)}")
+    return 0
+
+
+def _results(given):
+    from skillkit.scoreboard import publish
+
+    parts = [column.partition("=") for column in given.columns]
+    if wrong := [label for label, equals, runs in parts if not (label and equals and runs)]:
+        raise SkillkitError(f"{wrong[0]!r}: name a column and its runs, like 'small world=runs/embedded'")
+    columns = {label: runs.split(",") for label, _, runs in parts}
+    if unknown := set(given.page or []) - set(columns):
+        raise SkillkitError(f"--page {unknown.pop()}: there are the columns {', '.join(columns)}")
+    print("\n".join(map(str, publish(columns, given.out, given.readme, given.page))))
     return 0
 
 

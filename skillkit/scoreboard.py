@@ -1,0 +1,149 @@
+"""Scoreboards: what papers state, their figures, and what was measured on several models, as pages to commit.
+
+>>> publish({"small world": ["runs/embedded"], "MiniLM": ["runs/local-sst2", "runs/local-tweets"]}, "results")
+[PosixPath('results/README.md'), PosixPath('results/small-world/README.md'), PosixPath('results/minilm/README.md')]
+
+Markdown, so that it shows where the repository is shown. Figures and their numbers are copied, tables are not:
+they may hold texts of data sets that are not ours to give away.
+"""
+
+import os
+import re
+import shutil
+from itertools import takewhile
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+
+from skillkit.claims import HOLDS
+from skillkit.errors import SkillkitError
+from skillkit.files import read_json, write_text, writing
+from skillkit.report import load_run
+
+BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
+
+
+def publish(columns, out, readme=None, pages=None):
+    """Write a scoreboard of all claims and a page of results for each column; returns their paths.
+
+    >>> publish({"small world": ["runs/embedded"]}, "results", readme="README.md")
+    [PosixPath('results/README.md'), PosixPath('results/small-world/README.md')]
+
+    columns:  name of a column → folders of runs. A claim that several runs of a column make (the same chapter on
+              another task) is shown from the first of them on the scoreboard, and from each on the column's page.
+    readme:   a Markdown file whose part between the two marks `BEGIN` and `END` is replaced by a summary.
+    pages:    the columns that get a page, if not all.
+
+    Raises SkillkitError for a folder that is no run, a run with unfinished notebooks, and a readme without marks.
+    """
+    out, paged = Path(out), [label for label in columns if pages is None or label in pages]
+    studies = {label: [_study(run) for run in runs] for label, runs in columns.items()}
+    before = readme and _around(readme)
+    shared = dict(
+        labels=list(columns), chapters=_chapters(studies), paged={label: slug(label) for label in paged}
+    )
+    made = {out / "README.md": _render("scoreboard.md", **shared)}
+    made |= {
+        out / slug(label) / "README.md": _render("results.md", label=label, studies=studies[label])
+        for label in paged
+    }
+    if before:
+        place = Path(os.path.relpath(out, Path(readme).parent)).as_posix()
+        made[Path(readme)] = (
+            f"{before[0]}{BEGIN}\n{_render('summary.md', out=place, **shared).strip()}\n{END}{before[1]}"
+        )
+    with writing(out, "give another folder with --out"):
+        for label in paged:
+            _copy_figures(studies[label], out / slug(label))
+        for path, page in made.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, page)
+    return list(made)
+
+
+def counts(entries):
+    """How many claims hold, in words.
+
+    >>> counts([{"holds": "yes"}, {"holds": "yes"}, {"holds": "no"}, None])
+    '2 yes, 1 no'
+    """
+    held = [entry["holds"] for entry in entries if entry]
+    return ", ".join(f"{held.count(word)} {word}" for word in HOLDS if word in held) or "–"
+
+
+def slug(label):
+    """A label as the name of a folder.
+
+    >>> slug("small world")
+    'small-world'
+    """
+    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
+
+
+def _study(run):
+    """Name and notebooks of a run, all of which must have finished, and what its parameter file says of itself."""
+    name, units = load_run(run)
+    unfinished = [unit["name"] for unit in units if unit["state"] != "done"]
+    if unfinished:
+        raise SkillkitError(f"{run}: {', '.join(unfinished)} did not finish; run the study again first")
+    source = Path(read_json(Path(run) / "study.json")["file"])
+    lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
+    about = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines)]
+    return {"name": name, "units": units, "about": " ".join(about)}
+
+
+def _chapters(studies):
+    """[{name, title, claims: [{statement, published, paper, entries}]}], where columns meet by statement."""
+    chapters = {}
+    for label, column in studies.items():
+        for unit in (unit for study in column for unit in study["units"]):
+            chapter = chapters.setdefault(unit["name"], {"title": unit["title"], "claims": {}})
+            for claim in unit["claims"]:
+                # A model named in a statement is what the columns are about.
+                statement = re.sub(r" \([^()]*/[^()]*\)", "", claim["statement"])
+                row = chapter["claims"].setdefault(statement, claim | {"entries": dict.fromkeys(studies)})
+                row["entries"][label] = row["entries"][label] or claim
+    return [
+        {
+            "name": name,
+            "title": chapter["title"],
+            "claims": [row | {"statement": words} for words, row in rows.items()],
+        }
+        for name, chapter in sorted(chapters.items())
+        for rows in [chapter["claims"]]
+    ]
+
+
+def _around(readme):
+    """What stands in a file before and after the part that is replaced."""
+    text = Path(readme).read_text(encoding="utf-8") if Path(readme).is_file() else ""
+    if not (BEGIN in text and END in text.split(BEGIN, 1)[1]):
+        raise SkillkitError(
+            f"{readme} needs the two lines {BEGIN!r} and {END!r}, between which a summary is put"
+        )
+    before, rest = text.split(BEGIN, 1)
+    return before, rest.split(END, 1)[1]
+
+
+def _copy_figures(column, folder):
+    """The pictures and the numbers behind them, below the page of a column."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for study in column:
+        for unit in study["units"]:
+            for file in (file for figure in unit["figures"] for file in figure["files"]):
+                target = folder / study["name"] / file["href"]
+                if target.suffix != ".svg":
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    source = unit["folder"] / Path(file["href"]).relative_to(unit["name"])
+                    shutil.copyfile(source, target)
+
+
+def _render(template, **values):
+    pages = Environment(
+        loader=PackageLoader("skillkit"), trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    pages.globals |= {"counts": counts}
+    pages.filters["cell"] = lambda text: (
+        re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
+    )
+    return pages.get_template(template).render(**values)

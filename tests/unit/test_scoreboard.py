@@ -1,0 +1,112 @@
+"""Scoreboards: claims of several runs meet, pages hold figures and no data, nothing else is touched."""
+
+import re
+
+import pytest
+
+from skillkit.__main__ import main
+from skillkit.errors import SkillkitError
+from skillkit.files import read_json, write_json
+from skillkit.scoreboard import BEGIN, END, publish
+
+
+def run(folder, name, notebook, claims):
+    """A finished run of one notebook with a figure, a table of texts and these claims."""
+    unit = folder / name / notebook
+    for part in ("figures", "tables"):
+        (unit / part).mkdir(parents=True)
+    for file in ("figures/bars.png", "figures/bars.svg", "figures/bars.csv"):
+        (unit / file).write_text("1")
+    (unit / "tables/texts.csv").write_text("text\na line of somebody's data\n")
+    study = folder / f"{name}.yaml"
+    study.write_text("# What this study is about,\n# in two lines.\nname: x\n# not this\n")
+    write_json(folder / name / "study.json", {"name": name, "file": str(study), "notebooks": [notebook]})
+    files = ["figures/bars.png", "figures/bars.svg", "figures/bars.csv"]
+    write_json(unit / "contents.json", {
+        "figures": [{"name": "bars", "caption": "Bars | 95 % interval", "files": files}],
+        "tables": [{"name": "texts", "caption": "Texts", "files": ["tables/texts.csv"]}],
+    })  # fmt: skip
+    write_json(unit / "claims.json", [{"paper": "A 2022", "holds": "yes"} | claim for claim in claims])
+    write_json(
+        unit / f"{notebook}.ipynb", {"cells": [{"cell_type": "markdown", "source": ["# 02 · Probing"]}]}
+    )
+    write_json(
+        unit / "manifest.json", {"notebook": notebook, "state": "done", "seconds": 1, "parameters": {}}
+    )
+    return folder / name
+
+
+@pytest.fixture
+def runs(tmp_path):
+    own = [{"statement": "It works (embedded/gpt2).", "measured": 0.5, "low": 0.4, "high": 0.6}]
+    other = [{"statement": "It works (../m/x).", "measured": 0.1, "holds": "no"}, {"statement": "Only here."}]
+    return (
+        run(tmp_path, "one", "02_probing", own),
+        run(tmp_path, "two", "02_probing", other),
+        run(
+            tmp_path,
+            "three",
+            "02_probing",
+            [{"statement": "It works (../m/y).", "measured": 0.3, "holds": "partly"}],
+        ),
+    )
+
+
+def rows(path):
+    """The cells of every line of the tables in a Markdown file, by the first."""
+    lines = [line.strip("| ").split(" | ") for line in path.read_text().splitlines() if line.startswith("|")]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+def test_claims_meet_by_statement_whatever_model_it_names(tmp_path, runs):
+    publish({"small": [runs[0]], "real": [runs[1], runs[2]]}, tmp_path / "out")
+    told = rows(tmp_path / "out/README.md")
+    assert told["It works."] == ["A 2022", "–", "0.500 [0.400, 0.600]", "yes", "0.100", "no"]  # the first run
+    assert told["Only here."] == ["A 2022", "–", "–", "–", "–", "yes"]
+
+
+def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
+    publish({"real ones": [runs[1], runs[2]]}, tmp_path / "out")
+    page = (tmp_path / "out/real-ones/README.md").read_text()
+    assert "0.100" in page and "0.300" in page and "What this study is about, in two lines." in page
+    pictures = re.findall(r"\]\((\S+\.(?:png|csv))\)", page)
+    assert len(pictures) == 4 and all((tmp_path / "out/real-ones" / name).exists() for name in pictures)
+    files = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert "texts.csv" not in files and "somebody" not in page
+
+
+def test_readme_gets_a_summary_between_its_marks(tmp_path, runs):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\noutdated\n{END}\nafter\n")
+    publish({"small": [runs[0]], "real": [runs[1]]}, tmp_path / "out", readme, pages=["real"])
+    text = readme.read_text()
+    assert (
+        text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n") and "outdated" not in text
+    )
+    assert rows(readme)["02 · Probing"] == ["1 yes", "1 yes, 1 no"]
+    assert "](out/README.md)" in text  # seen from where the file stands
+    assert not (tmp_path / "out/small").exists() and (tmp_path / "out/real/README.md").exists()
+
+
+def test_what_cannot_be_published_is_refused_and_nothing_written(tmp_path, runs):
+    (tmp_path / "README.md").write_text("no marks")
+    with pytest.raises(SkillkitError, match="needs the two lines"):
+        publish({"small": [runs[0]]}, tmp_path / "out", tmp_path / "README.md")
+    manifest = runs[0] / "02_probing/manifest.json"
+    write_json(manifest, read_json(manifest) | {"state": "failed"})
+    with pytest.raises(SkillkitError, match="02_probing did not finish"):
+        publish({"small": [runs[0]]}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["runs/embedded"], "name a column and its runs"), (["a=runs/x"], "is no run"),
+    (["a=runs/x", "--page", "b"], "there are the columns a"),
+])  # fmt: skip
+def test_command_says_what_is_wrong(words, sentence, capsys):
+    assert main(["results", *words]) == 2 and sentence in capsys.readouterr().err
+
+
+def test_command(tmp_path, runs, capsys):
+    assert main(["results", f"small world={runs[0]}", "--out", str(tmp_path / "out")]) == 0
+    assert str(tmp_path / "out/small-world/README.md") in capsys.readouterr().out
