@@ -1,0 +1,64 @@
+"""The report of the benchmarks: `bench.csv` has every number, `bench.md` the table that people read."""
+
+import torch
+
+from skillkit.provenance import provenance, usable_cores
+
+
+def write(bench):
+    """Write what was measured so far into the folder of the benchmarks.
+
+    >>> write(bench)
+    """
+    bench.table.to_csv(bench.folder / "bench.csv", index=False)
+    parts = [f"# Benchmarks\n\n{machine()}\n\n{_HOW}", markdown(bench.table), *bench.pages.values()]
+    (bench.folder / "bench.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+_HOW = """Seconds are medians over rounds in which all ways took turns; on one thread of the processor's time, else of \
+wall time. *Floor*: the multiply–adds that the job needs, at the speed of this machine's fastest product of matrices, \
+measured in the same run. All ways of a job found the same."""
+
+
+def markdown(table):
+    """The table as Markdown."""
+    head = [
+        "job",
+        "shape",
+        "threads",
+        "compared with",
+        "s",
+        "this",
+        "s",
+        "times as fast",
+        "to reach",
+        "of the floor",
+    ]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(_cells(row)) + " |" for row in table.to_dict("records")])
+
+
+def _cells(row):
+    reached = "" if row["mark"] != row["mark"] or row["mark"] is None else f"{row['mark']:.2g}×"
+    if reached:
+        reached += " ✓" if row["ratio"] >= row["mark"] else " missed"
+    share = row["share"]
+    return [
+        row["job"], row["shape"], str(row["threads"]), row["slow"], f"{row['seconds slow']:.2f}", row["quick"],
+        f"{row['seconds']:.2f}", f"{row['ratio']:.2f} [{row['lowest']:.2f}, {row['highest']:.2f}]", reached,
+        "" if share is None or share != share else f"{100 * share:.0f} %",
+    ]  # fmt: skip
+
+
+def machine():
+    """The processor (or GPU), its cores and memory, and the versions that were used, in a sentence."""
+    versions = provenance()["versions"]
+    what = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    return f"{what}; PyTorch {versions['torch']}, transformers {versions['transformers']}, Python {versions['python']}."
+
+
+def _processor():
+    """The name of the processor, the widest vectors that PyTorch uses there, and the cores."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    name = torch.cpu.get_capabilities().get("cpu_name", "CPU")
+    return f"{name} ({capability}), {usable_cores()} cores"

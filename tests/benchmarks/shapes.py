@@ -1,0 +1,68 @@
+"""Random backbones in the shapes that people use, and texts of chosen lengths for them.
+
+>>> bb, task = base("roberta"), task_of([8, 20, 56])
+"""
+
+import random
+
+import datasets
+import torch
+import transformers
+
+from skillkit.backbones import from_model
+from skillkit.tasks import Task
+from tests.tiny import WORDS, tiny_tokenizer
+
+_MODELS = {
+    "roberta": (
+        transformers.RobertaForMaskedLM,
+        transformers.RobertaConfig(max_position_embeddings=514, type_vocab_size=1),
+    ),
+    "bert": (transformers.BertForMaskedLM, transformers.BertConfig()),
+    "gpt2": (transformers.GPT2LMHeadModel, transformers.GPT2Config()),
+    "t5": (
+        transformers.T5ForConditionalGeneration,
+        transformers.T5Config(
+            d_model=768, d_ff=3072, num_layers=12, num_heads=12, d_kv=64, decoder_start_token_id=0
+        ),
+    ),
+}
+
+
+def base(kind):
+    """A random backbone in the shape of RoBERTa-base, BERT-base, GPT-2 or T5-base, with a small tokenizer."""
+    torch.manual_seed(0)
+    model_class, config = _MODELS[kind]
+    model = model_class(config).to("cuda" if torch.cuda.is_available() else "cpu")
+    return from_model(model, tiny_tokenizer(kind), f"{kind} of random weights")
+
+
+def lengths(count, low=8, high=56, seed=0):
+    """So many numbers of tokens, spread evenly from low to high, in random order."""
+    spread = [low + (high - low) * i // max(count - 1, 1) for i in range(count)]
+    random.Random(seed).shuffle(spread)
+    return spread
+
+
+def task_of(tokens, seed=0):
+    """A two-class task whose splits all hold texts of these numbers of tokens, with two special ones."""
+    draw = random.Random(seed)
+    splits = {}
+    for name in ("train", "validation", "test"):
+        texts = [" ".join(draw.choices(WORDS[:40], k=count - 2)) for count in tokens]
+        labels = [row % 2 for row in range(len(tokens))]
+        splits[name] = datasets.Dataset.from_dict({"text": texts, "label": labels})
+    words = dict.fromkeys(("masked", "causal", "seq2seq"), ("bad", "good"))
+    return Task("toy", "sentiment", ("negative", "positive"), words, splits)
+
+
+def counted(bb, tokens):
+    """Multiply–adds of a forward pass over texts of these numbers of tokens: (a block's, the last one's at one slot).
+
+    Of the last block all slots give keys and values, and one of them the rest.
+    """
+    hidden, neurons = bb.hidden_size, bb.num_neurons
+    matrices, slot = 4 * hidden**2 + 2 * hidden * neurons, 2 * hidden**2 + 2 * hidden * neurons
+    whole = sum(count * (matrices + 2 * count * hidden) for count in tokens)
+    last = sum(count * (2 * hidden**2 + 2 * hidden) + slot for count in tokens)
+    return whole, last

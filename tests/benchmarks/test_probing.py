@@ -1,0 +1,119 @@
+"""Probing every neuron at every slot, and pooled over the text by mean and by maximum.
+
+The plain version is how the published code does it: a pass over both splits for each of the three kinds, batches in
+random order, the head at every position, the activations of all examples kept, and loops over layers in numpy.
+"""
+
+import random
+
+import numpy as np
+import torch
+
+from skillkit.probing import probe
+from skillkit.prompts import random_prompt
+from skillkit.reading import prepare
+from tests.benchmarks.harness import Job, Mark, plainly
+from tests.benchmarks.shapes import base, counted, lengths, task_of
+
+BATCH, LENGTH, ROWS = 8, 16, 24
+POOLS = {
+    "slots": lambda neurons, attached: neurons.gather(
+        1, attached.slots[..., None].expand(-1, -1, neurons.shape[2])
+    ),
+    "mean": lambda neurons, attached: _mean(neurons, attached.text)[:, None],
+    "max": lambda neurons, attached: neurons.masked_fill(~attached.text[..., None], -torch.inf).amax(1)[
+        :, None
+    ],
+}
+
+
+def test_all_views(bench):
+    bb, task = base("roberta"), task_of(lengths(ROWS))
+    prompt = random_prompt(bb, LENGTH, 0)
+    readings = [prepare(bb, task, prompt, task[split]) for split in ("train", "validation")]
+    ways = {
+        "as published": plainly(lambda: as_published(bb, readings)),
+        "ours": lambda: ours(bb, task, prompt),
+        "bare forward": lambda: bare_forward(readings),
+        "ours, PyTorch's products": plainly(lambda: ours(bb, task, prompt)),
+    }
+    marks = [
+        Mark("as published", "ours", 5.0),
+        Mark("bare forward", "ours", 1 / 1.15),
+        Mark("as published", "ours, PyTorch's products"),
+    ]
+    slots = [count + LENGTH + 1 for count in lengths(ROWS)]
+    whole, _ = counted(bb, slots)
+    up = sum(slots) * bb.hidden_size * bb.num_neurons  # the last layer's neurons, and nothing after them
+    needed = 2 * (whole * bb.num_layers - up)
+    shape = f"roberta base, 2 × {ROWS} texts of 8–56 tokens, {LENGTH} slots, all layers"
+    bench.run(Job("probing", shape, ways, marks, close, needed, rounds=2))
+
+
+def ours(bb, task, prompt):
+    found = probe(bb, task, prompt, batch_size=BATCH).sides
+    slots, text = found["layer"], found["text"]
+    baselines, accuracies = (
+        [getattr(side, what) for side in (slots, text)] for what in ("baseline", "accuracy")
+    )
+    return torch.cat(baselines, 1), torch.cat(accuracies, 1)
+
+
+@torch.inference_mode()
+def bare_forward(readings):
+    """The second yardstick: the same batches through the layers, without head and without looking."""
+    for reading in readings:
+        for attached, _ in reading.batches(BATCH):
+            reading.bb.run(attached.inputs)
+
+
+@torch.inference_mode()
+def as_published(bb, readings):
+    """Baselines and accuracies, [layers, slots and pools, neurons]."""
+    parts = [_one_kind(bb, readings, pool) for pool in POOLS.values()]
+    return tuple(torch.cat(part, 1) for part in zip(*parts, strict=True))
+
+
+def _one_kind(bb, readings, pool):
+    (train, _), (seen, labels) = (_activations(bb, reading, pool) for reading in readings)
+    baselines = [np.mean(layer, axis=0) for layer in train]
+    accuracies = []
+    for layer, baseline in zip(seen, baselines, strict=True):
+        right = np.zeros_like(baseline)
+        for example, label in zip(layer, labels, strict=True):
+            right += (example > baseline) == label
+        accuracies.append(right / len(labels))
+    return torch.from_numpy(np.stack(baselines)), torch.from_numpy(np.stack(accuracies)).float()
+
+
+def _activations(bb, reading, pool):
+    """Of every layer the pooled neurons of every example, and the labels."""
+    kept, labels = [[] for _ in bb.value_matrices], []
+    order = random.Random(0).sample(range(len(reading)), len(reading))
+    for at in range(0, len(order), BATCH):
+        batch = reading.encoded.batch(order[at : at + BATCH])
+        attached = reading.layout.attach(bb, reading.weight, batch)
+        hooks = [
+            matrix.register_forward_pre_hook(
+                lambda _, args, keep=keep, now=attached: keep.append(pool(args[0], now).cpu().numpy())
+            )
+            for matrix, keep in zip(bb.value_matrices, kept, strict=True)
+        ]
+        bb.model(**attached.inputs)
+        for hook in hooks:
+            hook.remove()
+        labels += batch.labels.bool().tolist()
+    return [np.concatenate(layer) for layer in kept], labels
+
+
+def _mean(neurons, text):
+    return (neurons * text[..., None]).sum(1) / text.sum(1, keepdim=True)
+
+
+def close(found, expected):
+    """Baselines agree, and so do accuracies but where an activation lies within rounding of its baseline."""
+    if found is None:
+        return True
+    (baseline, accuracy), (plain_baseline, plain_accuracy) = found, expected
+    apart = (baseline - plain_baseline).abs().max() / plain_baseline.abs().max()
+    return apart < 1e-4 and ((accuracy - plain_accuracy).abs() > 1e-6).float().mean() < 1e-3

@@ -1,0 +1,148 @@
+"""Steps of prompt tuning.
+
+The plain version is how the published code does it: nothing is frozen, the norm for clipping is over all gradients,
+batches are drawn at random, and the head runs at every position. PEFT freezes, and runs the head everywhere.
+
+For the results to be comparable, the learning rate is next to nothing: over an epoch all ways see the same rows, so
+the gradients of the prompt, weighted by rows, add up to the same.
+"""
+
+import random
+
+import peft
+import pytest
+import torch
+
+from skillkit.layouts import find_layout
+from skillkit.precision import precision
+from skillkit.prompts import initial_weight
+from skillkit.recipes import choose_recipe
+from skillkit.training import fit
+from skillkit.tuning import _Job
+from tests.benchmarks.harness import Job, Mark, near, plainly
+from tests.benchmarks.shapes import base, counted, lengths, task_of
+
+BATCH, LENGTH, ROWS = 8, 16, 32
+RATE = 1e-12
+
+
+class Setting:
+    """A task and a prompt in front of a backbone; every way gives the sum of the prompt's gradients back."""
+
+    def __init__(self, bb, tokens, length):
+        self.bb, self.task, self.tokens = bb, task_of(tokens), tokens
+        self.layout = find_layout(bb)
+        self.initial = initial_weight(bb, self.task, length, "random", 0).to(bb.device)
+
+    def job(self, dtype):
+        weight = self.initial.clone().requires_grad_()
+        total = torch.zeros_like(weight)
+        weight.register_hook(lambda slope: total.add_(slope))
+        recipe = choose_recipe(
+            "embedded", self.bb, epochs=1, batch_size=BATCH, learning_rate=RATE, evaluate_every=10**6
+        )
+        return _Job(self.bb, self.task, self.layout, weight, recipe, 0, None, dtype, "prompt", {}), total
+
+    def ours(self, dtype="float32"):
+        job, total = self.job(dtype)
+        with precision(self.bb, job.dtype):
+            fit({"weight": job.weight}, job.loss, lambda: 0.0, job.train, job.recipe, show=False)
+        return total
+
+    def as_published(self):
+        job, total = self.job("float32")
+        self.bb.model.requires_grad_(True)
+        try:
+            self._steps(job)
+        finally:
+            self.bb.model.requires_grad_(False)
+            self.bb.model.zero_grad(set_to_none=True)
+        return total
+
+    def _steps(self, job):
+        optimizer = torch.optim.AdamW([job.weight], RATE, weight_decay=0)
+        everything = [job.weight, *self.bb.model.parameters()]
+        order = random.Random(0).sample(range(len(job.train)), len(job.train))
+        for at in range(0, len(order), BATCH):
+            attached, labels = self._random_batch(job, order[at : at + BATCH])
+            for parameter in everything:
+                parameter.grad = None
+            logits = self.bb.model(**attached.inputs).logits
+            answers = logits[torch.arange(len(logits)), attached.answer][:, job.words]
+            torch.nn.functional.cross_entropy(answers, labels).backward()
+            torch.nn.utils.clip_grad_norm_(everything, 1.0)
+            optimizer.step()
+
+    def _random_batch(self, job, rows):
+        batch = job.train.batch(rows)
+        width = max(len(job.train.ids[row]) for row in rows)  # padded to the longest
+        batch = batch.map(lambda tensor: tensor[:, :width] if tensor.ndim == 2 else tensor)
+        return self.layout.attach(self.bb, job.weight, batch), batch.labels.to(self.bb.device)
+
+    @property
+    def multiply_adds(self):
+        """There and back; of attention, back costs twice what there costs."""
+        slots = self.layout.room(len(self.initial))
+        whole, last = counted(self.bb, [count + slots for count in self.tokens])
+        return 2 * (whole * (self.bb.num_layers - 1) + last)
+
+
+def test_steps(bench):
+    setting = Setting(base("roberta"), lengths(ROWS), LENGTH)
+    ways = {
+        "as published": setting.as_published,
+        "ours": setting.ours,
+        "ours, bf16": lambda: setting.ours("bfloat16"),
+        "ours, PyTorch's products": plainly(setting.ours),
+    }
+    wanted = dict(zip(ways, (None, 3.0, 5.0, None), strict=True))
+    marks = [Mark("as published", name, wanted[name]) for name in list(ways)[1:]]
+    shape = f"roberta base, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
+    dtypes = {"ours, bf16": torch.bfloat16}
+    bench.run(Job("prompt tuning", shape, ways, marks, near(0.1), setting.multiply_adds, dtypes, rounds=2))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_steps_of_other_models(bench, kind):
+    rows = ROWS // 2
+    setting = Setting(base(kind), lengths(rows), LENGTH)
+    ways = {"as published": setting.as_published, "ours": setting.ours}
+    shape = f"{kind} base, {rows // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
+    bench.run(Job("prompt tuning", shape, ways, [Mark("as published", "ours", 3.0)], near(1e-3), rounds=1))
+
+
+def test_step_of_peft(bench):
+    setting = Setting(base("roberta"), [32] * BATCH, 100)
+    tuned = _peft_model(setting)
+    ways = {"PEFT": plainly(lambda: _peft_step(setting, tuned)), "ours": setting.ours}
+    ways |= {"ours, bf16": lambda: setting.ours("bfloat16")}
+    marks = [Mark("PEFT", "ours", 1.5), Mark("PEFT", "ours, bf16")]
+    bench.run(Job(
+        "prompt tuning beside PEFT", f"roberta base, 1 step of {BATCH} texts of 32 tokens, 100 slots",
+        ways, marks, near(0.1), setting.multiply_adds, {"ours, bf16": torch.bfloat16},
+    ))  # fmt: skip
+
+
+def _peft_model(setting):
+    """PEFT's own prompt tuning with the same vectors, behind one for the mask."""
+    count = len(setting.initial) + 1
+    tuned = peft.get_peft_model(
+        setting.bb.model, peft.PromptTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=count)
+    )
+    rows = tuned.prompt_encoder["default"].embedding.weight
+    with torch.no_grad():
+        rows.copy_(setting.layout.rows(setting.bb, setting.initial))
+    return tuned, rows
+
+
+def _peft_step(setting, tuned):
+    model, rows = tuned
+    job, _ = setting.job("float32")
+    optimizer = torch.optim.AdamW([rows], RATE, weight_decay=0)
+    batch = job.train.batch(range(BATCH)).to(setting.bb.device)
+    rows.grad = None
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits[:, 0, job.words]
+    torch.nn.functional.cross_entropy(logits, batch.labels).backward()
+    torch.nn.utils.clip_grad_norm_([rows], 1e9)
+    optimizer.step()
+    return rows.grad[1:].clone()
