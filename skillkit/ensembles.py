@@ -16,8 +16,10 @@ from statsmodels.stats.proportion import proportion_confint
 from skillkit.activations import neuron_activations
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
+from skillkit.store import artifact
 
 
+@artifact("ensembles", version=1, ignore=("batch_size",))
 def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", batch_size=None):
     """Accuracy of the majority vote of the k most predictive neurons: DataFrame, a row per k, then the model.
 

@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, preci
 
 from skillkit.errors import SkillkitError
 from skillkit.reading import prepare
+from skillkit.store import artifact
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Evaluation:
         return f"Evaluation(accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}], n {self.n})"
 
 
-def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None):
+@artifact("evaluation", version=1, ignore=("batch_size",))
+def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) -> Evaluation:
     """Predict a split of a task and count.
 
     >>> evaluate(bb, task, prompt).accuracy

@@ -13,9 +13,11 @@ import torch
 from skillkit import world
 from skillkit.corpus import Document
 from skillkit.objectives import OBJECTIVES
+from skillkit.store import artifact
 from skillkit.texts import lexicon
 
 
+@artifact("exam", version=1)
 def exam(bb, rows=None, split="validation"):
     """Right answers of a backbone, one dictionary per task and per kind of fact.
 

@@ -60,7 +60,7 @@ def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None):
               stand for on this machine, such as the dtype behind "auto".
 
     The return annotation says how a result is stored: a class with `save(folder)` and `load(folder)`, a
-    dataclass, or (without annotation too) tensors and plain values nested in dicts, lists and tuples.
+    dataclass, or (without annotation too) tensors, tables and plain values nested in dicts, lists and tuples.
     """
 
     def mark(function):

@@ -70,11 +70,14 @@ def _flatten(value, tensors, tensor_type, name):
         return {"tuple": [_flatten(item, tensors, tensor_type, name) for item in value]}
     if isinstance(value, dict):  # pairs, because JSON would turn every key into a string
         return {"dict": [[key, _flatten(item, tensors, tensor_type, name)] for key, item in value.items()]}
+    if hasattr(value, "itertuples"):  # a pandas table, whose rows are numbered
+        rows = [list(row) for row in value.itertuples(index=False)]
+        return {"table": [list(value.columns), _flatten(rows, tensors, tensor_type, name)]}
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy number
         return value.item()
     raise SkillkitError(
-        f"{name} returned a {type(value).__name__}, which cannot be stored; return tensors and plain "
-        "values, or annotate a class with save and load"
+        f"{name} returned a {type(value).__name__}, which cannot be stored; return tensors, tables and "
+        "plain values, or annotate a class with save and load"
     )
 
 
@@ -86,6 +89,10 @@ def _grow(plain, tensors):
     ((tag, content),) = plain.items()
     if tag == "tensor":
         return tensors[content]
+    if tag == "table":
+        import pandas as pd
+
+        return pd.DataFrame(_grow(content[1], tensors), columns=content[0])
     if tag == "tuple":
         return tuple(_grow(item, tensors) for item in content)
     return {key: _grow(item, tensors) for key, item in content}

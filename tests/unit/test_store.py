@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -258,6 +259,13 @@ def test_store_that_cannot_be_written_is_told_before_computing(tmp_path, monkeyp
     with pytest.raises(SkillkitError, match="cannot be written"):
         cached(tune, 4)
     assert not calls
+
+
+def test_a_table_comes_back_as_it_was():
+    table = pd.DataFrame({"neurons": [1, "model"], "accuracy": [0.25, 1.0], "n": [7, 8]})
+    tabulate = artifact("tables")(lambda number: table)
+    cached(tabulate, 1)
+    pd.testing.assert_frame_equal(cached(tabulate, 1), table)
 
 
 def test_error_of_the_function_is_not_taken_for_a_full_disk():
