@@ -1,12 +1,14 @@
 import pytest
 import torch
+import transformers
 
+from skillkit.backbones import from_model
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.projector import Projector, _Job, train_projector
 from skillkit.prompts import SoftPrompt, random_prompt
 from skillkit.store import cached
-from tests.tiny import tiny_backbone
+from tests.tiny import tiny_backbone, tiny_tokenizer
 from tests.toys import toy_task
 
 QUICK = dict(max_steps=2, evaluate_every=1, progress=False)
@@ -52,6 +54,21 @@ def test_distance_loss_brings_each_prompt_to_its_own_target(pair):
     for name, one in own.items():
         assert (found.project(prompts[name], target).weight - one.weight).square().mean() < 0.05
         assert (control.project(prompts[name], target).weight - one.weight).square().mean() > 0.3
+
+
+@pytest.mark.parametrize("wide_source", [True, False])
+def test_widths_may_differ(pair, wide_source):
+    narrow, _, tasks, prompts, _ = pair
+    tokenizer = tiny_tokenizer("gpt2")
+    config = transformers.GPT2Config(len(tokenizer), n_positions=128, n_embd=48, n_layer=2, n_head=4)
+    wide = from_model(transformers.GPT2LMHeadModel(config), tokenizer, "tiny/wide")
+    others = {name: random_prompt(wide, 4, seed) for seed, name in enumerate("ab")}
+    source, target, given, own = (
+        (wide, narrow, others, prompts) if wide_source else (narrow, wide, prompts, others)
+    )
+    found = train_projector(source, target, tasks, given, targets=own, loss="both", **QUICK)
+    assert found.told["source_shape"][1] != found.told["target_shape"][1] == target.hidden_size
+    assert found.project(given["a"], target).weight.shape == (4, target.hidden_size)
 
 
 @pytest.mark.parametrize("batch_size", [4, 32])
