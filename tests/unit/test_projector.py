@@ -60,8 +60,9 @@ def test_distance_loss_brings_each_prompt_to_its_own_target(pair):
 def test_widths_may_differ(pair, wide_source):
     narrow, _, tasks, prompts, _ = pair
     tokenizer = tiny_tokenizer("gpt2")
-    config = transformers.GPT2Config(len(tokenizer), n_positions=128, n_embd=48, n_layer=2, n_head=4)
-    wide = from_model(transformers.GPT2LMHeadModel(config), tokenizer, "tiny/wide")
+    sizes = dict(vocab_size=len(tokenizer), n_positions=128, n_embd=48, n_layer=2, n_head=4)
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
+    wide = from_model(model, tokenizer, "tiny/wide")
     others = {name: random_prompt(wide, 4, seed) for seed, name in enumerate("ab")}
     source, target, given, own = (
         (wide, narrow, others, prompts) if wide_source else (narrow, wide, prompts, others)
