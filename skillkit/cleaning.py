@@ -60,8 +60,8 @@ def clean(kinds=(), older=None, larger=None, sure=False):
     ]  # fmt: skip
     for thing in chosen:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(thing.changed))
-        print(f"{thing.name:<50} {day} {thing.size / 1e6:10.1f} MB")
-    line = f"{len(chosen)} of {len(all_things)}, {sum(thing.size for thing in chosen) / 1e6:.1f} MB"
+        print(f"{thing.name:<50} {day} {_told(thing.size):>12}")
+    line = f"{len(chosen)} of {len(all_things)}, {_told(sum(thing.size for thing in chosen))}"
     if not (kinds or older or larger) or not chosen:
         print(f"{line}; choose with --kind, --older or --larger what to remove")
     elif sure or _yes(f"{line}; remove? [y/N] "):
@@ -113,6 +113,11 @@ def _locks(thing):
     if store.root() in thing.folder.parents:
         return [store.root() / ".locks" / thing.name.replace("/", "-")]
     return list(thing.folder.rglob(".*.lock"))
+
+
+def _told(size):
+    """Bytes for people; a prompt is a few kB."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _yes(question):
