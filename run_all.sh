@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # ./run_all.sh [STUDY.yaml]   run a study (default: params/embedded.yaml) and build its report
 # ./run_all.sh test           run all tests
+# ./run_all.sh bench          measure how fast it is: runs/bench/bench.md
 # Uses the active Python environment when it has what is needed, else sets up .venv beside this file.
 set -euo pipefail
 
@@ -75,10 +76,16 @@ run_tests() {
     return "$status"
 }
 
+# One job after the other, each in several ways; the report is written after each, so this may be interrupted.
+run_bench() {
+    say "benchmarks (a quarter of an hour on two cores that do nothing else)"
+    exec "$python" -m pytest -q --timeout 0 -p no:xdist tests/benchmarks "$@"
+}
+
 # What is asked for is checked before anything is set up.
 case "${1:-}" in
-    -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
-    test) ;;
+    -h | --help) sed -n '2,5s/^# //p' "$0"; exit 0 ;;
+    test | bench) ;;
     *)  [[ $# -le 1 ]] || fail "give one study at most, such as params/embedded.yaml"
         study="${1:-$root/params/embedded.yaml}"
         [[ "$study" = /* ]] || study="$PWD/$study"
@@ -92,4 +99,8 @@ if [[ -z "$python" ]] || ! suitable "$python"; then
     set_up
 fi
 say "using $python"
-if [[ "${1:-}" = test ]]; then run_tests "${@:2}"; else run_study; fi
+case "${1:-}" in
+    test) run_tests "${@:2}" ;;
+    bench) run_bench "${@:2}" ;;
+    *) run_study ;;
+esac

@@ -6,14 +6,19 @@ Every way gives back what it found, and all of them must have found the same. On
 processor's, which other programs on the machine do not lengthen; on all threads, and on a GPU, it is the wall's.
 """
 
+import ctypes
+import gc
+import re
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import psutil
 import torch
 
 from skillkit import matrices
@@ -40,7 +45,9 @@ class Job:
     close        (found, expected) → bool: whether a way found what the first of the ways found
     multiply_adds   of what the job needs, for its floor; in the dtype that each way multiplies in
     dtypes       by way, where that is not float32
+    common       the ways that use `plain_products`; the floor of the others is at the fastest product's speed
     scale        by way, how many times its work the whole job is
+    rounds       that count
     """
 
     name: str
@@ -50,6 +57,7 @@ class Job:
     close: Callable | None = None
     multiply_adds: float | None = None
     dtypes: dict = field(default_factory=dict)
+    common: tuple = ("ours, PyTorch's products",)
     scale: dict = field(default_factory=dict)
     rounds: int = ROUNDS
 
@@ -61,17 +69,25 @@ class Bench:
     """
 
     def __init__(self, folder, write):
-        self.rows, self.pages, self.folder, self.write = [], {}, folder, write
+        self.rows, self.grown, self.words, self.folder, self.write = [], [], {}, folder, write
 
     @property
     def table(self):
         return pd.DataFrame(self.rows)
 
+    def tell(self, heading, text):
+        """A paragraph of the report; of one heading they stand together."""
+        self.words.setdefault(heading, []).append(text)
+        self.write(self)
+
     def run(self, job):
         """Time a job on one thread and on all (or on the GPU), and keep the table after each."""
         for threads in places():
             with on(threads):
-                speeds = {dtype: product_speed(dtype) for dtype in {torch.float32, *job.dtypes.values()}}
+                speeds = {
+                    name: product_speed(job.dtypes.get(name, torch.float32), name in job.common)
+                    for name in job.ways
+                }
                 times = rounds(job, threads)
             self.rows += [_row(job, mark, threads, times, speeds) for mark in job.marks]
             self.write(self)
@@ -97,13 +113,12 @@ def rounds(job, threads):
 def _row(job, mark, threads, times, speeds):
     slow, quick = (statistics.median(times[name]) for name in (mark.slow, mark.quick))
     ratios = sorted(a / b for a, b in zip(times[mark.slow], times[mark.quick], strict=True))
-    speed = speeds[job.dtypes.get(mark.quick, torch.float32)]
-    floor = None if job.multiply_adds is None else 2 * job.multiply_adds / speed
+    floor = None if job.multiply_adds is None else 2 * job.multiply_adds / speeds[mark.quick]
     return {
         "job": job.name, "shape": job.shape, "threads": threads, "slow": mark.slow, "seconds slow": slow,
         "quick": mark.quick, "seconds": quick, "ratio": slow / quick, "lowest": ratios[0], "highest": ratios[-1],
         "mark": mark.at_least, "floor": floor, "share": floor and floor / quick,
-        "product speed": speed,
+        "product speed": speeds[mark.quick],
     }  # fmt: skip
 
 
@@ -138,13 +153,32 @@ def _wait():
         torch.cuda.synchronize()
 
 
-def product_speed(dtype=torch.float32, size=(1024, 768, 3072)):
-    """Floating-point operations per second of the machine's fastest product of two matrices, on these threads."""
+def peak_memory(way):
+    """Bytes that a way takes at most beyond what is held before; None where the system does not tell."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        way()
+        return torch.cuda.max_memory_allocated() - before
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed goes back, so that taking it again shows
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None
+    before = psutil.Process().memory_info().rss
+    way()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return 1024 * int(peak[1]) - before
+
+
+def product_speed(dtype=torch.float32, common=False, size=(1024, 768, 3072)):
+    """Floating-point operations per second of the fastest product of two matrices here, or of PyTorch's (`common`)."""
     rows, inner, columns = size
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x, weight = (torch.randn(n, inner, device=device, dtype=dtype) for n in (rows, columns))
     ways = [lambda: torch.nn.functional.linear(x, weight)]
-    if matrices._worth_while(x, weight):
+    if not common and matrices._worth_while(x, weight):
         ways.append(lambda: matrices.linear(x, weight))
     threads = device if device == "cuda" else torch.get_num_threads()
     quickest = min(statistics.median(clocked(way, threads)[0] for _ in range(15)) for way in ways)

@@ -1,7 +1,10 @@
 """The report of the benchmarks: `bench.csv` has every number, `bench.md` the table that people read."""
 
+import pandas as pd
 import torch
+from matplotlib import pyplot as plt
 
+from skillkit import figures
 from skillkit.provenance import provenance, usable_cores
 
 
@@ -10,14 +13,39 @@ def write(bench):
 
     >>> write(bench)
     """
-    bench.table.to_csv(bench.folder / "bench.csv", index=False)
-    parts = [f"# Benchmarks\n\n{machine()}\n\n{_HOW}", markdown(bench.table), *bench.pages.values()]
+    parts = [f"# Benchmarks\n\n{machine()}"]
+    if bench.rows:
+        bench.table.to_csv(bench.folder / "bench.csv", index=False)
+        parts += [_HOW, markdown(bench.table)]
+    for heading, texts in bench.words.items():
+        parts += [f"## {heading}", *texts]
+    if bench.grown:
+        pd.DataFrame(bench.grown).to_csv(bench.folder / "growth.csv", index=False)
+        _draw(bench).savefig(bench.folder / "growth.png")
+        parts += ["## Growth", "![Time and peak memory against the size of the job](growth.png)"]
     (bench.folder / "bench.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+def _draw(bench):
+    """Time above, peak memory below, a column for each axis."""
+    figures.style()
+    plt.close("all")
+    table = pd.DataFrame(bench.grown).assign(memory=lambda rows: rows.memory / 2**20)
+    axes = list(dict.fromkeys(table.axis))
+    figure, grid = plt.subplots(2, len(axes), figsize=(2.9 * len(axes), 4.8), squeeze=False)
+    for column, name in enumerate(axes):
+        rows = table[table.axis == name]
+        for row, (value, label) in enumerate((("seconds", "seconds"), ("memory", "peak memory in MB"))):
+            grid[row][column].plot(rows["size"], rows[value], "o-")
+            grid[row][column].set_ylim(0, 1.15 * max(rows[value].max(), 1e-3))
+            grid[row][column].set(title="" if row else name.split(": ")[0], xlabel=name.split(": ")[1])
+            grid[row][column].set_ylabel("" if column else label)
+    return figure
+
+
 _HOW = """Seconds are medians over rounds in which all ways took turns; on one thread of the processor's time, else of \
-wall time. *Floor*: the multiply–adds that the job needs, at the speed of this machine's fastest product of matrices, \
-measured in the same run. All ways of a job found the same."""
+wall time. *Floor*: the multiply–adds that the job needs, at the speed of this machine's fastest product of matrices \
+(for "PyTorch's products": of PyTorch's own), measured in the same run. All ways of a job found the same."""
 
 
 def markdown(table):

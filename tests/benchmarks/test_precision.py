@@ -1,0 +1,40 @@
+"""Is a prompt tuned in bfloat16 as good as one tuned in float32? Pairs of the same seed, on embedded tasks."""
+
+import pytest
+
+from skillkit.backbones import load_backbone
+from skillkit.evaluation import evaluate
+from skillkit.intervals import difference_interval
+from skillkit.precision import training_dtype
+from skillkit.tasks import load_task
+from skillkit.tuning import tune_prompt
+
+TASKS, SEEDS = ("world/movies", "world/news", "world/rooms"), range(5)
+
+
+def test_accuracy_in_bfloat16(bench):
+    bb = load_backbone("embedded/roberta")
+    if training_dtype(bb) == training_dtype(bb, "float32"):
+        pytest.skip("bfloat16 is not fast here, so nobody would train in it")
+    lines, pairs = [], []
+    for name in TASKS:
+        task = load_task(name)
+        found = [[_accuracy(bb, task, seed, dtype) for dtype in ("bfloat16", "float32")] for seed in SEEDS]
+        pairs += found
+        lines.append(f"| {name} | {_told(found)} |")
+    lines.append(f"| all {len(pairs)} pairs | {_told(pairs)} |")
+    head = f"| test accuracy, {len(SEEDS)} seeds each | bf16 | fp32 | difference in points [95 %] |\n|---|---|---|---|"
+    bench.tell("Accuracy of tuning in bfloat16", head + "\n" + "\n".join(lines))
+
+
+def _accuracy(bb, task, seed, dtype):
+    prompt = tune_prompt(bb, task, length=16, seed=seed, dtype=dtype, progress=False)
+    return evaluate(bb, task, prompt, rows=500).accuracy
+
+
+def _told(pairs):
+    low, full = zip(*pairs, strict=True)
+    mean, least, most = (100 * end for end in difference_interval(low, full))
+    return (
+        f"{sum(low) / len(low):.3f} | {sum(full) / len(full):.3f} | {mean:+.1f} [{least:+.1f}, {most:+.1f}]"
+    )
