@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, preci
 
 from skillkit.errors import SkillkitError
 from skillkit.reading import prepare
+from skillkit.splits import balanced
 from skillkit.store import artifact
 
 
@@ -99,16 +100,17 @@ class Evaluation:
         return f"Evaluation(accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}], n {self.n})"
 
 
-@artifact("evaluation", version=1, ignore=("batch_size",))
+@artifact("evaluation", version=2, ignore=("batch_size",))
 def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) -> Evaluation:
     """Predict a split of a task and count.
 
     >>> evaluate(bb, task, prompt).accuracy
-    >>> evaluate(bb, task, None, split="validation", rows=200)      # bare text, the first 200 rows
+    >>> evaluate(bb, task, None, split="validation", rows=200)      # bare text, 200 rows
 
     prompt: a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text with the
-    mask (or the last slot) read. rows: None, a number of first rows, or row numbers. The prediction is the
-    label whose word has the highest logit at the answer slot; neither batch size nor padding changes it.
+    mask (or the last slot) read. rows: None, a number of rows (as many of each class as there are, always the
+    same ones), or row numbers. The prediction is the label whose word has the highest logit at the answer
+    slot; neither batch size nor padding changes it.
     Returns an `Evaluation`; raises SkillkitError for rows without labels and for a prompt that does not fit.
     """
     chosen = _rows(task[split], rows)
@@ -125,8 +127,8 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) ->
 def predict(bb, task, prompt, texts, batch_size=None):
     """Label new texts.
 
-    >>> predict(bb, task, prompt, ["what a film", ("a premise", "a hypothesis")])
-    [{'label': 'positive', 'probabilities': {'negative': 0.02, 'positive': 0.98}}, …]
+    >>> predict(bb, task, prompt, ["what a film", "the cast was weak."])     # or pairs of texts
+    [{'label': '...', 'probabilities': {'negative': ..., 'positive': ...}}, …]
 
     texts: strings, or pairs of strings for tasks on pairs. The probabilities are a softmax over the label
     words alone.
@@ -162,4 +164,13 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
 def _rows(split, rows):
     if rows is None:
         return split
-    return split.select(range(min(rows, len(split))) if isinstance(rows, int) else list(rows))
+    return split.select(first_rows(split["label"], rows) if isinstance(rows, int) else list(rows))
+
+
+def first_rows(labels, n):
+    """Numbers of n rows, as many of each class as there are: a split may be sorted by class, as IMDB's is.
+
+    >>> first_rows([0, 0, 0, 0, 1, 1], 4).tolist()
+    [1, 2, 4, 5]
+    """
+    return balanced(labels, n, seed=0)

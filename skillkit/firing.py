@@ -9,16 +9,20 @@ should be good for the same tasks. Encoder–decoders answer in the decoder, so 
 """
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
 import torch
+from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.errors import SkillkitError
+from skillkit.evaluation import evaluate
 from skillkit.neurons import checked_layers
 from skillkit.reading import prepare
-from skillkit.skills import skill_neurons
+from skillkit.skills import random_neurons, skill_neurons
+from skillkit.suppression import suppress
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +84,7 @@ def shared_firing(first, second, layers=None):
     """ON, the cosine of two patterns of firing neurons, and the ON that chance would give: (ON, √(pq)).
 
     >>> shared_firing(activated_neurons(bb, prompt_a), activated_neurons(bb, prompt_b), layers=[5])
-    (0.83, 0.61)
+    (..., ...)
 
     cos(1[x > 0], 1[y > 0]) = |A ∩ B| / √(|A| |B|) over the neurons of `layers` (None: all that were read); p
     and q are the shares that fire. Independent patterns share p · q of all neurons: √(pq) is what their ON is
@@ -105,7 +109,7 @@ def shared_firing(first, second, layers=None):
 def by_layer(firings, types):
     """Mean ON in every layer, for pairs of one type, of different types, and with random prompts: DataFrame.
 
-    >>> by_layer({"movies": firing_a, "hotels": firing_b, "random": untrained}, {"movies": "sentiment", …})
+    >>> by_layer({"movies": firing_a, "gadgets": firing_b, "random": untrained}, types)
 
     firings {name: Firing}; types {name: type}, names without one are random prompts. Columns layer, pair, ON,
     chance; layers that were not read, and those where a prompt fires no neuron, are missing.
@@ -135,3 +139,32 @@ def most_activated(firing, share=0.2, per_layer=True):
     `mask_activated_neuron` of Su et al. 2022. Raises SkillkitError for a share that selects nothing.
     """
     return skill_neurons(firing.after, share, per_layer)
+
+
+def silenced(bb, task, prompts, share=0.2, draws=2, rows=None):
+    """Accuracy with the neurons off that each prompt excites most, and with as many random ones off: DataFrame.
+
+    >>> silenced(bb, task, [prompt_of_seed_0, prompt_of_seed_1], share=0.1)
+              neurons  accuracy   low  high   n
+    0            none       ...
+    1  most activated       ...
+    2  random neurons       ...
+
+    prompts: a list (seeds), each with a mask of its own; random neurons: mean over `draws`; rows: only so many
+    test rows. The interval (Wilson, 95 %) is over the rows, for the mean of prompts and draws.
+    """
+    correct = {"none": [], "most activated": [], "random neurons": []}
+    for prompt in prompts:
+        mask = most_activated(activated_neurons(bb, prompt), share)
+        others = [random_neurons(mask, draw, bb.widths) for draw in range(draws)]
+        for kind, masks in zip(correct, ([None], [mask], others), strict=True):
+            for off in masks:
+                with nullcontext() if off is None else suppress(bb, off):
+                    correct[kind].append(evaluate(bb, task, prompt, rows=rows).correct.double())
+    return pd.DataFrame([_with_interval(kind, torch.stack(found)) for kind, found in correct.items()])
+
+
+def _with_interval(kind, correct):
+    mean, n = float(correct.mean()), correct.shape[1]
+    low, high = map(float, proportion_confint(mean * n, n, method="wilson"))
+    return {"neurons": kind, "accuracy": mean, "low": low, "high": high, "n": n}

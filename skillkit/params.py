@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from skillkit.errors import SkillkitError
 
+Recipes = Literal["embedded", "embedded-short", "local", "skill-neuron", "prompt-transferability"]
 Positive = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -70,9 +71,7 @@ class Prompted(Parameters):
     )
     seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
     prompt_length: Positive = Field(16, description="trained vectors per prompt")
-    recipe: Literal["embedded", "local", "skill-neuron", "prompt-transferability"] = Field(
-        "embedded", description="training"
-    )
+    recipe: Recipes = Field("embedded", description="training")
     layout: str | None = Field(
         None, description="where the prompt stands; None: the default of the model's family"
     )
@@ -162,6 +161,10 @@ class Suppression(Prompted):
 class Transferability(Prompted):
     """06_transferability: prompts on other tasks and in other models, and what foretells where they work."""
 
+    backbone: str = Field("embedded/gpt2", description="embedded/…, a hub name or a folder")
+    others: list[str] = Field(
+        ["embedded/roberta"], description="further models, beside it in sections 1 and 2; [] leaves that out"
+    )
     tasks: Names = Field(
         [
             "world/movies", "world/restaurants", "world/gadgets", "world/hotels", "world/rooms",
@@ -170,7 +173,8 @@ class Transferability(Prompted):
         description="sources and targets, several of a type",
     )  # fmt: skip
     seeds: Seeds = Field([0, 1], description="one prompt per task and seed")
-    max_test_examples: Positive | None = Field(80, description="rows of every cell of a matrix; None: all")
+    recipe: Recipes = Field("embedded-short", description="training")
+    max_test_examples: Positive | None = Field(50, description="rows of every cell of a matrix; None: all")
     random_prompts: int = Field(3, ge=2, description="draws of the untrained control")
     masked_share: float = Field(0.1, gt=0, le=0.5, description="most activated share that is switched off")
     indicator: Literal["E_concat", "E_average", "C_concat", "C_average", "cosine_mean", "ON"] = Field(
@@ -179,13 +183,16 @@ class Transferability(Prompted):
     start_targets: list[str] = Field(
         ["world/hotels", "world/reports"], description="tasks tuned from other prompts; [] leaves that out"
     )
-    start_steps: Positive = Field(20, description="length of that tuning")
+    start_steps: Positive = Field(16, description="length of that tuning")
+    project_from: str | None = Field(
+        "embedded/roberta", description="whose prompts are translated; None: the backbone"
+    )
     project_to: list[str] = Field(
-        ["embedded/gpt2", "embedded/t5"], description="other backbones; [] leaves that out"
+        ["embedded/gpt2", "embedded/t5"], description="models they are translated for; [] leaves that out"
     )
     project_tasks: Names = Field(["world/movies", "world/questions"], description="a projector learns on")
     unseen_tasks: Names = Field(["world/gadgets", "world/reports"], description="it is tried on as well")
-    project_steps: Positive = Field(24, description="steps of training")
+    project_steps: Positive = Field(20, description="steps of training")
     published: str | None = Field(
         None, description="folder of published prompts: only their indicators are studied"
     )

@@ -65,6 +65,10 @@ RECIPES = {
     "embedded": Recipe(
         learning_rate=1e-2, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=200
     ),
+    # The same in half the time, for a chapter that needs many prompts.
+    "embedded-short": Recipe(
+        learning_rate=1e-2, max_steps=30, warmup=0.05, evaluate_every=15, validation_examples=100
+    ),
     # Small models of real language: minutes on two cores.
     "local": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4),
     # Wang et al. 2022, section 3 and their code.

@@ -3,8 +3,8 @@
 >>> with push(bb, probe, skills, strength=1.0):
 ...     evaluate(bb, view.adversarial, prompt)
 >>> push_curve(bb, view.adversarial, prompt, probe, skills, strengths=(0, 0.5, 1))
->>> tune_prompt(bb, mixed(view, 64), init=prompt, max_steps=20)
->>> repairs(bb, view, prompt, probe, skills)                     # all of it, with what each returns
+>>> tune_prompt(bb, mixed(view, 16), init=prompt, length=4, max_steps=2)
+>>> repairs(bb, view, prompt, probe, skills, n=16, steps=2)                     # all of it, with what each returns
 """
 
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
+from skillkit.evaluation import evaluate, first_rows
 from skillkit.neurons import edit, put, take
 from skillkit.robustness import difference
 from skillkit.skills import checked_mask, random_neurons
@@ -104,7 +104,7 @@ class _Push:
         return positions.roll(1, 1) if self.rolled else positions
 
 
-@artifact("push", version=1)
+@artifact("push", version=2)
 def push_curve(
     bb, task, prompt, probe, skills, strengths=(0, 0.5, 1, 1.5), rule="vote", draws=3, split="test", rows=None
 ) -> Table:  # fmt: skip
@@ -112,7 +112,7 @@ def push_curve(
 
     >>> push_curve(bb, view.adversarial, prompt, probe, skills)[["strength", "neurons", "draw", "accuracy"]]
 
-    Strength 0 is the untouched model. rows: only the first rows of the split. rule as in `push`; "truth" takes
+    Strength 0 is the untouched model. rows: only so many rows of the split. rule as in `push`; "truth" takes
     the labels of these rows.
     """
     found, untouched = [], evaluate(bb, task, prompt, split, rows).accuracy
@@ -132,20 +132,20 @@ def push_curve(
     return Table(pd.DataFrame(found))
 
 
-@artifact("repairs", version=1)
+@artifact("repairs", version=2)
 def repairs(
     bb, view, prompt, probe, skills, strengths=(0.5, 1), n=64, steps=20, recipe="embedded", rows=None, seed=0
 ) -> Table:
     """What each repair returns of the accuracy on adversarial test rows: Table, a row per method.
 
-    >>> repairs(bb, view, prompt, probe, skills)[["method", "accuracy", "gain", "gain_low", "gain_high"]]
+    >>> repairs(bb, view, prompt, probe, skills, n=16, steps=2)[["method", "accuracy", "gain", "gain_low", "gain_high"]]
 
     Methods: none; push, push random (as many other neurons) and push to truth (an upper mark), with the one of
     `strengths` that does best under "push" on adversarial validation rows, the highest where there are none;
     tuned on adversarial, and on more clean, rows (`mixed`): the prompt is trained on for so many `steps`.
 
     Columns method, strength, accuracy with its interval (Wilson), gain over none with its interval (bootstrap
-    over pairs), clean (accuracy on clean test rows). rows: only the first test rows.
+    over pairs), clean (accuracy on clean test rows). rows: only so many test rows, class-balanced.
     """
     if "train" not in view.adversarial.splits:
         view = held_out(view, n, seed)
@@ -183,7 +183,11 @@ def _row(adversarial, clean, none):
 
 def _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split="test"):
     """The evaluation with neurons pushed, or as it is when there is no mask."""
-    labels = list(task[split]["label"])[:rows] if rule == "truth" else None
+    labels = list(task[split]["label"])
+    if rows is not None:
+        rows = first_rows(labels, rows).tolist()
+        labels = [labels[row] for row in rows]
+    labels = labels if rule == "truth" else None
     with nullcontext() if mask is None else push(bb, probe, mask, strength, rule, labels):
         return evaluate(bb, task, prompt, split, rows)
 
@@ -201,8 +205,8 @@ def _best(bb, view, prompt, probe, skills, strengths, rows):
 def mixed(view, n, seed=0, adversarial=True):
     """A task to tune further on: n adversarial training rows and as many clean ones.
 
-    >>> better = tune_prompt(bb, mixed(view, 64), init=prompt, max_steps=20)
-    >>> same = tune_prompt(bb, mixed(view, 64, adversarial=False), init=prompt, max_steps=20)      # control
+    >>> better = tune_prompt(bb, mixed(view, 16), init=prompt, length=4, max_steps=2)
+    >>> same = tune_prompt(bb, mixed(view, 16, adversarial=False), init=prompt, length=4, max_steps=2)      # control
 
     Class-balanced, drawn with `seed`; with `adversarial=False` all 2n rows are clean. Validation rows are
     mixed alike where the adversarial side has some, else clean. The test split is the adversarial one. Raises
@@ -239,7 +243,7 @@ def _joined(*parts):
 def held_out(view, n, seed=0):
     """The view with n of its adversarial test rows, class-balanced, as adversarial training rows instead.
 
-    >>> view = held_out(adversarial_view("glue/sst2", "adv_glue/sst2"), 48)
+    >>> view = held_out(adversarial_view("world/movies", "typos"), 48)
 
     For sets that were made for testing only; what is left of the test split is no longer paired. Raises
     SkillkitError when it has not more than n rows.

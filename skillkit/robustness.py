@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.activations import neuron_activations
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
+from skillkit.evaluation import evaluate, first_rows
 
 RESAMPLES = 2000
 
@@ -91,8 +91,8 @@ def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
     >>> strong = compare(bb, view, prompts, rows=300)
     >>> weak = compare(bb, weaker_view, prompts, rows=300, clean=strong)       # clean rows are not read again
 
-    prompts: a list (seeds). rows: only the first clean rows and what belongs to them. Raises SkillkitError for
-    a `clean` comparison of other rows or another number of prompts.
+    prompts: a list (seeds). rows: only so many clean rows, class-balanced, and what belongs to them. Raises
+    SkillkitError for a `clean` comparison of other rows or another number of prompts.
     """
     if clean is not None and (
         clean.view.clean.fingerprint != view.clean.fingerprint or len(clean.correct["clean"]) != len(prompts)
@@ -101,10 +101,17 @@ def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
     read = lambda task, rows: torch.stack([
         evaluate(bb, task, prompt, "test", rows, batch_size).correct for prompt in prompts
     ])  # fmt: skip
-    ours = clean.correct["clean"] if clean else read(view.clean, rows)
-    return Comparison(view, {
-        "clean": ours, "adversarial": read(view.adversarial, rows and rows * (view.per_row or 1)),
-    })  # fmt: skip
+    ours, theirs = _test_rows(view, rows)
+    known = clean.correct["clean"] if clean else read(view.clean, ours)
+    return Comparison(view, {"clean": known, "adversarial": read(view.adversarial, theirs)})
+
+
+def _test_rows(view, rows):
+    """Which clean test rows are read, and which adversarial ones: those that belong to them, or as many."""
+    if rows is None or not view.paired:
+        return rows, rows
+    ours = first_rows(view.clean["test"]["label"], rows).tolist()
+    return ours, [row * view.per_row + number for row in ours for number in range(view.per_row)]
 
 
 def difference(first, second, per_row=None, seed=0):
@@ -132,7 +139,7 @@ def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=
     """Where each example stands between the clean class means, in the space of the skill neurons: [n].
 
     >>> margins(bb, view.clean, prompt, chosen, skills).mean()          # about 1
-    >>> margins(bb, view.adversarial, prompt, chosen, skills).mean()    # 0.4: more than half way to the middle
+    >>> margins(bb, view.adversarial, prompt, chosen, skills).mean()    # below half: more than half way to the middle
 
     With a neuron's class means μ₀, μ₁ over the clean training rows at its best slot, m = (μ₀ + μ₁) / 2 and
     δ = (μ₁ − μ₀) / 2, an example of class y with activations a has the margin ± Σ (a − m) δ / Σ δ² (+ for
@@ -153,7 +160,7 @@ def class_means_at(chosen, place):
     """Mean activation of one neuron at one slot over the training rows of class 0 and of class 1.
 
     >>> class_means_at(probe, (3, 0, 17))
-    (0.12, 0.71)
+    (..., ...)
     """
     layer, slot, neuron = place
     side = next(side for side in chosen.stacks.values() if layer in side.layers)
@@ -165,7 +172,7 @@ def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     """How far attacks move skill neurons from their clean class means: an `Estimate` for each view of a task.
 
     >>> activation_gaps(bb, [view], prompt, contrast.chosen, skill_neurons(contrast.chosen, 0.05))
-    [Estimate(value=0.41, low=0.36, high=0.46)]
+    [Estimate(value=..., low=..., high=...)]
 
     Mean margin (see `margins`) of clean minus that of adversarial test rows: 0 where the attack moves nothing,
     1 where it takes the neurons to the middle between the classes, 2 to the other class. examples: at most so
@@ -188,7 +195,7 @@ def link(table, first, second, seed=0):
     """Spearman correlation of two columns over the rows of a table (attacks), with a bootstrap interval.
 
     >>> link(attacks, "gap", "drop")
-    Estimate(value=0.81, low=0.42, high=0.97)
+    Estimate(value=..., low=..., high=...)
 
     Fewer than four rows, or a constant column, give NaN.
     """

@@ -1,6 +1,6 @@
 """Shrinkage: how much of a skill is left when fewer and fewer neurons are kept, against controls.
 
->>> found = shrinkage(bb, task, prompt, probe, fill=probe.fill, shares=(0.02, 0.2), further_steps=20)
+>>> found = shrinkage(bb, task, prompt, probe, fill=probe.fill, shares=(0.1,), further_steps=2)
 >>> found.table                                    # one row per share, kind of neurons, draw, and tuning
 """
 
@@ -40,7 +40,7 @@ class Shrinkage:
         return pd.DataFrame(self.rows)
 
 
-@artifact("shrinkage", version=1)
+@artifact("shrinkage", version=2)
 def shrinkage(
     bb,
     task,
@@ -60,8 +60,8 @@ def shrinkage(
 ) -> Shrinkage:
     """Evaluate a task on smaller and smaller backbones, with the prompt as it is and tuned further.
 
-    >>> shrinkage(bb, task, prompt, [probe_of_seed_0, probe_of_seed_1], fill=probe_of_seed_0)
-    >>> shrinkage(bb, task, prompt, probe, probe, shares=(0.02,), layers=range(3, 12), further_steps=60)
+    >>> shrinkage(bb, task, prompt, [probe_of_seed_0, probe_of_seed_1], fill=probe_of_seed_0, shares=(0.1,))
+    >>> shrinkage(bb, task, prompt, probe, probe, shares=(0.02,), layers=range(3, 6), further_steps=2)
 
     ranking        what `skill_neurons` takes, best after the other
     fill           as in `prune`: what the neurons that go are held at
@@ -71,7 +71,7 @@ def shrinkage(
     further_steps  steps of tuning the prompt on the pruned backbone, starting from `prompt`, with `recipe`
                    and at most `max_train_examples`; the unpruned backbone gets as many, neurons without
                    constants none. None: no tuning
-    examples       evaluate on so many first rows of the split; None: all
+    examples       evaluate on so many rows of the split, class-balanced; None: all
 
     Kinds of neurons (KINDS): the best of the ranking, as many random others, those with the largest weights
     (`magnitude`), and the best again with nothing in the place of the rest. Wang et al. 2022, section 6.1.

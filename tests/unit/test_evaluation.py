@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
 
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation, evaluate, label_logits, predict
+from skillkit.evaluation import Evaluation, evaluate, first_rows, label_logits, predict
 from skillkit.prompts import SoftPrompt, random_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
@@ -72,7 +74,8 @@ def test_some_rows_only():
     bb = tiny_backbone("bert", layers=1)
     prompt = random_prompt(bb, 4)
     whole = evaluate(bb, TASK, prompt)
-    assert torch.allclose(evaluate(bb, TASK, prompt, rows=7).logits, whole.logits[:7], atol=1e-4)
+    seven = first_rows(TASK["test"]["label"], 7)
+    assert torch.allclose(evaluate(bb, TASK, prompt, rows=7).logits, whole.logits[seven], atol=1e-4)
     assert torch.allclose(evaluate(bb, TASK, prompt, rows=[9, 2]).logits, whole.logits[[9, 2]], atol=1e-4)
     assert evaluate(bb, TASK, prompt, rows=1000).n == 30
     assert evaluate(bb, TASK, prompt, split="validation").labels.tolist() == TASK["validation"]["label"]
@@ -94,7 +97,7 @@ def test_predict_gives_labels_and_probabilities():
     bb = tiny_backbone("gpt2", layers=1)
     prompt = random_prompt(bb, 4)
     found = predict(bb, TASK, prompt, TASK["test"]["text"][:5])
-    logits = evaluate(bb, TASK, prompt, rows=5).logits
+    logits = evaluate(bb, TASK, prompt, rows=range(5)).logits
     for one, row in zip(found, logits.softmax(1), strict=True):
         assert one["probabilities"]["positive"] == pytest.approx(row[1].item(), abs=1e-4)
         assert one["label"] == TASK.labels[row.argmax()]
@@ -109,6 +112,13 @@ def test_predict_wants_what_the_task_takes():
         predict(bb, PAIRS, None, ["a movie"])
     with pytest.raises(SkillkitError, match="toy takes single texts"):
         predict(bb, TASK, None, [("a movie", "it was fun")])
+
+
+def test_a_split_that_is_sorted_by_class_gives_rows_of_every_class():
+    order = sorted(range(30), key=lambda row: TASK["test"]["label"][row])
+    task = replace(TASK, splits=TASK.splits | {"test": TASK["test"].select(order)})
+    bb = tiny_backbone("bert", layers=1)
+    assert evaluate(bb, task, random_prompt(bb, 4), rows=10).labels.tolist() == [0] * 5 + [1] * 5
 
 
 def test_rows_without_labels_are_refused():

@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from skillkit.errors import SkillkitError
-from skillkit.firing import Firing, activated_neurons, by_layer, most_activated, shared_firing
+from skillkit.evaluation import evaluate
+from skillkit.firing import Firing, activated_neurons, by_layer, most_activated, shared_firing, silenced
 from skillkit.prompts import random_prompt
 from skillkit.reading import prepare
+from skillkit.skills import random_neurons
+from skillkit.suppression import suppress
 from tests.tiny import tiny_backbone
+from tests.toys import toy_task
 
 
 def told(fingerprint="a"):
@@ -94,6 +98,26 @@ def test_most_activated_takes_the_highest_of_every_layer_read():
     assert most_activated(firing, 0.5, per_layer=False)[2].sum() == 2
     with pytest.raises(SkillkitError, match="selects no neuron"):
         most_activated(firing, 0.1)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "t5"])
+def test_silenced_is_evaluation_with_masks_of_each_prompt(model_type):
+    bb, task = tiny_backbone(model_type), toy_task(24)
+    prompts = [random_prompt(bb, 3, seed) for seed in (0, 1)]
+    table = silenced(bb, task, prompts, share=0.25, draws=2, rows=9).set_index("neurons")
+    masks = [most_activated(activated_neurons(bb, prompt), 0.25) for prompt in prompts]
+    plain = {"none": [], "most activated": [], "random neurons": []}
+    for prompt, mask in zip(prompts, masks, strict=True):
+        plain["none"].append(evaluate(bb, task, prompt, rows=9).accuracy)
+        for kind, off in [("most activated", mask)] + [
+            ("random neurons", random_neurons(mask, draw, bb.widths)) for draw in (0, 1)
+        ]:
+            with suppress(bb, off):
+                plain[kind].append(evaluate(bb, task, prompt, rows=9).accuracy)
+    for kind, found in plain.items():
+        assert table.accuracy[kind] == pytest.approx(sum(found) / len(found))
+    assert (table.low <= table.accuracy).all() and (table.accuracy <= table.high).all()
+    assert (table.high - table.low > 0.2).all() and set(table.n) == {9}
 
 
 def test_bad_input():
