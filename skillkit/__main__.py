@@ -1,7 +1,7 @@
 """The command line: `python -m skillkit run | sweep | report | results | show | clean | pretrain`.
 
->>> main(["run", "params/embedded.yaml"])
-0
+>>> main(["show", "params"])                            # `python -m skillkit show params`
+2
 """
 
 import argparse
@@ -15,7 +15,7 @@ from skillkit.errors import SkillkitError
 def main(arguments=None):
     """Run one command; returns the exit status: 0, 1 (a notebook failed), 2 (wrong input), 130 (interrupted).
 
-    >>> main(["report", "runs/embedded"])
+    >>> main(["report", "runs/embedded"])               # doctest: +SKIP
     0
     """
     words = sys.argv[1:] if arguments is None else arguments

@@ -55,8 +55,8 @@ def neuron_activations(
     """Activations of chosen neurons, one column each.
 
     >>> places = probe.best(10)
-    >>> neuron_activations(bb, task, prompt, places, split="test").values.shape
-    torch.Size([1000, 10])
+    >>> neuron_activations(bb, task, prompt, places, split="test").values.shape         # [rows, places]
+    torch.Size([..., 10])
 
     places: (layer, slot, neuron) each; a slot is a number, as in `Probe.slot`, or "text mean", "text max".
     Any number of classes will do. Raises SkillkitError for a place that is not there.

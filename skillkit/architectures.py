@@ -15,8 +15,9 @@ from skillkit.errors import SkillkitError
 class NeuronRow:
     """Where one architecture keeps its neurons; `{}` stands for the layer, paths start at `model.base_model`.
 
-    >>> NEURON_TABLE["mine"] = NeuronRow("causal", value=("h.{}.mlp.out",), activation=("h.{}.mlp.act",),
-    ...                                  head="lm_head", positions="rotary")
+    >>> NeuronRow("causal", value=("h.{}.mlp.out",), activation=("h.{}.mlp.act",), head="lm_head",
+    ...           positions="rotary").width
+    'intermediate_size'
 
     family      "masked", "causal" or "seq2seq"; chooses the Auto class and where the answer is read
     value       the second feed-forward matrix, whose input the neurons are; one path per stack
@@ -110,7 +111,7 @@ NEURON_TABLE = {
 def row_of(name, config):
     """The row for a configuration, or SkillkitError saying which row to add; `name` is for the message.
 
-    >>> row_of("roberta-base", AutoConfig.from_pretrained("roberta-base")).family
+    >>> row_of("mine", bb.model.config).family
     'masked'
     """
     row = NEURON_TABLE.get(config.model_type)

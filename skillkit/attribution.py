@@ -1,7 +1,7 @@
 """Which neurons carry an answer: integrated gradients of its probability along the neurons of one slot.
 
->>> found = attribute(bb, "The capital of France is [MASK].", "Paris", steps=20, rule="endpoints")
->>> found.scores.shape, found.probability, found.predicted      # [layers, neurons]; P(Paris); the model's own word
+>>> found = attribute(bb, "the capital of velmora is [MASK].", "hilvek", steps=20, rule="endpoints")
+>>> found.scores.shape, found.probability, found.predicted      # [layers, neurons]; P(hilvek); the model's own word
 >>> found.completeness_error                                    # [layers]: Σ scores − (P(a) − P(0))
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), equations 1 and 2: for the neurons a of a
@@ -82,7 +82,8 @@ class Attribution:
 class Attributions(list):
     """Attributions of several clozes, in order; saved as one.
 
-    >>> attribute(bb, clozes, "Paris").save("dir"); Attribution.load("dir")[0].cloze
+    >>> attribute(bb, clozes, "hilvek").save("dir"); Attribution.load("dir")[0].cloze
+    'the capital of velmora is [MASK].'
     """
 
     def save(self, folder):
@@ -122,7 +123,8 @@ def attribute(
 ) -> Attribution:
     """Attribute the probability of an answer to all neurons at the slot where it is read.
 
-    >>> attribute(bb, ["Paris is in [MASK].", "Rome is in [MASK]."], ["France", "Italy"])[1].probability
+    >>> clozes = ["the capital of velmora is [MASK].", "the capital of rimvale is [MASK]."]
+    >>> attribute(bb, clozes, ["hilvek", "rostel"])[1].probability
 
     cloze, answer  one or many; `[MASK]` stands where the answer belongs (`skillkit.clozes`)
     steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `quadrature.rule_nodes`

@@ -32,7 +32,7 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
     """Load a frozen backbone and its tokenizer.
 
     >>> bb = load_backbone("embedded/roberta")
-    >>> bb = load_backbone("google/t5-v1_1-base", dtype="bfloat16", device_map="auto", revision="main")
+    >>> bb = load_backbone("google/t5-v1_1-base", dtype="bfloat16", device_map="auto")              # doctest: +SKIP
 
     name        "embedded/…", a folder, or a model id of the Hugging Face hub
     device      "auto" (cuda when there is one, else cpu) or any torch device; not used with a `device_map`

@@ -86,7 +86,7 @@ class Encoded:
         """Batches of rows of similar length; in an order that depends on `shuffle_seed` alone, or by length.
 
         >>> for epoch in range(3):
-        ...     for batch in encoded.batches(32, shuffle_seed=(seed, epoch)): ...
+        ...     for batch in encoded.batches(32, shuffle_seed=(0, epoch)): ...
         """
         for rows in self.plan(batch_size, shuffle_seed):
             yield self.batch(rows)
@@ -182,8 +182,8 @@ def _padded(lists, width, value):
 def pair_separator(tokenizer):
     """What the tokenizer's pair encoding puts between two texts, as text; "" if it just glues them.
 
-    >>> pair_separator(roberta_tokenizer)
-    '</s></s>'
+    >>> pair_separator(bb.tokenizer)                       # BERT's; RoBERTa's is </s></s>
+    '[SEP]'
     """
     ids = tokenizer("a", "b")["input_ids"]
     ordinary = [at for at, token in enumerate(ids) if token not in tokenizer.all_special_ids]

@@ -1,6 +1,6 @@
 """From a name to a model in memory: shipped checkpoints, folders, the hub, and what can go wrong there.
 
->>> model, tokenizer = read_checkpoint("roberta-base", dtype="bfloat16")
+>>> model, tokenizer = read_checkpoint("embedded/roberta", dtype="bfloat16")      # or "roberta-base", or a folder
 """
 
 from contextlib import contextmanager

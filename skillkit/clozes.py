@@ -1,10 +1,10 @@
 """Clozes: a text with `[MASK]`, the answer that belongs there, and what the model says to it.
 
->>> questions = encode_cloze(bb, "The capital of France is [MASK].", "Paris")
+>>> questions = encode_cloze(bb, "the capital of velmora is [MASK].", "hilvek")
 >>> questions[0].slots, bb.tokenizer.decode(questions[0].targets)
-((6,), ' Paris')
->>> ask(bb, "The capital of France is [MASK].", "Paris").probability
-0.82
+((6,), 'hilvek')
+>>> ask(bb, "the capital of velmora is [MASK].", "hilvek").probability
+0...
 
 `[MASK]` stands for the tokenizer's mask, for T5's first sentinel, and for the end of what a causal model reads.
 """
@@ -50,7 +50,7 @@ class Question:
 def encode_cloze(bb, text, answer, repeat_mask=False):
     """The questions behind one cloze: for a masked model a single one, else one per token of the answer.
 
-    >>> len(encode_cloze(gpt, "The capital of France is [MASK].", "Saint Denis"))       # 2, the gold prefix grows
+    >>> len(encode_cloze(gpt, "the capital of olvegia is [MASK].", "fort gandor"))        # the gold prefix grows
     2
 
     The answer's tokens are those it has inside the text. A masked model needs as many masks as the answer has
@@ -75,7 +75,7 @@ def by_shape(questions):
     """Indices of the questions, grouped so that each group can be asked together.
 
     >>> by_shape(questions)
-    [[0, 2], [1]]
+    [[0]]
     """
     groups = defaultdict(list)
     for i, question in enumerate(questions):
@@ -87,7 +87,7 @@ def slots_of(bb, questions):
     """Where questions of one shape read their answers, by layer: {layer: LongTensor [batch, slots]}.
 
     >>> slots_of(t5, questions)[0], slots_of(t5, questions)[t5.num_layers - 1]     # sentinel; last decoder slot
-    (tensor([[7]]), tensor([[1]]))
+    (tensor([[...]]), tensor([[...]]))
     """
     here = torch.tensor([question.slots for question in questions], device=bb.device)
     last = torch.full((len(questions), 1), len(questions[0].decoder) - 1, device=bb.device)
@@ -110,8 +110,8 @@ def _reading(bb, ids, slots):
 class Reply:
     """What a model says to a cloze.
 
-    >>> reply = ask(bb, cloze, "Paris"); reply.probability, reply.rank, reply.top
-    (0.82, 1, 'Paris')
+    >>> reply = ask(bb, cloze, "hilvek"); reply.probability, reply.rank, reply.top
+    (0..., 1, 'hilvek')
 
     probability        of the answer: the product over its tokens
     rank               of the answer among all tokens, from 1; of several tokens the worst
@@ -126,7 +126,9 @@ class Reply:
 def ask(bb, clozes, answers, repeat_mask=False, batch_size=64):
     """Probability and rank of answers, and what the model would say instead.
 
-    >>> ask(bb, ["Paris is in [MASK].", "Rome is in [MASK]."], ["France", "Italy"])       # a list of Reply
+    >>> clozes = ["the capital of velmora is [MASK].", "the capital of rimvale is [MASK]."]
+    >>> ask(bb, clozes, ["hilvek", "rostel"])[1].rank
+    1
 
     One cloze gives one `Reply`, a list a list; one answer serves all clozes. Interventions entered before
     (`suppress`, `edit`, …) take effect, also those with `positions="answer"`.

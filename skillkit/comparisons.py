@@ -1,6 +1,6 @@
 """Runs side by side: their claims, figures, tables, and in what they differ.
 
->>> compare(["runs/embedded", "runs/roberta-base"])
+>>> compare(["runs/embedded", "runs/roberta-base"])             # doctest: +SKIP
 PosixPath('runs/embedded-and-roberta-base/index.html')
 """
 
@@ -15,7 +15,7 @@ from skillkit.report import load_run, templates, write_site
 def compare(runs, out=None):
     """Write a site that shows several runs side by side; returns its first page.
 
-    >>> compare(["runs/embedded", "runs/roberta-base"], out="comparison")
+    >>> compare(["runs/embedded", "runs/roberta-base"], out="comparison")       # doctest: +SKIP
     PosixPath('comparison/index.html')
 
     out: None for a folder beside the first run. Claims meet by notebook and statement, figures and tables by

@@ -86,7 +86,7 @@ def contrast(
 def choosing(carried):
     """The same counts, slots and directions now chosen on them instead of carried over.
 
-    >>> choosing(probe(bb, task, prompt, "test", carry=found)).predictivity >= found.predictivity
+    >>> choosing(probe(bb, task, prompt, "test", carry=chosen)).predictivity >= chosen.predictivity
     """
     sides = {name: replace(side, chosen=None) for name, side in carried.sides.items()}
     return Probe(sides, carried.told | {"carried": False})

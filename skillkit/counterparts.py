@@ -1,7 +1,8 @@
 """The other side of a view: adversarial rows that a user names, read and matched with the clean task.
 
->>> counterpart("attacked.csv", task, text="review", label="stars")["test"]
->>> counterpart("adv_glue/sst2", task, data_root="../shared/data").labels
+>>> counterpart("my.csv", task, text="review", label="stars")["test"].num_rows
+40
+>>> counterpart("adv_glue/sst2", task, data_root="../shared/data").labels          # doctest: +SKIP
 ('negative', 'positive')
 """
 
@@ -22,7 +23,8 @@ from skillkit.tasks import Task, list_tasks, load_task
 def counterpart(source, task, labels=None, data_root=None, **columns):
     """A Task with the rows of `source` under the labels and the label words of `task`.
 
-    >>> counterpart("cad_imdb/revised", sst2, data_root="../shared/data")
+    >>> counterpart("my.csv", task, **columns).labels
+    ('negative', 'positive')
 
     source: a Task, the name of one, a folder or a file; labels {its label: ours}; columns as in `load_task`.
     Raises SkillkitError where type, columns or labels do not match, and without a test split.
@@ -100,8 +102,8 @@ def _matched(other, task, names):
 def rows_each(clean, adversarial):
     """How many adversarial test rows each clean one has, in the same order.
 
-    >>> rows_each(task, counterpart("cad_nli/revised", task, data_root="../shared/data"))
-    4
+    >>> rows_each(task, task)
+    1
 
     Raises SkillkitError where rows do not look like pairs: they share no more words than with their neighbours.
     """

@@ -1,6 +1,6 @@
 """Curves that fall: accuracy as more and more neurons are suppressed.
 
->>> run.figure(declines.declines(summary(curves), chance={"movies": 0.5}), "curves", summary(curves))
+>>> run.figure(declines(summary(curves), chance={"movies": 0.5}), "curves", summary(curves))
 """
 
 from matplotlib import pyplot as plt

@@ -1,8 +1,8 @@
 """The driver: hands units of work to a team, one after another in their order, and tells how they end.
 
->>> with local(cells=2) as team:
+>>> with local(cells=2) as team:                                            # doctest: +SKIP
 ...     Driver("tiny", units, team).run()
-{'02_probing': Outcome(state='done', seconds=48.0, error=None, killed=False), …}
+{'02_probing': Outcome(state='done', …), …}
 
 Studies and sweeps are driven by it. What a unit does cannot harm the driver: a failure is told and the others go
 on; what was killed is tried again.

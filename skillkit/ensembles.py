@@ -1,10 +1,9 @@
 """How far the best neuron comes alone, and small ensembles, beside the whole model.
 
 >>> ensembles(bb, task, prompt, probe, sizes=(1, 5, 25), split="test")
-   neurons  accuracy    low   high     n
-0        1     0.941  0.925  0.954  1000
-…
-3    model     0.953  0.938  0.964  1000
+  neurons  accuracy  low  high  n
+0  1  …
+3  model  …
 
 The probe, made on other rows, says which neurons vote, at which slot, and what their firing speaks for.
 """
@@ -23,7 +22,7 @@ from skillkit.store import artifact
 def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", batch_size=None):
     """Accuracy of the majority vote of the k most predictive neurons: DataFrame, a row per k, then the model.
 
-    >>> ensembles(bb, task, prompt, probe(bb, task, prompt, split="validation")).iloc[0].accuracy
+    >>> ensembles(bb, task, prompt, probe).iloc[0].accuracy
 
     A neuron votes by whether it exceeds its training baseline; the best neuron breaks a tie. low and high
     bound the 95 % (Wilson) interval. Raises SkillkitError for a probe of another backbone or prompt, and for

@@ -1,6 +1,6 @@
 """How many neurons hold a fact? Switch off more and more of them, the best ones first.
 
->>> erosion(bb, facts, counts=(1, 10, 100)).groupby(["neurons", "count"])["probability"].mean()
+>>> erosion(bb, facts, counts=(1, 10), steps=2).groupby(["neurons", "count"])["probability"].mean()
 """
 
 import torch
@@ -20,7 +20,7 @@ def erosion(
 ) -> Table:
     """Probability of facts as the neurons with the highest mean scores over their prompts are switched off.
 
-    >>> erosion(bb, facts, counts=(1, 10, 100), steps=20, rule="right")
+    >>> erosion(bb, facts, counts=(1, 10), steps=2, rule="right")
 
     counts   how many neurons; none (0) is measured too
     draws    sets of random neurons, as many in every layer, for comparison

@@ -1,8 +1,9 @@
 """Soft prompts in and out of other systems: PEFT adapters, and the files published with the papers.
 
 >>> prompt.to_peft("adapter", bb)
->>> PeftModel.from_pretrained(AutoModelForMaskedLM.from_pretrained("roberta-base"), "adapter")   # same logits
->>> SoftPrompt.from_peft("adapter", bb), SoftPrompt.from_published("SST2PromptRoberta/task_prompt")
+>>> PeftModel.from_pretrained(copy(bb.model), "adapter")            # gives the same logits
+    PeftModel...
+>>> SoftPrompt.from_peft("adapter", bb)                             # and SoftPrompt.from_published(file)
 
 PEFT prepends its vectors to the text, gives them ordinary positions, and drops segment ids: what cannot be
 said that way is refused. Exact with padding on the right, which is where PEFT's position ids expect it.
@@ -106,7 +107,7 @@ def from_peft(folder, bb):
 def from_published(path, layout=None):
     """Read a `task_prompt` published with Su et al. 2022 or Ackermann & Ohmer 2024: a bare tensor [100, H].
 
-    >>> from_published("SST2PromptRoberta/task_prompt").layout
+    >>> from_published("SST2PromptRoberta/task_prompt").layout      # doctest: +SKIP
     'zero-position'
 
     The folder's name tells the model: RoBERTa and BERT mean layout "zero-position" (row 0 is dead), T5

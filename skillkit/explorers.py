@@ -1,7 +1,6 @@
 """Widgets around a figure: a reader moves a slider, and the figure is drawn anew.
 
 >>> explorer(lambda bins: figures.histogram({"clean": [1, 2, 2, 4]}, "length", bins=bins), bins=(2, 20))
-interactive(...)
 """
 
 from functools import wraps
@@ -15,7 +14,6 @@ def explorer(draw, **controls):
     """Show a widget for every control, and under them what `draw` returns for their values.
 
     >>> explorer(lambda bins: figures.histogram({"clean": [1, 2, 2, 4]}, "length", bins=bins), bins=(2, 20))
-    interactive(...)
 
     draw       a function of the controls that returns a Figure; what it prints and displays comes above that
     controls   widgets, or what stands for one: a list to choose from, (lowest, highest, step), a text, True

@@ -23,7 +23,7 @@ def write_json(path, plain):
 def write_text(path, text):
     """Write a text file, under a temporary name first, so that a killed process leaves the old one.
 
-    >>> write_text("report/index.html", page)
+    >>> write_text(folder / "index.html", page)
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,7 +1,7 @@
 """Transferred prompts as a place to start tuning from: learning curves, and the steps that are saved.
 
->>> starts = sources(prompts, tables["cosine_mean"], transfer.absolute, "hotels")
->>> curves = learning_curves(bb, task, starts, seeds=(0, 1), max_steps=20, evaluate_every=4)
+>>> starts = sources(prompts, tables["cosine_mean"], transfer.absolute, "gadgets")
+>>> curves = learning_curves(bb, task, starts, seeds=[0], length=4, max_steps=4, evaluate_every=2)
 >>> saved(curves)                          # steps to 90 % of what the random start reaches in the end
 """
 
@@ -26,7 +26,7 @@ RANDOM_START = "random prompt"
 def sources(prompts, nearness, transfer, target):
     """Where to start for a target: {"random prompt": "random", "nearest": prompts, "best transfer": prompts}.
 
-    >>> sources(prompts, tables["ON"], transfer.absolute, "hotels")
+    >>> sources(prompts, tables["ON"], transfer.absolute, "gadgets")
 
     prompts {name: [SoftPrompt per seed]}; nearness, an indicator's DataFrame (SPoT takes the cosine of mean
     vectors; Vu et al. 2022); transfer, DataFrame sources × targets, the oracle. The target itself is no source.
@@ -45,7 +45,8 @@ def sources(prompts, nearness, transfer, target):
 def learning_curves(bb, task, starts, seeds, progress=False, **options) -> Table:
     """Tune a task from several starts, otherwise alike: columns task, start, from, seed, step, score.
 
-    >>> learning_curves(bb, task, {"random prompt": "random", "movies": [prompt_of_seed_0]}, seeds=[0], max_steps=20)
+    >>> starts = {"random prompt": "random", "movies": [prompt_of_seed_0]}
+    >>> learning_curves(bb, task, starts, seeds=[0], length=4, max_steps=2)
 
     starts   {name: "random", or a SoftPrompt, or one for each seed}
     options  of `tune_prompt`; `length` is that of the prompts that are started from
@@ -70,9 +71,9 @@ def learning_curves(bb, task, starts, seeds, progress=False, **options) -> Table
 def learning_curve(bb, task, tuned, init="random"):
     """Validation score during tuning, from before the first step on: [{"step", "score"}, …].
 
-    >>> tuned = tune_prompt(bb, task, seed=0, init=source, evaluate_every=5)
+    >>> tuned = tune_prompt(bb, task, seed=0, init=source, length=4, max_steps=4, evaluate_every=2)
     >>> learning_curve(bb, task, tuned, init=source)[0]
-    {'step': 0, 'score': 0.71}
+    {'step': 0, 'score': ...}
     """
     told = tuned.metadata
     weight = initial_weight(bb, task, tuned.length, init, told["seed"])
@@ -88,7 +89,7 @@ def steps_to(curve, bar):
     """The first step at which a learning curve (DataFrame: step, score) reaches `bar`; NaN when it never does.
 
     >>> steps_to(curves.query("start == 'nearest' and seed == 0"), bar=0.9 * final)
-    8.0
+    4.0
     """
     reached = curve.loc[curve["score"] >= bar, "step"]
     return float(reached.min()) if len(reached) else float("nan")
@@ -97,7 +98,8 @@ def steps_to(curve, bar):
 def saved(curves, share=0.9):
     """Steps to a share of the random start's final score, and how many fewer than from there: DataFrame.
 
-    >>> saved(learning_curves(bb, task, starts, seeds))[["task", "start", "steps", "saved", "low", "high"]]
+    >>> curves = learning_curves(bb, task, starts, seeds, length=4, max_steps=2)
+    >>> saved(curves)[["task", "start", "steps", "saved", "low", "high"]]
 
     The start called "random prompt" is the reference. One row per task and start: `steps`, the mean over seeds;
     `saved`, the mean difference to the reference of the same seed with its 95 % interval; `n`, the seeds. The

@@ -17,7 +17,7 @@ def digest(plain):
     """sha256 (hex) of plain data.
 
     >>> digest({"a": 1})[:8]
-    '015abd7f'
+    'f9d86028'
     """
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
@@ -79,7 +79,7 @@ def describe(value):
     """One short line about an argument, for people.
 
     >>> describe(bb)
-    'embedded/roberta (Backbone 3f2a91c0)'
+    'embedded/bert (Backbone ...)'
     """
     if isinstance(getattr(value, "fingerprint", None), str):
         return f"{getattr(value, 'name', '')} ({type(value).__name__} {value.fingerprint[:8]})".strip()

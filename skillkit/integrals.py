@@ -1,6 +1,6 @@
 """The integral along α for batches of questions, within a memory budget, with few nodes where those are enough.
 
->>> integrals(bb, questions, Plan("endpoints", 20))[0]          # scores, completeness error, probability, …
+>>> integrals(bb, questions, Plan("endpoints", 4))[0]           # scores, completeness error, probability, …
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ MEMORY = 2**29  # bytes of one sweep; more makes nothing faster on a CPU
 def integrals(bb, questions, plan=None, before=False, memory=MEMORY, progress=False):
     """Attribute many questions, in batches that fit into memory.
 
-    >>> scores, error, probability, predicted, estimated = integrals(bb, questions, Plan("right", 20))[0]
+    >>> scores, error, probability, predicted, estimated = integrals(bb, questions, Plan("right", 4))[0]
 
     For each question: scores [S, layers, neurons], completeness error [layers], probability of its targets,
     the ids [S] that the model puts first, and bool [layers] where few nodes were enough. Without a plan, the

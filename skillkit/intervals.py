@@ -1,7 +1,7 @@
 """Intervals: a number without one is an anecdote.
 
 >>> mean_interval([0.91, 0.94, 0.92])
-(0.9233..., 0.8854..., 0.9613...)
+(0.9233..., 0.8853..., 0.9612...)
 """
 
 import math

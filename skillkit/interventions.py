@@ -1,8 +1,8 @@
 """Interventions on facts: suppress, enhance, erase and edit the neurons that hold them.
 
->>> with enhance(bb, facts, factor=2), edit(bb, other_facts, to="Lyon"):
-...     ask(bb, "The capital of France is [MASK].", "Paris")
->>> effects(bb, prompts, "Paris", suppress(bb, facts))          # before and after, prompt by prompt
+>>> with enhance(bb, facts, factor=2), edit(bb, other_facts, to="rostel", answer="pryden"):
+...     ask(bb, "the capital of velmora is [MASK].", "hilvek")
+>>> effects(bb, prompts, "hilvek", suppress(bb, facts))          # before and after, prompt by prompt
 
 All are contexts that touch no weight, nest in any order, restore bit for bit (also on an exception), and raise
 for an empty set of neurons and when no forward pass used them. `facts` is what `knowledge_neurons` found, or a
@@ -31,7 +31,7 @@ from skillkit.skills import checked_mask
 def suppress(bb, facts, positions=None):
     """Set the neurons to zero.
 
-    >>> with suppress(bb, facts, positions="answer"): ask(bb, prompts, "Paris")
+    >>> with suppress(bb, facts, positions="answer"): ask(bb, prompts, "hilvek")
     """
     return enhance(bb, facts, 0.0, positions)
 
@@ -39,7 +39,7 @@ def suppress(bb, facts, positions=None):
 def enhance(bb, facts, factor=2.0, positions=None):
     """Multiply the neurons, after the non-linearity, by a factor; the paper doubles them.
 
-    >>> with enhance(bb, facts, factor=3): ask(bb, prompts, "Paris")
+    >>> with enhance(bb, facts, factor=3): ask(bb, prompts, "hilvek")
     """
     mask = mask_of(bb, facts)
     functions = {layer: partial(_scaled, mask[layer, : bb.widths[layer]], factor) for layer in _layers(mask)}
@@ -49,7 +49,7 @@ def enhance(bb, facts, factor=2.0, positions=None):
 def erase(bb, facts, to="zero", positions=None):
     """Replace the neurons' value vectors by zero, or by the embedding of the unknown token (`to="unknown"`).
 
-    >>> with erase(bb, facts): ask(bb, prompts, "Paris").rank
+    >>> with erase(bb, facts): ask(bb, prompts, "hilvek")[0].rank
 
     Raises SkillkitError for another `to`, and where the tokenizer has no unknown token.
     """
@@ -65,7 +65,7 @@ def erase(bb, facts, to="zero", positions=None):
 def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=None):
     """Change the neurons' value vectors so that they speak for another answer.
 
-    >>> with edit(bb, facts, to="Lyon"): ask(bb, prompts, "Lyon").rank
+    >>> with edit(bb, facts, to="rostel"): ask(bb, prompts, "rostel")[0].rank
 
     to        the new answer
     answer    the old one; None: that of the facts' first prompt
@@ -96,7 +96,7 @@ def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=Non
 def effects(bb, clozes, answers, *contexts, repeat_mask=False):
     """What interventions do to the answers: a DataFrame with a row per cloze.
 
-    >>> effects(bb, prompts, "Paris", suppress(bb, facts))[["probability", "probability after", "top after"]]
+    >>> effects(bb, prompts, "hilvek", suppress(bb, facts))[["probability", "probability after", "top after"]]
 
     Columns cloze, answer; probability, rank and top (what the model puts first) before, and the same after.
     """
@@ -117,7 +117,7 @@ def effects(bb, clozes, answers, *contexts, repeat_mask=False):
 def scale_curve(bb, facts, clozes, answers, factors=(0, 0.5, 1, 1.5, 2, 3), positions=None):
     """Probability of the answers as the neurons are scaled: DataFrame with cloze, answer, factor, probability.
 
-    >>> scale_curve(bb, facts, prompts, "Paris").groupby("factor")["probability"].mean()
+    >>> scale_curve(bb, facts, prompts, "hilvek").groupby("factor")["probability"].mean()
 
     The factor 1 leaves the model as it is, up to floating-point noise.
     """
@@ -190,8 +190,8 @@ def mask_of(bb, facts):
 def answer_tokens(bb, answer, prompt=None):
     """Token ids of an answer as it stands in a prompt (None: after other words).
 
-    >>> bb.tokenizer.decode(answer_tokens(bb, "Paris", "The capital of France is [MASK]."))
-    ' Paris'
+    >>> bb.tokenizer.decode(answer_tokens(bb, "hilvek", "the capital of velmora is [MASK]."))
+    'hilvek'
     """
     questions = encode_cloze(bb, one_mask(prompt or _BARE[bb.family]), answer, repeat_mask=True)
     return [token for question in questions for token in question.targets]

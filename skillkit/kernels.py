@@ -1,6 +1,6 @@
 """The kernel that runs notebooks: always this interpreter, whatever kernels the machine has registered.
 
->>> papermill.execute_notebook("a.ipynb", "b.ipynb", kernel_manager_class=ThisPython)
+>>> papermill.execute_notebook("a.ipynb", "b.ipynb", kernel_manager_class=ThisPython)          # doctest: +SKIP
 """
 
 import os

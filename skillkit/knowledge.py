@@ -1,8 +1,8 @@
 """Knowledge neurons: the neurons that several phrasings of a fact have in common.
 
->>> facts = knowledge_neurons(bb, prompts, "Paris", coarse=dict(adaptive=0.3), share=0.5)
+>>> facts = knowledge_neurons(bb, prompts, "hilvek", coarse=dict(adaptive=0.3), share=0.5)
 >>> facts.pairs, facts.predicted                # [(layer, neuron), …]; what the model said to each prompt
->>> with enhance(bb, facts): ask(bb, prompts[0], "Paris").probability
+>>> with enhance(bb, facts): ask(bb, prompts[0], "hilvek").probability
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), section 3: attribution gives each prompt
 its coarse neurons, and what most prompts share is refined from them.
@@ -104,7 +104,7 @@ def knowledge_neurons(
 ) -> KnowledgeNeurons:
     """Neurons that carry a fact: coarse in more than a share of its prompts, and not in those of its negatives.
 
-    >>> facts = knowledge_neurons(bb, prompts, "Paris", coarse=dict(adaptive=0.2), share=0.7, minimum_prompts=3)
+    >>> facts = knowledge_neurons(bb, prompts, "hilvek", coarse=dict(adaptive=0.2), share=0.7, minimum_prompts=3)
 
     prompts, answer  clozes of one fact; one answer, or one for each (in several languages, say)
     coarse           the threshold of scores, exactly one of dict(adaptive=0.3), dict(absolute=0.01) and
@@ -138,7 +138,7 @@ def knowledge_neurons(
 def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), negative_share=None):
     """Knowledge neurons from attributions that were made before.
 
-    >>> from_attributions(bb, attribute(bb, prompts, "Paris"), dict(percentile=99.9), share=0.7)
+    >>> from_attributions(bb, attribute(bb, prompts, "hilvek"), dict(percentile=99.9), share=0.7)
     """
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     plain = KnowledgeNeurons(

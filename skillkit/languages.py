@@ -28,7 +28,7 @@ from skillkit.tables import Table
 def by_language(facts, found):
     """{uuid: {language: KnowledgeNeurons}} of the facts found in at least two languages.
 
-    >>> pooled(list(by_language(facts, found)["capital-00"].values()), share=0.5)        # of all languages together
+    >>> pooled(list(by_language(facts, found)[facts[0].uuid].values()), share=0.5)        # of all languages together
 
     Raises SkillkitError when there is no such fact.
     """

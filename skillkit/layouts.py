@@ -178,7 +178,7 @@ def default_layout(bb):
 def find_layout(bb, name=None):
     """The layout of that name, or the default; SkillkitError when this family of models cannot have it.
 
-    >>> find_layout(bb, "prefix").attach(bb, prompt.weight, batch)
+    >>> find_layout(bb, "zero-position").attach(bb, prompt.weight, batch)
     """
     fitting = [own for family, own in LAYOUTS if family == bb.family]
     name = name or fitting[0]

@@ -2,7 +2,7 @@
 
 >>> specificity(probe_movies, probe_gadgets).nanmean()                # Spearman ρ, mean over layers
 >>> overlap(skills_movies, skills_gadgets)                            # (0.31, 0.05): shared, by chance
->>> alike = pairwise(probes, specificity_mean)                        # DataFrame, tasks × tasks
+>>> alike = pairwise(probes, mean_specificity)                        # DataFrame, tasks × tasks
 >>> same_type(alike, types).difference, same_type(alike, types).p_value
 """
 
@@ -22,7 +22,7 @@ def specificity(first, second):
     """Spearman correlation of two tasks' predictivities, one per layer: float64 [layers].
 
     >>> specificity(probe_a, probe_b)                # Wang et al. 2022, section 5.2
-    tensor([0.11, 0.35, 0.62, 0.70], dtype=torch.float64)
+    tensor([...], dtype=torch.float64)
 
     Takes Probes, or scores [layers, neurons]. A layer that was not probed, or in which all neurons score
     alike, gives NaN. Raises SkillkitError for probes of different backbones or layouts.
@@ -40,7 +40,7 @@ def overlap(first, second, widths=None):
     """Share of neurons that two masks of one size have in common, and the share expected by chance.
 
     >>> overlap(skill_neurons(probe_a, 0.05), skill_neurons(probe_b, 0.05))
-    (0.31, 0.05)
+    (..., ...)
 
     |A ∩ B| / k, against Σ k_A k_B / N over the layers, / k: what random neurons with these counts in each
     layer would share. widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`).
@@ -83,8 +83,8 @@ class SameType:
 def same_type(table, types, permutations=9999, seed=0):
     """Are tasks of one type more alike? A permutation test over tasks.
 
-    >>> same_type(alike, {"movies": "sentiment", "gadgets": "sentiment", "news": "topic", …})
-    SameType(same=0.7, different=0.3, difference=0.4, p_value=0.004)
+    >>> same_type(alike, types)                            # types {"movies": "sentiment", …}
+    SameType(same=..., different=..., difference=..., p_value=...)
 
     The types are dealt to the tasks anew, `permutations` times or in all orders if there are fewer: pairs
     that share a task depend on each other, so pairs must not be counted as if they were separate evidence.

@@ -1,9 +1,8 @@
 """Indicators of transferability: how near two prompts are, and how alike the neurons that they set off.
 
->>> indicators(prompt_movies, prompt_hotels)["C_average"]
-0.031
+>>> indicators(prompt_movies, prompt_hotels)["C_average"]            # from -1 to 1
 >>> indicators(prompt_movies, prompt_hotels, bb)["ON"]               # … and "ON_chance"
-0.84
+0...
 >>> tables = indicator_tables(prompts, bb)                           # {name: DataFrame, tasks × tasks}
 
 None of them looks at a text. Whether they foretell transfer: `skillkit.forecasts`.
@@ -56,7 +55,7 @@ def indicators(first, second, bb=None, layers=None, dead_rows=False, names=tuple
     """How near two prompts are, and with a backbone how alike the neurons that they set off: {name: float}.
 
     >>> indicators(prompt_a, prompt_b)
-    {'E_concat': 0.05, 'E_average': 0.21, 'C_concat': 0.12, 'C_average': 0.03, 'cosine_mean': 0.41}
+    {'E_concat': ..., 'E_average': ..., 'C_concat': ..., 'C_average': ..., 'cosine_mean': ...}
 
     With A, B of shape [L, H], rows a_i and b_j (Su et al. 2022, section 6; mean-pooled cosine: SPoT, Vu et al.
     2022, section 3.2):

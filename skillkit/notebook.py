@@ -108,7 +108,7 @@ def start(notebook, namespace):
     """Check the parameters cell, say in one line what runs, set the style of figures.
 
     >>> run = sk.start("01_prompt_tuning", globals())
-    skillkit 0.1.0 (af6c813) · Python 3.11.7 · torch 2.13.0 · … · embedded/roberta · seeds 0, 1, 2 · 2 threads
+    skillkit 0.1.0 (…) · Python 3… · torch … · embedded/roberta · seeds 0, 1, 2 · … thread…
 
     Raises SkillkitError for a parameter of the wrong type or value.
     """
@@ -124,7 +124,7 @@ def provenance_line(parameters):
     """Versions, revision, backbone, seeds and threads in one line.
 
     >>> provenance_line(params.SmallWorld()).split(" · ")[0]
-    'skillkit 0.1.0 (af6c813)'
+    'skillkit 0.1.0 (...'
     """
     import torch
 

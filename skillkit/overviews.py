@@ -1,6 +1,6 @@
 """The report of a sweep: what its cells say together, and a page for each of them.
 
->>> write_overview("runs/seeds", "runs/seeds/report")
+>>> write_overview("runs/seeds", "runs/seeds/report")       # doctest: +SKIP
 """
 
 import shutil
@@ -22,7 +22,7 @@ PAGES = 100  # notebooks shown in full; failed ones come first
 def write_overview(run, site):
     """Write the pages of a sweep's report into the folder `site`; renews the summary as well.
 
-    >>> write_overview("runs/seeds", "runs/seeds/report")
+    >>> write_overview("runs/seeds", "runs/seeds/report")       # doctest: +SKIP
     """
     run, site = Path(run), Path(site)
     told = read_json(run / "sweep.json")

@@ -1,7 +1,6 @@
 """A notebook as HTML that asks nothing of anybody: cleaned, formulas as MathML, code folded, no scripts.
 
 >>> cells("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb")[:5]
-'<div '
 """
 
 import html

@@ -71,7 +71,7 @@ _AT_THE_END = {"distractors", "negation", "distractor"}
 def attacks_on(task):
     """Attacks that can be made on a task: those of the small world on its own, the perturbations on any.
 
-    >>> list(attacks_on(load_task("glue/sst2")))
+    >>> list(attacks_on(load_task("my.csv", text="review", label="stars", verbalizer=["bad", "good"])))
     ['characters', 'dropout', 'distractor', 'casing']
     """
     return (ATTACKS if task.name.startswith("world/") else {}) | PERTURBATIONS

@@ -13,8 +13,8 @@ from skillkit.errors import SkillkitError
 def training_dtype(bb, dtype="auto"):
     """The dtype to multiply in: for "auto", bfloat16 where the hardware is fast at it, else float32.
 
-    >>> training_dtype(bb)
-    torch.bfloat16
+    >>> training_dtype(bb)                         # bfloat16 where the hardware is fast at it
+    torch...float...
 
     Raises SkillkitError for anything but "auto", bfloat16 and float32 (float16 would need its losses scaled).
     """

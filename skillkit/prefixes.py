@@ -1,6 +1,6 @@
 """Keys and values that many variants of a question share, handed to blocks as if they were a cache.
 
->>> block(variants, past_key_values=Prefix(layer, known, len(variants)))
+>>> block(variants, past_key_values=Prefix(layer, known, len(variants)))          # doctest: +SKIP
 """
 
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 class Prefix(Cache):
     """Keys and values of the tokens before, the same for all variants of a question.
 
-    >>> Prefix(3, cache.layers[3], count=40, before_last=True)
+    >>> Prefix(3, cache.layers[3], count=40, before_last=True)          # doctest: +SKIP
 
     known        one layer of a cache, for some questions; `before_last` leaves out its last token
     count        how many variants there are, the questions again and again
@@ -35,7 +35,7 @@ class Prefix(Cache):
 class Everybody(Cache):
     """Keys and values of all tokens [variants, T, hidden], handed to a block that sees the slots alone.
 
-    >>> block(take(hidden, slots), past_key_values=Everybody(key(hidden), value(hidden)))
+    >>> block(take(hidden, slots), past_key_values=Everybody(key(hidden), value(hidden)))          # doctest: +SKIP
     """
 
     def __init__(self, keys, values):

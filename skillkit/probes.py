@@ -284,8 +284,8 @@ class Probe:
 def stacks(bb, layers):
     """Layers by stack: {"layer": […]}, of an encoder–decoder {"encoder": […], "decoder": […]}; none empty.
 
-    >>> stacks(t5, [0, 13])
-    {'encoder': [0], 'decoder': [13]}
+    >>> stacks(t5, [0, 6])
+    {'encoder': [0], 'decoder': [6]}
     """
     parts = {"encoder" if bb.decoder_layers else "layer": bb.encoder_layers, "decoder": bb.decoder_layers}
     found = {name: [layer for layer in sorted(layers) if layer in part] for name, part in parts.items()}

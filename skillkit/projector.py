@@ -1,8 +1,8 @@
 """Prompts of one backbone made into prompts of another: a projector, and the control that ignores its input.
 
->>> projector = train_projector(source_bb, target_bb, {"movies": task}, {"movies": source_prompt})
->>> projector.project(source_prompt_of_hotels, target_bb)             # a SoftPrompt for target_bb: zero-shot
->>> control = train_projector(source_bb, target_bb, tasks, prompts, constant=True)
+>>> projector = train_projector(source_bb, target_bb, {"movies": task}, {"movies": source_prompt}, max_steps=2)
+>>> projector.project(source_prompt, target_bb)             # a SoftPrompt for target_bb: zero-shot
+>>> control = train_projector(source_bb, target_bb, tasks, prompts, constant=True, max_steps=2)
 
 The projector of Su et al. 2022 (section 5) is flatten → 768 → LeakyReLU → flatten → LayerNorm per vector. The
 projections published with that paper are one constant prompt per type of task: a projector that ignores the
@@ -108,8 +108,8 @@ def train_projector(
 ) -> Projector:
     """Learn to turn prompts of `source_bb` into prompts of `target_bb`: a `Projector`.
 
-    >>> own = {name: tune_prompt(target_bb, task) for name, task in tasks.items()}
-    >>> train_projector(source_bb, target_bb, tasks, prompts, targets=own, loss="both", max_steps=100)
+    >>> own = {name: tune_prompt(target_bb, task, length=4, max_steps=2) for name, task in tasks.items()}
+    >>> train_projector(source_bb, target_bb, tasks, prompts, targets=own, loss="both", max_steps=2)
 
     tasks     {name: Task} to train on
     prompts   {name: SoftPrompt, or a list of them} of the source backbone, all of one shape

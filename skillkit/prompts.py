@@ -1,6 +1,6 @@
 """The soft prompt: trained vectors that stand in a model's input; saved, loaded, traded with PEFT.
 
->>> prompt = sk.tune_prompt(bb, task, length=16)
+>>> prompt = sk.tune_prompt(bb, task, length=16, max_steps=2)
 >>> prompt.weight.shape, prompt.layout              # [16, H], "mask-first"
 >>> prompt.save("dir"); sk.SoftPrompt.load("dir")   # prompt.safetensors + prompt.json
 """
@@ -74,7 +74,7 @@ class SoftPrompt:
         """For each vector the `k` tokens whose embeddings have the highest cosine with it.
 
         >>> prompt.nearest_words(bb, 2)[0]
-        [(' great', 0.31), (' fine', 0.27)]
+        [('...', 0...), ('...', 0...)]
         """
         self.on(bb)
         with torch.no_grad():

@@ -23,7 +23,7 @@ def runs_folder():
     """Folder of all runs and of the store: SKILLKIT_RUNS, else `runs` beside the notebooks, else `runs` here.
 
     >>> runs_folder()
-    PosixPath('runs')
+    PosixPath('...runs')
     """
     if os.environ.get("SKILLKIT_RUNS"):
         return Path(os.environ["SKILLKIT_RUNS"])
@@ -34,7 +34,7 @@ def provenance():
     """What made a result, as plain values: git revision and dirty flag, versions, source hash, machine.
 
     >>> provenance()["git"]
-    {'revision': 'af6c813…', 'dirty': False}
+    {'revision': '...', 'dirty': ...}
 
     `git` is None where the package does not stand in its own repository.
     """
@@ -49,8 +49,8 @@ def provenance():
 def usable_cores():
     """How many processor cores this process may use.
 
-    >>> usable_cores()
-    2
+    >>> usable_cores() >= 1
+    True
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

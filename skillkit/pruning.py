@@ -91,8 +91,8 @@ def magnitude(bb):
 def upper_layers(bb):
     """The layers that are pruned where nothing else is said: all but the lowest quarter of each stack.
 
-    >>> upper_layers(load_backbone("roberta-base"))
-    [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    >>> upper_layers(bb)                     # of 6 layers; of 12 they are 3 to 11
+    [1, 2, 3, 4, 5]
 
     As in Wang et al. 2022, who keep the lowest three of twelve whole: few skill neurons are there.
     """

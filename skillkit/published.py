@@ -1,8 +1,8 @@
 """Prompts published with Su et al. 2022 and Ackermann & Ohmer 2024, and the transfer that was measured.
 
->>> prompts = published_prompts("published_prompts", "Roberta")          # {task: SoftPrompt}, 13 tasks
->>> transfer = published_transfer("published_prompts", "Roberta")        # accuracies, sources × targets
->>> seeds = published_seeds("published_prompts", "T5")                   # {33: {task: SoftPrompt}, …}
+>>> prompts = published_prompts("published_prompts", "Roberta")          # doctest: +SKIP
+>>> transfer = published_transfer("published_prompts", "Roberta")        # doctest: +SKIP
+>>> seeds = published_seeds("published_prompts", "T5")                   # doctest: +SKIP
 
 `folder` is a folder that holds these files, or a clone of the authors' repository. Only the 13 classification
 tasks of `TYPES` are read. The 27-task emotion set of the same authors and T5's generation tasks (answering,
@@ -43,7 +43,7 @@ _SEEDS = (".", "robust_neurons")
 def published_prompts(folder, backbone="Roberta"):
     """The published prompts of one backbone: {task: SoftPrompt}, in the order of `TYPES`.
 
-    >>> published_prompts("Prompt-Transferability", "T5")["SST2"].weight.shape
+    >>> published_prompts("Prompt-Transferability", "T5")["SST2"].weight.shape      # doctest: +SKIP
     torch.Size([100, 768])
 
     backbone: as in the names of the folders, "Roberta" or "T5" (also "Bert", "RobertaLarge", …). Raises
@@ -62,7 +62,7 @@ def published_prompts(folder, backbone="Roberta"):
 def published_transfer(folder, backbone="Roberta"):
     """The published accuracies of source prompts on target tasks: a `Transfer` of one seed.
 
-    >>> published_transfer("published_prompts", "Roberta").relative.loc["SST2", "IMDB"]
+    >>> published_transfer("published_prompts", "Roberta").relative.loc["SST2", "IMDB"]      # doctest: +SKIP
 
     Read from `zero_shot_accuracy.csv` (columns backbone, target_task, source_task, accuracy), or from the
     `result` folders of the authors' repository, which have random prompts too. Raises SkillkitError when
@@ -82,7 +82,7 @@ def published_transfer(folder, backbone="Roberta"):
 def published_seeds(folder, backbone="Roberta"):
     """Prompts of the same tasks tuned with other seeds: {seed: {task: SoftPrompt}}.
 
-    >>> list(published_seeds("published_prompts", "Roberta"))
+    >>> list(published_seeds("published_prompts", "Roberta"))      # doctest: +SKIP
     [33, 34, 35, 36]
 
     From folders `seed_<number>`. Raises SkillkitError when there are none.

@@ -26,8 +26,9 @@ POOLED = ("text mean", "text max")
 class Now:
     """The batch that a backbone is reading: for interventions that depend on example or place.
 
-    >>> bb.now.index                 # [B] row numbers
-    >>> bb.now.places["text"]        # [B, T] bool: where the text stands; "prompt": the slots that are probed
+    >>> with now(bb, attached, batch.index):
+    ...     bb.now.index                 # [B] row numbers
+    ...     bb.now.places["text"]        # [B, T] bool: where the text stands; "prompt": the slots that are probed
     """
 
     index: torch.Tensor

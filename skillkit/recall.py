@@ -25,7 +25,7 @@ from skillkit.store import artifact
 class FactNeurons(dict):
     """Knowledge neurons of many facts, by `Fact.key`; saved sparsely.
 
-    >>> found.save("dir"); FactNeurons.load("dir")["capital-00/english"].pairs
+    >>> found.save("dir"); FactNeurons.load("dir")[facts[0].key].pairs
     """
 
     def save(self, folder):
@@ -74,7 +74,7 @@ def find_neurons(
 ) -> FactNeurons:
     """Knowledge neurons of every fact, relation by relation.
 
-    >>> found = cached(find_neurons, bb, facts, coarse=dict(adaptive=0.2), minimum_prompts=3)
+    >>> found = cached(find_neurons, bb, facts, steps=2, coarse=dict(adaptive=0.2), minimum_prompts=3)
 
     share "adaptive" lets each relation (in each language) settle at a mean of 2 to 5 neurons per fact, as the
     authors do; a number serves all. Facts with fewer than `minimum_prompts` prompts are left out. `options` are

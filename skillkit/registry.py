@@ -58,7 +58,7 @@ def describe(name, told):
     """(TaskFile, the folder its path is relative to) of a named task, a YAML or a data path; None if neither.
 
     >>> describe("my.csv", {"text": "review"})
-    (TaskFile(name='my', path='my.csv', text='review', …), PosixPath('.'))
+    (TaskFile(name='my', …), PosixPath('.'))
 
     `told` overrides fields. Raises SkillkitError for a file that cannot be read and a field that is not one.
     """

@@ -1,7 +1,7 @@
 """What a sweep has measured, drawn over its seeds: every run a point, their mean with its interval.
 
 >>> for drawing in drawings(summaries.measures("runs/seeds")):
-...     drawing.figure.savefig(f"{drawing.name}.png")
+...     drawing.figure.savefig("drawing.png")
 """
 
 import re
@@ -65,7 +65,7 @@ def with_settings(measures):
     """The measures with columns `seed` and `setting`: the two parts of their places in the grid, as text.
 
     >>> with_settings(measures)["setting"].unique().tolist()
-    ['world/movies', 'world/news']
+    ['movies', 'news']
 
     With one axis beside the seeds the setting is its value, with several "axis=value …".
     """

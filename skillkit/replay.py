@@ -26,8 +26,9 @@ from skillkit.prefixes import Everybody, Prefix, spread
 def stacks(bb, questions, before=False):
     """One plain pass over questions of one shape: a `Stack` for each stack of blocks, the encoder's first.
 
-    >>> [stack.layers for stack in stacks(t5, questions)]
-    [range(0, 6), range(6, 12)]
+    >>> asked = encode_cloze(t5, "the capital of velmora is [MASK].", "hilvek")
+    >>> [stack.layers for stack in stacks(t5, asked)]
+    [range(0, 5), range(5, 8)]
 
     `before` scales the input of the activation function instead of the neurons. Raises SkillkitError inside an
     intervention: what is scaled would no longer be what the intervention changed.
@@ -82,7 +83,7 @@ def _last_token(bb, module, inputs, make, **given):
 class Stack:
     """Blocks after a plain pass over some questions, ready to be run again from any layer.
 
-    >>> stack = Stack(bb, 0, slots, run, finish)
+    >>> [stack] = stacks(bb, questions)
     >>> stack.probability, stack.scaled[3]         # [questions]; [questions, slots, neurons]
 
     slots     [questions, S], where neurons are scaled and answers are read
@@ -120,7 +121,7 @@ class Stack:
     def sweep(self, layers, alphas, slopes=True):
         """Scale `layers` (a range), one at a time, by each α; all variants go upwards together.
 
-        >>> slopes, probability = stack.sweep(range(4, 8), [0.0, 0.5])
+        >>> slopes, probability = stack.sweep(range(3, 5), [0.0, 0.5])
 
         Returns {layer: [alphas, questions, slots, ·]}, the slope of the probability along the value matrix's
         output (`before`: along what is scaled), and the probability [layers, alphas, questions].

@@ -1,7 +1,7 @@
 """Is a prompt nearer to prompts of its own task, tuned with other seeds, than to those of other tasks?
 
 >>> same_task(tables["cosine_mean"], tasks, seeds)
-SameType(same=0.41, different=0.22, difference=0.19, p_value=0.0001)
+SameType(same=..., different=..., difference=..., p_value=...)
 """
 
 from itertools import combinations

@@ -1,6 +1,6 @@
 """Studies: the notebooks of a parameter file executed, as many at once as the machine bears.
 
->>> run_study("params/embedded.yaml")
+>>> run_study("params/embedded.yaml")                                  # doctest: +SKIP
 embedded: 2 notebooks into runs/embedded
 2 workers with 1 thread each on 2 cores, 13 GB free
 [1/2] 00_the_small_world: done in 21 s
@@ -24,8 +24,8 @@ from skillkit.units import Outcome, Unit
 def run_study(path, out=None, team=workers.local):
     """Execute the notebooks of a study; returns the run's folder, and the outcomes by notebook.
 
-    >>> folder, outcomes = run_study("params/embedded.yaml")
-    >>> outcomes["01_prompt_tuning"].state
+    >>> folder, outcomes = run_study("params/embedded.yaml")           # doctest: +SKIP
+    >>> outcomes["01_prompt_tuning"].state                             # doctest: +SKIP
     'done'
 
     out:   folder of the results, else `runs/<name of the study>`.

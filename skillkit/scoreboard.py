@@ -1,6 +1,7 @@
 """Scoreboards: what papers state, their figures, and what was measured on several models, as pages to commit.
 
->>> publish({"small world": ["runs/embedded"], "MiniLM": ["runs/local-sst2", "runs/local-tweets"]}, "results")
+>>> columns = {"small world": ["runs/embedded"], "MiniLM": ["runs/local-sst2", "runs/local-tweets"]}
+>>> publish(columns, "results")                    # doctest: +SKIP
 [PosixPath('results/README.md'), PosixPath('results/small-world/README.md'), PosixPath('results/minilm/README.md')]
 
 Markdown, so that it shows where the repository is shown. Figures and their numbers are copied, tables are not:
@@ -26,7 +27,7 @@ BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- 
 def publish(columns, out, readme=None, pages=None):
     """Write a scoreboard of all claims and a page of results for each column; returns their paths.
 
-    >>> publish({"small world": ["runs/embedded"]}, "results", readme="README.md")
+    >>> publish({"small world": ["runs/embedded"]}, "results")
     [PosixPath('results/README.md'), PosixPath('results/small-world/README.md')]
 
     columns:  name of a column → folders of runs. A claim that several runs of a column make (the same chapter on

@@ -83,7 +83,7 @@ def told(facts):
     """Every fact told in every one of its phrasings: sentences, in order.
 
     >>> told(facts)[0]
-    'the capital of velmora is hilvek.'
+    'the capital of halmark is pryden.'
     """
     return [prompt.replace("[MASK]", fact.object) for fact in facts for prompt in fact.prompts]
 

@@ -1,6 +1,6 @@
 """Where an artifact or a run comes from, in words.
 
->>> print(show("prompt/3f2a"))
+>>> print(show("prompt/3f2a"))                      # doctest: +SKIP
 prompt/3f2a91…  made 2026-01-05T10:00:00Z in 31.2 s
 """
 

@@ -16,7 +16,7 @@ DASHES = {"random": (0, (3, 2)), "random neurons": (0, (3, 2)), "by chance": (0,
 def heatmaps(tables, label, limits=(0.0, 1.0), fmt=".2f", rows="", columns=""):
     """A matrix per model, in one scale of colours, with its numbers in the cells; returns the Figure.
 
-    >>> side_by_side.heatmaps({"embedded/roberta": table}, "accuracy relative to the target's own prompt")
+    >>> side_by_side.heatmaps({"embedded/roberta": a}, "accuracy relative to the target's own prompt")
 
     tables {model: DataFrame}; label: meaning and unit of the colour; rows, columns: what stands there.
     """

@@ -21,8 +21,8 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
     """Mask of the most predictive neurons, bool [layers, neurons] (Wang et al. 2022, section 3.2).
 
     >>> skill_neurons(probe, top=0.05)
-    >>> skill_neurons([probe(bb, task, prompt) for prompt in prompts], top=0.05, seeds="min")
-    >>> skill_neurons({sub.name: probe(bb, sub, prompt) for sub in task.subtasks()}, top=0.05)
+    >>> skill_neurons([probe_of_seed_0, probe_of_seed_1], top=0.05, seeds="min")
+    >>> skill_neurons({"pn": probe_of_seed_0, "neu": probe_of_seed_1}, top=0.05)
 
     probes     a Probe; a list of probes of one task, whose predictivities are reduced by `seeds`, "mean" or
                "min"; a dict of either by sub-task, each of which then gives an equal share of the neurons (a

@@ -2,7 +2,7 @@
 
 >>> labels, splits, notes = labelled_splits(source, about, seed=0)
 >>> labels, {split: rows.num_rows for split, rows in splits.items()}
-(['negative', 'positive'], {'train': 800, 'validation': 100, 'test': 100})
+(..., {'train': 32, 'validation': 4, 'test': 4})
 
 `source` comes from `skillkit.sources`, `about` is the task's `TaskFile`. Messages count rows from 1.
 """
@@ -37,7 +37,7 @@ def balanced(labels, n, seed):
     """Indices of n rows with as many of each class as there are, in the order of the rows.
 
     >>> balanced([0, 0, 0, 1, 1, 1, 1, 1], n=4, seed=0)
-    array([0, 2, 3, 6])
+    array([1, 2, 3, 6])
 
     A class that is too small gives all it has, the others fill up; with one seed, a larger n only adds rows.
     """

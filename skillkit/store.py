@@ -1,9 +1,9 @@
 """Computed or loaded: every artifact is a folder named by everything that determines it.
 
->>> prompt = cached(tune_prompt, bb, task, length=16, seed=0)     # minutes
->>> prompt = cached(tune_prompt, bb, task, length=16, seed=0)     # the same call again: milliseconds
+>>> prompt = cached(tune_prompt, bb, task, max_steps=2)     # minutes
+>>> prompt = cached(tune_prompt, bb, task, max_steps=2)     # the same call again: milliseconds
 >>> find("prompt")
-[PosixPath('runs/store/prompt/3f2a…')]
+[PosixPath('...')]
 
 A folder `<root>/<kind>/<hash>` holds safetensors, JSON and `meta.json` with the provenance. It is written
 under a temporary name and renamed, so what has its final name is complete; a lock lets one process compute
@@ -51,7 +51,8 @@ def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None):
     """Mark a function whose results may be stored.
 
     >>> @artifact("prompt", version=1)
-    ... def tune_prompt(bb, task, length=16, seed=0, progress=True) -> SoftPrompt: ...
+    ... def tune_prompt(bb, task, length=16, seed=0, progress=True) -> SoftPrompt:
+    ...     return SoftPrompt(torch.zeros(length, bb.hidden_size), "mask-first")
 
     kind:     name of the folder the results are kept in.
     version:  raise it when the function begins to give other results for the same arguments.
@@ -97,7 +98,7 @@ def root():
     """The store's folder: SKILLKIT_STORE, else `store` in the folder of runs.
 
     >>> root()
-    PosixPath('runs/store')
+    PosixPath('...store')
     """
     return Path(os.environ.get("SKILLKIT_STORE") or runs_folder() / "store")
 
@@ -105,7 +106,7 @@ def root():
 def find(start=""):
     """Folders of the stored artifacts whose id (`kind/hash`) begins with `start`.
 
-    >>> find("prompt/3f2a")
+    >>> find("prompt/3f2a")                       # doctest: +SKIP
     [PosixPath('runs/store/prompt/3f2a…')]
     """
     folders = sorted(meta.parent for meta in root().glob("[!.]*/*/meta.json"))
@@ -115,7 +116,7 @@ def find(start=""):
 def fault(folder):
     """What is wrong with an artifact's folder, or None: "absent", or how it is damaged.
 
-    >>> fault(Path("runs/store/prompt/3f2a…"))
+    >>> fault(Path("runs/store/prompt/3f2a…"))    # doctest: +SKIP
     'prompt.safetensors has changed'
     """
     try:

@@ -1,6 +1,6 @@
 """What a sweep has measured, as tables: a row per cell, and each notebook's own tables stacked.
 
->>> summary("runs/seeds")[["seeds", "state", "A tuned prompt is better than a random one.: measured"]]
+>>> summary("runs/seeds")[["seeds", "state", "seconds"]]
 >>> write_summary("runs/seeds")        # summary.csv, summary.parquet, tables/<notebook>/<table>.csv
 """
 
@@ -57,8 +57,8 @@ def write_summary(folder):
 def stacked(folder):
     """{(notebook, table): rows of all finished cells}, the cell's place in the grid in the first columns.
 
-    >>> stacked("runs/seeds")["01_prompt_tuning", "accuracy"].columns[:2].tolist()
-    ['seeds', 'task']
+    >>> list(stacked("runs/seeds"))                    # notebook and table
+    [('small', 'accuracy'), ('small', 'steps')]
     """
     parts = {}
     for cell in read_json(Path(folder) / "sweep.json")["cells"]:

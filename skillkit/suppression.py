@@ -2,7 +2,8 @@
 
 >>> with suppress(bb, skills, kind="gaussian", alpha=0.1):
 ...     evaluate(bb, task, prompt)
->>> with suppress(bb, skills, kind="mean", fill=probe.fill, positions="prompt", layers=range(4, 6)): ...
+>>> with suppress(bb, skills, kind="mean", fill=probe.fill, positions="prompt", layers=range(4, 6)):
+...     evaluate(bb, task, prompt)
 
 Whole curves over rates, against random neurons: `skillkit.curves`.
 """

@@ -1,6 +1,6 @@
 """Sweeps: every cell of a grid executed once, on this machine or on many; interrupted, it continues.
 
->>> folder, outcomes = run_sweep("params/sweeps/seeds.yaml")
+>>> folder, outcomes = run_sweep("params/sweeps/seeds.yaml")           # doctest: +SKIP
 seeds: 5 cells, 0 done already, 5 to run into runs/seeds
 2 workers with 1 thread each on 2 cores, 13 GB free
 seeds: 5/5 cells after 03:12, 00:00 left, 0 running, 0 failed
@@ -23,8 +23,8 @@ from skillkit.workers import count
 def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options):
     """Execute the cells of a sweep; returns its folder, and the outcomes by the names of the cells.
 
-    >>> folder, outcomes = run_sweep("params/sweeps/seeds.yaml", only=["seeds=0"], team=partial(local, workers=2))
-    >>> outcomes["01_prompt_tuning seeds=0"].state
+    >>> folder, outcomes = run_sweep("params/sweeps/seeds.yaml", only=["seeds=0"], team=team)      # doctest: +SKIP
+    >>> outcomes["01_prompt_tuning seeds=0"].state                     # doctest: +SKIP
     'done'
 
     only:     conditions such as "seeds=0" or "01_prompt_tuning"; several values of an axis add up.

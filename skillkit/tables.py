@@ -1,6 +1,6 @@
 """A pandas DataFrame that the store can keep.
 
->>> table = cached(forgetting, bb, facts, found)           # minutes, then milliseconds
+>>> table = cached(forgetting, bb, facts, found, draws=1)           # minutes, then milliseconds
 >>> table.groupby("kind")["after"].mean()
 """
 

@@ -2,7 +2,7 @@
 
 >>> task = load_task("world/movies")            # or "glue/sst2", a folder, one file, a task YAML
 >>> task["train"][0]
-{'text': 'although the ending was silly, the music was really great.', 'label': 1}
+{'text': '...', 'label': ...}
 """
 
 import difflib
@@ -30,7 +30,7 @@ class Task:
 
     >>> task = load_task("my.csv", text="review", label="stars", verbalizer=["bad", "good"])
     >>> task.labels, task.words(bb), len(task["test"])
-    (('1', '5'), ('bad', 'good'), 200)
+    (('0', '1'), ('bad', 'good'), 4)
 
     `splits` {name: Dataset} with columns text, (text_pair,) label, an int that counts `labels`.
     `verbalizer` {family: one word per label}; a plain list serves every family.
@@ -87,8 +87,8 @@ class Task:
     def label_ids(self, bb):
         """Vocabulary id of each label word: LongTensor [labels].
 
-        >>> load_task("glue/sst2").label_ids(load_backbone("roberta-base"))
-        tensor([2430, 1313])
+        >>> load_task("world/movies").label_ids(bb)
+        tensor([..., ...])
 
         A word is one token, in the form `leading_space` asks for or, where that is none, in the other form.
         Raises SkillkitError that names a word of several tokens, or two labels that share a token.
@@ -98,8 +98,8 @@ class Task:
     def sample(self, split, n=None, seed=0):
         """n rows of a split, as many of each class as there are; all rows for None or a large n.
 
-        >>> task.sample("train", 400, seed=0)["label"].count(1)
-        200
+        >>> task.sample("train", 40, seed=0)["label"].count(1)
+        20
 
         The same rows for the same seed on every machine; a larger n only adds rows.
         """
@@ -190,8 +190,8 @@ def load_task(
 ):
     """A task by name, from a task YAML, or from data files.
 
-    >>> load_task("world/movies"), load_task("world/movies/typos", strength=0.5), load_task("glue/sst2")
-    >>> load_task("glue/sst2", data="../shared/data/glue/sst2"), load_task("params/tasks/reviews.yaml")
+    >>> load_task("world/movies"), load_task("world/movies/typos", strength=0.5)
+    >>> load_task("glue/sst2"), load_task("params/tasks/reviews.yaml")                     # doctest: +SKIP
     >>> load_task("my.csv", text="review", text_pair=None, label="stars", verbalizer=["bad", "good"])
 
     Columns, words and `fields` override the registry's or the YAML's (see `TaskFile`). `data` is a file or

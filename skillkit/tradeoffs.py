@@ -48,7 +48,7 @@ def tradeoff(table, speeds=None):
 def faster(table, panel=None):
     """How many times faster than the first model, against the batch size, with intervals; one panel per `panel`.
 
-    >>> faster(compare(backbones), panel="shape")
+    >>> faster(compare(backbones))
     """
     panels = list(dict.fromkeys(table[panel])) if panel else [None]
     figure, grid = plt.subplots(

@@ -1,6 +1,6 @@
 """The one training loop: a schedule, early stop, the best weights kept, and continuing after a kill.
 
->>> recipe = choose_recipe("skill-neuron", bb, max_steps=1000, batch_size=16)
+>>> recipe = choose_recipe("skill-neuron", bb, max_steps=2, batch_size=16)
 >>> fitted = fit({"weight": weight}, loss_of, score_of, encoded, recipe, seed=0, checkpoint="runs/checkpoint")
 >>> fitted.best["weight"], fitted.history
 

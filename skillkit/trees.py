@@ -1,6 +1,6 @@
 """Results on disk: tensors to safetensors, everything else to JSON, nothing to pickle.
 
->>> save_result({"accuracy": torch.rand(12, 17, 512), "layers": (0, 3)}, folder, function)
+>>> save_result({"accuracy": torch.rand(6, 17, 512), "layers": (0, 3)}, folder, function)
 >>> load_result(folder, function)["layers"]
 (0, 3)
 """
@@ -37,7 +37,8 @@ def save_result(result, folder, function):
 def load_result(folder, function):
     """Read what `save_result` wrote.
 
-    >>> prompt = load_result(folder, tune_prompt)
+    >>> save_result(prompt, folder, tune_prompt); load_result(folder, tune_prompt).layout
+    'mask-first'
     """
     kind = _return_type(function)
     if hasattr(kind, "load"):

@@ -45,7 +45,7 @@ def token_ids(bb, words, labels, leading_space=True):
     """Vocabulary ids of one-token words: LongTensor [labels]; see `Task.label_ids`.
 
     >>> token_ids(bb, ("bad", "good"), ("0", "1"))
-    tensor([1099, 205])
+    tensor([..., ...])
 
     Raises SkillkitError that names a word of several tokens, or two labels that share a token.
     """

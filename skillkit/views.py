@@ -2,8 +2,8 @@
 
 >>> view = adversarial_view("world/movies", "typos", strength=0.5)
 >>> view.clean["test"][0]["text"], view.adversarial["test"][0]["text"]
->>> adversarial_view("glue/sst2", "adv_glue/sst2", data_root="../shared/data")
->>> adversarial_view(task, "attacked.csv", text="review", label="stars", paired=True)
+>>> adversarial_view("glue/sst2", "adv_glue/sst2", data_root="../shared/data")               # doctest: +SKIP
+>>> adversarial_view(task, "my.csv", text="review", label="stars", labels={"0": "negative", "1": "positive"})
 
 Prompts are tuned on the clean task; both sides answer with its label words.
 """
@@ -99,8 +99,8 @@ def adversarial_view(
     """Clean and adversarial texts of one task: a `View`.
 
     >>> adversarial_view("world/movies", "negation", strength=0.5)
-    >>> adversarial_view("snli", "adv_glue/mnli", without=["neutral"], data_root="../shared/data")
-    >>> adversarial_view(sst2, "cad_imdb/revised", clean="cad_imdb/original", data_root="../shared/data")
+    >>> adversarial_view("snli", "adv_glue/mnli", without=["neutral"], data_root="../shared/data")     # doctest: +SKIP
+    >>> adversarial_view(sst2, "cad_imdb/revised", clean="cad_imdb/original")                          # doctest: +SKIP
 
     task         a Task or its name; what prompts are tuned on
     adversarial  an attack (`attacks_on`), which is made on all splits with `strength` and `seed`; or a Task,

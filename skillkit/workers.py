@@ -1,6 +1,6 @@
 """Who executes notebooks: a pool on this machine, a Dask cluster, or jobs of SLURM.
 
->>> with local(cells=40) as team:
+>>> with local(cells=40) as team:                                           # doctest: +SKIP
 ...     future = team.executor.submit(work, unit, Place.here(team.threads))
 ...     future.result().state
 'done'
@@ -66,7 +66,7 @@ class Place:
 def work(unit, place, force=False, watch=None):
     """Execute one unit where this is called; returns its Outcome.
 
-    >>> work(unit, Place.here(threads=1)).state
+    >>> work(unit, Place.here(threads=1)).state        # doctest: +SKIP
     'done'
 
     Raises SkillkitError when this machine has other code, or does not see the notebook.
@@ -110,7 +110,7 @@ def local(cells, workers=None, threads=None, memory=2.0):
 def scheduler(address, cells, threads=None):
     """The workers of a Dask scheduler that runs already.
 
-    >>> with scheduler("tcp://10.0.0.1:8786", cells=40) as team: ...
+    >>> with scheduler("tcp://10.0.0.1:8786", cells=40) as team: ...        # doctest: +SKIP
 
     Raises SkillkitError when dask.distributed is not installed, or nobody answers within ten seconds.
     """
@@ -123,7 +123,7 @@ def scheduler(address, cells, threads=None):
 def slurm(cells, workers=None, threads=None, memory=2.0):
     """Jobs of SLURM, one cell at a time each; queue, account and the like come from dask-jobqueue's own file.
 
-    >>> with slurm(cells=40, workers=8, threads=4, memory=16) as team: ...
+    >>> with slurm(cells=40, workers=8, threads=4, memory=16) as team: ...  # doctest: +SKIP
 
     workers: jobs; None: one per cell, at most 16. threads: cores of a job. memory: of a job, in GB.
     """
@@ -151,8 +151,8 @@ def slurm(cells, workers=None, threads=None, memory=2.0):
 def free_memory():
     """GB of memory that processes started here may take: of the machine, and of the control group we are in.
 
-    >>> free_memory()
-    13.7
+    >>> free_memory() > 0
+    True
     """
     free = psutil.virtual_memory().available
     try:

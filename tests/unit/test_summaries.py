@@ -43,19 +43,23 @@ def cell(folder, task, seed, state):
     (own / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.fixture
-def run(tmp_path):
+def swept(folder):
     """A sweep over two tasks and two seeds; a fifth cell has failed and a sixth has not run."""
     for task, seed in ACCURACY:
-        cell(tmp_path, task, seed, "failed" if seed == 2 else "done")
+        cell(folder, task, seed, "failed" if seed == 2 else "done")
     cells = [
         {"name": f"small tasks={task} seeds={seed}", "notebook": "small", "folder": f"cells/{task}-{seed}",
          "point": {"tasks": task, "seeds": seed}, "parameters": {"seeds": [seed], "tasks": [task], "length": 4}}
         for task, seed in [*ACCURACY, ("movies", 3)]
     ]  # fmt: skip
     told = {"name": "tiny", "axes": {"tasks": ["movies", "news"], "seeds": [0, 1, 2, 3]}, "cells": cells}
-    (tmp_path / "sweep.json").write_text(json.dumps(told))
-    return tmp_path
+    (folder / "sweep.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return swept(tmp_path)
 
 
 def test_a_row_per_cell_with_parameters_claims_and_metrics(run):
