@@ -14,7 +14,7 @@ from skillkit import figures
 def matrix(table, types, label, fmt=".2f", limits=(0.0, 1.0)):
     """Sources × targets as a heat map in the order of clusters, pairs of one type framed; returns the Figure.
 
-    >>> crossings.matrix(transfer.absolute, {"movies": "sentiment", …}, "accuracy")
+    >>> crossings.matrix(transfer.absolute, types, "accuracy")             # types {"movies": "sentiment", …}
 
     Average linkage on how far transfer, averaged over both directions, stays behind the best pair; a row that
     is no column (random prompts) comes last. Axis labels name the type of each task.
@@ -36,7 +36,7 @@ def matrix(table, types, label, fmt=".2f", limits=(0.0, 1.0)):
 def against(near, transfer, types, label, pair=None):
     """Measured transfer against an indicator, a point per source and target; returns the Figure.
 
-    >>> crossings.against(tables["ON"], transfer.relative, types, "ON", pair=("movies", "hotels"))
+    >>> crossings.against(tables["ON"], transfer.relative, types, "ON", pair=("movies", "gadgets"))
 
     near, transfer: DataFrames of sources × targets; `label` names the indicator; a `pair` is ringed.
     """
@@ -46,7 +46,7 @@ def against(near, transfer, types, label, pair=None):
     for kind, alike in (("same type", True), ("different types", False)):
         chosen = [one for one in pairs if (types[one[0]] == types[one[1]]) == alike]
         places = np.array([(near.loc[one], transfer.loc[one]) for one in chosen]).reshape(-1, 2)
-        axes.plot(*places.T, "os"[not alike], color=figures.color(kind, not alike), label=kind, mec="white")
+        axes.plot(*places.T, "os"[not alike], color=figures.color(kind, not alike), label=kind, alpha=0.7)
     if pair:
         axes.plot(
             near.loc[pair], transfer.loc[pair], "o", ms=13, mfc="none", mec="black", label=" → ".join(pair)
@@ -60,7 +60,7 @@ def clusters(table):
     """Names that are rows and columns, in an order that puts those beside each other that transfer alike.
 
     >>> clusters(transfer.relative)
-    ['movies', 'hotels', 'news', …]
+    ['movies', 'gadgets', …]
     """
     names = [name for name in table.columns if name in table.index]
     if len(names) < 3:

@@ -1,0 +1,106 @@
+"""Explorers in JupyterLab, in a real browser: run all cells, move a slider, and the figure is another one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import nbformat
+import pytest
+
+from tests.end_to_end.test_browser import browser  # noqa: F401 (a fixture)
+from tests.helpers import REPOSITORY
+
+# What a chapter has computed when it comes to its explorer, in small: cells before and after it starts.
+CHAPTERS = {
+    "01_prompt_tuning": (
+        'tasks, seeds = ["world/movies"], [0]',
+        """bb, loaded = sk.load_backbone("embedded/bert"), {"world/movies": sk.load_task("world/movies")}
+tuned = {("prompt", "world/movies", 0): sk.random_prompt(bb, length=4)}""",
+    ),
+    "07_knowledge_neurons": (
+        'backbone, steps, factors = "embedded/bert", 2, [0.0, 1.0, 2.0]',
+        'one, where = pick(load_facts("world", per_relation=1)), "answer"',
+    ),
+}
+
+
+def excerpt(name, target):
+    """A notebook of the parameters, the start and the explorer of a chapter."""
+    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", 4)
+    cells = notebook.cells
+    first = next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
+    start = next(i for i, cell in enumerate(cells) if "sk.start(" in cell.source)
+    try_it = next(i for i, cell in enumerate(cells) if "## Try it yourself" in cell.source)
+    before, after = map(nbformat.v4.new_code_cell, CHAPTERS[name])
+    chosen = [cells[first], before, cells[start], after]
+    chosen += [cell for cell in cells[try_it:] if cell.cell_type == "code"]
+    notebook.cells = chosen
+    nbformat.write(notebook, target / f"{name}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab that knows nothing of this user's settings."""
+    folder = tmp_path_factory.mktemp("lab")
+    for name in CHAPTERS:
+        excerpt(name, folder)
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (folder / "config" / "labconfig").mkdir(parents=True)
+    (folder / "config" / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
+    places = ["JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR",
+              "IPYTHONDIR", "SKILLKIT_RUNS"]  # fmt: skip
+    own = {place: str(folder / place.lower()) for place in places} | {
+        "JUPYTER_CONFIG_DIR": str(folder / "config"), "PYTHONPATH": str(REPOSITORY),
+    }  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {"ServerApp.root_dir": folder, "ServerApp.port": port, "ServerApp.port_retries": 0,
+               "IdentityProvider.token": "", "ServerApp.password": ""}  # fmt: skip
+    words = [f"--{name}={value}" for name, value in options.items()]
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *words],
+            env=os.environ | own, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
+            break
+        except (urllib.error.URLError, TimeoutError):
+            assert server.poll() is None, (folder / "log").read_text()
+            time.sleep(0.1)
+    yield address
+    server.terminate()
+    server.wait()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_slider_draws_another_figure(browser, lab, name):  # noqa: F811
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.set_default_timeout(100_000)
+    page.goto(f"{lab}/lab/tree/{name}.ipynb?reset")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    for item in ("Run", "Run All Cells"):
+        page.get_by_role("menuitem", name=item, exact=True).click()
+    explorer = page.locator(".widget-interact")
+    drawn = explorer.locator(".jp-OutputArea img")
+    drawn.wait_for()
+    assert (
+        page.locator("[data-mime-type='application/vnd.jupyter.stderr']", has_text="Traceback").count() == 0
+    )
+    before = drawn.get_attribute("src")
+    explorer.locator(".noUi-handle").press("ArrowRight")
+    page.wait_for_function(
+        "old => { const image = document.querySelector('.widget-interact img');"
+        " return image && image.naturalWidth > 0 && image.src !== old; }",
+        arg=before,
+    )
+    assert drawn.count() == 1 and explorer.locator(".jp-OutputArea pre", has_text="Error").count() == 0
+    page.close()
