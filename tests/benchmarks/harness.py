@@ -8,16 +8,18 @@ processor's, which other programs on the machine do not lengthen; on all threads
 
 import ctypes
 import gc
+import json
+import os
 import re
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import psutil
 import torch
 
@@ -47,7 +49,7 @@ class Job:
     dtypes       by way, where that is not float32
     common       the ways that use `plain_products`; the floor of the others is at the fastest product's speed
     scale        by way, how many times its work the whole job is
-    rounds       that count
+    rounds       that count; warm: whether one goes before them
     """
 
     name: str
@@ -60,24 +62,31 @@ class Job:
     common: tuple = ("ours, PyTorch's products",)
     scale: dict = field(default_factory=dict)
     rounds: int = ROUNDS
+    warm: bool = True
 
 
 class Bench:
-    """Collects the rows of the table.
+    """Collects what is measured, in a file that the next run on this machine goes on with.
 
-    >>> bench.run(job); bench.table[["job", "quick", "ratio"]]
+    >>> bench.run(job); bench.rows[-1]["ratio"]
     """
 
-    def __init__(self, folder, write):
-        self.rows, self.grown, self.words, self.folder, self.write = [], [], {}, folder, write
+    def __init__(self, folder, machine, write):
+        self.file, self.machine, self.write = folder / "bench.json", machine, write
+        known = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
+        known = known if known.get("machine") == machine else {}
+        self.rows, self.grown = known.get("rows", []), known.get("grown", [])
+        self.words = known.get("words", {})  # {heading: {what: text}}
 
-    @property
-    def table(self):
-        return pd.DataFrame(self.rows)
+    def tell(self, heading, what, text):
+        """Put a paragraph into the report, in place of one about the same."""
+        self.words.setdefault(heading, {})[what] = text
+        self.keep()
 
-    def tell(self, heading, text):
-        """A paragraph of the report; of one heading they stand together."""
-        self.words.setdefault(heading, []).append(text)
+    def keep(self):
+        """Write what is known so far."""
+        known = {"machine": self.machine, "rows": self.rows, "grown": self.grown, "words": self.words}
+        self.file.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
         self.write(self)
 
     def run(self, job):
@@ -89,25 +98,28 @@ class Bench:
                     for name in job.ways
                 }
                 times = rounds(job, threads)
-            self.rows += [_row(job, mark, threads, times, speeds) for mark in job.marks]
-            self.write(self)
+            rows = [_row(job, mark, threads, times, speeds) for mark in job.marks]
+            self.rows = [row for row in self.rows if _about(row) != _about(rows[0])] + rows
+            self.keep()
 
 
 def rounds(job, threads):
-    """{way: seconds in each round}; first one that is not counted, later on half as many."""
+    """{way: seconds in each round}; first perhaps one that is not counted, later on half as many."""
     times = {name: [] for name in job.ways}
     expected = None
     first = threads in (1, "cuda")
-    for turn in range(-1, job.rounds) if first else range(-(-job.rounds // 2)):
+    for turn in range(-job.warm, job.rounds) if first else range(-(-job.rounds // 2)):
         for name, way in job.ways.items():
             seconds, found = clocked(way, threads)
             if turn >= 0:
                 times[name].append(seconds * job.scale.get(name, 1))
-            elif expected is None:
-                expected = found
-            else:
-                assert job.close is None or job.close(found, expected), f"{name} finds something else"
+            expected = found if expected is None else expected
+            assert job.close is None or job.close(found, expected), f"{name} finds something else"
     return times
+
+
+def _about(row):
+    return row["job"], row["shape"], row["threads"]
 
 
 def _row(job, mark, threads, times, speeds):
@@ -119,6 +131,7 @@ def _row(job, mark, threads, times, speeds):
         "quick": mark.quick, "seconds": quick, "ratio": slow / quick, "lowest": ratios[0], "highest": ratios[-1],
         "mark": mark.at_least, "floor": floor, "share": floor and floor / quick,
         "product speed": speeds[mark.quick],
+        "day": f"{datetime.now():%Y-%m-%d %H:%M}", "load": os.getloadavg()[0],
     }  # fmt: skip
 
 

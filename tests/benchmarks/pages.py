@@ -13,17 +13,23 @@ def write(bench):
 
     >>> write(bench)
     """
-    parts = [f"# Benchmarks\n\n{machine()}"]
+    folder, parts = bench.file.parent, [f"# Benchmarks\n\n{bench.machine}"]
     if bench.rows:
-        bench.table.to_csv(bench.folder / "bench.csv", index=False)
-        parts += [_HOW, markdown(bench.table)]
+        table = pd.DataFrame(bench.rows)
+        table.to_csv(folder / "bench.csv", index=False)
+        parts += [_HOW, markdown(table), _when(table)]
     for heading, texts in bench.words.items():
-        parts += [f"## {heading}", *texts]
+        parts += [f"## {heading}", *texts.values()]
     if bench.grown:
-        pd.DataFrame(bench.grown).to_csv(bench.folder / "growth.csv", index=False)
-        _draw(bench).savefig(bench.folder / "growth.png")
+        pd.DataFrame(bench.grown).to_csv(folder / "growth.csv", index=False)
+        _draw(bench).savefig(folder / "growth.png")
         parts += ["## Growth", "![Time and peak memory against the size of the job](growth.png)"]
-    (bench.folder / "bench.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    (folder / "bench.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _when(table):
+    load = f"{table.load.min():.1f} to {table.load.max():.1f}"
+    return f"Measured from {table.day.min()} to {table.day.max()}, at a load of {load} (the measured process makes 1)."
 
 
 def _draw(bench):

@@ -24,7 +24,7 @@ def test_accuracy_in_bfloat16(bench):
         lines.append(f"| {name} | {_told(found)} |")
     lines.append(f"| all {len(pairs)} pairs | {_told(pairs)} |")
     head = f"| test accuracy, {len(SEEDS)} seeds each | bf16 | fp32 | difference in points [95 %] |\n|---|---|---|---|"
-    bench.tell("Accuracy of tuning in bfloat16", head + "\n" + "\n".join(lines))
+    bench.tell("Accuracy of tuning in bfloat16", "pairs", head + "\n" + "\n".join(lines))
 
 
 def _accuracy(bb, task, seed, dtype):

@@ -35,7 +35,9 @@ def test_import(bench):
     bare, loaded = ([seconds(script, REPOSITORY) for _ in range(5)] for script in ("pass", "import skillkit"))
     wall, processor = (a - b for a, b in zip(medians(loaded), medians(bare), strict=True))
     bench.tell(
-        "Start-up", f"`import skillkit`: {wall:.2f} s, {processor:.2f} of the processor's (at most 0.5 s)."
+        "Start-up",
+        "import",
+        f"`import skillkit`: {wall:.2f} s, {processor:.2f} of the processor's (at most 0.5 s).",
     )
 
 
@@ -46,4 +48,4 @@ def test_set_up_cell(bench, notebook):
     script = "\n".join("".join(cell["source"]) for cell in cells)
     wall, processor = medians([seconds(script, notebook.parent) for _ in range(2)])
     told = f"{wall:.1f} s, {processor:.1f} of the processor's (at most 8 s)."
-    bench.tell("Start-up", f"Set-up cell of {notebook.stem}: {told}")
+    bench.tell("Start-up", notebook.stem, f"Set-up cell of {notebook.stem}: {told}")

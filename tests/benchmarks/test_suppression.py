@@ -18,7 +18,7 @@ from skillkit.tasks import load_task
 from tests.benchmarks.harness import Job, Mark, near, plainly
 from tests.benchmarks.shapes import base, lengths, task_of
 
-BATCH, LENGTH, ROWS, DRAWS = 8, 16, 16, 5
+BATCH, LENGTH, ROWS, TEXTS, DRAWS = 8, 16, 16, 48, 5
 RATES = [0, *(round(0.02 * number, 2) for number in range(1, 11))]
 MASKS = len(RATES) * (1 + DRAWS)
 
@@ -41,9 +41,9 @@ def test_curve_on_a_base_model(bench):
 def test_curve_on_an_embedded_model(bench):
     """The whole curve."""
     bb, task = load_backbone("embedded/roberta"), load_task("world/movies")
-    setting = Setting(bb, task, 96, 32)
+    setting = Setting(bb, task, TEXTS, 16)
     ways = {"from text each time": lambda: setting.plain(RATES), "ours": lambda: setting.ours(RATES)}
-    shape = f"embedded/roberta, 11 rates × (1 + {DRAWS}) masks, 96 texts"
+    shape = f"embedded/roberta, 11 rates × (1 + {DRAWS}) masks, {TEXTS} texts"
     bench.run(Job(
         "suppression curve", shape, ways, [Mark("from text each time", "ours")], near(1e-3), rounds=2
     ))  # fmt: skip
