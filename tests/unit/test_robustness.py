@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
 
 from skillkit.contrasts import contrast
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
+from skillkit.evaluation import evaluate, first_rows
 from skillkit.probing import probe
 from skillkit.prompts import random_prompt
 from skillkit.robustness import activation_gaps, compare, difference, link, margins
 from skillkit.skills import skill_neurons
-from skillkit.views import adversarial_view
+from skillkit.views import View, adversarial_view
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -47,6 +48,19 @@ def test_several_adversarial_rows_of_a_clean_one_stay_together():
     found = compare(bb, twin, prompts, rows=5)
     assert found.correct["adversarial"].shape == (1, 10)
     assert found.drop == compare(bb, view, prompts, rows=5).drop
+
+
+def test_some_rows_of_a_sorted_set_are_of_every_class_and_stay_pairs():
+    bb, task = tiny_backbone("roberta"), toy_task(20)
+    order = sorted(range(20), key=lambda row: task["test"]["label"][row])
+    rows = task["test"].select(order)
+    swapped = Dataset.from_dict(rows.to_dict() | {"label": [1 - label for label in rows["label"]]})
+    task = replace(task, splits=task.splits | {"test": rows})
+    view = View(task, replace(task, splits={"test": swapped}), "swap", None, per_row=1)
+    found = compare(bb, view, [random_prompt(bb, 3)], rows=6).correct
+    assert torch.equal(found["adversarial"], ~found["clean"].bool()) and found["clean"].shape == (1, 6)
+    whole = evaluate(bb, task, random_prompt(bb, 3)).correct
+    assert torch.equal(found["clean"][0], whole[first_rows(rows["label"], 6)])
 
 
 def test_pairs_make_the_interval_narrow():
