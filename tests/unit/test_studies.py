@@ -69,4 +69,8 @@ def test_sweeps_are_right():
         path.stem: load_sweep(path) for path in sorted((REPOSITORY / "params" / "sweeps").glob("*.yaml"))
     }
     assert len(sweeps["lengths"].cells) == 2 * 4 * 3 - 3
+    pairs = [
+        (cell.parameters.project_from, *cell.parameters.project_to) for cell in sweeps["translations"].cells
+    ]
+    assert len(pairs) == len(set(pairs)) == 6 and all(one != other for one, other in pairs)
     assert [cell.parameters.seeds for cell in sweeps["seeds"].cells] == [[seed] for seed in range(5)]
