@@ -72,6 +72,21 @@ def test_versions_agree():
     assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"] == skillkit.__version__
 
 
+def test_every_link_to_the_repository_is_the_one_address():
+    place = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
+    chapters = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+    readme = (REPOSITORY / "README.md").read_text()
+    for chapter in chapters:
+        assert (
+            f"https://colab.research.google.com/github/{place}/blob/main/notebooks/{chapter.name}" in readme
+        )
+        assert f"https://mybinder.org/v2/gh/{place}/main?urlpath=lab/tree/notebooks/{chapter.name}" in readme
+    for path in [*chapters, REPOSITORY / "README.md"]:
+        assert set(re.findall(r"git\+https://github.com/([\w./-]*\w)", path.read_text())) == {place}, (
+            path.name
+        )
+
+
 def test_package_data_covers_every_file_of_the_package():
     patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"][
         "package-data"
