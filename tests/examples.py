@@ -19,8 +19,8 @@ pd = import_module("pandas")
 bb = sk.load_backbone("embedded/bert")
 gpt = sk.load_backbone("embedded/gpt2")
 t5 = sk.load_backbone("embedded/t5")
-task = sk.load_task("world/movies").cut(train=60, validation=40, test=40)
-other_task = sk.load_task("world/gadgets").cut(train=60, validation=40, test=40)
+task = sk.load_task("world/movies").cut(train=40, validation=16, test=16)
+other_task = sk.load_task("world/gadgets").cut(train=40, validation=16, test=16)
 prompt = sk.tune_prompt(bb, task, length=4, max_steps=2, max_train_examples=40, progress=False)
 other_prompt = sk.random_prompt(bb, length=4, seed=1)
 probe = sk.probe(bb, task, prompt, permutations=2)
@@ -110,6 +110,10 @@ baseline = probe.baseline_at(5, 0, 17)
 panels = {"layer 5, neuron 17": (seen.values[:, 0], baseline)}
 scores = probe.predictivity
 accuracy = pd.DataFrame([dict(task="movies", accuracy=0.9, low=0.8, high=1.0)])
+""",
+    "driver": """
+units = []
+team = import_module("types").SimpleNamespace(threads=1)
 """,
     "editing": """
 table = sk.editing.editing(bb, facts, found)
@@ -374,7 +378,7 @@ mask = sk.knowledge.coarse_neurons(bb, scores, adaptive=0.2)
 forgetting = sk.forgetting.forgetting
 """,
     "tradeoffs": """
-tables = [sk.shrinkage.shrinkage(bb, task, prompt, probe, fill=probe.fill, shares=(0.1,), draws=1).table]
+tables = [sk.shrinkage.shrinkage(bb, task, prompt, probe, probe.fill, (0.1,), draws=1, further_steps=None).table]
 table = sk.shrinkage.summary(tables)
 speeds = compare({1.0: bb, 0.1: bb}, [1], 8, 2, progress=False).rename(columns={"model": "share"})
 compare = sk.speed.compare
