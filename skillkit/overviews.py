@@ -69,6 +69,8 @@ def _scoreboard(units, cells):
 def _together(claims, notebook, statement, setting):
     measured = [claim["measured"] for claim in claims if isinstance(claim["measured"], int | float)]
     mean = mean_interval(measured) if measured else (None, None, None)
+    if len(claims) == 1:  # nothing to average: the interval that the cell found itself
+        mean = tuple(claims[0][part] for part in ("measured", "low", "high"))
     one = Claim(statement, claims[0]["paper"], claims[0]["published"], *mean)
     return {
         "notebook": notebook,

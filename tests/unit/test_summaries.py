@@ -32,7 +32,8 @@ def cell(folder, task, seed, state):
     tables = [
         {"name": name, "caption": "", "files": [f"tables/{name}.csv"]} for name in ("accuracy", "steps")
     ]
-    claim = Claim(f"It works. {EVIL}", "A 2022", 0.9, value, holds="no" if seed else "yes")
+    ends = value - 0.1, value + 0.1
+    claim = Claim(f"It works. {EVIL}", "A 2022", 0.9, value, *ends, holds="no" if seed else "yes")
     nbformat.write(nbformat.v4.new_notebook(), own / f"small{'.failed' * (state == 'failed')}.ipynb")
     (own / "contents.json").write_text(json.dumps({"figures": [], "tables": tables}))
     (own / "claims.json").write_text(json.dumps([claim.plain()]))
@@ -127,6 +128,13 @@ def test_report_of_a_sweep_runs_nothing_and_every_link_leads_somewhere(run, page
     assert not page.find_all("script") and EVIL in page.text
     links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
     assert len(links) >= 12 and all((run / "report" / link).is_file() for link in links)
+
+
+def test_a_setting_of_one_cell_has_the_interval_of_that_cell(run):
+    told = json.loads((run / "sweep.json").read_text())
+    (run / "sweep.json").write_text(json.dumps(told | {"cells": told["cells"][:1]}))
+    page = bs4.BeautifulSoup(build_report(run).read_text(), "html.parser")
+    assert page.select("table.claims td.number")[0].text == "0.900 [0.800, 1.000]"
 
 
 def test_a_sweep_without_results_has_a_report(run):
