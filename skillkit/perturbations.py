@@ -80,7 +80,7 @@ def attacks_on(task):
 def attacked(task, attack, strength=1.0, seed=0):
     """A task whose texts an attack has changed, in every split; labels and order of the rows stay.
 
-    >>> attacked(load_task("world/movies"), "typos", 0.5)["test"][0]["text"]
+    >>> attacked(task, "typos", 0.5)["test"][0]["text"]
 
     Raises SkillkitError for a strength outside [0, 1].
     """

@@ -48,7 +48,7 @@ def tradeoff(table, speeds=None):
 def faster(table, panel=None):
     """How many times faster than the first model, against the batch size, with intervals; one panel per `panel`.
 
-    >>> faster(compare(backbones))
+    >>> faster(compare(backbones, (1, 8), length=16, rounds=2))
     """
     panels = list(dict.fromkeys(table[panel])) if panel else [None]
     figure, grid = plt.subplots(
