@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skillkit.errors import SkillkitError
 from skillkit.files import read_json, write_json, write_text
-from skillkit.report import load_run, templates, write_site
+from skillkit.sites import load_run, templates, write_site
 
 
 def compare(runs, out=None):

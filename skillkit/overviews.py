@@ -13,7 +13,7 @@ from skillkit.files import read_json, write_text
 from skillkit.grids import text
 from skillkit.intervals import mean_interval
 from skillkit.repetitions import drawings, with_settings
-from skillkit.report import templates, unit_facts, write_notebooks
+from skillkit.sites import templates, unit_facts, write_notebooks
 from skillkit.summaries import measures, write_summary
 
 PAGES = 100  # notebooks shown in full; failed ones come first

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader
 from skillkit.claims import HOLDS
 from skillkit.errors import SkillkitError
 from skillkit.files import read_json, write_text, writing
-from skillkit.report import load_run
+from skillkit.sites import load_run
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
 

@@ -312,8 +312,8 @@ seeds = dict(zip(table, [33, 33, 34, 34]))
 table = square(0.5).set_axis(labels_, axis=0).set_axis(labels_, axis=1)
 labels_ = [f"{task}, seed {number}" for number in (33, 34) for task in ("SST2", "MNLI")]
 """,
-    "report": """
-units = sk.report.load_run("runs/embedded")[1]
+    "sites": """
+units = sk.sites.load_run("runs/embedded")[1]
 site = import_module("pathlib").Path("dir")
 page = "<!doctype html>"
 """,
