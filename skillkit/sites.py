@@ -2,7 +2,7 @@
 
 >>> name, units = load_run("runs/embedded")
 >>> units[0]["claims"][0]["measured_text"]
-'1.000 [0.998, 1.000]'
+'0.900 [0.800, 1.000]'
 """
 
 import csv
