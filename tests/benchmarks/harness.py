@@ -104,11 +104,11 @@ class Bench:
 
 
 def rounds(job, threads):
-    """{way: seconds in each round}; first perhaps one that is not counted, later on half as many."""
+    """{way: seconds in each round}; perhaps after one that is not counted; half as many on all threads."""
     times = {name: [] for name in job.ways}
     expected = None
-    first = threads in (1, "cuda")
-    for turn in range(-job.warm, job.rounds) if first else range(-(-job.rounds // 2)):
+    count = job.rounds if threads in (1, "cuda") else -(-job.rounds // 2)
+    for turn in range(-job.warm, count):
         for name, way in job.ways.items():
             seconds, found = clocked(way, threads)
             if turn >= 0:
