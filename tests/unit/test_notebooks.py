@@ -1,0 +1,96 @@
+"""The chapters as their reader meets them: links that lead somewhere, and exercises with solutions that could run."""
+
+import ast
+import builtins
+import re
+
+import nbformat
+import pytest
+
+from skillkit.pages import clean
+from tests.helpers import REPOSITORY
+
+FOLDER = REPOSITORY / "notebooks"
+CHAPTERS = {path.stem[:2]: path for path in sorted(FOLDER.glob("0*.ipynb"))}
+SOLUTION = re.compile(
+    r"\n\n   <details><summary>Solution</summary>\n\n   ```python\n(.+?)\n   ```\n\n(.+?)\n\n   </details>(?:\n\n|$)",
+    re.DOTALL,
+)
+
+
+@pytest.fixture(params=CHAPTERS, scope="module")
+def chapter(request):
+    """(number, texts, codes): the sources of a notebook's cells by their kind."""
+    cells = nbformat.read(CHAPTERS[request.param], 4).cells
+    return request.param, *([c.source for c in cells if c.cell_type == kind] for kind in ("markdown", "code"))
+
+
+def exercises(texts):
+    """The items of the numbered list that the last cell begins with."""
+    told, _ = texts[-1].split("\n\n## References\n\n")
+    return re.split(r"\n\n\d+\. ", told)[1:]
+
+
+def code_of(exercise):
+    """The code of an exercise's solution, or None when nothing is folded below the question."""
+    found = SOLUTION.search(exercise.rstrip())
+    return found and "</details>" not in found[2] and re.sub(r"^ {3}", "", found[1], flags=re.MULTILINE)
+
+
+def bound(tree):
+    """Every name that a piece of code could give a value to, at whatever depth."""
+    nodes = list(ast.walk(tree))
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    names |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    return names | {(node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)}
+
+
+def test_every_exercise_has_a_folded_solution(chapter):
+    _, texts, _ = chapter
+    found = exercises(texts)
+    assert len(found) >= 3 and all(map(code_of, found))
+    numbers = map(int, re.findall(r"^(\d+)\. ", texts[-1], re.MULTILINE))
+    assert list(numbers) == list(range(1, len(found) + 1))
+
+
+def test_solutions_are_valid_after_their_notebook(chapter):
+    _, texts, codes = chapter
+    known = set(dir(builtins)).union(*(bound(ast.parse(code)) for code in codes))
+    for exercise in exercises(texts):
+        tree = compile(code_of(exercise), "solution", "exec", ast.PyCF_ONLY_AST)
+        read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert not read - known - bound(tree), exercise
+
+
+def test_links_between_chapters_lead_there(chapter):
+    _, texts, _ = chapter
+    for words, target in re.findall(r"\[([^]]*)\]\(([^)#]+\.ipynb)[^)]*\)", "\n".join(texts)):
+        assert (FOLDER / target).is_file(), target
+        assert re.search(r"\d\d", words)[0] == target[:2], f"{words} leads to {target}"
+
+
+def test_chapters_that_are_spoken_of_are_linked(chapter):
+    own, texts, _ = chapter
+    for text in texts:
+        for number in set(re.findall(r"[Cc]hapters? (\d\d)", text)) - {own}:
+            assert f"({CHAPTERS[number].name}" in text, f"no link to chapter {number}: {text[:80]}"
+
+
+def test_chapters_stand_in_a_row(chapter):
+    own, texts, _ = chapter
+    last = texts[-1].rsplit("\n\n", 1)[1]
+    beside = {"Before": f"{int(own) - 1:02d}", "Next": f"{int(own) + 1:02d}"}
+    for where, number in beside.items():
+        there = re.search(rf"{where}: \[{number} · [^]]+\]\({number}_", last)
+        assert bool(there) == (number in CHAPTERS), f"{where}: {number}"
+
+
+def test_every_chapter_takes_up_the_skill_or_the_fact(chapter):
+    _, texts, _ = chapter
+    assert re.search(r"film reviews|world/movies|capital of Velmora", "\n".join(texts[:-1]), re.IGNORECASE)
+
+
+def test_a_folded_solution_stays_folded_in_the_report():
+    folded = "<details><summary>Solution</summary><p>Look.</p></details>"
+    assert clean(folded) == folded
