@@ -89,10 +89,11 @@ def _schedule(optimizer, steps):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
 
 
-def pretrain(name, folder, seed=0, steps=None, report=print):
+def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     """Train one embedded model from nothing and save it in half precision.
 
-    name: a key of `RECIPES`; folder: where the checkpoint goes. The corpus begins easy (see `documents`), and the
+    name: a key of `RECIPES`; folder: where the checkpoint goes; every: steps between two exams, after each of which
+    the checkpoint is saved (a twentieth of all). The corpus begins easy (see `documents`), and the
     learning rates are low on purpose: at 2e-3 the comparison of two texts was never learned.
     """
     recipe = RECIPES[name]
@@ -113,7 +114,7 @@ def pretrain(name, folder, seed=0, steps=None, report=print):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(), schedule.step(), optimizer.zero_grad()
         running += 0.02 * (loss.item() - running) if step else loss.item()
-        if (step + 1) % max(1, steps // 20) == 0:
+        if (step + 1) % (every or max(1, steps // 20)) == 0:
             known = "  ".join(
                 f"{e['question']} {e['right'] / e['n']:.2f}" for e in examine(model, objective, rows=200)
             )

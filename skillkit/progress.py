@@ -38,7 +38,7 @@ class _LogBar(tqdm):
     monitor_interval = 0  # the watching thread would refresh between the lines
 
     def display(self, msg=None, pos=None):
-        if self.n or self.total is None:
+        if self.n or self.total is None or self.postfix:
             print(msg or str(self), file=sys.stderr, flush=True)
 
     def clear(self, nolock=False):

@@ -9,8 +9,8 @@ from skillkit import params, studies, units
 from tests.helpers import REPOSITORY, shared_path
 
 SMALL = dict(
-    seeds=[0], recipe="embedded", max_steps=4, max_train_examples=120, max_test_examples=40, probe_examples=40,
-    map_examples=20, permutations=2, ensembles=[1, 3], draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
+    seeds=[0], recipe="embedded", max_steps=4, max_train_examples=120, max_test_examples=20, probe_examples=30,
+    map_examples=10, permutations=2, ensembles=[1, 3], draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
 )  # fmt: skip
 
 

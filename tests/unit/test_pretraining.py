@@ -23,14 +23,14 @@ DOCUMENTS = [
 def made(request, tmp_path_factory):
     folder, told = tmp_path_factory.mktemp("made"), []
     model, tokenizer = pretraining.pretrain(
-        request.param, folder, seed=0, steps=4, report=lambda line, **_: told.append(line)
+        request.param, folder, seed=0, steps=4, every=4, report=lambda line, **_: told.append(line)
     )
     return request.param, folder, model, tokenizer, told
 
 
 def test_it_reports_and_saves_a_checkpoint_that_loads(made):
     name, folder, model, _, told = made
-    assert len(told) == 4 and "loss" in told[-1]
+    assert len(told) == 1 and "loss" in told[-1]
     bb = sk.load_backbone(folder)
     assert bb.dtype == torch.float32 and bb.model.config.skillkit_pretraining["name"] == name
     for key, weight in model.state_dict().items():
