@@ -69,7 +69,7 @@ run_tests() {
     workers="$("$python" -c 'from skillkit.provenance import usable_cores; print(min(4, usable_cores()))')"
     say "tests with $workers workers: the notebooks, then unit and end-to-end tests"
     # First the chapter whose prompts others share, and the longest: so no worker waits for another.
-    [[ $# -gt 0 ]] || set -- notebooks/0{1,4}_*.ipynb notebooks/0[!14]_*.ipynb tests
+    [[ $# -gt 0 ]] || set -- notebooks/0{1,4}_*.ipynb notebooks/0[!0147]_*.ipynb notebooks/0{0,7}_*.ipynb tests
     "$python" -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-current-env \
         --nbval-sanitize-with tests/nbval_sanitize.cfg "$@" || status=$?
     say "$([[ $status = 0 ]] && echo "all tests passed" || echo "some tests FAILED")"
