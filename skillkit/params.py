@@ -143,7 +143,7 @@ class Suppression(Prompted):
         description="tasks whose skill neurons are suppressed",
     )
     seeds: Seeds = Field([0, 1, 2, 3, 4], description="one prompt per task and seed")
-    max_test_examples: Positive | None = Field(100, description="rows at every point of a curve; None: all")
+    max_test_examples: Positive | None = Field(150, description="rows at every point of a curve; None: all")
     map_examples: Positive = Field(80, description="rows at every point of the other figures")
     probe_examples: Positive | None = Field(
         500, description="rows for baselines, rows to choose on; None: all"
