@@ -14,6 +14,7 @@ import shutil
 from itertools import takewhile
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from skillkit.claims import HOLDS
@@ -22,6 +23,7 @@ from skillkit.files import read_json, write_text, writing
 from skillkit.sites import load_run
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
+LONGEST = 40  # characters of a name or a number; what is longer is a text
 
 
 def publish(columns, out, readme=None, pages=None):
@@ -136,7 +138,14 @@ def _copy_figures(column, folder):
                 if target.suffix != ".svg":
                     target.parent.mkdir(parents=True, exist_ok=True)
                     source = unit["folder"] / Path(file["href"]).relative_to(unit["name"])
-                    shutil.copyfile(source, target)
+                    (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
+
+
+def _copy_numbers(source, target):
+    """Copy a CSV without its columns of whole sentences, which are somebody's data."""
+    table = pd.read_csv(source)
+    long = [name for name, column in table.items() if column.astype(str).str.len().max() > LONGEST]
+    table.drop(columns=long).to_csv(target, index=False)
 
 
 def _render(template, **values):

@@ -15,8 +15,11 @@ def run(folder, name, notebook, claims):
     unit = folder / name / notebook
     for part in ("figures", "tables"):
         (unit / part).mkdir(parents=True)
-    for file in ("figures/bars.png", "figures/bars.svg", "figures/bars.csv"):
+    for file in ("figures/bars.png", "figures/bars.svg"):
         (unit / file).write_text("1")
+    (unit / "figures/bars.csv").write_text(
+        "task,share,text\nmovies,0.5,a long line of somebody's data in a figure\n"
+    )
     (unit / "tables/texts.csv").write_text("text\na line of somebody's data\n")
     study = folder / f"{name}.yaml"
     study.write_text("# What this study is about,\n# in two lines.\nname: x\n# not this\n")
@@ -73,6 +76,8 @@ def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
     assert len(pictures) == 4 and all((tmp_path / "out/real-ones" / name).exists() for name in pictures)
     files = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert "texts.csv" not in files and "somebody" not in page
+    numbers = next((tmp_path / "out").rglob("bars.csv")).read_text()
+    assert numbers.split() == ["task,share", "movies,0.5"]
 
 
 def test_readme_gets_a_summary_between_its_marks(tmp_path, runs):
