@@ -36,7 +36,7 @@ def _parser():
     run.add_argument("--out", help="folder of the results (default: runs/<name of the study>)")
     run.add_argument("--report", action="store_true", help="build the report too, whatever failed")
     _add_sizes(run, "notebook")
-    run.set_defaults(command=_run)
+    run.set_defaults(command=_run, scheduler=None, slurm=False)
     _add_sweep(commands.add_parser("sweep", help="execute a grid, such as params/sweeps/seeds.yaml"))
     report = commands.add_parser(
         "report", help="build the offline HTML report of a run or sweep, or compare runs"
@@ -172,10 +172,10 @@ def _team(given):
 
     from skillkit import workers
 
-    if getattr(given, "scheduler", None):
+    if given.scheduler:
         return partial(workers.scheduler, given.scheduler, threads=given.threads)
     sizes = dict(workers=given.workers, threads=given.threads, memory=given.memory)
-    return partial(workers.slurm if getattr(given, "slurm", False) else workers.local, **sizes)
+    return partial(workers.slurm if given.slurm else workers.local, **sizes)
 
 
 def _ended(given, folder, failed):

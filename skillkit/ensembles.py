@@ -10,11 +10,11 @@ The probe, made on other rows, says which neurons vote, at which slot, and what 
 
 import pandas as pd
 import torch
-from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.activations import neuron_activations
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
+from skillkit.intervals import share_interval
 from skillkit.store import artifact
 
 
@@ -52,5 +52,5 @@ def _votes(probe, place, values):
 
 
 def _row(neurons, right, n):
-    low, high = proportion_confint(right, n, method="wilson")
+    low, high = share_interval(right, n)
     return {"neurons": neurons, "accuracy": right / n, "low": low, "high": high, "n": n}

@@ -10,10 +10,10 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
 from skillkit.errors import SkillkitError
+from skillkit.intervals import share_interval
 from skillkit.reading import prepare
 from skillkit.splits import balanced
 from skillkit.store import artifact
@@ -54,8 +54,7 @@ class Evaluation:
     @property
     def interval(self):
         """95 % confidence interval of the accuracy (Wilson): fit for small n and for accuracies near 1."""
-        bounds = binomtest(int(self.correct.sum()), self.n).proportion_ci(0.95, "wilson")
-        return bounds.low, bounds.high
+        return share_interval(int(self.correct.sum()), self.n)
 
     @property
     def margin(self):
@@ -164,13 +163,4 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
 def _rows(split, rows):
     if rows is None:
         return split
-    return split.select(first_rows(split["label"], rows) if isinstance(rows, int) else list(rows))
-
-
-def first_rows(labels, n):
-    """Numbers of n rows, as many of each class as there are: a split may be sorted by class, as IMDB's is.
-
-    >>> first_rows([0, 0, 0, 0, 1, 1], 4).tolist()
-    [1, 2, 4, 5]
-    """
-    return balanced(labels, n, seed=0)
+    return split.select(balanced(split["label"], rows) if isinstance(rows, int) else list(rows))

@@ -15,10 +15,10 @@ from itertools import combinations
 
 import pandas as pd
 import torch
-from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
+from skillkit.intervals import share_interval
 from skillkit.neurons import checked_layers
 from skillkit.reading import prepare
 from skillkit.skills import random_neurons, skill_neurons
@@ -166,5 +166,5 @@ def silenced(bb, task, prompts, share=0.2, draws=2, rows=None):
 
 def _with_interval(kind, correct):
     mean, n = float(correct.mean()), correct.shape[1]
-    low, high = map(float, proportion_confint(mean * n, n, method="wilson"))
+    low, high = share_interval(mean * n, n)
     return {"neurons": kind, "accuracy": mean, "low": low, "high": high, "n": n}

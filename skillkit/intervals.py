@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 
 def mean_interval(values, confidence=0.95):
@@ -24,6 +25,20 @@ def mean_interval(values, confidence=0.95):
         return mean, math.nan, math.nan
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
     return mean, mean - half, mean + half
+
+
+def share_interval(count, n, confidence=0.95):
+    """The two ends of Wilson's interval of a share: fit for small n, and for shares near 0 and 1.
+
+    >>> share_interval(45, 50)
+    (0.786..., 0.956...)
+
+    Without a row nothing is known: (0, 1). `count` need not be whole, such as a mean over seeds times n.
+    """
+    if not n:
+        return 0.0, 1.0
+    low, high = proportion_confint(count, n, 1 - confidence, "wilson")
+    return float(low), float(high)
 
 
 def difference_interval(first, second, confidence=0.95):

@@ -15,10 +15,11 @@ import pandas as pd
 import torch
 
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate, first_rows
+from skillkit.evaluation import evaluate
 from skillkit.neurons import edit, put, take
 from skillkit.robustness import difference
 from skillkit.skills import checked_mask, random_neurons
+from skillkit.splits import balanced
 from skillkit.store import artifact
 from skillkit.tables import Table
 from skillkit.tuning import tune_prompt
@@ -185,7 +186,7 @@ def _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split="test"):
     """The evaluation with neurons pushed, or as it is when there is no mask."""
     labels = list(task[split]["label"])
     if rows is not None:
-        rows = first_rows(labels, rows).tolist()
+        rows = balanced(labels, rows).tolist()
         labels = [labels[row] for row in rows]
     labels = labels if rule == "truth" else None
     with nullcontext() if mask is None else push(bb, probe, mask, strength, rule, labels):

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.activations import neuron_activations
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate, first_rows
+from skillkit.evaluation import evaluate
+from skillkit.intervals import share_interval
+from skillkit.splits import balanced
 
 RESAMPLES = 2000
 
@@ -82,7 +83,7 @@ class Comparison:
     def _accuracy(self, side):
         found = self.correct[side].double()
         n, mean = found.shape[1], float(found.mean())
-        return Estimate(mean, *map(float, proportion_confint(mean * n, n, method="wilson")))
+        return Estimate(mean, *share_interval(mean * n, n))
 
 
 def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
@@ -110,7 +111,7 @@ def _test_rows(view, rows):
     """Which clean test rows are read, and which adversarial ones: those that belong to them, or as many."""
     if rows is None or not view.paired:
         return rows, rows
-    ours = first_rows(view.clean["test"]["label"], rows).tolist()
+    ours = balanced(view.clean["test"]["label"], rows).tolist()
     return ours, [row * view.per_row + number for row in ours for number in range(view.per_row)]
 
 

@@ -12,13 +12,11 @@ A notebook that was done before is kept, so that an interrupted study continues 
 from functools import partial
 from pathlib import Path
 
-from skillkit import units, workers
+from skillkit import workers
 from skillkit.driver import Driver
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json, writing
 from skillkit.provenance import runs_folder
 from skillkit.studies import load_study
-from skillkit.units import Outcome, Unit
+from skillkit.units import Outcome, claim_folder, notebook_unit
 
 
 def run_study(path, out=None, team=workers.local):
@@ -37,8 +35,9 @@ def run_study(path, out=None, team=workers.local):
     """
     study = load_study(path)
     folder = Path(out or runs_folder() / study.name)
-    cells = [_unit(path, folder, name, own) for name, own in study.notebooks.items()]
-    _claim(folder, study)
+    cells = [notebook_unit(name, own, folder / name) for name, own in study.notebooks.items()]
+    told = {"name": study.name, "file": str(study.path), "notebooks": list(study.notebooks)}
+    claim_folder(folder, "study", told)
     print(f"{study.name}: {workers.count(len(cells), 'notebook')} into {folder}", flush=True)
     outcomes = {unit.name: Outcome("kept") for unit in cells if unit.is_done()}
     for number, name in enumerate(outcomes, 1):
@@ -57,28 +56,8 @@ def run_study(path, out=None, team=workers.local):
     return folder, {unit.name: outcomes[unit.name] for unit in cells}
 
 
-def _unit(path, folder, name, own):
-    unit = Unit(units.NOTEBOOKS / f"{name}.ipynb", own, folder / name)
-    if not unit.source.is_file():
-        raise SkillkitError(f"{path}: the notebook {unit.source} is not there; run from the repository")
-    return unit
-
-
 def _tell(before, total, ended, unit, outcome):
     """The line about a notebook that is the `ended`-th to end."""
     words = {"kept": "nothing has changed, kept", "failed": f"FAILED after {outcome.seconds:.0f} s"}
     how = words.get(outcome.state, f"done in {outcome.seconds:.0f} s")
     return f"[{before + ended}/{total}] {unit.name}: {how}"
-
-
-def _claim(folder, study):
-    """Note in the folder which study it belongs to; another study's results are not overwritten."""
-    with writing(folder, "give another folder with --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        before = (read_json(folder / "study.json") or {}).get("name", study.name)
-        if before != study.name:
-            raise SkillkitError(f"{folder} holds the study {before!r}; give another folder with --out")
-        write_json(
-            folder / "study.json",
-            {"name": study.name, "file": str(study.path), "notebooks": list(study.notebooks)},
-        )

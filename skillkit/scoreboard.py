@@ -110,10 +110,9 @@ def _chapters(studies):
         {
             "name": name,
             "title": chapter["title"],
-            "claims": [row | {"statement": words} for words, row in rows.items()],
+            "claims": [row | {"statement": words} for words, row in chapter["claims"].items()],
         }
         for name, chapter in sorted(chapters.items())
-        for rows in [chapter["claims"]]
     ]
 
 

@@ -33,7 +33,7 @@ def labelled_splits(source, about, seed):
     return labels, _completed(splits, about, seed, notes), tuple(notes)
 
 
-def balanced(labels, n, seed):
+def balanced(labels, n, seed=0):
     """Indices of n rows with as many of each class as there are, in the order of the rows.
 
     >>> balanced([0, 0, 0, 1, 1, 1, 1, 1], n=4, seed=0)

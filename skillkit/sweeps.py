@@ -10,13 +10,12 @@ A cell is one unit of `units`, so that what is done stays done, whoever was kill
 
 from pathlib import Path
 
-from skillkit import summaries, units, workers
+from skillkit import summaries, workers
 from skillkit.driver import Driver
 from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json, writing
 from skillkit.grids import load_sweep, predecessors, text
 from skillkit.provenance import runs_folder
-from skillkit.units import Outcome, Unit
+from skillkit.units import Outcome, claim_folder, notebook_unit
 from skillkit.workers import count
 
 
@@ -40,14 +39,14 @@ def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options
     folder = Path(out or runs_folder() / sweep.name).absolute()
     force, dry = options.pop("force", False), options.pop("dry", False)
     cells = _chosen(sweep, only)
-    own = [_unit(cell, folder) for cell in cells]
+    own = [notebook_unit(cell.notebook, cell.parameters, folder / cell.folder) for cell in cells]
     done = [unit.is_done() for unit in own]
     todo = [i for i in range(len(cells)) if force or not done[i]][:limit]
     sizes = f"{count(len(cells), 'cell')}, {sum(done)} done already, {len(todo)} to run"
     print(f"{sweep.name}: {sizes} into {out or folder}", flush=True)
     if dry:
         return _listed(folder, cells, own, done)
-    _claim(folder, sweep)
+    claim_folder(folder, "sweep", _told(sweep))
     outcomes = {cell.name: Outcome("kept") for i, cell in enumerate(cells) if i not in todo and done[i]}
     try:
         if todo:
@@ -68,13 +67,6 @@ def _listed(folder, cells, units, done):
         failed = not finished and (unit.manifest() or {}).get("state") == "failed"
         print(f"  {'done' if finished else 'failed' if failed else 'to run':<7} {cell.name}")
     return folder, {}
-
-
-def _unit(cell, folder):
-    source = units.NOTEBOOKS / f"{cell.notebook}.ipynb"
-    if not source.is_file():
-        raise SkillkitError(f"the notebook {source} is not there; run from the repository")
-    return Unit(source.absolute(), cell.parameters, folder / cell.folder)
 
 
 def _chosen(sweep, only):
@@ -105,19 +97,11 @@ def _places(cell):
     return cell.point | {"notebook": cell.notebook}
 
 
-def _claim(folder, sweep):
-    """Note in the folder which cells it is for; another study's or sweep's results are not overwritten."""
-    with writing(folder, "give another folder with --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        before = read_json(folder / "sweep.json") or read_json(folder / "study.json") or {"name": sweep.name}
-        if before["name"] != sweep.name or (folder / "study.json").exists():
-            raise SkillkitError(
-                f"{folder} holds the study {before['name']!r}; give another folder with --out"
-            )
-        cells = [
-            {"name": cell.name, "notebook": cell.notebook, "folder": cell.folder, "point": cell.point,
-             "parameters": cell.parameters.model_dump(exclude={"out"})}
-            for cell in sweep.cells
-        ]  # fmt: skip
-        told = {"name": sweep.name, "file": str(sweep.path), "axes": sweep.axes, "cells": cells}
-        write_json(folder / "sweep.json", told)
+def _told(sweep):
+    """What the folder of a sweep says of it."""
+    cells = [
+        {"name": cell.name, "notebook": cell.notebook, "folder": cell.folder, "point": cell.point,
+         "parameters": cell.parameters.model_dump(exclude={"out"})}
+        for cell in sweep.cells
+    ]  # fmt: skip
+    return {"name": sweep.name, "file": str(sweep.path), "axes": sweep.axes, "cells": cells}

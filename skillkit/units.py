@@ -62,6 +62,18 @@ class Unit:
         )
 
 
+def notebook_unit(name, parameters, folder):
+    """The unit of one of the chapters; raises SkillkitError when its notebook is not there.
+
+    >>> notebook_unit("02_probing", Probing(), Path("runs/embedded/02_probing")).name
+    '02_probing'
+    """
+    source = (NOTEBOOKS / f"{name}.ipynb").absolute()
+    if not source.is_file():
+        raise SkillkitError(f"the notebook {source} is not there; run from the repository")
+    return Unit(source, parameters, folder)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an execution ended: `state` is "done", "kept" (was done before) or "failed".
@@ -75,6 +87,20 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     killed: bool = False
+
+
+def claim_folder(folder, kind, told):
+    """Note in a folder what it is for; the results of another study or sweep are not overwritten.
+
+    >>> claim_folder(Path("runs/seeds"), "sweep", {"name": "seeds", "cells": []})      # writes sweep.json
+    """
+    with writing(folder, "give another folder with --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in ("study", "sweep"):
+            before = (read_json(folder / f"{other}.json") or {}).get("name")
+            if before is not None and (other, before) != (kind, told["name"]):
+                raise SkillkitError(f"{folder} holds the {other} {before!r}; give another folder with --out")
+        write_json(folder / f"{kind}.json", told)
 
 
 def run_unit(unit, force=False, watch=None, cwd=None):

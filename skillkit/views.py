@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import datasets
-from statsmodels.stats.proportion import proportion_confint
 
 from skillkit.counterparts import counterpart, rows_each
 from skillkit.errors import SkillkitError
+from skillkit.intervals import share_interval
 from skillkit.perturbations import attacked, attacks_on
 from skillkit.tasks import Task, load_task
 
@@ -162,7 +162,7 @@ def _warned(view):
     for number, label in enumerate(view.adversarial.labels):
         count = rows.count(number)
         if count < FEW:
-            low, high = proportion_confint((count + 1) // 2, count, method="wilson") if count else (0, 1)
+            low, high = share_interval((count + 1) // 2, count)
             warnings.warn(
                 f"{view.adversarial.name} has {count} test rows of class {label!r}: an accuracy of one half "
                 f"there has the 95 % interval [{low:.2f}, {high:.2f}]",

@@ -39,6 +39,7 @@ def test_import(bench):
         "import",
         f"`import skillkit`: {wall:.2f} s, {processor:.2f} of the processor's (at most 0.5 s).",
     )
+    assert wall <= 0.5
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS[1:4:2], ids=lambda path: path.stem)
@@ -49,3 +50,4 @@ def test_set_up_cell(bench, notebook):
     wall, processor = medians([seconds(script, notebook.parent) for _ in range(2)])
     told = f"{wall:.1f} s, {processor:.1f} of the processor's (at most 8 s)."
     bench.tell("Start-up", notebook.stem, f"Set-up cell of {notebook.stem}: {told}")
+    assert wall <= 8

@@ -6,8 +6,9 @@ import torch
 from sklearn.metrics import f1_score
 
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation, evaluate, first_rows, label_logits, predict
+from skillkit.evaluation import Evaluation, evaluate, label_logits, predict
 from skillkit.prompts import SoftPrompt, random_prompt
+from skillkit.splits import balanced
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -74,7 +75,7 @@ def test_some_rows_only():
     bb = tiny_backbone("bert", layers=1)
     prompt = random_prompt(bb, 4)
     whole = evaluate(bb, TASK, prompt)
-    seven = first_rows(TASK["test"]["label"], 7)
+    seven = balanced(TASK["test"]["label"], 7)
     assert torch.allclose(evaluate(bb, TASK, prompt, rows=7).logits, whole.logits[seven], atol=1e-4)
     assert torch.allclose(evaluate(bb, TASK, prompt, rows=[9, 2]).logits, whole.logits[[9, 2]], atol=1e-4)
     assert evaluate(bb, TASK, prompt, rows=1000).n == 30

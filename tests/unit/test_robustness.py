@@ -10,11 +10,12 @@ from datasets import Dataset
 
 from skillkit.contrasts import contrast
 from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate, first_rows
+from skillkit.evaluation import evaluate
 from skillkit.probing import probe
 from skillkit.prompts import random_prompt
 from skillkit.robustness import activation_gaps, compare, difference, link, margins
 from skillkit.skills import skill_neurons
+from skillkit.splits import balanced
 from skillkit.views import View, adversarial_view
 from tests.planted import planted
 from tests.tiny import tiny_backbone
@@ -60,7 +61,7 @@ def test_some_rows_of_a_sorted_set_are_of_every_class_and_stay_pairs():
     found = compare(bb, view, [random_prompt(bb, 3)], rows=6).correct
     assert torch.equal(found["adversarial"], ~found["clean"].bool()) and found["clean"].shape == (1, 6)
     whole = evaluate(bb, task, random_prompt(bb, 3)).correct
-    assert torch.equal(found["clean"][0], whole[first_rows(rows["label"], 6)])
+    assert torch.equal(found["clean"][0], whole[balanced(rows["label"], 6)])
 
 
 def test_pairs_make_the_interval_narrow():
