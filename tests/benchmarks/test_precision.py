@@ -27,7 +27,7 @@ def test_accuracy_in_bfloat16(bench):
         table = "\n".join([*lines, f"| all {len(pairs)} pairs | {_told(pairs)} |"])
         bench.tell("Accuracy of tuning in bfloat16", "pairs", table)
     _, low, high = difference_interval(*zip(*pairs, strict=True))
-    assert -0.02 <= low and high <= 0.02
+    assert low >= -0.02 and high <= 0.02
 
 
 def _accuracy(bb, task, seed, dtype):
