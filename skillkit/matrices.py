@@ -10,20 +10,20 @@ import torch
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
-# Narrower models and shorter inputs lose more to the longer way into oneDNN than they gain.
-HIDDEN, ROWS = 512, 8
+# Multiply–adds of a product: smaller ones lose more to the longer way into oneDNN than they gain.
+WORTH = 2**21
 
 
 def quicken(model):
     """Let the linear layers of a model multiply through oneDNN where that is worth while.
 
-    >>> quicken(BertForMaskedLM(config)).cls.predictions.decoder        # a QuickLinear, where that is quicker
+    >>> quicken(BertForMaskedLM(config)).cls.predictions.decoder        # a QuickLinear
 
-    That is on CPUs with AVX-512, in float32, for models of 512 hidden units and more whose weights are frozen,
+    That is on CPUs with AVX-512, in float32, for frozen weights and products of two million multiply–adds and more,
     outside of autocast; in any other case a layer does what it did. State, hooks, copies and saving are as before.
     Returns the model.
     """
-    for module in model.modules() if model.config.hidden_size >= HIDDEN else ():
+    for module in model.modules():
         module.__class__ = _QUICK.get(type(module), type(module))
     return model
 
@@ -61,7 +61,7 @@ def _worth_while(x, weight):
         _ABLE
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() >= ROWS * x.shape[-1] > 0
+        and x.numel() // x.shape[-1] * weight.numel() >= WORTH
         and not weight.requires_grad
         and not torch.is_autocast_enabled("cpu")
     )

@@ -97,9 +97,12 @@ def test_copies_names_and_files_are_as_before(tmp_path):
     assert torch.equal(again.lm_head.dense.weight, plain.lm_head.dense.weight)
 
 
-def test_narrow_models_stay_as_they_are():
-    config = transformers.RobertaConfig(
-        vocab_size=300, hidden_size=128, num_attention_heads=4, num_hidden_layers=1
-    )
-    model = quicken(transformers.RobertaForMaskedLM(config).requires_grad_(False))
-    assert {type(module) for module in model.modules()} & {matrices.QuickLinear} == set()
+@able
+def test_small_products_stay_with_the_library_that_begins_at_once(monkeypatch):
+    bb, _ = wide("roberta")
+    seen, layer = quickened(monkeypatch), bb.value_matrices[0]
+    enough = -(-matrices.WORTH // layer.weight.numel())
+    layer(torch.randn(enough - 1, layer.in_features))
+    assert not seen
+    layer(torch.randn(enough, layer.in_features))
+    assert len(seen) == 1
