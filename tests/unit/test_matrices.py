@@ -9,7 +9,6 @@ from transformers.pytorch_utils import Conv1D
 
 from skillkit import matrices
 from skillkit.backbones import from_model
-from skillkit.matrices import quicken
 from tests.tiny import tiny_tokenizer
 
 able = pytest.mark.skipif(not matrices._ABLE, reason="this processor has no AVX-512")
