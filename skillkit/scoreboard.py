@@ -155,4 +155,8 @@ def _render(template, **values):
     pages.filters["cell"] = lambda text: (
         re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
     )
+    # Where a folder or file lies on somebody's disk says nothing; its name does.
+    pages.filters["short"] = lambda value: re.sub(
+        r"(?<![\w.])(\.{0,2}/)+([\w.-]+/)*(?=[\w.-])", "", str(value)
+    )
     return pages.get_template(template).render(**values)

@@ -33,8 +33,9 @@ def run(folder, name, notebook, claims):
     write_json(
         unit / f"{notebook}.ipynb", {"cells": [{"cell_type": "markdown", "source": ["# 02 · Probing"]}]}
     )
+    given = {"backbone": "../somewhere/models/mini-lm", "tasks": ["glue/sst2"]}
     write_json(
-        unit / "manifest.json", {"notebook": notebook, "state": "done", "seconds": 1, "parameters": {}}
+        unit / "manifest.json", {"notebook": notebook, "state": "done", "seconds": 1, "parameters": given}
     )
     return folder / name
 
@@ -71,6 +72,7 @@ def test_claims_meet_by_statement_whatever_model_it_names(tmp_path, runs):
 def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
     publish({"real ones": [runs[1], runs[2]]}, tmp_path / "out")
     page = (tmp_path / "out/real-ones/README.md").read_text()
+    assert "`backbone` mini-lm; `tasks` glue/sst2." in page  # by name, wherever it lies
     assert "0.100" in page and "0.300" in page and "What this study is about, in two lines." in page
     pictures = re.findall(r"\]\((\S+\.(?:png|csv))\)", page)
     assert len(pictures) == 4 and all((tmp_path / "out/real-ones" / name).exists() for name in pictures)
