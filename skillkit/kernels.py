@@ -4,13 +4,45 @@
 """
 
 import os
+from queue import Empty
+from time import monotonic
 
 from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client import AsyncKernelManager
+from jupyter_client import AsyncKernelClient, AsyncKernelManager
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec
-from traitlets import default
+from traitlets import Type, default
 
 from skillkit.provenance import usable_cores
+
+LOOK = 1.0  # seconds
+
+
+class AttentiveChannel(AsyncZMQSocketChannel):
+    """Looks for a reply every second instead of waiting to be told of it.
+
+    >>> await channel.get_msg(timeout=None)         # doctest: +SKIP
+
+    While a cell shows widgets, nbclient sends the kernel their state past the event loop. If a reply arrives at
+    that very moment, the sending uses up what would have told the loop of it, and one would wait for ever.
+    """
+
+    async def get_msg(self, timeout=None):
+        """The next message; raises Empty when there is none within `timeout` seconds."""
+        until = float("inf") if timeout is None else monotonic() + timeout
+        while True:
+            left = max(0.0, until - monotonic())
+            try:
+                return await super().get_msg(min(LOOK, left))
+            except Empty:
+                if left <= LOOK:
+                    raise
+
+
+class AttentiveClient(AsyncKernelClient):
+    """The client of a kernel whose replies are not missed."""
+
+    shell_channel_class = Type(AttentiveChannel)
 
 
 class ThisPython(AsyncKernelManager):
@@ -22,6 +54,8 @@ class ThisPython(AsyncKernelManager):
     The threads of the numerical libraries are the cores that this process may use, unless OMP_NUM_THREADS
     says so.
     """
+
+    client_factory = Type(AttentiveClient)
 
     @property
     def kernel_spec(self):
