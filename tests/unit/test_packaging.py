@@ -58,7 +58,7 @@ def test_conda_environment_is_the_same():
 
 
 def test_every_import_is_declared():
-    modules = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4"}
+    modules = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4", "zmq": "pyzmq"}
     declared = {canonicalize_name(need.name) for need in NEEDED} | {"skillkit", "tests"}
     for path in [*(REPOSITORY / "skillkit").glob("*.py"), *(REPOSITORY / "tests").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
