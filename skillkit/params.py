@@ -18,7 +18,9 @@ from pydantic_core import PydanticCustomError
 
 from skillkit.errors import SkillkitError
 
-Recipes = Literal["embedded", "embedded-short", "local", "skill-neuron", "prompt-transferability"]
+Recipes = Literal[
+    "embedded", "embedded-short", "local", "local-long", "skill-neuron", "prompt-transferability"
+]
 Positive = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]

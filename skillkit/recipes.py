@@ -71,6 +71,15 @@ RECIPES = {
     ),
     # Small models of real language: minutes on two cores.
     "local": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4),
+    # The same for texts of hundreds of words, of which the first 128 tokens are read, as in the published recipes.
+    "local-long": Recipe(
+        learning_rate=1e-2,
+        max_steps=400,
+        warmup=0.05,
+        validation_examples=500,
+        patience=4,
+        max_tokens=128,
+    ),
     # Wang et al. 2022, section 3 and their code.
     "skill-neuron": Recipe(
         learning_rate=1e-3,
