@@ -59,7 +59,7 @@ class Layout:
 
     def attach(self, bb, weight, batch):
         """Put `weight` [L, H] into the batch; see `Attached`."""
-        batch = batch.to(bb.device).right_padded()
+        batch = batch.right_padded().to(bb.device)
         text, rows = bb.embed(batch.ids), self.rows(bb, weight.to(bb.device))
         prompt, lead = rows.to(text.dtype).expand(len(batch), -1, -1), len(rows)
         mask = torch.cat([batch.mask.new_ones(len(batch), lead), batch.mask], dim=1)
@@ -138,7 +138,7 @@ class Suffix(Layout):
     name, family = "suffix", "causal"
 
     def attach(self, bb, weight, batch):
-        batch = batch.to(bb.device).right_padded()
+        batch = batch.right_padded().to(bb.device)
         text = bb.embed(batch.ids)
         prompt = weight.to(text).expand(len(batch), -1, -1)
         mask = torch.cat([batch.mask, batch.mask.new_ones(prompt.shape[:2])], dim=1)

@@ -108,8 +108,8 @@ def _update(optimizer, named, loss_of, batch, recipe, step, total):
     for part in batch.split(recipe.accumulate):
         share = loss_of(part) * (len(part) / len(batch))
         share.backward()
-        loss += share.item()
-    norm = torch.nn.utils.clip_grad_norm_(named, recipe.clip)
+        loss = loss + share.detach().double()  # read once per step: reading waits for a GPU
+    norm, loss = torch.nn.utils.clip_grad_norm_(named, recipe.clip), float(loss)
     if not (math.isfinite(loss) and norm.isfinite()):
         raise SkillkitError(
             f"the loss is no longer a finite number at step {step + 1} with learning rate "
