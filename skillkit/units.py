@@ -92,7 +92,7 @@ class Outcome:
 def claim_folder(folder, kind, told):
     """Note in a folder what it is for; the results of another study or sweep are not overwritten.
 
-    >>> claim_folder(Path("runs/seeds"), "sweep", {"name": "seeds", "cells": []})      # writes sweep.json
+    >>> claim_folder(Path("runs/lengths"), "sweep", {"name": "lengths", "cells": []})      # writes sweep.json
     """
     with writing(folder, "give another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from skillkit import params, units
 from tests import studies
 from tests.helpers import REPOSITORY
 from tests.unit.test_sweeps import command, started, until
@@ -45,7 +46,9 @@ def scheduler(dask, tmp_path, name):
     return process, json.loads((tmp_path / name).read_text())["address"]
 
 
-def test_whoever_is_killed_nothing_is_lost_and_nothing_done_twice(dask, tmp_path):
+def test_whoever_is_killed_nothing_is_lost_and_nothing_done_twice(dask, tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "NOTEBOOKS", None)  # as they were, afterwards
+    monkeypatch.setattr(params, "NOTEBOOKS", dict(params.NOTEBOOKS))
     studies.install(tmp_path / "notebooks")
     held = [{"where": {"size": 2}, "set": {"action": "hold"}}]
     path = studies.sweep(tmp_path, grid={"size": [1, 2, 3]}, overrides=held)
