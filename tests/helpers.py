@@ -1,6 +1,8 @@
 """Small things several tests need."""
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,10 @@ def shared_path(relative):
     if not path.exists():
         pytest.skip(f"real data not there: {relative} (set SKILLKIT_SHARED to the folder that holds it)")
     return path
+
+
+def interruptible(line, folder):
+    """A process that SIGINT reaches, with its output as text; what a shell starts with `&` is deaf to it."""
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(line, cwd=folder, preexec_fn=hear, **pipes)

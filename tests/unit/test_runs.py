@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from skillkit.errors import SkillkitError
 from skillkit.runs import run_study
 from skillkit.workers import local
 from tests import studies
+from tests.helpers import interruptible
 
 pytestmark = pytest.mark.usefixtures("small_notebooks")
 
@@ -27,22 +27,9 @@ def started(tmp_path):
 
 
 def command(tmp_path, path):
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            studies.COMMAND,
-            tmp_path / "notebooks",
-            "run",
-            path,
-            "--out",
-            tmp_path / "out",
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    place = ["--out", tmp_path / "out"]
+    line = [sys.executable, "-c", studies.COMMAND, tmp_path / "notebooks", "run", path, *place]
+    return interruptible(line, tmp_path)
 
 
 def states(ran):

@@ -2,7 +2,6 @@
 
 import resource
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from skillkit.sweeps import run_sweep
 from skillkit.units import Outcome
 from skillkit.workers import local
 from tests import studies
+from tests.helpers import interruptible
 
 pytestmark = pytest.mark.usefixtures("small_notebooks")
 
@@ -41,7 +41,7 @@ def command(tmp_path, path, *words):
         tmp_path / "out",
         *words,
     ]
-    return subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return interruptible(line, tmp_path)
 
 
 def until(happened, process=None):
