@@ -11,6 +11,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -44,7 +45,9 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
     """
     name = str(name)  # a Path is welcome
     model, tokenizer = read_checkpoint(name, device, dtype, device_map, revision)
-    return from_model(model, tokenizer, name)
+    # In figures and tables, a folder's name says more than where it lies.
+    here = not name.startswith("embedded/") and Path(name).is_dir()
+    return from_model(model, tokenizer, Path(name).resolve().name if here else name)
 
 
 def from_model(model, tokenizer, name="model"):

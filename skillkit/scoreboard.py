@@ -103,7 +103,7 @@ def _chapters(studies):
             chapter = chapters.setdefault(unit["name"], {"title": unit["title"], "claims": {}})
             for claim in unit["claims"]:
                 # A model named in a statement is what the columns are about.
-                statement = re.sub(r" \([^()]*/[^()]*\)", "", claim["statement"])
+                statement = re.sub(r" \([\w./-]+\)(?=\.$)", "", claim["statement"])
                 row = chapter["claims"].setdefault(statement, claim | {"entries": dict.fromkeys(studies)})
                 row["entries"][label] = row["entries"][label] or claim
     return [

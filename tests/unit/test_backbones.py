@@ -115,6 +115,7 @@ def test_saved_and_loaded_it_is_the_same(model_type, tmp_path, capfd):
     again = load_backbone(tmp_path / "mine", device="cpu")
     assert capfd.readouterr().err == ""
     assert again.fingerprint == bb.fingerprint and again.family == bb.family
+    assert again.name == "mine"  # wherever the folder lies
     assert again.tokenizer(TEXTS[0], TEXTS[1])["input_ids"] == bb.tokenizer(TEXTS[0], TEXTS[1])["input_ids"]
     assert torch.equal(again.answer_logits(*inputs_of(again)), bb.answer_logits(*inputs_of(bb)))
     assert not list((tmp_path / "mine").glob("*.bin"))

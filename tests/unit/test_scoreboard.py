@@ -43,7 +43,10 @@ def run(folder, name, notebook, claims):
 @pytest.fixture
 def runs(tmp_path):
     own = [{"statement": "It works (embedded/gpt2).", "measured": 0.5, "low": 0.4, "high": 0.6}]
-    other = [{"statement": "It works (../m/x).", "measured": 0.1, "holds": "no"}, {"statement": "Only here."}]
+    other = [
+        {"statement": "It works (minilm-mlm).", "measured": 0.1, "holds": "no"},
+        {"statement": "Only here."},
+    ]
     return (
         run(tmp_path, "one", "02_probing", own),
         run(tmp_path, "two", "02_probing", other),
