@@ -63,7 +63,7 @@ class Recipe:
 RECIPES = {
     # The embedded models know their world: they only have to be asked.
     "embedded": Recipe(
-        learning_rate=1e-2, max_steps=60, warmup=0.05, evaluate_every=20, validation_examples=200
+        learning_rate=1e-2, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=200
     ),
     # The same in half the time, for a chapter that needs many prompts.
     "embedded-short": Recipe(
@@ -106,10 +106,10 @@ RECIPES = {
         max_tokens=128,
     ),
     "bitfit": Recipe(
-        learning_rate=3e-3, max_steps=80, warmup=0.05, evaluate_every=20, validation_examples=200
+        learning_rate=2e-3, max_steps=120, warmup=0.05, evaluate_every=20, validation_examples=200
     ),
     "adapter": Recipe(
-        learning_rate=3e-3, max_steps=80, warmup=0.05, evaluate_every=20, validation_examples=200
+        learning_rate=2e-3, max_steps=120, warmup=0.05, evaluate_every=20, validation_examples=200
     ),
 }
 _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
