@@ -60,6 +60,8 @@ class Recipe:
         )
 
 
+# Small models of real language: minutes on two cores.
+_LOCAL = Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4)
 RECIPES = {
     # The embedded models know their world: they only have to be asked.
     "embedded": Recipe(
@@ -69,17 +71,9 @@ RECIPES = {
     "embedded-short": Recipe(
         learning_rate=1e-2, max_steps=30, warmup=0.05, evaluate_every=15, validation_examples=100
     ),
-    # Small models of real language: minutes on two cores.
-    "local": Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4),
+    "local": _LOCAL,
     # The same for texts of hundreds of words, of which the first 128 tokens are read, as in the published recipes.
-    "local-long": Recipe(
-        learning_rate=1e-2,
-        max_steps=400,
-        warmup=0.05,
-        validation_examples=500,
-        patience=4,
-        max_tokens=128,
-    ),
+    "local-long": replace(_LOCAL, validation_examples=500, max_tokens=128),
     # Wang et al. 2022, section 3 and their code.
     "skill-neuron": Recipe(
         learning_rate=1e-3,
