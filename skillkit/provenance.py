@@ -30,6 +30,15 @@ def runs_folder():
     return (PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else Path()) / "runs"
 
 
+def shared_folder():
+    """Folder of local data sets and checkpoints: SKILLKIT_SHARED, else `shared` beside the repository.
+
+    >>> shared_folder().name
+    'shared'
+    """
+    return Path(os.environ.get("SKILLKIT_SHARED") or PACKAGE.parent.parent / "shared").absolute()
+
+
 def provenance():
     """What made a result, as plain values: git revision and dirty flag, versions, source hash, machine.
 

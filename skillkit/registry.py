@@ -13,6 +13,7 @@ import yaml
 
 from skillkit.errors import SkillkitError
 from skillkit.sources import SUFFIXES
+from skillkit.yaml12 import with_folder
 
 _METRIC = "(accuracy|f1|matthews)"
 
@@ -97,4 +98,4 @@ def _read_yaml(path):
         raise SkillkitError(
             f"task file {str(path)!r} names no fields; write for instance 'path: reviews.csv'"
         )
-    return fields
+    return {field: with_folder(value) if isinstance(value, str) else value for field, value in fields.items()}

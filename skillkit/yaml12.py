@@ -1,5 +1,7 @@
 """Safe YAML with the scalars of YAML 1.2: label words like `no` stay words, and 1e-3 is a number.
 
+`$SKILLKIT_SHARED` in a value becomes the folder of local data and checkpoints, wherever that lies.
+
 >>> read_yaml("params/embedded.yaml")["name"]
 'embedded'
 """
@@ -10,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from skillkit.errors import SkillkitError
+from skillkit.provenance import shared_folder
 
 
 def read_yaml(path):
@@ -34,6 +37,15 @@ def read_yaml(path):
     return plain
 
 
+def with_folder(text):
+    """A text with the folder of local data sets and checkpoints put where `$SKILLKIT_SHARED` stands.
+
+    >>> with_folder("$SKILLKIT_SHARED/data") == str(shared_folder() / "data")
+    True
+    """
+    return text.replace("$SKILLKIT_SHARED", str(shared_folder()))
+
+
 class _Plain(yaml.SafeLoader):
     """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
 
@@ -45,6 +57,9 @@ class _Plain(yaml.SafeLoader):
         ]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_scalar(self, node):
+        return with_folder(super().construct_scalar(node))
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

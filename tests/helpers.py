@@ -1,19 +1,19 @@
 """Small things several tests need."""
 
-import os
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from skillkit.provenance import shared_folder
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def shared_path(relative):
     """A file or folder of the real data beside the repository; skips the test, saying so, when it is absent."""
-    root = Path(os.environ.get("SKILLKIT_SHARED", REPOSITORY.parent / "shared"))
-    path = root / relative
+    path = shared_folder() / relative
     if not path.exists():
         pytest.skip(f"real data not there: {relative} (set SKILLKIT_SHARED to the folder that holds it)")
     return path

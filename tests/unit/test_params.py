@@ -62,6 +62,21 @@ def test_study_gives_shared_parameters_to_whom_they_concern(study):
     assert loaded.notebooks["00_the_small_world"].device == "cpu"
 
 
+@pytest.mark.parametrize("folder", ["plain", "with: a # in it"])
+def test_parameter_files_name_the_folder_of_local_data_wherever_it_lies(study, monkeypatch, tmp_path, folder):
+    path = study(
+        "shared: {data_root: $SKILLKIT_SHARED/data}\nnotebooks:\n"
+        "  01_prompt_tuning: {backbone: $SKILLKIT_SHARED/models/mine, tasks: [$SKILLKIT_SHARED/a.csv, b.csv]}\n"
+    )
+    monkeypatch.setenv("SKILLKIT_SHARED", str(tmp_path / folder))
+    tuning = load_study(path).notebooks["01_prompt_tuning"]
+    assert tuning.backbone == f"{tmp_path}/{folder}/models/mine"
+    assert (tuning.data_root, tuning.tasks[1]) == (f"{tmp_path}/{folder}/data", "b.csv")
+    monkeypatch.delenv("SKILLKIT_SHARED")
+    beside = load_study(path).notebooks["01_prompt_tuning"].tasks[0]
+    assert beside == str(REPOSITORY.parent / "shared/a.csv")
+
+
 @pytest.mark.parametrize(
     "text, sentence",
     [
