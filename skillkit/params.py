@@ -146,7 +146,7 @@ class Suppression(Prompted):
     )
     seeds: Seeds = Field([0, 1, 2, 3, 4], description="one prompt per task and seed")
     max_test_examples: Positive | None = Field(150, description="rows at every point of a curve; None: all")
-    map_examples: Positive = Field(80, description="rows at every point of the other figures")
+    map_examples: Positive = Field(60, description="rows at every point of the other figures")
     probe_examples: Positive | None = Field(
         500, description="rows for baselines, rows to choose on; None: all"
     )

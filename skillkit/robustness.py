@@ -21,6 +21,7 @@ from skillkit.errors import SkillkitError
 from skillkit.evaluation import evaluate
 from skillkit.intervals import share_interval
 from skillkit.splits import balanced
+from skillkit.store import artifact
 
 RESAMPLES = 2000
 
@@ -95,6 +96,17 @@ def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
     prompts: a list (seeds). rows: only so many clean rows, class-balanced, and what belongs to them. Raises
     SkillkitError for a `clean` comparison of other rows or another number of prompts.
     """
+    return Comparison(view, answers(bb, view, prompts, rows, clean, batch_size))
+
+
+@artifact("answers", version=1, ignore=("clean", "batch_size"))
+def answers(bb, view, prompts, rows=None, clean=None, batch_size=None):
+    """Which test rows prompts get right: {"clean": bool [prompts, rows], "adversarial": bool [prompts, rows]}.
+
+    >>> Comparison(view, sk.cached(answers, bb, view, prompts, rows=300)).drop
+
+    The arguments are those of `compare`, which does the same without the store.
+    """
     if clean is not None and (
         clean.view.clean.fingerprint != view.clean.fingerprint or len(clean.correct["clean"]) != len(prompts)
     ):
@@ -104,7 +116,7 @@ def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
     ])  # fmt: skip
     ours, theirs = _test_rows(view, rows)
     known = clean.correct["clean"] if clean else read(view.clean, ours)
-    return Comparison(view, {"clean": known, "adversarial": read(view.adversarial, theirs)})
+    return {"clean": known, "adversarial": read(view.adversarial, theirs)}
 
 
 def _test_rows(view, rows):
@@ -169,6 +181,7 @@ def class_means_at(chosen, place):
     return float(side.means[0][at]), float(side.means[1][at])
 
 
+@artifact("gaps", version=1)
 def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     """How far attacks move skill neurons from their clean class means: an `Estimate` for each view of a task.
 
