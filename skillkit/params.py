@@ -104,9 +104,9 @@ class Probed(Prompted):
     'mean'
     """
 
-    max_test_examples: Positive | None = Field(500, description="rows that report; None: all")
+    max_test_examples: Positive | None = Field(400, description="rows that report; None: all")
     probe_examples: Positive | None = Field(
-        500, description="rows for baselines, rows to choose on; None: all"
+        400, description="rows for baselines, rows to choose on; None: all"
     )
     baseline: Literal["mean", "median"] = Field("mean", description="of the training activations")
     permutations: int = Field(20, ge=2, description="how often labels are permuted, to see what luck does")

@@ -1,11 +1,13 @@
 """Small things several tests need."""
 
+import json
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from skillkit import params, studies, units
 from skillkit.provenance import shared_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,3 +26,12 @@ def interruptible(line, folder):
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(line, cwd=folder, preexec_fn=hear, **pipes)
+
+
+def run_chapter(study, notebook, folder, **changed):
+    """Run a notebook with the parameters of params/<study>.yaml, some changed; returns its claims."""
+    own = studies.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
+    parameters = params.validate(notebook, own | changed)
+    outcome = units.run_unit(units.Unit(REPOSITORY / "notebooks" / f"{notebook}.ipynb", parameters, folder))
+    assert outcome.state == "done", outcome.error
+    return json.loads((folder / "claims.json").read_text())

@@ -1,36 +1,29 @@
 """Real adversarial sets on a real checkpoint: notebook 08 through the same unit as every study, in miniature."""
 
-import json
-
 import pandas as pd
 import pytest
-import yaml
 
-from skillkit import adversarial_view, load_backbone, load_task, params, tune_prompt, units
+from skillkit import adversarial_view, load_backbone, load_task, params, tune_prompt
 from skillkit.errors import SkillkitError
 from skillkit.robustness import compare
-from tests.helpers import REPOSITORY, shared_path
+from skillkit.studies import load_study
+from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 NAME = "08_adversarial_robustness"
 
 
 def test_the_local_adversarial_study_runs(tmp_path):
-    own = yaml.safe_load((REPOSITORY / "params" / "local-adversarial.yaml").read_text())["notebooks"][NAME]
-    own |= dict(backbone=str(shared_path("models/minilm-mlm")), data_root=str(shared_path("data")), seeds=[0],
-                recipe="embedded", max_steps=2, max_train_examples=64, max_test_examples=16, probe_examples=16,
-                rates=[0.0, 0.1], draws=1, pushes=[1.0], repair_rows=8, repair_steps=1)  # fmt: skip
+    shared_path("models/minilm-mlm")
     # One set is enough here; the next test has whole reviews, and tests/unit/test_views.py has every set.
-    own |= dict(tasks=["glue/sst2"], views=own["views"][:1])
-    outcome = units.run_unit(
-        units.Unit(
-            REPOSITORY / "notebooks" / f"{NAME}.ipynb", params.validate(NAME, own), tmp_path / "results"
-        )
-    )
-    assert outcome.state == "done", outcome.error
-    drops = pd.read_csv(tmp_path / "results" / "tables" / "drops.csv")
+    [first, *_] = load_study(REPOSITORY / "params" / "local-adversarial.yaml").notebooks[NAME].views
+    claims = run_chapter(
+        "local-adversarial", NAME, tmp_path, seeds=[0], tasks=["glue/sst2"], views=[first.model_dump()],
+        recipe="embedded", max_steps=2, max_train_examples=64, max_test_examples=16, probe_examples=16,
+        rates=[0.0, 0.1], draws=1, pushes=[1.0], repair_rows=8, repair_steps=1,
+    )  # fmt: skip
+    drops = pd.read_csv(tmp_path / "tables" / "drops.csv")
     assert drops["view"].tolist() == ["sst2 · adv_glue/sst2"]
     assert (drops.drop_low <= drops.drop_high).all() and not drops.paired.any()
-    claims = json.loads((tmp_path / "results" / "claims.json").read_text())
     told = {claim["statement"]: claim for claim in claims}
     assert told["A masked LM (RoBERTa) falls below chance on adversarial texts."]["measured"] is not None
     assert told["T5 stays above chance on adversarial texts."]["holds"] == "not tested"

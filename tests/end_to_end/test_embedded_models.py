@@ -16,8 +16,10 @@ BINARY = ["movies", "restaurants", "gadgets", "rooms", "questions", "reports", "
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_a_tuned_prompt_reaches_its_mark(name, task, mark):
     bb, task = sk.load_backbone(f"embedded/{name}"), sk.load_task(task)
-    prompt = sk.tune_prompt(bb, task, length=16, seed=0, max_steps=60, progress=False)
-    assert sk.evaluate(bb, task, prompt).accuracy >= mark - 0.05 * (name == "gpt2")
+    # As the chapters tune them: in a run of all tests the prompt of a chapter is taken.
+    options = dict(length=16, recipe="embedded", layout=None, max_steps=None, max_train_examples=None)
+    prompt = sk.cached(sk.tune_prompt, bb, task, seed=0, progress=False, **options)
+    assert sk.evaluate(bb, task, prompt, rows=500).accuracy >= mark - 0.05 * (name == "gpt2")
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -26,7 +28,7 @@ def test_random_prompts_get_little_out_of_a_model_on_average(name):
     bb = sk.load_backbone(f"embedded/{name}")
     prompts = [sk.random_prompt(bb, 16, seed) for seed in range(3)]
     tasks = [sk.load_task(f"world/{task}") for task in BINARY]
-    measured = [sk.evaluate(bb, task, prompt, rows=200).accuracy for task in tasks for prompt in prompts]
+    measured = [sk.evaluate(bb, task, prompt, rows=100).accuracy for task in tasks for prompt in prompts]
     assert sum(measured) / len(measured) <= 0.60
 
 

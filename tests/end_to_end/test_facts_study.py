@@ -1,38 +1,31 @@
 """Notebook 07 on real facts and a real model, in miniature; the shards of the full study; facts of the small world."""
 
-import json
 from dataclasses import replace
 
 import pandas
 import pytest
-import yaml
 
 import skillkit as sk
-from skillkit import params, studies, units
+from skillkit import studies
 from skillkit.facts import load_facts
 from skillkit.forgetting import forgetting, summary
 from skillkit.grids import load_sweep
 from skillkit.recall import find_neurons
-from tests.helpers import REPOSITORY, shared_path
+from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 SMALL = dict(
-    maximum_prompts=3, nodes=None, steps=5, draws=1, neighbours=1, closer=4, erase_examples=1, factors=[0.0, 1.0]
+    per_relation=3, maximum_prompts=3, nodes=None, steps=5, draws=1, neighbours=1, closer=3, erase_examples=1,
+    factors=[0.0, 1.0],
 )  # fmt: skip
 
 
-def test_twenty_facts_of_pararel_on_a_real_model(tmp_path):
-    told = yaml.safe_load((REPOSITORY / "params" / "local-pararel.yaml").read_text())
-    own = told["notebooks"]["07_knowledge_neurons"] | SMALL
-    own |= dict(backbone=str(shared_path("models/minilm-mlm")), source=str(shared_path("data/pararel")))
-    notebook = REPOSITORY / "notebooks" / "07_knowledge_neurons.ipynb"
-    unit = units.Unit(notebook, params.validate("07_knowledge_neurons", own), tmp_path / "results")
-    outcome = units.run_unit(unit)
-    assert outcome.state == "done", outcome.error
-    claims = json.loads((tmp_path / "results" / "claims.json").read_text())
+def test_facts_of_pararel_on_a_real_model(tmp_path):
+    shared_path("models/minilm-mlm")
+    claims = run_chapter("local-pararel", "07_knowledge_neurons", tmp_path, **SMALL)
     suppressed, enhanced = claims[:2]
     assert suppressed["measured"] < 0 < enhanced["measured"]
-    census = pandas.read_csv(tmp_path / "results" / "tables" / "census.csv")
-    assert set(census["relation"]) == {"P36", "P37", "P103", "P176"} and (census["facts"] == 5).all()
+    census = pandas.read_csv(tmp_path / "tables" / "census.csv")
+    assert set(census["relation"]) == {"P36", "P37", "P103", "P176"} and (census["facts"] == 3).all()
 
 
 def test_shards_of_the_full_study_are_those_that_it_loads():

@@ -3,15 +3,18 @@
 import json
 
 import pytest
-import yaml
 
-from skillkit import params, studies, units
-from tests.helpers import REPOSITORY, shared_path
+from skillkit import params
+from tests.helpers import run_chapter, shared_path
 
 SMALL = dict(
     seeds=[0], recipe="embedded", max_steps=4, max_train_examples=120, max_test_examples=20, probe_examples=30,
     map_examples=10, permutations=2, ensembles=[1, 3], draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
 )  # fmt: skip
+STUDIES = [
+    ("local-sst2", "01_prompt_tuning"), ("local-sst2", "02_probing"), ("local-sst2", "04_suppression"),
+    ("local-tweets", "03_skill_neurons"), ("local-tweets", "04_suppression"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -20,34 +23,18 @@ def store(tmp_path_factory):
     return tmp_path_factory.mktemp("store")
 
 
-@pytest.mark.parametrize("notebook", ["01_prompt_tuning", "02_probing", "03_skill_neurons", "04_suppression"])
-@pytest.mark.parametrize("study", ["local-sst2", "local-tweets"])
+@pytest.mark.parametrize("study, notebook", STUDIES)
 def test_the_local_study_runs(study, notebook, store, tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(store))
-    here = dict(backbone=str(shared_path("models/minilm-mlm")))
-    if study == "local-sst2":
-        here |= dict(tasks=[str(sst2(tmp_path))])
-    else:
-        here |= dict(data_root=str(shared_path("data/tweet_eval").parent))
-    told = studies.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
-    parameters = params.validate(notebook, told | {k: v for k, v in (SMALL | here).items() if k in told})
-    path = REPOSITORY / "notebooks" / f"{notebook}.ipynb"
-    outcome = units.run_unit(units.Unit(path, parameters, tmp_path / "results"))
-    assert outcome.state == "done", outcome.error
-    claims = json.loads((tmp_path / "results" / "claims.json").read_text())
+    shared_path("models/minilm-mlm")
+    known = params.NOTEBOOKS[notebook].model_fields
+    results = tmp_path / "results"
+    claims = run_chapter(study, notebook, results, **{k: v for k, v in SMALL.items() if k in known})
     assert any(claim["measured"] is not None for claim in claims)
-    contents = json.loads((tmp_path / "results" / "contents.json").read_text())
+    contents = json.loads((results / "contents.json").read_text())
     for figure in contents["figures"]:
         assert all(
-            (tmp_path / "results" / file).stat().st_size > (10 if file.endswith("csv") else 1000)
+            (results / file).stat().st_size > (10 if file.endswith("csv") else 1000)
             for file in figure["files"]
         )
     assert {file.rpartition(".")[2] for file in contents["figures"][0]["files"]} == {"png", "svg", "csv"}
-
-
-def sst2(folder):
-    """The study's task file, its data where this machine has it."""
-    task = yaml.safe_load((REPOSITORY / "params" / "tasks" / "sst2-files.yaml").read_text())
-    path = folder / "sst2-files.yaml"
-    path.write_text(yaml.safe_dump(task | dict(path=str(shared_path("data/glue/sst2")))))
-    return path

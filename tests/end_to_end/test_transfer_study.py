@@ -4,22 +4,11 @@ import csv
 import json
 
 import pytest
-import yaml
 
-from skillkit import params, units
-from tests.helpers import REPOSITORY, shared_path
+from skillkit.studies import load_study
+from tests.helpers import REPOSITORY, run_chapter, shared_path
 
-NOTEBOOK = REPOSITORY / "notebooks" / "06_transferability.ipynb"
-
-
-def run(study, folder, **changed):
-    """Run notebook 06 as a study has it, with some parameters changed; its claims, and its folder."""
-    told = yaml.safe_load((REPOSITORY / "params" / study).read_text())
-    own = told["notebooks"]["06_transferability"] | changed
-    parameters = params.validate("06_transferability", own)
-    outcome = units.run_unit(units.Unit(NOTEBOOK, parameters, folder))
-    assert outcome.state == "done", outcome.error
-    return json.loads((folder / "claims.json").read_text())
+NAME = "06_transferability"
 
 
 def read(path):
@@ -28,9 +17,8 @@ def read(path):
 
 
 def test_the_published_prompts(tmp_path):
-    claims = run(
-        "published-prompts.yaml", tmp_path / "out", published=str(shared_path("data/published_prompts"))
-    )
+    shared_path("data/published_prompts")
+    claims = run_chapter("published-prompts", NAME, tmp_path / "out")
     rows = read(tmp_path / "out" / "tables" / "indicators.csv")
     rho = {(row["backbone"], row["indicator"], row["rows"]): float(row["rho"]) for row in rows}
     assert rho["Roberta", "cosine_mean", "read by the model"] == pytest.approx(0.399, abs=0.0005)
@@ -42,7 +30,7 @@ def test_the_published_prompts(tmp_path):
     assert len(tested) == 3 and all(claim["measured"] is not None for claim in tested)
 
 
-def cut(source, target, rows=48, words=30):
+def cut(source, target, rows=48, words=12):
     """The first rows of every split of a data set, their texts cut short."""
     target.mkdir(parents=True)
     for path in source.glob("*.jsonl"):
@@ -56,13 +44,12 @@ def cut(source, target, rows=48, words=30):
 
 def test_the_local_study(tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
-    study = yaml.safe_load((REPOSITORY / "params" / "local-transfer.yaml").read_text())
-    own = study["notebooks"]["06_transferability"]
-    for name in own["tasks"]:
+    shared_path("models/minilm-mlm")
+    for name in load_study(REPOSITORY / "params" / "local-transfer.yaml").notebooks[NAME].tasks:
         cut(shared_path(f"data/{name}"), tmp_path / "data" / name)
-    claims = run(
-        "local-transfer.yaml", tmp_path / "out", backbone=str(shared_path("models/minilm-mlm")), seeds=[0],
-        data_root=str(tmp_path / "data"), max_steps=2, max_test_examples=16, random_prompts=2,
+    claims = run_chapter(
+        "local-transfer", NAME, tmp_path / "out", seeds=[0],
+        data_root=str(tmp_path / "data"), max_steps=2, max_test_examples=10, random_prompts=2,
         start_targets=["glue/sst2"], start_steps=2,
     )  # fmt: skip
     table = read(tmp_path / "out" / "figures" / "transfer_minilm-mlm.csv")
