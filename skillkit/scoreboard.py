@@ -19,11 +19,13 @@ from jinja2 import Environment, PackageLoader
 
 from skillkit.claims import HOLDS
 from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_text, writing
+from skillkit.files import read_json, write_json, write_text, writing
 from skillkit.sites import load_run
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
 LONGEST = 40  # characters of a name or a number; what is longer is a text
+_KEPT = ("name", "title", "parameters", "claims", "figures")  # of a chapter, when its run is gone
+_PLACES = ("href", "picture", "files")
 
 
 def publish(columns, out, readme=None, pages=None):
@@ -32,7 +34,8 @@ def publish(columns, out, readme=None, pages=None):
     >>> publish({"small world": ["runs/embedded"]}, "results")
     [PosixPath('results/README.md'), PosixPath('results/small-world/README.md')]
 
-    columns:  name of a column → folders of runs. A claim that several runs of a column make (the same chapter on
+    columns:  name of a column → folders of runs, or of studies published before ("results/minilm/local-sst2"),
+              so that a page can grow study by study. A claim that several runs of a column make (the same chapter on
               another task) is shown from the first of them on the scoreboard, and from each on the column's page.
     readme:   a Markdown file whose part between the two marks `BEGIN` and `END` is replaced by a summary.
     pages:    the columns that get a page, if not all.
@@ -85,11 +88,14 @@ def slug(label):
 
 def _study(run):
     """Name and notebooks of a run, all of which must have finished, and what its parameter file says of itself."""
+    known, folder = read_json(Path(run) / "study.json") or {}, Path(run)
+    if "units" in known:  # published before; the run itself may be gone
+        return known | {"units": [unit | {"folder": folder / unit["name"]} for unit in known["units"]]}
     name, units = load_run(run)
     unfinished = [unit["name"] for unit in units if unit["state"] != "done"]
     if unfinished:
         raise SkillkitError(f"{run}: {', '.join(unfinished)} did not finish; run the study again first")
-    source = Path(read_json(Path(run) / "study.json")["file"])
+    source = Path(known["file"])
     lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
     about = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines)]
     return {"name": name, "units": units, "about": " ".join(about)}
@@ -128,16 +134,22 @@ def _around(readme):
 
 
 def _copy_figures(column, folder):
-    """The pictures and the numbers behind them, below the page of a column."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """The pictures and the numbers behind them, below the page of a column, and what the page says of each study."""
+    fresh = folder.with_name(f".{folder.name}.tmp")  # a study published before is read from the old folder
+    shutil.rmtree(fresh, ignore_errors=True)
     for study in column:
         for unit in study["units"]:
             for file in (file for figure in unit["figures"] for file in figure["files"]):
-                target = folder / study["name"] / file["href"]
+                target = fresh / study["name"] / file["href"]
                 if target.suffix != ".svg":
                     target.parent.mkdir(parents=True, exist_ok=True)
                     source = unit["folder"] / Path(file["href"]).relative_to(unit["name"])
                     (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
+        units = [{part: unit[part] for part in _KEPT} for unit in study["units"]]
+        (fresh / study["name"]).mkdir(parents=True, exist_ok=True)
+        write_json(fresh / study["name"] / "study.json", _short(study | {"units": units}))
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
 
 
 def _copy_numbers(source, target):
@@ -155,8 +167,16 @@ def _render(template, **values):
     pages.filters["cell"] = lambda text: (
         re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
     )
-    # Where a folder or file lies on somebody's disk says nothing; its name does.
-    pages.filters["short"] = lambda value: re.sub(
-        r"(?<![\w.])(\.{0,2}/)+([\w.-]+/)*(?=[\w.-])", "", str(value)
-    )
+    pages.filters["short"] = _short
     return pages.get_template(template).render(**values)
+
+
+def _short(value):
+    """A value with names in place of paths: where a file lies on somebody's disk says nothing."""
+    if isinstance(value, dict):
+        return {name: one if name in _PLACES else _short(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_short(one) for one in value]
+    return (
+        re.sub(r"(?<![\w.])(\.{0,2}/)+([\w.-]+/)*(?=[\w.-])", "", value) if isinstance(value, str) else value
+    )

@@ -1,6 +1,7 @@
 """Scoreboards: claims of several runs meet, pages hold figures and no data, nothing else is touched."""
 
 import re
+import shutil
 
 import pytest
 
@@ -83,6 +84,16 @@ def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
     assert "texts.csv" not in files and "somebody" not in page
     numbers = next((tmp_path / "out").rglob("bars.csv")).read_text()
     assert numbers.split() == ["task,share", "movies,0.5"]
+
+
+def test_a_page_grows_by_studies_whose_runs_are_gone(tmp_path, runs):
+    publish({"real": [runs[1], runs[2]]}, tmp_path / "whole")
+    publish({"real": [runs[1]]}, tmp_path / "out")
+    shutil.rmtree(runs[1])
+    publish({"real": [tmp_path / "out/real/two", runs[2]]}, tmp_path / "out")
+    whole, grown = ({path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+                    for name in ("whole", "out"))  # fmt: skip
+    assert whole == grown and not any(b"somewhere" in text for text in grown.values())
 
 
 def test_readme_gets_a_summary_between_its_marks(tmp_path, runs):
