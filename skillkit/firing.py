@@ -107,20 +107,23 @@ def shared_firing(first, second, layers=None):
 
 
 def by_layer(firings, types):
-    """Mean ON in every layer, for pairs of one type, of different types, and with random prompts: DataFrame.
+    """ON of every two prompts in every layer, told by kind: of one type, of different types, with a random prompt.
 
     >>> by_layer({"movies": firing_a, "gadgets": firing_b, "random": untrained}, types)
 
-    firings {name: Firing}; types {name: type}, names without one are random prompts. Columns layer, pair, ON,
-    chance; layers that were not read, and those where a prompt fires no neuron, are missing.
+    firings {name: Firing}; types {name: type}, names without one are random prompts. A DataFrame with a row for each
+    two prompts and layer; columns one, other, layer, pair, ON, chance. Two random prompts are no pair (nearly equal
+    vectors fire alike). Layers that were not read, and those where one of the two fires no neuron, are missing.
     """
     rows = []
     for one, other in combinations(firings, 2):
+        if one not in types and other not in types:
+            continue
         pair = _pair(types.get(one), types.get(other))
         for layer in firings[one].after.isfinite().any(1).nonzero().flatten().tolist():
             shared, chance = shared_firing(firings[one], firings[other], [layer])
-            rows.append({"layer": layer, "pair": pair, "ON": shared, "chance": chance})
-    return pd.DataFrame(rows).groupby(["pair", "layer"], sort=False).mean().dropna().reset_index()
+            rows.append(dict(one=one, other=other, layer=layer, pair=pair, ON=shared, chance=chance))
+    return pd.DataFrame(rows).dropna(ignore_index=True)
 
 
 def _pair(one, other):

@@ -1,4 +1,5 @@
 import math
+from itertools import combinations
 
 import pytest
 import torch
@@ -84,12 +85,26 @@ def test_layer_windows_and_layers_that_were_not_read():
 def test_by_layer_by_hand():
     firings = {"a": pattern([[1.0, 1.0], [1.0, -1.0]]), "b": pattern([[1.0, -1.0], [1.0, 1.0]]),
                "c": pattern([[-1.0, 1.0], [-1.0, 1.0]]), "r": pattern([[1.0, 1.0], [1.0, 1.0]])}  # fmt: skip
-    found = by_layer(firings, {"a": "sentiment", "b": "sentiment", "c": "topic"}).set_index(["pair", "layer"])
+    table = by_layer(firings, {"a": "sentiment", "b": "sentiment", "c": "topic"})
+    found = dict(iter(table.groupby(["pair", "layer"])))
     root = 1 / math.sqrt(2)
-    assert found.loc[("same type", 0), "ON"] == pytest.approx(root)
-    assert found.loc[("different types", 0), "ON"] == pytest.approx((root + 0) / 2)
-    assert found.loc[("random prompt", 1), "ON"] == pytest.approx((root + 1 + root) / 3)
-    assert found.loc[("same type", 1), "chance"] == pytest.approx(root)
+    assert found["same type", 0].ON.tolist() == [pytest.approx(root)]
+    assert sorted(found["different types", 0].ON) == pytest.approx([0, root])
+    assert sorted(found["random prompt", 1].ON) == pytest.approx([root, root, 1])
+    assert found["same type", 1].chance.tolist() == [pytest.approx(root)]
+    assert set(zip(table.one, table.other, strict=True)) == set(combinations("abcr", 2))
+
+
+def test_by_layer_leaves_out_where_a_prompt_fires_nothing():
+    firings = {"a": pattern([[1.0, 1.0], [-1.0, -1.0]]), "b": pattern([[1.0, -1.0], [1.0, 1.0]])}
+    assert by_layer(firings, {"a": "sentiment"}).layer.tolist() == [0]
+
+
+def test_by_layer_asks_nothing_of_two_random_prompts():
+    firings = {name: pattern([[1.0, 1.0]]) for name in ("a", "random 0", "random 1")}
+    found = by_layer(firings, {"a": "sentiment"})
+    assert list(zip(found.one, found.other, found.pair, strict=True)) == [
+        ("a", "random 0", "random prompt"), ("a", "random 1", "random prompt")]  # fmt: skip
 
 
 def test_most_activated_takes_the_highest_of_every_layer_read():
