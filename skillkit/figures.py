@@ -80,7 +80,8 @@ def within_shares(axes):
 def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, chance=None):
     """Mean curves with a band from the lowest to the highest repetition, one panel per value of `panel`.
 
-    `unit` is the column of repetitions (seeds); the band shows all of them, so nothing is smoothed away.
+    `unit` is the column of repetitions (seeds); the band shows all of them, so nothing is smoothed away. With it, a
+    repetition that ended before others of its panel is drawn on at its last value.
     """
     panels = list(dict.fromkeys(table[panel])) if panel else [None]
     figure, grid = plt.subplots(
@@ -89,8 +90,9 @@ def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, ch
     for axes, name in zip(grid[0], panels):
         rows = table[table[panel] == name] if panel else table
         for number, one in enumerate(dict.fromkeys(table[hue])):
-            spread = rows[rows[hue] == one].groupby(x)[y].agg(["mean", "min", "max"])
-            axes.plot(spread.index, spread["mean"], color=color(one, number), label=one)
+            mine = rows[rows[hue] == one]
+            spread = _drawn_on(mine, x, y, unit, rows[x].max()).groupby(x)[y].agg(["mean", "min", "max"])
+            axes.plot(spread.index, spread["mean"], color=color(one, number), label=one, marker=".")
             axes.fill_between(
                 spread.index, spread["min"], spread["max"], color=color(one, number), alpha=0.18, lw=0
             )
@@ -101,6 +103,15 @@ def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, ch
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)))
     return figure
+
+
+def _drawn_on(table, x, y, unit, end):
+    """The table with every repetition carried on to `end`; as it is without a column of repetitions."""
+    if unit is None or table.empty:
+        return table
+    wide = table.pivot(index=x, columns=unit, values=y)
+    wide = wide.reindex(wide.index.union([end], sort=True)).ffill()
+    return wide.melt(ignore_index=False, value_name=y).reset_index(names=x)
 
 
 def heatmap(table, label, fmt=".2f", limits=(0.0, 1.0), mark=None):

@@ -21,6 +21,9 @@ from safetensors.torch import load_file, save_file
 from skillkit.errors import SkillkitError
 from skillkit.progress import progress as progress_bar
 
+# No metric of a task goes beyond: since only better weights replace the best, what reaches it has ended.
+PERFECT = 1.0
+
 
 @dataclass
 class Fitted:
@@ -55,7 +58,8 @@ def fit(
 
     >>> fit({"weight": weight}, loss_of, score_of, encoded, recipe, checkpoint="runs/checkpoint").best_step
 
-    With `checkpoint` (a folder) the state is written at every evaluation and taken up again when it is there;
+    It ends with the recipe's steps, by its patience, or with a perfect score, which nothing can replace. With
+    `checkpoint` (a folder) the state is written at every evaluation and taken up again when it is there;
     `identity` tells whether it belongs to this run. Raises SkillkitError when the loss is no longer a number,
     and when the checkpoint is another run's.
     """
@@ -137,7 +141,8 @@ def _evaluated(state, parameters, score, loss, recipe, total):
         state.best_score, state.best_step, state.waited = score, state.step, 0
     else:
         state.waited += 1
-    state.done = state.step >= total or (recipe.patience is not None and state.waited >= recipe.patience)
+    tired = recipe.patience is not None and state.waited >= recipe.patience
+    state.done = state.step >= total or tired or score >= PERFECT
 
 
 _TOLD = ("step", "best_score", "best_step", "waited", "done", "history")

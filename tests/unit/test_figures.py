@@ -47,6 +47,14 @@ def test_curves_draw_the_mean_and_all_repetitions():
     assert band.min() == pytest.approx(0.4) and band.max() == pytest.approx(1.0)
 
 
+def test_curves_draw_a_repetition_that_ended_on_to_the_end_of_its_panel():
+    points = [("prompt", 0, 1, 0.9), ("prompt", 1, 1, 0.5), ("prompt", 1, 2, 0.7), ("bitfit", 0, 4, 0.6)]
+    table = pd.DataFrame(points, columns=["method", "seed", "step", "score"])
+    prompt, bitfit = figures.curves(table, "step", "score", "method", unit="seed").axes[0].lines
+    assert prompt.get_xydata().tolist() == [pytest.approx(point) for point in ([1, 0.7], [2, 0.8], [4, 0.8])]
+    assert bitfit.get_xydata().tolist() == [pytest.approx([4, 0.6])]
+
+
 def test_a_heatmap_writes_its_numbers():
     table = pd.DataFrame([[0.1, 0.9]], index=["row"], columns=["x", "y"])
     axes = figures.heatmap(table, "share").axes[0]

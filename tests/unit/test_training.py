@@ -41,10 +41,21 @@ def test_training_comes_closer_and_keeps_the_best():
 
 def test_early_stop_counts_evaluations_without_gain():
     weight, loss, _ = problem()
-    scores = iter([1.0, 3.0, 2.0, 3.0, 2.5, 9.0, 9.0, 9.0])
+    scores = iter([0.1, 0.3, 0.2, 0.3, 0.25, 0.9, 0.9, 0.9])
     recipe = Recipe(learning_rate=0.1, batch_size=8, max_steps=40, evaluate_every=5, patience=3)
     state = fit({"weight": weight}, loss, lambda: next(scores), ROWS, recipe, show=False)
-    assert (state.step, state.best_step, state.best_score, state.done) == (25, 10, 3.0, True)
+    assert (state.step, state.best_step, state.best_score, state.done) == (25, 10, 0.3, True)
+
+
+def test_a_perfect_score_ends_with_what_the_whole_run_would_have_kept():
+    def tuned(scores):
+        weight, loss, _ = problem()
+        scores = iter(scores)
+        return fit({"weight": weight}, loss, lambda: next(scores), ROWS, RECIPE, show=False)
+
+    short, whole = tuned([0.5, 1.0]), tuned([0.5, 0.999, *[0.9] * 6])
+    assert (short.step, short.best_step, short.done) == (10, 10, True) and whole.step == 40
+    assert torch.equal(short.best["weight"], whole.best["weight"])
 
 
 def test_seed_decides_the_order():
