@@ -24,9 +24,11 @@ __all__ = ["evaluate", "predict", "tune_adapter", "tune_bitfit", "tune_prompt"]
 
 
 def _resolve(arguments):
-    """What else decides a result: the precision that "auto" stands for, and what the recipe says."""
+    """What decides a result: the precision that "auto" stands for, what the recipe says, what it is overridden with."""
     recipe = choose_recipe(arguments["recipe"], arguments["bb"])
-    return {"dtype": str(training_dtype(arguments["bb"], arguments["dtype"])), "recipe": recipe.plain()}
+    given = {name: value for name, value in arguments["overrides"].items() if value is not None}
+    dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
+    return {"dtype": dtype, "recipe": recipe.plain(), "overrides": given}
 
 
 @artifact("prompt", version=1, resolve=_resolve)

@@ -165,7 +165,7 @@ def test_tuned_prompts_and_adapters_are_artifacts(tmp_path, monkeypatch):
         first = cached(tune_it, bb, TASK, **options)
         with monkeypatch.context() as patched:
             patched.setattr(type(bb), "answer_logits", None)  # a second training would fail
-            again = cached(tune_it, bb, TASK, **options)
+            again = cached(tune_it, bb, TASK, **options | {"batch_size": None})
         assert again.fingerprint == first.fingerprint and again.metadata == first.metadata
         assert cached(tune_it, bb, TASK, **options | {"learning_rate": 0.5}).fingerprint != first.fingerprint
 
