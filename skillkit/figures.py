@@ -81,7 +81,7 @@ def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, ch
     """Mean curves with a band from the lowest to the highest repetition, one panel per value of `panel`.
 
     `unit` is the column of repetitions (seeds); the band shows all of them, so nothing is smoothed away. With it, a
-    repetition that ended before others of its panel is drawn on at its last value.
+    repetition that ended before others is drawn on at its last value.
     """
     panels = list(dict.fromkeys(table[panel])) if panel else [None]
     figure, grid = plt.subplots(
@@ -91,7 +91,7 @@ def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, ch
         rows = table[table[panel] == name] if panel else table
         for number, one in enumerate(dict.fromkeys(table[hue])):
             mine = rows[rows[hue] == one]
-            spread = _drawn_on(mine, x, y, unit, rows[x].max()).groupby(x)[y].agg(["mean", "min", "max"])
+            spread = _drawn_on(mine, x, y, unit, table[x].max()).groupby(x)[y].agg(["mean", "min", "max"])
             axes.plot(spread.index, spread["mean"], color=color(one, number), label=one, marker=".")
             axes.fill_between(
                 spread.index, spread["min"], spread["max"], color=color(one, number), alpha=0.18, lw=0

@@ -47,7 +47,7 @@ def test_curves_draw_the_mean_and_all_repetitions():
     assert band.min() == pytest.approx(0.4) and band.max() == pytest.approx(1.0)
 
 
-def test_curves_draw_a_repetition_that_ended_on_to_the_end_of_its_panel():
+def test_curves_draw_a_repetition_that_ended_on_to_the_end():
     points = [("prompt", 0, 1, 0.9), ("prompt", 1, 1, 0.5), ("prompt", 1, 2, 0.7), ("bitfit", 0, 4, 0.6)]
     table = pd.DataFrame(points, columns=["method", "seed", "step", "score"])
     prompt, bitfit = figures.curves(table, "step", "score", "method", unit="seed").axes[0].lines
