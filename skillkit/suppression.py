@@ -73,8 +73,8 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
 
         def disturb(layer, neurons):
             index = range(len(neurons)) if bb.now is None else bb.now.index.tolist()
-            draws = noise(seed, layer, index, neurons.shape[-1]).to(neurons)
-            return torch.where(rows[layer], neurons + alpha * draws[:, None], neurons)
+            draws = noise(seed, layer, index, neurons.shape[-1]).to(neurons) * rows[layer]
+            return neurons + alpha * draws[:, None]
 
         return disturb
     raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
