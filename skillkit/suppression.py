@@ -60,13 +60,17 @@ def _of(change, layer):
 
 
 def _change(bb, mask, kind, alpha, fill, layers, seed):
-    """Function of (layer, neurons [B, P, N]) that gives the suppressed neurons."""
+    """Function of (layer, neurons [B, P, N]) that gives the suppressed neurons.
+
+    They are multiplied by 0 and the others by 1, which is many times as fast as choosing one by one.
+    """
     rows = {layer: mask[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
+    kept = {layer: ~row for layer, row in rows.items()}
     if kind == "zero":
-        return lambda layer, neurons: neurons.masked_fill(rows[layer], 0)
+        return lambda layer, neurons: neurons * kept[layer].to(neurons)
     if kind == "mean":
-        values = _fill(bb, fill, mask, layers)
-        return lambda layer, neurons: torch.where(rows[layer], values[layer].to(neurons), neurons)
+        given = _given(fill, mask, rows)
+        return lambda layer, n: torch.addcmul(given[layer].to(n), n, kept[layer].to(n))
     if kind == "gaussian":
         if not alpha > 0:
             raise SkillkitError(f"gaussian noise of alpha={alpha} changes nothing; give alpha above 0")
@@ -90,12 +94,12 @@ def noise(seed, layer, index, width):
     return torch.from_numpy(np.stack(draws))
 
 
-def _fill(bb, fill, mask, layers):
-    """{layer: [neurons]}, checked: a number for every neuron that is to be replaced."""
+def _given(fill, mask, rows):
+    """{layer: [neurons]}, checked: a number for every neuron that is to be replaced, 0 for the others."""
     if fill is None:
         raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
-    fill = checked_fill(fill, mask, layers)
-    return {layer: fill[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
+    fill = checked_fill(fill, mask, list(rows))
+    return {layer: fill[layer, : len(row)].to(row.device).where(row, 0) for layer, row in rows.items()}
 
 
 def _at(bb, change, place):
