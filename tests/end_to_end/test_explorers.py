@@ -19,8 +19,8 @@ from tests.helpers import REPOSITORY
 CHAPTERS = {
     "01_prompt_tuning": (
         'tasks, seeds = ["world/movies"], [0]',
-        """bb, loaded = sk.load_backbone("embedded/bert"), {"world/movies": sk.load_task("world/movies")}
-tuned = {("prompt", "world/movies", 0): sk.random_prompt(bb, length=4)}""",
+        """bb, names = sk.load_backbone("embedded/bert"), ["world/movies"]
+loaded, tuned = {names[0]: sk.load_task(names[0])}, {("prompt", names[0], 0): sk.random_prompt(bb, length=4)}""",
     ),
     "07_knowledge_neurons": (
         'backbone, steps, factors = "embedded/bert", 2, [0.0, 1.0, 2.0]',
