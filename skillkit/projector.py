@@ -20,7 +20,7 @@ from skillkit.evaluation import Evaluation
 from skillkit.layouts import encode_for, find_layout
 from skillkit.prompts import SoftPrompt, read_tensors, write_tensors
 from skillkit.reading import Reading
-from skillkit.recipes import choose_recipe
+from skillkit.recipes import choose_recipe, given
 from skillkit.store import artifact
 from skillkit.training import fit
 from skillkit.transfer import tuned_on
@@ -85,7 +85,8 @@ class Projector:
 
 
 def _resolve(arguments):
-    return {"recipe": choose_recipe(arguments["recipe"], arguments["target_bb"]).plain()}
+    recipe = choose_recipe(arguments["recipe"], arguments["target_bb"])
+    return {"recipe": recipe.plain(), "overrides": given(arguments["overrides"])}
 
 
 @artifact("projector", version=1, resolve=_resolve)

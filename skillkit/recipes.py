@@ -121,7 +121,7 @@ def choose_recipe(recipe, bb, **overrides):
     if isinstance(recipe, str) and recipe not in RECIPES:
         raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
-    overrides = {name: value for name, value in overrides.items() if value is not None}
+    overrides = given(overrides)
     unknown = sorted(set(overrides) - {field.name for field in fields(Recipe)})
     if unknown:
         known = ", ".join(field.name for field in fields(Recipe))
@@ -133,3 +133,12 @@ def choose_recipe(recipe, bb, **overrides):
     if overrides.keys() & {"epochs", "max_steps"}:
         overrides = {"epochs": None, "max_steps": None} | overrides
     return replace(recipe, **overrides | {"learning_rate": rate, "seq2seq_rate": None, "large_rate": None})
+
+
+def given(overrides):
+    """The overrides that say something: None keeps what the recipe says.
+
+    >>> given({"max_steps": 100, "batch_size": None})
+    {'max_steps': 100}
+    """
+    return {name: value for name, value in overrides.items() if value is not None}

@@ -88,7 +88,8 @@ def slug(label):
 
 def _study(run):
     """Name and notebooks of a run, all of which must have finished, and what its parameter file says of itself."""
-    known, folder = read_json(Path(run) / "study.json") or {}, Path(run)
+    folder = Path(run)
+    known = read_json(folder / "study.json") or {}
     if "units" in known:  # published before; the run itself may be gone
         return known | {"units": [unit | {"folder": folder / unit["name"]} for unit in known["units"]]}
     name, units = load_run(run)

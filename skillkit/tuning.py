@@ -16,7 +16,7 @@ from skillkit.layouts import encode_for, find_layout
 from skillkit.precision import precision, training_dtype
 from skillkit.prompts import SoftPrompt, initial_weight
 from skillkit.reading import Reading
-from skillkit.recipes import choose_recipe
+from skillkit.recipes import choose_recipe, given
 from skillkit.store import artifact
 from skillkit.training import fit
 
@@ -26,9 +26,8 @@ __all__ = ["evaluate", "predict", "tune_adapter", "tune_bitfit", "tune_prompt"]
 def _resolve(arguments):
     """What decides a result: the precision that "auto" stands for, what the recipe says, what it is overridden with."""
     recipe = choose_recipe(arguments["recipe"], arguments["bb"])
-    given = {name: value for name, value in arguments["overrides"].items() if value is not None}
     dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
-    return {"dtype": dtype, "recipe": recipe.plain(), "overrides": given}
+    return {"dtype": dtype, "recipe": recipe.plain(), "overrides": given(arguments["overrides"])}
 
 
 @artifact("prompt", version=1, resolve=_resolve)
