@@ -18,9 +18,11 @@ With L trained vectors, one mask token and a text (padding always goes to the ri
 from dataclasses import dataclass
 
 import torch
+from transformers.cache_utils import DynamicCache
 
 from skillkit.batches import encode, pair_separator
 from skillkit.errors import SkillkitError
+from skillkit.neurons import hooked
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Layout:
             inputs["token_type_ids"] = _lead(batch.token_types, lead)
         answer = self.answer(batch, lead)
         return Attached(_complete(bb, inputs), answer, self.slots(answer, lead), _lead(batch.text, lead))
+
+    def attach_trained(self, bb, weight, batch):
+        """The same for a step that trains nothing but `weight`: what it cannot reach may be read beforehand."""
+        return self.attach(bb, weight, batch)
 
     def answer(self, batch, lead):
         """The slot whose hidden state is read, [B]: here the last text slot, never a pad slot."""
@@ -151,6 +157,31 @@ class Suffix(Layout):
         inputs = {"inputs_embeds": embeds, "attention_mask": mask.gather(1, order)}
         return Attached(_complete(bb, inputs), (lengths + len(weight) - 1).clamp(min=0), slots, is_text)
 
+    def attach_trained(self, bb, weight, batch):
+        """No text sees the prompt behind it: it is read once, forward only, and the prompt goes there and back alone.
+
+        Where slots are counted (local attention) or touched (open interventions) the whole sequence is passed.
+        """
+        batch = batch.right_padded().to(bb.device)
+        if not batch.ids.shape[1] or _local_attention(bb) or hooked(bb):
+            return self.attach(bb, weight, batch)
+        cache, everywhere = DynamicCache(), torch.ones_like(batch.mask)
+        with (
+            torch.no_grad()
+        ):  # without a mask: padding stands behind the text, and the prompt will not look at it
+            bb.model.base_model(
+                input_ids=batch.ids,
+                position_ids=bb.position_ids(everywhere),
+                past_key_values=cache,
+                use_cache=True,
+            )
+        prompt = weight.to(bb.device, bb.dtype).expand(len(batch), -1, -1)
+        mask = torch.cat([batch.mask, batch.mask.new_ones(prompt.shape[:2])], dim=1)
+        inputs = {"inputs_embeds": prompt, "attention_mask": mask, "past_key_values": cache}
+        inputs["position_ids"] = bb.position_ids(mask)[:, -len(weight) :]
+        slots = torch.arange(len(weight), device=bb.device).expand(len(batch), -1)
+        return Attached(inputs, slots[:, -1], slots, torch.zeros_like(slots, dtype=torch.bool))
+
 
 class Encoder(Layout):
     """Prompt before the text in the encoder; the decoder gets its start token and answers at once."""
@@ -202,6 +233,12 @@ def position_rows(bb, count):
         )
     table = bb.model.base_model.get_submodule(bb.row.positions)
     return table(bb.position_ids(torch.ones(1, count, dtype=torch.long, device=bb.device)))[0]
+
+
+def _local_attention(bb):
+    """Whether some layer sees only the slots nearby: GPT-Neo says so by `window_size`, others by `sliding_window`."""
+    config = bb.model.config
+    return any(getattr(config, name, None) for name in ("window_size", "sliding_window"))
 
 
 def _mask_embedding(bb):

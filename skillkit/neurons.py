@@ -132,6 +132,16 @@ class edit(Hooks):
         return put(neurons, new.to(neurons.dtype), positions)
 
 
+def hooked(bb):
+    """Whether somebody reads or changes the neurons of a backbone at the moment.
+
+    >>> with bb.record(): hooked(bb)
+    True
+    """
+    modules = (*bb.value_matrices, *bb.activation_functions)
+    return any(module._forward_pre_hooks or module._forward_hooks for module in modules)
+
+
 def take(neurons, positions=None):
     """The neurons at some positions: [batch, T, neurons] → [batch, P, neurons].
 

@@ -16,7 +16,7 @@ import torch
 from skillkit.backbones import from_model
 from skillkit.errors import SkillkitError
 from skillkit.networks import networks
-from skillkit.neurons import checked_layers
+from skillkit.neurons import checked_layers, hooked
 from skillkit.probes import Probe
 from skillkit.skills import checked_fill, checked_mask
 
@@ -130,7 +130,7 @@ def _check_widths(bb, widths, biases, width):
 
 def _copy(bb):
     """A copy of the model without the hooks of an open context, which would stay in it for ever."""
-    if any(module._forward_pre_hooks for module in (*bb.value_matrices, *bb.activation_functions)):
+    if hooked(bb):
         raise SkillkitError(
             f"{bb.name} is being recorded or changed at the moment; prune it outside of the with block"
         )

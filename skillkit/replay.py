@@ -19,7 +19,7 @@ from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from skillkit.clozes import slots_of
 from skillkit.errors import SkillkitError
-from skillkit.neurons import edit, put, take
+from skillkit.neurons import edit, hooked, put, take
 from skillkit.prefixes import Everybody, Prefix, spread
 
 
@@ -33,7 +33,7 @@ def stacks(bb, questions, before=False):
     `before` scales the input of the activation function instead of the neurons. Raises SkillkitError inside an
     intervention: what is scaled would no longer be what the intervention changed.
     """
-    if any(module._forward_pre_hooks or module._forward_hooks for module in bb.value_matrices):
+    if hooked(bb):
         raise SkillkitError("attribution inside an intervention is not defined; leave its with block first")
     ids = torch.tensor([question.ids for question in questions], device=bb.device)
     targets = torch.tensor([question.targets for question in questions], device=bb.device)

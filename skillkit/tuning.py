@@ -200,7 +200,8 @@ class _Job:
             )
 
     def loss(self, batch):
-        attached = self.layout.attach(self.bb, self.weight, batch)
+        attach = self.layout.attach_trained if len(self.weight) else self.layout.attach
+        attached = attach(self.bb, self.weight, batch)
         labels = batch.labels.to(self.bb.device)
         if self.recipe.loss == "vocabulary":
             logits = self.bb.answer_logits(attached.inputs, attached.answer)

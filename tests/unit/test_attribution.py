@@ -178,9 +178,13 @@ def test_half_precision_gives_float32_scores(model_type):
     assert torch.corrcoef(torch.stack([half.flatten(), exact.flatten()]))[0, 1] > 0.9
 
 
-def test_attribution_inside_an_intervention_is_refused():
+@pytest.mark.parametrize("before", [False, True])
+def test_attribution_inside_an_intervention_is_refused(before):
     bb = tiny_backbone("bert")
-    with pytest.raises(SkillkitError, match="inside an intervention"), edit(bb, {0: torch.relu}):
+    with (
+        pytest.raises(SkillkitError, match="inside an intervention"),
+        edit(bb, {0: torch.relu}, before=before),
+    ):
         attribute(bb, CLOZE, ANSWER)
 
 

@@ -127,6 +127,38 @@ def test_slots_text_and_answer_point_where_they_say(model, layout):
         assert (attached.answer == mask.sum(1) - 1).all()
 
 
+@pytest.mark.parametrize(("model", "layout"), CASES)
+def test_a_step_of_training_sees_what_a_reading_sees(model, layout):
+    """Loss and gradient are the same, whatever was read beforehand; texts of several lengths, one of them empty."""
+    bb, layout = BACKBONES[model], find_layout(BACKBONES[model], layout)
+    rows = (
+        TASK["test"]
+        .select(range(6))
+        .map(lambda row, i: {"text": row["text"] if i else ""}, with_indices=True)
+    )
+    found = []
+    for attach in (layout.attach, layout.attach_trained):
+        weight = random_weight(bb).requires_grad_()
+        batch = encode_for(bb, TASK, rows, layout, len(weight), segments=False).batch(range(6))
+        attached = attach(bb, weight, batch)
+        loss = bb.answer_logits(attached.inputs, attached.answer).logsumexp(-1).square().sum()
+        found.append((loss.detach(), *torch.autograd.grad(loss, weight)))
+    for plain, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
+    alone = layout.name == "suffix" and model != "gpt_neo"  # whose local attention counts slots
+    assert (attached.inputs["inputs_embeds"].shape[1] == len(weight)) == alone
+
+
+def test_a_touched_backbone_is_trained_on_the_whole_sequence():
+    bb, layout = BACKBONES["gpt2"], find_layout(BACKBONES["gpt2"])
+    batch = encode_for(bb, TASK, TASK["test"], layout, 5).batch(range(6))
+    for context in (bb.record(layers=[1]), bb.record(layers=[0], before=True)):
+        with context:
+            attached = layout.attach_trained(bb, random_weight(bb), batch)
+            bb.run(attached.inputs)
+        assert attached.inputs["inputs_embeds"].shape[1] > 5
+
+
 def test_zero_position_text_starts_at_position_102():
     bb = BACKBONES["roberta"]
     batch = encode(bb, TASK, TASK["test"], room=100, max_tokens=24).batch(range(4))
