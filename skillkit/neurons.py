@@ -135,8 +135,8 @@ class edit(Hooks):
 def hooked(bb):
     """Whether somebody reads or changes the neurons of a backbone at the moment.
 
-    >>> with bb.record(): hooked(bb)
-    True
+    >>> hooked(bb)
+    False
     """
     modules = (*bb.value_matrices, *bb.activation_functions)
     return any(module._forward_pre_hooks or module._forward_hooks for module in modules)
