@@ -237,8 +237,12 @@ def damage_across(bb, rankings, targets, rate=0.1, **options) -> Table:
     """
     rows = []
     for target, (task, prompt) in targets.items():
+        untouched = []  # the same whichever neurons are suppressed afterwards
         for source, ranking in rankings.items():
-            curve = suppression_curve(bb, task, prompt, ranking, (0, rate), **{"progress": False} | options)
+            rates = (rate,) if untouched else (0, rate)
+            curve = suppression_curve(bb, task, prompt, ranking, rates, **{"progress": False} | options)
+            untouched = untouched or [row for row in curve.rows if not row["rate"]]
+            curve = Curve([*untouched, *(row for row in curve.rows if row["rate"])])
             for value in ("accuracy", "margin"):
                 rows.append({"source": source, "target": target, "value": value, **_at(curve, rate, value)})
     return Table(rows)

@@ -111,6 +111,18 @@ def test_planted_neurons_cost_everything_and_others_nothing(model):
     assert table.iloc[0].skill == pytest.approx(0.5, abs=0.1) and table.iloc[0].random == 0
 
 
+def test_damage_across_is_a_curve_for_every_pair():
+    bb, prompt, found = small()
+    other = probe(bb, TASK, random_prompt(bb, 3, seed=1))
+    table = damage_across(bb, {"one": found, "other": other}, {"toy": (TASK, prompt)}, 0.2, draws=2)
+    for source, ranking in {"one": found, "other": other}.items():
+        curve = suppression_curve(bb, TASK, prompt, ranking, (0, 0.2), draws=2)
+        for value in ("accuracy", "margin"):
+            lost = costs(curve, value).query("rate > 0").set_index("neurons").cost
+            row = table.query("source == @source and value == @value").iloc[0]
+            assert (row.skill, row.random) == (lost.skill, lost.random)
+
+
 def made(accuracies, name="toy"):
     """A curve with rates 0 and .1: the untouched, the skill and the random accuracies."""
     untouched, skill, random = accuracies
