@@ -119,7 +119,7 @@ def test_damage_across_is_a_curve_for_every_pair():
         curve = suppression_curve(bb, TASK, prompt, ranking, (0, 0.2), draws=2)
         for value in ("accuracy", "margin"):
             lost = costs(curve, value).query("rate > 0").set_index("neurons").cost
-            row = table.query("source == @source and value == @value").iloc[0]
+            row = table[(table.source == source) & (table.value == value)].iloc[0]
             assert (row.skill, row.random) == (lost.skill, lost.random)
 
 
