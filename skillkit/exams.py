@@ -78,11 +78,14 @@ def _first_token(objective, word):
 
 
 def _ask(model, objective, docs):
-    """Logits where the answers are read, [documents, vocabulary]."""
+    """Logits where the answers are read, [documents, vocabulary]; texts of like length are read together."""
     rng, objective.rng = objective.rng, Always()
     examples = list(objective.examples(docs))
     objective.rng = rng
-    return torch.cat([objective.answers(model, examples[i : i + 256]) for i in range(0, len(examples), 256)])
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i]["ids"]))
+    batches = [[examples[i] for i in order[at : at + 64]] for at in range(0, len(order), 64)]
+    logits = torch.cat([objective.answers(model, batch) for batch in batches])
+    return logits[torch.tensor(order).argsort()]
 
 
 class Always(random.Random):

@@ -20,8 +20,8 @@ def quicken(model):
     >>> quicken(BertForMaskedLM(config)).cls.predictions.decoder        # a QuickLinear
 
     That is on CPUs with AVX-512, in float32, for frozen weights and products of two million multiply–adds and more,
-    outside of autocast; in any other case a layer does what it did. State, hooks, copies and saving are as before.
-    Returns the model.
+    outside of autocast; in any other case a layer does what it did. A ReLU without gradients makes no copy. State,
+    hooks, copies and saving are as before. Returns the model.
     """
     for module in model.modules():
         module.__class__ = _QUICK.get(type(module), type(module))
@@ -85,6 +85,14 @@ class QuickConv1D(Conv1D):
         return super().forward(x)
 
 
-_QUICK = {torch.nn.Linear: QuickLinear, Conv1D: QuickConv1D}
+class QuickReLU(torch.nn.ReLU):
+    """A ReLU that `quicken` has changed: it writes over its input where nobody else wants that."""
+
+    def forward(self, x):
+        wanted = torch.is_grad_enabled() or self._forward_pre_hooks
+        return super().forward(x) if wanted else x.relu_()
+
+
+_QUICK = {torch.nn.Linear: QuickLinear, Conv1D: QuickConv1D, torch.nn.ReLU: QuickReLU}
 # The operation is the one that PyTorch's own compiler puts in place of linear layers.
 _ABLE = torch.backends.cpu.get_cpu_capability() == "AVX512" and hasattr(torch.ops.mkldnn, "_linear_pointwise")

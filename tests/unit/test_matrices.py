@@ -105,3 +105,14 @@ def test_small_products_stay_with_the_library_that_begins_at_once(monkeypatch):
     assert not seen
     layer(torch.randn(enough, layer.in_features))
     assert len(seen) == 1
+
+
+def test_a_relu_writes_over_nothing_that_is_wanted():
+    relu = matrices.quicken(torch.nn.Sequential(torch.nn.ReLU()))[0]
+    x, expected = torch.tensor([-1.0, 2.0]), torch.tensor([0.0, 2.0])
+    assert torch.equal(relu(x), expected) and x[0] == -1  # gradients are on
+    with torch.no_grad():
+        handle = relu.register_forward_pre_hook(lambda module, args: None)
+        assert torch.equal(relu(x), expected) and x[0] == -1  # somebody reads its input
+        handle.remove()
+        assert torch.equal(relu(x), expected) and x[0] == 0
