@@ -86,7 +86,7 @@ class PromptTuning(Prompted):
     """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
 
     tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
-    max_test_examples: Positive | None = Field(500, description="None: all")
+    max_test_examples: Positive | None = Field(300, description="None: all")
     init: str = Field("random", description='"random", "vocabulary" or "label-words"')
     epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
     batch_size: Positive | None = Field(None, description="None: the recipe's")
@@ -104,9 +104,9 @@ class Probed(Prompted):
     'mean'
     """
 
-    max_test_examples: Positive | None = Field(400, description="rows that report; None: all")
+    max_test_examples: Positive | None = Field(300, description="rows that report; None: all")
     probe_examples: Positive | None = Field(
-        400, description="rows for baselines, rows to choose on; None: all"
+        300, description="rows for baselines, rows to choose on; None: all"
     )
     baseline: Literal["mean", "median"] = Field("mean", description="of the training activations")
     permutations: int = Field(20, ge=2, description="how often labels are permuted, to see what luck does")
@@ -145,8 +145,8 @@ class Suppression(Prompted):
         description="tasks whose skill neurons are suppressed",
     )
     seeds: Seeds = Field([0, 1, 2, 3, 4], description="one prompt per task and seed")
-    max_test_examples: Positive | None = Field(150, description="rows at every point of a curve; None: all")
-    map_examples: Positive = Field(60, description="rows at every point of the other figures")
+    max_test_examples: Positive | None = Field(100, description="rows at every point of a curve; None: all")
+    map_examples: Positive = Field(40, description="rows at every point of the other figures")
     probe_examples: Positive | None = Field(
         500, description="rows for baselines, rows to choose on; None: all"
     )
@@ -205,7 +205,7 @@ class Pruning(Prompted):
     """05_pruning: really smaller models that keep a few neurons, and what that costs and gains."""
 
     tasks: Names = Field(["world/movies"], description="tasks of two classes")
-    max_test_examples: Positive | None = Field(300, description="rows that report; None: all")
+    max_test_examples: Positive | None = Field(200, description="rows that report; None: all")
     probe_examples: Positive | None = Field(
         300, description="rows for baselines, rows to choose on; None: all"
     )
@@ -221,7 +221,7 @@ class Pruning(Prompted):
         [1, 8, 32], description="to measure speed at"
     )
     text_length: Positive = Field(64, description="tokens in each text whose reading is timed")
-    rounds: Positive = Field(7, description="how often each model takes its turn")
+    rounds: Positive = Field(5, description="how often each model takes its turn")
     base_rounds: int = Field(3, ge=0, description="the same at the shape of RoBERTa-base; 0: leave it out")
 
 
@@ -294,9 +294,9 @@ class AdversarialRobustness(Prompted):
         [0.5, 1.0], min_length=1, description="of the attacks"
     )
     views: list[ViewOf] = Field([], description="adversarial sets to take instead of attacks")
-    max_test_examples: Positive | None = Field(100, description="test rows on each side; None: all")
+    max_test_examples: Positive | None = Field(80, description="test rows on each side; None: all")
     probe_examples: Positive | None = Field(
-        300, description="rows for baselines, rows to choose on; None: all"
+        200, description="rows for baselines, rows to choose on; None: all"
     )
     baseline: Literal["clean", "adversarial"] = Field("clean", description="of adversarial activations")
     neuron_attack: str = Field("characters", description="the attack under which neurons are looked at")
