@@ -151,7 +151,7 @@ class Suppression(Prompted):
         500, description="rows for baselines, rows to choose on; None: all"
     )
     rates: list[Annotated[float, Field(gt=0, le=0.5)]] = Field(
-        [0.1, 0.2, 0.3], min_length=1, description="shares of every layer that are suppressed"
+        [0.1, 0.2], min_length=1, description="shares of every layer that are suppressed"
     )
     rate: float = Field(0.2, gt=0, le=0.5, description="the one at which statements are judged")
     kind: Literal["zero", "mean", "gaussian"] = Field("mean", description="what suppressed neurons become")
@@ -306,7 +306,7 @@ class AdversarialRobustness(Prompted):
     draws: Positive = Field(2, description="draws of random neurons")
     pushes: list[float] = Field([0.5, 1.0], min_length=1, description="how hard neurons may be pushed")
     repair_rows: Positive = Field(64, description="adversarial rows to tune further on")
-    repair_steps: Positive = Field(20, description="steps of that")
+    repair_steps: Positive = Field(12, description="steps of that")
 
     @field_validator("neuron_attack")
     @classmethod
