@@ -108,9 +108,7 @@ def _chapters(studies):
     for label, column in studies.items():
         for unit in (unit for study in column for unit in study["units"]):
             chapter = chapters.setdefault(unit["name"], {"title": unit["title"], "claims": {}})
-            for claim in unit["claims"]:
-                # A model named in a statement is what the columns are about.
-                statement = re.sub(r" \([\w./-]+\)(?=\.$)", "", claim["statement"])
+            for statement, claim in _stated(unit["claims"]):
                 row = chapter["claims"].setdefault(statement, claim | {"entries": dict.fromkeys(studies)})
                 row["entries"][label] = row["entries"][label] or claim
     return [
@@ -121,6 +119,15 @@ def _chapters(studies):
         }
         for name, chapter in sorted(chapters.items())
     ]
+
+
+def _stated(claims):
+    """(statement, claim): without the model that it names, which the columns are about; its other models stay named."""
+    known = set()
+    for claim in claims:
+        words = re.sub(r" \([\w./-]+\)(?=\.$)", "", claim["statement"])
+        yield claim["statement"] if words in known else words, claim
+        known.add(words)
 
 
 def _around(readme):

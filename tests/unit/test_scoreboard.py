@@ -43,7 +43,10 @@ def run(folder, name, notebook, claims):
 
 @pytest.fixture
 def runs(tmp_path):
-    own = [{"statement": "It works (embedded/gpt2).", "measured": 0.5, "low": 0.4, "high": 0.6}]
+    own = [
+        {"statement": "It works (embedded/gpt2).", "measured": 0.5, "low": 0.4, "high": 0.6},
+        {"statement": "It works (embedded/roberta).", "measured": 0.2, "holds": "no"},
+    ]
     other = [
         {"statement": "It works (minilm-mlm).", "measured": 0.1, "holds": "no"},
         {"statement": "Only here."},
@@ -71,6 +74,8 @@ def test_claims_meet_by_statement_whatever_model_it_names(tmp_path, runs):
     told = rows(tmp_path / "out/README.md")
     assert told["It works."] == ["A 2022", "–", "0.500 [0.400, 0.600]", "yes", "0.100", "no"]  # the first run
     assert told["Only here."] == ["A 2022", "–", "–", "–", "–", "yes"]
+    # What the same run says of a second model is told too.
+    assert told["It works (embedded/roberta)."] == ["A 2022", "–", "0.200", "no", "–", "–"]
 
 
 def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
@@ -104,7 +109,7 @@ def test_readme_gets_a_summary_between_its_marks(tmp_path, runs):
     assert (
         text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n") and "outdated" not in text
     )
-    assert rows(readme)["02 · Probing"] == ["1 yes", "1 yes, 1 no"]
+    assert rows(readme)["02 · Probing"] == ["1 yes, 1 no", "1 yes, 1 no"]
     assert "](out/README.md)" in text  # seen from where the file stands
     assert not (tmp_path / "out/small").exists() and (tmp_path / "out/real/README.md").exists()
 
