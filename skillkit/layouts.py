@@ -166,9 +166,8 @@ class Suffix(Layout):
         if not batch.ids.shape[1] or _local_attention(bb) or hooked(bb):
             return self.attach(bb, weight, batch)
         cache, everywhere = DynamicCache(), torch.ones_like(batch.mask)
-        with (
-            torch.no_grad()
-        ):  # without a mask: padding stands behind the text, and the prompt will not look at it
+        # Without a mask: padding stands behind the text, and the prompt will not look at it.
+        with torch.no_grad():
             bb.model.base_model(
                 input_ids=batch.ids,
                 position_ids=bb.position_ids(everywhere),
