@@ -209,7 +209,9 @@ def _dask_team(client, where, threads):
 def _stop(pool, futures):
     """End the cells that run: their kernels are killed, which the threads of the pool then notice."""
     pool.shutdown(wait=False, cancel_futures=True)
-    while wait(futures, timeout=0.2).not_done:
+    # Those that had not begun are done now, but `wait` would wait for them.
+    while running := [future for future in futures if not future.done()]:
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+        wait(running, timeout=0.2)

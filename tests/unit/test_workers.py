@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +36,23 @@ def test_pool_fits_cores_memory_and_cells(monkeypatch, cells, memory, options, e
     monkeypatch.setattr(workers, "free_memory", lambda: 12.0)
     with local(cells, memory=memory, **options) as team:
         assert (team.slots(), team.threads) == expected
+
+
+def test_stopping_ends_what_runs_and_forgets_what_waits():
+    """In a process of its own, since all children of the process are killed."""
+    program = """if True:
+        import subprocess, sys, time, psutil
+        from skillkit.workers import local
+        sleep = lambda: subprocess.run([sys.executable, "-c", "import time; time.sleep(100)"]).returncode
+        with local(3, workers=1) as team:
+            futures = [team.executor.submit(sleep) for _ in range(3)]
+            while not psutil.Process().children():
+                time.sleep(0.05)
+            team.stop(futures)
+        print(futures[0].result(), [future.cancelled() for future in futures])
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["-9", "[False,", "True,", "True]"], done.stderr
 
 
 def test_threads_asked_for_by_the_environment_are_kept(monkeypatch):
