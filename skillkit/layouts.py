@@ -160,20 +160,16 @@ class Suffix(Layout):
     def attach_trained(self, bb, weight, batch):
         """No text sees the prompt behind it: it is read once, forward only, and the prompt goes there and back alone.
 
-        Where slots are counted (local attention) or touched (open interventions) the whole sequence is passed.
+        Without a prompt, and where slots are counted (local attention) or touched (open interventions), the whole
+        sequence is passed.
         """
         batch = batch.right_padded().to(bb.device)
-        if not batch.ids.shape[1] or _local_attention(bb) or hooked(bb):
+        if not (len(weight) and batch.ids.shape[1]) or _local_attention(bb) or hooked(bb):
             return self.attach(bb, weight, batch)
-        cache, everywhere = DynamicCache(), torch.ones_like(batch.mask)
         # Without a mask: padding stands behind the text, and the prompt will not look at it.
+        cache, positions = DynamicCache(), bb.position_ids(torch.ones_like(batch.mask))
         with torch.no_grad():
-            bb.model.base_model(
-                input_ids=batch.ids,
-                position_ids=bb.position_ids(everywhere),
-                past_key_values=cache,
-                use_cache=True,
-            )
+            bb.run({"input_ids": batch.ids, "position_ids": positions, "past_key_values": cache})
         prompt = weight.to(bb.device, bb.dtype).expand(len(batch), -1, -1)
         mask = torch.cat([batch.mask, batch.mask.new_ones(prompt.shape[:2])], dim=1)
         inputs = {"inputs_embeds": prompt, "attention_mask": mask, "past_key_values": cache}

@@ -192,7 +192,7 @@ class _Job:
         if self.kind in ("distance", "both"):
             total = torch.nn.functional.mse_loss(weight, self.targets[turn.name].to(weight))
         if self.kind in ("task", "both"):
-            attached = self.layout.attach(self.bb, weight, turn.batch)
+            attached = self.layout.attach_trained(self.bb, weight, turn.batch)
             logits = self.bb.answer_logits(attached.inputs, attached.answer, self.words[turn.name])
             total = total + torch.nn.functional.cross_entropy(logits, turn.batch.labels.to(logits.device))
         return total

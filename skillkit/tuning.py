@@ -200,8 +200,7 @@ class _Job:
             )
 
     def loss(self, batch):
-        attach = self.layout.attach_trained if len(self.weight) else self.layout.attach
-        attached = attach(self.bb, self.weight, batch)
+        attached = self.layout.attach_trained(self.bb, self.weight, batch)
         labels = batch.labels.to(self.bb.device)
         if self.recipe.loss == "vocabulary":
             logits = self.bb.answer_logits(attached.inputs, attached.answer)
