@@ -3,11 +3,13 @@
 >>> quicken(model)                                # changes no weight, no name, no result beyond rounding
 
 On a CPU with AVX-512, PyTorch gives float32 products to MKL, which is at its best on the processors of its own
-maker only; oneDNN, which PyTorch uses for bfloat16, is as fast there and about twice as fast elsewhere.
+maker only; oneDNN, which PyTorch uses for bfloat16, is as fast there and about twice as fast elsewhere. And a
+product that one query makes needless is not made at all, on any device.
 """
 
 import torch
 from torch.autograd.function import once_differentiable
+from transformers.models.t5.modeling_t5 import T5Attention
 from transformers.pytorch_utils import Conv1D
 
 # Multiply–adds of a product: smaller ones lose more to the longer way into oneDNN than they gain.
@@ -20,8 +22,9 @@ def quicken(model):
     >>> quicken(BertForMaskedLM(config)).cls.predictions.decoder        # a QuickLinear
 
     That is on CPUs with AVX-512, in float32, for frozen weights and products of two million multiply–adds and more,
-    outside of autocast; in any other case a layer does what it did. A ReLU without gradients makes no copy. State,
-    hooks, copies and saving are as before. Returns the model.
+    outside of autocast; in any other case a layer does what it did. A ReLU without gradients makes no copy. T5's
+    decoder, where it has one token, reads texts without keys and values of their own. State, hooks, copies and
+    saving are as before. Returns the model.
     """
     for module in model.modules():
         module.__class__ = _QUICK.get(type(module), type(module))
@@ -93,6 +96,57 @@ class QuickReLU(torch.nn.ReLU):
         return super().forward(x) if wanted else x.relu_()
 
 
-_QUICK = {torch.nn.Linear: QuickLinear, Conv1D: QuickConv1D, torch.nn.ReLU: QuickReLU}
+class QuickT5Attention(T5Attention):
+    """T5's attention as `quicken` has changed it: one query asks the text itself.
+
+    With q the query, K and V the matrices of a head, and h_n the text: q · K h_n = (Kᵀ q) · h_n, and
+    Σ aₙ V h_n = V Σ aₙ h_n. So the matrices go to one vector instead of all tokens of the text.
+    """
+
+    def forward(
+        self,
+        hidden_states,
+        mask=None,
+        key_value_states=None,
+        position_bias=None,
+        past_key_values=None,
+        **kwargs,
+    ):
+        """T5Attention's arguments and what it returns; other cases than one query over a text go the long way."""
+        if past_key_values is not None or not self._one_query(hidden_states, key_value_states):
+            return super().forward(
+                hidden_states, mask, key_value_states, position_bias, past_key_values, **kwargs
+            )
+        keys, values = (of.weight.unflatten(0, (self.n_heads, -1)) for of in (self.k, self.v))  # [H, d, D]
+        query = self.q(hidden_states).view(-1, self.n_heads, self.key_value_proj_dim)
+        scores = torch.einsum("bhd,hdD->bhD", query, keys) @ key_value_states.mT  # [B, H, N]
+        if mask is not None:
+            hidden = torch.finfo(scores.dtype).min
+            scores = (
+                scores.masked_fill(~mask[:, 0], hidden) if mask.dtype == torch.bool else scores + mask[:, 0]
+            )
+        weights = scores.softmax(-1, torch.promote_types(scores.dtype, torch.float32)).type_as(scores)
+        read = torch.einsum("bhD,hdD->bhd", weights @ key_value_states, values)
+        return self.o(read.flatten(1)[:, None]), position_bias, weights[:, :, None]
+
+    def _one_query(self, hidden_states, text):
+        return (
+            text is not None
+            and hidden_states.shape[1] == 1
+            and not self.training
+            and self.config._attn_implementation in ("sdpa", "eager")  # others have masks of their own
+            and text.dtype == self.k.weight.dtype
+            and text.device == self.k.weight.device
+            # Nobody reads the keys and values, and their matrices are plain ones.
+            and all(type(of) is QuickLinear and not of._forward_hooks for of in (self.k, self.v))
+        )
+
+
+_QUICK = {
+    torch.nn.Linear: QuickLinear,
+    Conv1D: QuickConv1D,
+    torch.nn.ReLU: QuickReLU,
+    T5Attention: QuickT5Attention,
+}
 # The operation is the one that PyTorch's own compiler puts in place of linear layers.
 _ABLE = torch.backends.cpu.get_cpu_capability() == "AVX512" and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -64,16 +64,32 @@ class Recipe:
 _LOCAL = Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4)
 # What prompts are compared with learns fast, and stops when three measurements brought nothing.
 _BASELINE = Recipe(
-    learning_rate=2e-3, max_steps=120, warmup=0.05, evaluate_every=20, validation_examples=200, patience=3
+    learning_rate=2e-3,
+    batch_size=16,
+    max_steps=120,
+    warmup=0.05,
+    evaluate_every=20,
+    validation_examples=200,
+    patience=3,
 )
 RECIPES = {
     # The embedded models know their world: they only have to be asked.
     "embedded": Recipe(
-        learning_rate=1e-2, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=200
+        learning_rate=1e-2,
+        batch_size=16,
+        max_steps=60,
+        warmup=0.05,
+        evaluate_every=10,
+        validation_examples=200,
     ),
     # The same in half the time, for a chapter that needs many prompts.
     "embedded-short": Recipe(
-        learning_rate=1e-2, max_steps=30, warmup=0.05, evaluate_every=15, validation_examples=100
+        learning_rate=1e-2,
+        batch_size=16,
+        max_steps=30,
+        warmup=0.05,
+        evaluate_every=15,
+        validation_examples=100,
     ),
     "local": _LOCAL,
     # The same for texts of hundreds of words, of which the first 128 tokens are read, as in the published recipes.

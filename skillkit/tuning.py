@@ -24,10 +24,14 @@ __all__ = ["evaluate", "predict", "tune_adapter", "tune_bitfit", "tune_prompt"]
 
 
 def _resolve(arguments):
-    """What decides a result: the precision that "auto" stands for, what the recipe says, what it is overridden with."""
-    recipe = choose_recipe(arguments["recipe"], arguments["bb"])
-    dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
-    return {"dtype": dtype, "recipe": recipe.plain(), "overrides": given(arguments["overrides"])}
+    """What decides a result: the precision that "auto" stands for, what the recipe says, what that is changed by."""
+    recipe = choose_recipe(arguments["recipe"], arguments["bb"]).plain()
+    changes = {k: value for k, value in given(arguments["overrides"]).items() if recipe.get(k) != value}
+    return {
+        "dtype": str(training_dtype(arguments["bb"], arguments["dtype"])),
+        "recipe": recipe,
+        "overrides": changes,
+    }
 
 
 @artifact("prompt", version=1, resolve=_resolve)

@@ -128,9 +128,11 @@ def test_accumulation_equals_a_big_batch(model):
 @pytest.mark.parametrize("model", TINY_MODELS)
 def test_bfloat16_tunes_nearly_the_same_prompt(model):
     bb = tiny_backbone(model, layers=2)
-    low, full = (tune(bb, dtype=dtype, max_steps=4, learning_rate=1e-3) for dtype in ("bfloat16", "float32"))
+    small = {"max_steps": 4, "learning_rate": 0.1, "eps": 1.0}  # steps along the gradients, not along their signs
+    low, full = (tune(bb, dtype=dtype, **small) for dtype in ("bfloat16", "float32"))
     moves = [prompt.weight - random_prompt(bb, 4, layout=prompt.layout).weight for prompt in (low, full)]
-    assert torch.cosine_similarity(*(move.flatten() for move in moves), dim=0) > 0.9
+    alike = torch.cosine_similarity(*(move.flatten() for move in moves), dim=0)
+    assert alike > (0.75 if bb.family == "seq2seq" else 0.99)  # attention without a scale makes rounding grow
 
 
 @pytest.mark.parametrize("loss", ["label-words", "vocabulary"])
@@ -165,8 +167,9 @@ def test_tuned_prompts_and_adapters_are_artifacts(tmp_path, monkeypatch):
         first = cached(tune_it, bb, TASK, **options)
         with monkeypatch.context() as patched:
             patched.setattr(type(bb), "answer_logits", None)  # a second training would fail
-            again = cached(tune_it, bb, TASK, **options | {"batch_size": None})
-        assert again.fingerprint == first.fingerprint and again.metadata == first.metadata
+            again = [cached(tune_it, bb, TASK, **options | {"batch_size": size}) for size in (None, 16)]
+        for one in again:  # what a recipe says anyway changes nothing
+            assert one.fingerprint == first.fingerprint and one.metadata == first.metadata
         assert cached(tune_it, bb, TASK, **options | {"learning_rate": 0.5}).fingerprint != first.fingerprint
 
 
