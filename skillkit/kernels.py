@@ -16,6 +16,9 @@ from traitlets import Type, default
 from skillkit.provenance import usable_cores
 
 LOOK = 1.0  # seconds
+# glibc gives large blocks back when they are freed, and gets them again page by page for the next layer. Here it keeps
+# half a gigabyte of them, and maps only blocks of 64 MB and more; other C libraries take no notice.
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
 
 
 class AttentiveChannel(AsyncZMQSocketChannel):
@@ -52,16 +55,18 @@ class ThisPython(AsyncKernelManager):
     True
 
     The threads of the numerical libraries are the cores that this process may use, unless OMP_NUM_THREADS
-    says so.
+    says so; how freed memory is kept, MEMORY says, unless the environment does.
     """
 
     client_factory = Type(AttentiveClient)
 
     @property
     def kernel_spec(self):
-        """This interpreter, with the threads that the environment asks for at this moment."""
-        threads = os.environ.get("OMP_NUM_THREADS", str(usable_cores()))
-        return KernelSpec(**get_kernel_dict(), env={"OMP_NUM_THREADS": threads})
+        """This interpreter, with the threads and memory that the environment asks for at this moment."""
+        wanted = {"OMP_NUM_THREADS": str(usable_cores())} | MEMORY
+        return KernelSpec(
+            **get_kernel_dict(), env={k: os.environ.get(k, value) for k, value in wanted.items()}
+        )
 
     @default("transport_encryption")
     def _encrypt_where_supported(self):

@@ -80,7 +80,7 @@ RECIPES = {
         max_steps=60,
         warmup=0.05,
         evaluate_every=10,
-        validation_examples=200,
+        validation_examples=100,
     ),
     # The same in half the time, for a chapter that needs many prompts.
     "embedded-short": Recipe(
