@@ -104,9 +104,9 @@ class Probed(Prompted):
     'mean'
     """
 
-    max_test_examples: Positive | None = Field(300, description="rows that report; None: all")
+    max_test_examples: Positive | None = Field(250, description="rows that report; None: all")
     probe_examples: Positive | None = Field(
-        300, description="rows for baselines, rows to choose on; None: all"
+        250, description="rows for baselines, rows to choose on; None: all"
     )
     baseline: Literal["mean", "median"] = Field("mean", description="of the training activations")
     permutations: int = Field(20, ge=2, description="how often labels are permuted, to see what luck does")
@@ -145,10 +145,10 @@ class Suppression(Prompted):
         description="tasks whose skill neurons are suppressed",
     )
     seeds: Seeds = Field([0, 1, 2, 3, 4, 5, 6, 7], description="one prompt per task and seed")
-    max_test_examples: Positive | None = Field(75, description="rows at every point of a curve; None: all")
+    max_test_examples: Positive | None = Field(60, description="rows at every point of a curve; None: all")
     map_examples: Positive = Field(30, description="rows at every point of the other figures")
     probe_examples: Positive | None = Field(
-        300, description="rows for baselines, rows to choose on; None: all"
+        250, description="rows for baselines, rows to choose on; None: all"
     )
     rates: list[Annotated[float, Field(gt=0, le=0.5)]] = Field(
         [0.1, 0.2], min_length=1, description="shares of every layer that are suppressed"
@@ -232,7 +232,7 @@ class KnowledgeNeurons(Parameters):
     source: str = Field("world", description='"world", or a file or folder of facts (PARAREL, mPARAREL)')
     languages: Names | None = Field(None, description="None: all")
     relations: Names | None = Field(None, description="None: all")
-    per_relation: Positive | None = Field(10, description="facts of each relation; None: all")
+    per_relation: Positive | None = Field(8, description="facts of each relation; None: all")
     minimum_prompts: Positive = Field(3, description="a fact with fewer phrasings is left out")
     maximum_prompts: Positive | None = Field(None, description="phrasings of a fact that are used; None: all")
     fact: str | None = Field(None, description="key of the fact shown step by step; None: the first")
@@ -294,7 +294,7 @@ class AdversarialRobustness(Prompted):
         [0.5, 1.0], min_length=1, description="of the attacks"
     )
     views: list[ViewOf] = Field([], description="adversarial sets to take instead of attacks")
-    max_test_examples: Positive | None = Field(100, description="test rows on each side; None: all")
+    max_test_examples: Positive | None = Field(80, description="test rows on each side; None: all")
     probe_examples: Positive | None = Field(
         200, description="rows for baselines, rows to choose on; None: all"
     )
