@@ -232,7 +232,7 @@ class KnowledgeNeurons(Parameters):
     source: str = Field("world", description='"world", or a file or folder of facts (PARAREL, mPARAREL)')
     languages: Names | None = Field(None, description="None: all")
     relations: Names | None = Field(None, description="None: all")
-    per_relation: Positive | None = Field(8, description="facts of each relation; None: all")
+    per_relation: Positive | None = Field(10, description="facts of each relation; None: all")
     minimum_prompts: Positive = Field(3, description="a fact with fewer phrasings is left out")
     maximum_prompts: Positive | None = Field(None, description="phrasings of a fact that are used; None: all")
     fact: str | None = Field(None, description="key of the fact shown step by step; None: the first")
