@@ -129,7 +129,7 @@ def choose_recipe(recipe, bb, **overrides):
     """A recipe by name (or a Recipe) with some fields replaced, its learning rate settled for this backbone.
 
     >>> choose_recipe("embedded", bb, max_steps=100, batch_size=None).batch_size     # None keeps the recipe's
-    32
+    16
 
     A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it
     does not know.
