@@ -14,7 +14,7 @@ from skillkit.recall import find_neurons
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 SMALL = dict(
-    per_relation=3, maximum_prompts=3, nodes=None, steps=5, draws=1, neighbours=1, closer=3, erase_examples=1,
+    per_relation=2, maximum_prompts=3, nodes=None, steps=5, draws=1, neighbours=1, closer=2, erase_examples=1,
     factors=[0.0, 1.0],
 )  # fmt: skip
 
@@ -25,7 +25,7 @@ def test_facts_of_pararel_on_a_real_model(tmp_path):
     suppressed, enhanced = claims[:2]
     assert suppressed["measured"] < 0 < enhanced["measured"]
     census = pandas.read_csv(tmp_path / "tables" / "census.csv")
-    assert set(census["relation"]) == {"P36", "P37", "P103", "P176"} and (census["facts"] == 3).all()
+    assert set(census["relation"]) == {"P36", "P37", "P103", "P176"} and (census["facts"] == 2).all()
 
 
 def test_shards_of_the_full_study_are_those_that_it_loads():
