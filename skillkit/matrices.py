@@ -64,7 +64,7 @@ def _worth_while(x, weight):
         _ABLE
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() // x.shape[-1] * weight.numel() >= WORTH
+        and x.shape[:-1].numel() * weight.numel() >= WORTH
         and not weight.requires_grad
         and not torch.is_autocast_enabled("cpu")
     )

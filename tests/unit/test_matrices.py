@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from skillkit import matrices
 from skillkit.backbones import from_model
+from skillkit.pruning import prune
 from tests.tiny import tiny_tokenizer
 
 able = pytest.mark.skipif(not matrices._ABLE, reason="this processor has no AVX-512")
@@ -144,3 +145,10 @@ def test_one_query_reads_texts_without_keys_of_their_own(monkeypatch, attention)
         assert (mine - theirs).abs().max() <= 1e-13 * theirs.abs().max()
     handle.remove()
     assert texts == [(2, 9, 512)]
+
+
+@able
+def test_a_layer_that_has_lost_all_its_neurons_still_gives_its_bias():
+    bb, _ = wide("roberta")
+    small = prune(bb, torch.zeros(1, bb.num_neurons, dtype=torch.bool), fill=None)
+    assert small.widths == [0] and logits_and_slope(small.model)[0].isfinite().all()
