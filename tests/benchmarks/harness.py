@@ -204,12 +204,14 @@ def product_speed(dtype=torch.float32, common=False, size=(1024, 768, 3072)):
 
 @contextmanager
 def plain_products():
-    """Linear layers as PyTorch has them: what other code gets."""
-    before, matrices._ABLE = matrices._ABLE, False
+    """Linear layers as PyTorch has them, and T5's attention as transformers has it: what other code gets."""
+    attention = matrices.QuickT5Attention
+    before = matrices._ABLE, attention._one_query
+    matrices._ABLE, attention._one_query = False, lambda *_: False
     try:
         yield
     finally:
-        matrices._ABLE = before
+        matrices._ABLE, attention._one_query = before
 
 
 def plainly(way):
