@@ -64,7 +64,8 @@ run_study() {
 run_tests() {
     local status=0 workers
     export SKILLKIT_RUNS OMP_NUM_THREADS=1
-    export MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=536870912    # as skillkit.kernels has it for runs
+    # Words without spaces: NAME=NUMBER, as kernels of runs have them.
+    export $("$python" -c 'from skillkit.kernels import MALLOC; print(*map("=".join, MALLOC.items()))')
     SKILLKIT_RUNS="$(mktemp -d)"    # nothing computed before is found there
     trap 'rm -rf "$SKILLKIT_RUNS"' EXIT
     workers="$("$python" -c 'from skillkit.provenance import usable_cores; print(min(4, usable_cores()))')"

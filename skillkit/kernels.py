@@ -18,7 +18,7 @@ from skillkit.provenance import usable_cores
 LOOK = 1.0  # seconds
 # glibc gives large blocks back when they are freed, and gets them again page by page for the next layer. Here it keeps
 # half a gigabyte of them, and maps only blocks of 64 MB and more; other C libraries take no notice.
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
 
 
 class AttentiveChannel(AsyncZMQSocketChannel):
@@ -55,7 +55,7 @@ class ThisPython(AsyncKernelManager):
     True
 
     The threads of the numerical libraries are the cores that this process may use, unless OMP_NUM_THREADS
-    says so; how freed memory is kept, MEMORY says, unless the environment does.
+    says so; how freed memory is kept, MALLOC says, unless the environment does.
     """
 
     client_factory = Type(AttentiveClient)
@@ -63,7 +63,7 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self):
         """This interpreter, with the threads and memory that the environment asks for at this moment."""
-        wanted = {"OMP_NUM_THREADS": str(usable_cores())} | MEMORY
+        wanted = {"OMP_NUM_THREADS": str(usable_cores())} | MALLOC
         return KernelSpec(
             **get_kernel_dict(), env={k: os.environ.get(k, value) for k, value in wanted.items()}
         )

@@ -72,25 +72,14 @@ _BASELINE = Recipe(
     validation_examples=200,
     patience=3,
 )
+# The embedded models know their world: they only have to be asked.
+_EMBEDDED = Recipe(
+    learning_rate=1e-2, batch_size=16, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=100
+)
 RECIPES = {
-    # The embedded models know their world: they only have to be asked.
-    "embedded": Recipe(
-        learning_rate=1e-2,
-        batch_size=16,
-        max_steps=60,
-        warmup=0.05,
-        evaluate_every=10,
-        validation_examples=100,
-    ),
+    "embedded": _EMBEDDED,
     # The same in half the time, for a chapter that needs many prompts.
-    "embedded-short": Recipe(
-        learning_rate=1e-2,
-        batch_size=16,
-        max_steps=30,
-        warmup=0.05,
-        evaluate_every=15,
-        validation_examples=100,
-    ),
+    "embedded-short": replace(_EMBEDDED, max_steps=30, evaluate_every=15),
     "local": _LOCAL,
     # The same for texts of hundreds of words, of which the first 128 tokens are read, as in the published recipes.
     "local-long": replace(_LOCAL, validation_examples=500, max_tokens=128),
