@@ -22,6 +22,7 @@ from skillkit.intervals import share_interval
 from skillkit.neurons import checked_layers
 from skillkit.reading import prepare
 from skillkit.skills import random_neurons, skill_neurons
+from skillkit.store import artifact
 from skillkit.suppression import suppress
 
 
@@ -144,6 +145,7 @@ def most_activated(firing, share=0.2, per_layer=True):
     return skill_neurons(firing.after, share, per_layer)
 
 
+@artifact("silenced", version=1)
 def silenced(bb, task, prompts, share=0.2, draws=2, rows=None):
     """Accuracy with the neurons off that each prompt excites most, and with as many random ones off: DataFrame.
 

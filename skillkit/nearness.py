@@ -23,7 +23,8 @@ def _e_concat(a, b):
 
 
 def _e_average(a, b):
-    return 1 / (1 + torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").mean())
+    # By products of matrices: in double precision the difference of large numbers keeps what is told.
+    return 1 / (1 + torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist").mean())
 
 
 def _c_concat(a, b):

@@ -14,11 +14,13 @@ import torch
 from skillkit.errors import SkillkitError
 from skillkit.intervals import mean_interval
 from skillkit.prompts import SoftPrompt
+from skillkit.store import artifact
 from skillkit.transfer import transfer_matrix
 
 OWN = "own prompt"
 
 
+@artifact("translations", version=1)
 def translations(bb, projectors, tasks, prompts, own, random=3, examples=None, seed=0):
     """Zero-shot accuracy of projected prompts on the target backbone `bb`: a DataFrame.
 

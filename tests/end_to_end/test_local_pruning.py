@@ -12,8 +12,8 @@ def test_the_local_pruning_study_runs(tmp_path):
     assert sorted(shares) == [0.02, 0.2]
     claims = run_chapter(
         "local-pruning", "05_pruning", tmp_path, seeds=[0], draws=1,
-        recipe="embedded", max_steps=5, further_steps=None, max_train_examples=100, max_test_examples=24,
-        probe_examples=24, batch_sizes=[1, 4], text_length=16, rounds=2, base_rounds=0,
+        recipe="embedded", prompt_length=4, max_steps=5, further_steps=None, max_train_examples=48,
+        max_test_examples=24, probe_examples=24, batch_sizes=[1, 4], text_length=16, rounds=2, base_rounds=0,
     )  # fmt: skip
     assert claims[0]["measured"] is not None
     sizes = pd.read_csv(tmp_path / "tables" / "sizes.csv", index_col=0)

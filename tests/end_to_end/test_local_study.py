@@ -1,4 +1,4 @@
-"""Notebooks 01 to 04 on a real checkpoint and real sentences, of two and of three classes, in miniature."""
+"""Notebooks 01, 02 and 04 on a real checkpoint and real sentences, of two and of three classes, in miniature."""
 
 import json
 
@@ -8,12 +8,11 @@ from skillkit import params
 from tests.helpers import run_chapter, shared_path
 
 SMALL = dict(
-    seeds=[0], recipe="embedded", max_steps=4, max_train_examples=120, max_test_examples=12, probe_examples=16,
-    map_examples=4, permutations=2, ensembles=[1, 3], draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
+    seeds=[0], recipe="embedded", prompt_length=4, max_steps=4, max_train_examples=48, max_test_examples=12,
+    probe_examples=12, map_examples=4, permutations=2, draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
 )  # fmt: skip
 STUDIES = [
-    ("local-sst2", "01_prompt_tuning"), ("local-sst2", "02_probing"),
-    ("local-tweets", "03_skill_neurons"), ("local-tweets", "04_suppression"),
+    ("local-sst2", "01_prompt_tuning"), ("local-sst2", "02_probing"), ("local-tweets", "04_suppression"),
 ]  # fmt: skip
 
 

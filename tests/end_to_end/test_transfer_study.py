@@ -30,7 +30,7 @@ def test_the_published_prompts(tmp_path):
     assert len(tested) == 3 and all(claim["measured"] is not None for claim in tested)
 
 
-def cut(source, target, rows=32, words=8):
+def cut(source, target, rows=16, words=8):
     """The first rows of every split of a data set, their texts cut short."""
     target.mkdir(parents=True)
     for path in source.glob("*.jsonl"):
@@ -49,7 +49,7 @@ def test_the_local_study(tmp_path, monkeypatch):
         cut(shared_path(f"data/{name}"), tmp_path / "data" / name)
     claims = run_chapter(
         "local-transfer", NAME, tmp_path / "out", seeds=[0],
-        data_root=str(tmp_path / "data"), max_steps=2, max_test_examples=8, random_prompts=2,
+        data_root=str(tmp_path / "data"), prompt_length=4, max_steps=2, max_test_examples=6, random_prompts=2,
         start_targets=["glue/sst2"], start_steps=2,
     )  # fmt: skip
     table = read(tmp_path / "out" / "figures" / "transfer_minilm-mlm.csv")
