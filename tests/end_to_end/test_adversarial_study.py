@@ -18,8 +18,8 @@ def test_the_local_adversarial_study_runs(tmp_path):
     [first, *_] = load_study(REPOSITORY / "params" / "local-adversarial.yaml").notebooks[NAME].views
     claims = run_chapter(
         "local-adversarial", NAME, tmp_path, seeds=[0], tasks=["glue/sst2"], views=[first.model_dump()],
-        recipe="embedded-short", prompt_length=4, max_steps=2, max_train_examples=64, max_test_examples=8, probe_examples=8,
-        rates=[0.0, 0.1], draws=1, pushes=[1.0], repair_rows=8, repair_steps=1,
+        recipe="embedded-short", prompt_length=4, max_steps=2, max_train_examples=64, max_test_examples=8,
+        probe_examples=8, rates=[0.0, 0.1], draws=1, pushes=[1.0], repair_rows=8, repair_steps=1,
     )  # fmt: skip
     drops = pd.read_csv(tmp_path / "tables" / "drops.csv")
     assert drops["view"].tolist() == ["sst2 · adv_glue/sst2"]

@@ -28,7 +28,7 @@ def test_random_prompts_get_little_out_of_a_model_on_average(name):
     bb = sk.load_backbone(f"embedded/{name}")
     prompts = [sk.random_prompt(bb, 16, seed) for seed in range(3)]
     tasks = [sk.load_task(f"world/{task}") for task in BINARY]
-    measured = [sk.evaluate(bb, task, prompt, rows=100).accuracy for task in tasks for prompt in prompts]
+    measured = [sk.evaluate(bb, task, prompt, rows=60).accuracy for task in tasks for prompt in prompts]
     assert sum(measured) / len(measured) <= 0.60
 
 
