@@ -14,12 +14,13 @@ def _own_style_of_figures():
 
 @pytest.fixture
 def figures_in_style():
-    """Figures as the notebooks draw them, without a window, and closed afterwards."""
+    """Figures as the notebooks draw them, without a window; none is open before or afterwards."""
     import matplotlib.pyplot as plt
 
     from skillkit import figures
 
     plt.switch_backend("agg")
+    plt.close("all")
     figures.style()
     yield
     plt.close("all")
