@@ -80,7 +80,7 @@ run_tests() {
 
 # One job after the other, each in several ways; the report is written after each, so this may be interrupted.
 run_bench() {
-    say "benchmarks (a quarter of an hour on two cores that do nothing else)"
+    say "benchmarks (half an hour on two cores that do nothing else)"
     exec "$python" -m pytest -q --timeout 0 -p no:xdist tests/benchmarks "$@"
 }
 
