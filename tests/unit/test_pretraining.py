@@ -19,15 +19,16 @@ DOCUMENTS = [
 ]
 
 
+def short_exam(model, objective, rows):
+    """Four questions a task are enough where nothing has been learned."""
+    return examine(model, objective, rows=4)
+
+
 @pytest.fixture(scope="module", params=list(pretraining.RECIPES))
 def made(request, tmp_path_factory):
     folder, told = tmp_path_factory.mktemp("made"), []
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # an exam of four questions a task: nothing has been learned anyway
-        patch.setattr(
-            pretraining, "examine", lambda model, objective, rows: examine(model, objective, rows=4)
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "examine", short_exam)
         model, tokenizer = pretraining.pretrain(
             request.param, folder, seed=0, steps=4, every=4, report=lambda line, **_: told.append(line)
         )
