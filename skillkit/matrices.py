@@ -67,6 +67,7 @@ def _worth_while(x, weight):
         and x.shape[:-1].numel() * weight.numel() >= WORTH
         and not weight.requires_grad
         and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()  # a compiler chooses for itself
     )
 
 
