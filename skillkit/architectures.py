@@ -46,6 +46,15 @@ class NeuronRow:
     final_norm: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
 
+    @property
+    def stacks(self):
+        """Paths of the lists that hold the blocks, one per stack.
+
+        >>> NEURON_TABLE["gpt2"].stacks
+        ('h',)
+        """
+        return tuple(path.partition(".{}")[0] for path in self.value)
+
 
 _POST_NORM = {
     "block_norm": "encoder.layer.{}.output.LayerNorm",

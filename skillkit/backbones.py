@@ -77,7 +77,7 @@ class Backbone:
         self.tokenizer, self.name, self.row = tokenizer, name, row
         self.family, self.model_type = row.family, model.config.model_type
         base = model.base_model
-        depths = [len(base.get_submodule(path.split(".{}")[0])) for path in row.value]
+        depths = [len(base.get_submodule(path)) for path in row.stacks]
         stacks = ("layer",) if len(depths) == 1 else ("encoder", "decoder")
         self.layers = [f"{stack}.{i}" for stack, n in zip(stacks, depths, strict=True) for i in range(n)]
         self.num_layers = len(self.layers)

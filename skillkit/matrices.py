@@ -138,9 +138,13 @@ class QuickT5Attention(T5Attention):
             and self.config._attn_implementation in ("sdpa", "eager")  # others have masks of their own
             and text.dtype == self.k.weight.dtype
             and text.device == self.k.weight.device
-            # Nobody reads the keys and values, and their matrices are plain ones.
-            and all(type(of) is QuickLinear and not of._forward_hooks for of in (self.k, self.v))
+            # Nobody reads or trains the keys and values, and their matrices are plain ones.
+            and all(self._only_multiplies(of) for of in (self.k, self.v))
         )
+
+    @staticmethod
+    def _only_multiplies(of):
+        return type(of) is QuickLinear and not of._forward_hooks and not of.weight.requires_grad
 
 
 _QUICK = {

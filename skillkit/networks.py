@@ -54,8 +54,8 @@ def networks(base, row):
     """
     return [
         _network(base, value.format(layer), activation.format(layer).rpartition(".")[0], row.transposed)
-        for value, activation in zip(row.value, row.activation, strict=True)
-        for layer in range(len(base.get_submodule(value.split(".{}")[0])))
+        for stack, value, activation in zip(row.stacks, row.value, row.activation, strict=True)
+        for layer in range(len(base.get_submodule(stack)))
     ]
 
 

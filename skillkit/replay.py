@@ -266,7 +266,7 @@ class Stack:
 
     def _modules(self, layer):
         row, path = self.bb.row, self.bb.row.activation[self.number]
-        block = self._module(row.value[self.number].split(".{}")[0] + ".{}", layer)
+        block = self._module(row.stacks[self.number] + ".{}", layer)
         norm = row.block_norm and self._module(row.block_norm, layer)
         network = self._module(path.rpartition(".")[0], layer)
         return block, self.bb.value_matrices[layer], norm, network, self.bb.activation_functions[layer]
