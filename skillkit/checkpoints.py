@@ -61,6 +61,17 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
     return model if device_map else model.to(device), tokenizer
 
 
+def read_vocabulary(name):
+    """(tokenizer, family) of a checkpoint, without its weights; errors as in `load_backbone`.
+
+    >>> tokenizer, family = read_vocabulary("embedded/gpt2"); family
+    'causal'
+    """
+    source = _source(name)
+    family = row_of(name, _read(AutoConfig, name, source, {})).family
+    return _read(AutoTokenizer, name, source, {}), family
+
+
 def list_backbones():
     """Names that `load_backbone` takes, one line each; other folders and hub ids of known types work too.
 

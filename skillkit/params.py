@@ -21,6 +21,7 @@ from skillkit.errors import SkillkitError
 Recipes = Literal[
     "embedded", "embedded-short", "local", "local-long", "skill-neuron", "prompt-transferability"
 ]
+Layouts = Literal["mask-first", "zero-position", "prefix", "suffix", "encoder"]
 Positive = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -74,7 +75,7 @@ class Prompted(Parameters):
     seeds: Seeds = Field([0, 1, 2], description="one prompt per task and seed")
     prompt_length: Positive = Field(16, description="trained vectors per prompt")
     recipe: Recipes = Field("embedded", description="training")
-    layout: str | None = Field(
+    layout: Layouts | None = Field(
         None, description="where the prompt stands; None: the default of the model's family"
     )
     max_steps: Positive | None = Field(None, description="end of the training; None: the recipe's")
@@ -87,7 +88,9 @@ class PromptTuning(Prompted):
 
     tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
     max_test_examples: Positive | None = Field(300, description="None: all")
-    init: str = Field("random", description='"random", "vocabulary" or "label-words"')
+    init: Literal["random", "vocabulary", "label-words"] = Field(
+        "random", description="where tuned vectors begin"
+    )
     epochs: Positive | None = Field(None, description="end of the training; None: the recipe's")
     batch_size: Positive | None = Field(None, description="None: the recipe's")
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(None, description="None: the recipe's")

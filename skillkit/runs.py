@@ -14,6 +14,7 @@ from pathlib import Path
 
 from skillkit import workers
 from skillkit.driver import Driver
+from skillkit.preflight import preflight
 from skillkit.provenance import runs_folder
 from skillkit.studies import load_study
 from skillkit.units import Outcome, claim_folder, notebook_unit
@@ -31,7 +32,8 @@ def run_study(path, out=None, team=workers.local):
 
     A notebook that fails is told with its traceback, its partly run copy is kept as `<name>.failed.ipynb`, and
     the others go on; one whose kernel was killed is tried again. Relative paths among the parameters start
-    where the command is given. Raises SkillkitError, before any kernel starts, for a wrong study.
+    where the command is given. Raises SkillkitError, before any kernel starts, for a wrong study, and for tasks,
+    models and label words that its notebooks would stumble over.
     """
     study = load_study(path)
     folder = Path(out or runs_folder() / study.name)
@@ -43,6 +45,7 @@ def run_study(path, out=None, team=workers.local):
     for number, name in enumerate(outcomes, 1):
         print(f"[{number}/{len(cells)}] {name}: nothing has changed, kept", flush=True)
     todo = [unit for unit in cells if unit.name not in outcomes]
+    preflight(unit.parameters for unit in todo)
     if todo:
         with team(len(todo)) as people:
             print(people.words, flush=True)

@@ -1,14 +1,22 @@
 """Parameters and studies: what is wrong is one sentence."""
 
 import json
+from typing import get_args
 
 import pytest
 
 from skillkit.errors import SkillkitError
-from skillkit.params import NOTEBOOKS, parameters_cell, validate
+from skillkit.layouts import LAYOUTS
+from skillkit.params import NOTEBOOKS, Layouts, parameters_cell, validate
+from skillkit.prompts import INITS
 from skillkit.studies import load_study
 from skillkit.yaml12 import read_yaml
 from tests.helpers import REPOSITORY
+
+
+def test_choices_are_those_of_the_package():
+    assert set(get_args(Layouts)) == {name for _, name in LAYOUTS}
+    assert get_args(NOTEBOOKS["01_prompt_tuning"].model_fields["init"].annotation) == INITS
 
 
 @pytest.fixture
@@ -34,6 +42,11 @@ def study(tmp_path):
         ({"seeds": 3}, "seeds should be a valid list, not 3"),
         ({"seeds": [0, -1]}, "seeds.1 should be greater than or equal to 0, not -1"),
         ({"baselines": ["adaptor"]}, "baselines.0 should be 'random', 'bitfit' or 'adapter', not 'adaptor'"),
+        ({"init": "ones"}, "init should be 'random', 'vocabulary' or 'label-words', not 'ones'"),
+        (
+            {"layout": "infix"},
+            "layout should be 'mask-first', 'zero-position', 'prefix', 'suffix' or 'encoder'",
+        ),
         ({"seeds": 3, "epochs": "x"}, "(and 1 more)"),
     ],
 )

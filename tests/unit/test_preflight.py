@@ -1,0 +1,66 @@
+"""What would stop a study is told before its first kernel starts."""
+
+import sys
+from subprocess import run
+
+import pytest
+
+from skillkit.errors import SkillkitError
+from skillkit.params import AdversarialRobustness, KnowledgeNeurons, PromptTuning, Transferability, ViewOf
+from skillkit.preflight import preflight
+from skillkit.runs import run_study
+from tests.helpers import REPOSITORY
+
+WORDS = """
+path: reviews.csv
+text: review
+label: stars
+verbalizer: [incomprehensible, good]
+"""
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    rows = "".join(f"a text,{number % 2}\n" for number in range(40))
+    (tmp_path / "reviews.csv").write_text(f"review,stars\n{rows}")
+    (tmp_path / "reviews.yaml").write_text(WORDS)
+    return str(tmp_path / "reviews.yaml")
+
+
+@pytest.mark.parametrize(
+    "told, sentence",
+    [
+        (PromptTuning(tasks=["world/moovies"]), "no task is called 'world/moovies'"),
+        (PromptTuning(backbone="embedded/robertta"), "no backbone 'embedded/robertta' is shipped"),
+        (PromptTuning(backbone="no/such/folder"), "there is no folder no/such/folder"),
+        (Transferability(start_targets=["world/hotel"]), "no task is called 'world/hotel'"),
+        (Transferability(project_to=["embedded/t6"]), "no backbone 'embedded/t6' is shipped"),
+        (AdversarialRobustness(attacks=["typo"], neuron_attack="typo"), "typo"),
+        (AdversarialRobustness(views=[ViewOf(task="world/movies", adversarial="none/such")]), "none/such"),
+        (KnowledgeNeurons(source="no/facts"), "no/facts"),
+    ],
+)
+def test_names_that_are_not_there(told, sentence):
+    with pytest.raises(SkillkitError, match=sentence):
+        preflight([told])
+
+
+def test_a_label_word_of_two_tokens_is_told_before_any_kernel(reviews, tmp_path, monkeypatch):
+    monkeypatch.setattr("skillkit.runs.Driver", lambda *_, **__: pytest.fail("a kernel was to start"))
+    (tmp_path / "study.yaml").write_text(f"notebooks: {{01_prompt_tuning: {{tasks: [{reviews}]}}}}")
+    with pytest.raises(
+        SkillkitError, match="label word 'incomprehensible' .* is not one token for embedded/roberta"
+    ):
+        run_study(tmp_path / "study.yaml", tmp_path / "out")
+
+
+def test_prompts_of_others_need_neither_tasks_nor_models():
+    preflight([Transferability(published="prompts", tasks=["never/looked-at"])])
+
+
+def test_the_own_study_is_looked_through_at_once():
+    code = (
+        "import sys; from skillkit.studies import load_study; from skillkit.preflight import preflight; "
+        "preflight(load_study('params/embedded.yaml').notebooks.values()); sys.exit('torch' in sys.modules)"
+    )
+    assert run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
