@@ -25,7 +25,7 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
         at = np.array([groups.index(group) for group in rows[x]]) - 0.4 + width * (number + 0.5)
         arms = None
         if low:
-            arms = np.nan_to_num(np.clip([rows[value] - rows[low], rows[high] - rows[value]], 0, None))
+            arms = np.clip([rows[value] - rows[low], rows[high] - rows[value]], 0, None)
         axes.bar(at, rows[value], 0.9 * width, yerr=arms, color=color(name, number), label=name, capsize=2.5,
                  error_kw={"lw": 1.2})  # fmt: skip
         if mark and rows[mark].notna().any():

@@ -15,6 +15,7 @@ PALETTE = {
     "embedded/roberta": "#0072B2", "embedded/bert": "#56B4E9", "embedded/t5": "#D55E00", "embedded/gpt2": "#009E73",
     "prompt": "#0072B2", "bitfit": "#D55E00", "adapter": "#CC79A7", "random prompt": "#999999", "no prompt": "#BBBBBB",
     "random backbone": "#666666", "whole model": "#000000", "skill neurons": "#0072B2", "random neurons": "#999999",
+    "largest weights": "#D55E00", "the relation's neurons": "#0072B2", "knowledge neurons": "#0072B2",
     "clean": "#0072B2", "adversarial": "#D55E00",
     "english": "#0072B2", "second": "#E69F00", "seen": "#0072B2", "unseen": "#E69F00", "chance": "#444444",
 }  # fmt: skip
@@ -37,8 +38,9 @@ def style():
 
 
 def color(name, number=0):
-    """The colour of a model, method or control; others get one by number."""
-    return PALETTE.get(name, _OTHERS[number % len(_OTHERS)])
+    """The colour of a model, method or control, also where more follows its name; others get one by number."""
+    known = (PALETTE.get(one) for one in (name, f"embedded/{name}", str(name).split(", ")[0]))
+    return next(filter(None, known), _OTHERS[number % len(_OTHERS)])
 
 
 def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, ylabel="accuracy on test"):
@@ -54,7 +56,7 @@ def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, y
         rows = table[table[hue] == name].set_index(x)
         at = [groups.index(group) + offset for group in rows.index]
         arms = [rows[value] - rows[low], rows[high] - rows[value]]
-        axes.errorbar(at, rows[value], np.nan_to_num(np.clip(arms, 0, None)), fmt=MARKERS[number % len(MARKERS)], ms=6,
+        axes.errorbar(at, rows[value], np.clip(arms, 0, None), fmt=MARKERS[number % len(MARKERS)], ms=6,
                       capsize=2.5, color=color(name, number), label=name, lw=1.4)  # fmt: skip
     if chance:
         for place, group in enumerate(groups):

@@ -135,5 +135,5 @@ def _column(axes, place, values, color, label):
     """The seeds of one setting as points, and beside them their mean with its interval."""
     mean, low, high = mean_interval(values)
     axes.plot([place] * len(values), values, "o", ms=4, color=color, alpha=0.35, mew=0)
-    arms = np.nan_to_num([[mean - low], [high - mean]])
+    arms = [[mean - low], [high - mean]]
     axes.errorbar([place + 0.06], [mean], arms, fmt="o", ms=6.5, capsize=3, color=color, label=label, lw=1.4)

@@ -122,12 +122,17 @@ def _chapters(studies):
 
 
 def _stated(claims):
-    """(statement, claim): without the model that it names, which the columns are about; its other models stay named."""
+    """(statement, claim): the model that it names goes into its note, so that columns meet; other models stay named."""
     known = set()
     for claim in claims:
-        words = re.sub(r" \([\w./-]+\)(?=\.$)", "", claim["statement"])
-        yield claim["statement"] if words in known else words, claim
+        statement = claim["statement"]
+        named = re.search(r" \(([\w./-]+)\)\.$", statement)
+        words = f"{statement[: named.start()]}." if named else statement
+        if named and words not in known:
+            note = "; ".join(filter(None, [named[1], claim.get("note")]))
+            statement, claim = words, claim | {"note": note}
         known.add(words)
+        yield statement, claim
 
 
 def _around(readme):

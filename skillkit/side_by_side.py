@@ -111,7 +111,7 @@ def ranges(
         for number, (kind, offset) in enumerate(zip(hues, offsets, strict=True)):
             mine = table[(table[panel] == name) & (table[hue] == kind)]
             at = np.array([rows.index(one) for one in mine[row]]) + offset
-            arms = np.nan_to_num(np.clip([mine[value] - mine[low], mine[high] - mine[value]], 0, None))
+            arms = np.clip([mine[value] - mine[low], mine[high] - mine[value]], 0, None)
             marker = MARKERS[number % len(MARKERS)]
             axes.errorbar(
                 mine[value],

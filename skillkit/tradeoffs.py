@@ -39,8 +39,9 @@ def tradeoff(table, speeds=None):
     for axes in right:
         _speeds(axes, speeds, shares, labelled=axes is right[-1])
     grid[0][0].set_ylabel("accuracy on test")
-    # A few seeds have wide intervals: what counts is where the means are.
-    grid[0][0].set_ylim(max(0, table.accuracy.min() - 0.06), min(1, table.accuracy.max()) + 0.02)
+    # Over a few seeds, an interval may reach to where no accuracy can be.
+    ends = table[["accuracy", "low", "high"]].clip(0, 1)
+    grid[0][0].set_ylim(ends.min(axis=None) - 0.02, ends.max(axis=None) + 0.02)
     _legend(figure, (grid[0][0], *right[:1]))
     return figure
 
@@ -123,4 +124,4 @@ def _legend(figure, grid):
 
 
 def _arms(rows, value):
-    return np.nan_to_num(np.clip([rows[value] - rows.low, rows.high - rows[value]], 0, None))
+    return np.clip([rows[value] - rows.low, rows.high - rows[value]], 0, None)

@@ -64,5 +64,7 @@ def test_a_heatmap_writes_its_numbers():
 def test_models_and_methods_have_colours_of_their_own():
     models = [figures.color(f"embedded/{name}") for name in ("roberta", "bert", "t5", "gpt2")]
     assert len(set(models)) == 4
+    assert [figures.color(name, 5) for name in ("roberta", "bert", "t5", "gpt2")] == models
     assert figures.color("prompt", 3) == figures.color("prompt", 0)
+    assert figures.color("random neurons, other facts", 3) == figures.color("random neurons")
     assert np.ptp(to_rgb(figures.color("random prompt"))) == 0  # controls are grey
