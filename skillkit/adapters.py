@@ -34,7 +34,11 @@ class Tuned:
 
     @property
     def options(self):
-        """How texts must be encoded: as they were in training."""
+        """How texts must be encoded: as they were in training.
+
+        >>> tuned.options
+        {'max_tokens': None, 'segments': True}
+        """
         return {name: self.metadata[name] for name in ("max_tokens", "segments") if name in self.metadata}
 
     @property
@@ -46,7 +50,11 @@ class Tuned:
         return sha.hexdigest()
 
     def on(self, bb):
-        """The layout to read answers with, after a check that this backbone has the places to change."""
+        """The layout to read answers with, after a check that this backbone has the places to change.
+
+        >>> tuned.on(bb).name
+        'mask-first'
+        """
         if self.kind == "bitfit":
             places = {name: list(parameter.shape) for name, parameter in bb.model.named_parameters()}
         else:
@@ -73,19 +81,31 @@ class Tuned:
         return (biased if self.kind == "bitfit" else adapting)(bb, self.state)
 
     def save(self, folder):
-        """Write tuned.safetensors and tuned.json into `folder`."""
+        """Write tuned.safetensors and tuned.json into `folder`.
+
+        >>> tuned.save("dir"); Tuned.load("dir").kind
+        'bitfit'
+        """
         told = {"kind": self.kind, "layout": self.layout, "metadata": self.metadata}
         write_tensors(folder, "tuned", self.state, told)
 
     @classmethod
     def load(cls, folder):
-        """Read what `save` wrote; SkillkitError when it is missing or damaged."""
+        """Read what `save` wrote; SkillkitError when it is missing or damaged.
+
+        >>> tuned.save("dir"); Tuned.load("dir").fingerprint == tuned.fingerprint
+        True
+        """
         state, told = read_tensors(folder, "tuned")
         return cls(told["kind"], state, told["layout"], told["metadata"])
 
 
 def bias_names(bb):
-    """Names of the model's bias parameters; SkillkitError when it has none, as T5 and Llama."""
+    """Names of the model's bias parameters; SkillkitError when it has none, as T5 and Llama.
+
+    >>> bias_names(bb)[0]
+    'bert.embeddings.LayerNorm.bias'
+    """
     names = [name for name, _ in bb.model.named_parameters() if name.split(".")[-1] == "bias"]
     if not names:
         raise SkillkitError(
@@ -117,7 +137,12 @@ def biased(bb, state):
 
 
 def new_adapters(bb, bottleneck, seed):
-    """Adapter matrices for every layer: small random ones down, zeros up: they begin as the identity."""
+    """Adapter matrices for every layer: small random ones down, zeros up: they begin as the identity.
+
+    >>> state = new_adapters(bb, 16, seed=0)
+    >>> state["layer.5.down.weight"].shape, bool(state["layer.5.up.weight"].any())
+    (torch.Size([16, 128]), False)
+    """
     random = torch.Generator().manual_seed(seed)
     state = {}
     for layer in bb.layers:

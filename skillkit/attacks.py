@@ -19,21 +19,44 @@ def _typo(rng, word):
 
 
 def typos(rng, text, strength, task):
+    """Three words in ten (strength 1) have two letters swapped, or one lost or doubled.
+
+    >>> typos(random.Random(0), "the cast was really terrible", 1.0, task)
+    'the cast was realy terrible'
+
+    Words of fewer than four letters stay as they are, and so do those with a mark behind them.
+    """
     return " ".join(_typo(rng, word) if rng.random() < 0.3 * strength else word for word in text.split(" "))
 
 
 def synonyms(rng, text, strength, task):
+    """Words are replaced by rare ones of the same meaning, all that have one at strength 1.
+
+    >>> synonyms(random.Random(0), "the cast was terrible.", 1.0, task)
+    'the cast was atrocious.'
+    """
     return _map_words(text, lambda word: lexicon()["rare"][word]
                       if word in lexicon()["rare"] and rng.random() < strength else word)  # fmt: skip
 
 
 def distractors(rng, text, strength, task):
+    """Up to three sentences (strength 1) that say nothing are added at the end.
+
+    >>> distractors(random.Random(0), "the cast was terrible.", 0.5, task)
+    'the cast was terrible. the post came at nine. a lamp stood in the corner.'
+    """
     added = rng.sample(lexicon()["distractors"], round(3 * strength))
     return " ".join([text, *(sentence + "." for sentence in added)])
 
 
 def negation(rng, text, strength, task):
-    """Reviews: an adjective becomes the negation of its opposite. Other texts: a tautology full of negations."""
+    """Reviews: an adjective becomes the negation of its opposite. Other texts: a tautology full of negations.
+
+    >>> negation(random.Random(0), "the cast was terrible.", 1.0, world.REGISTRY["movies"])
+    'the cast was not fantastic.'
+    >>> negation(random.Random(0), "the kitchen is bright.", 1.0, world.REGISTRY["rooms"])
+    'the kitchen is bright and it is not true that no is yes.'
+    """
     if task.type != "sentiment":
         tail = rng.choice(lexicon()["tautologies"])
         return f"{text[:-1]} {tail}{text[-1]}" if rng.random() < strength else text

@@ -69,7 +69,11 @@ class Attribution:
 
     @staticmethod
     def load(folder):
-        """What `save` wrote: an `Attribution`, or `Attributions`."""
+        """What `save` wrote: an `Attribution`, or `Attributions`.
+
+        >>> found.save("dir"); torch.equal(Attribution.load("dir").scores, found.scores)
+        True
+        """
         told = json.loads((Path(folder) / "attribution.json").read_text(encoding="utf-8"))
         tensors = load_file(Path(folder) / "attribution.safetensors")
         parts = [

@@ -124,16 +124,28 @@ class Backbone:
         return sha.hexdigest()
 
     def value_weight(self, layer):
-        """The second feed-forward matrix [hidden, neurons], a view whatever the storage."""
+        """The second feed-forward matrix [hidden, neurons], a view whatever the storage.
+
+        >>> bb.value_weight(3).shape
+        torch.Size([128, 512])
+        """
         weight = self.value_matrices[layer].weight
         return weight.T if self.row.transposed else weight
 
     def embed(self, ids):
-        """Word embeddings, without positions: ids [...] → [..., hidden]."""
+        """Word embeddings, without positions: ids [...] → [..., hidden].
+
+        >>> bb.embed(ids).shape
+        torch.Size([2, ..., 128])
+        """
         return self.model.get_input_embeddings()(ids)
 
     def position_ids(self, mask):
-        """Position ids from an attention mask [batch, T], counted from the first real token on."""
+        """Position ids from an attention mask [batch, T], counted from the first real token on.
+
+        >>> bb.position_ids(torch.tensor([[0, 1, 1, 1]]))      # padded on the left
+        tensor([[0, 0, 1, 2]])
+        """
         return (mask.long().cumsum(1) * mask.long() + self._first_position - 1).clamp(min=0)
 
     def run(self, inputs):
@@ -153,7 +165,11 @@ class Backbone:
             return None
 
     def head(self, hidden, vocabulary=None):
-        """Logits [..., V] of hidden states [..., hidden], or only those of `vocabulary`, a tensor of ids."""
+        """Logits [..., V] of hidden states [..., hidden], or only those of `vocabulary`, a tensor of ids.
+
+        >>> bb.head(bb.run(inputs), vocabulary=task.label_ids(bb)).shape
+        torch.Size([2, ..., 2])
+        """
         head, flag = self.model.get_submodule(self.row.head), self.row.head_scale
         if flag is not None and getattr(self.model.config, flag):
             hidden = hidden * self.hidden_size**-0.5
@@ -180,7 +196,13 @@ class Backbone:
         return self.head(hidden[rows, answer.to(hidden.device)], vocabulary).float()
 
     def record(self, layers=None, positions=None, before=False, grad=False, stop=False):
-        """Keep neurons of forward passes; see `skillkit.neurons.record`."""
+        """Keep neurons of forward passes; see `skillkit.neurons.record`.
+
+        >>> with bb.record(layers=[3]) as acts:
+        ...     hidden = bb.run(inputs)
+        >>> acts[3].shape
+        torch.Size([2, ..., 512])
+        """
         return record(self, layers, positions, before, grad, stop)
 
     def save(self, folder):

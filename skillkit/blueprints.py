@@ -52,6 +52,11 @@ def _byte_level(lines, specials):
 
 
 def roberta_tokenizer(seed):
+    """Byte-level BPE with RoBERTa's special tokens.
+
+    >>> roberta_tokenizer(seed=0).tokenize("the capital")
+    ['Ġthe', 'Ġcapital']
+    """
     parts = _byte_level(_lines(seed), ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     mask = AddedToken("<mask>", lstrip=True, special=True)
     return transformers.RobertaTokenizer(
@@ -60,11 +65,21 @@ def roberta_tokenizer(seed):
 
 
 def gpt2_tokenizer(seed):
+    """Byte-level BPE whose one special token ends a text.
+
+    >>> gpt2_tokenizer(seed=0).all_special_tokens
+    ['<|endoftext|>']
+    """
     parts = _byte_level(_lines(seed), ["<|endoftext|>"])
     return transformers.GPT2Tokenizer(**parts, add_prefix_space=True, model_max_length=256)
 
 
 def bert_tokenizer(seed):
+    """WordPiece with BERT's special tokens.
+
+    >>> bert_tokenizer(seed=0).tokenize("The capital")     # in small letters
+    ['the', 'capital']
+    """
     trained = transformers.BertTokenizer().train_new_from_iterator(
         _lines(seed), VOCABULARY, show_progress=False
     )
@@ -81,7 +96,11 @@ def _spelled(lines):
 
 
 def t5_tokenizer(seed):
-    """A SentencePiece unigram model, its pieces and scores in T5's order: pad, end, unknown, pieces, sentinels."""
+    """A SentencePiece unigram model, its pieces and scores in T5's order: pad, end, unknown, pieces, sentinels.
+
+    >>> t5_tokenizer(seed=0).convert_ids_to_tokens([0, 1, 2])
+    ['<pad>', '</s>', '<unk>']
+    """
     stored = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=_spelled(_lines(seed)), model_writer=stored, vocab_size=2000,
@@ -94,6 +113,11 @@ def t5_tokenizer(seed):
 
 
 def roberta(tokenizer):
+    """An empty RoBERTa for this tokenizer.
+
+    >>> roberta(sk.load_backbone("embedded/roberta").tokenizer).num_parameters()
+    1543347
+    """
     return transformers.RobertaForMaskedLM(
         transformers.RobertaConfig(
             vocab_size=len(tokenizer),
@@ -110,6 +134,11 @@ def roberta(tokenizer):
 
 
 def bert(tokenizer):
+    """An empty BERT for this tokenizer.
+
+    >>> bert(sk.load_backbone("embedded/bert").tokenizer).config.intermediate_size
+    512
+    """
     return transformers.BertForMaskedLM(
         transformers.BertConfig(
             vocab_size=len(tokenizer),
@@ -123,6 +152,11 @@ def bert(tokenizer):
 
 
 def gpt2(tokenizer):
+    """An empty GPT-2 for this tokenizer.
+
+    >>> gpt2(sk.load_backbone("embedded/gpt2").tokenizer).config.activation_function
+    'relu'
+    """
     return transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
             vocab_size=len(tokenizer),
@@ -142,6 +176,12 @@ def gpt2(tokenizer):
 
 
 def t5(tokenizer):
+    """An empty T5 for this tokenizer: five layers that read, three that write.
+
+    >>> config = t5(sk.load_backbone("embedded/t5").tokenizer).config
+    >>> config.num_layers, config.num_decoder_layers
+    (5, 3)
+    """
     return transformers.T5ForConditionalGeneration(
         transformers.T5Config(
             vocab_size=len(tokenizer),

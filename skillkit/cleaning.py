@@ -28,7 +28,11 @@ _BYTES = {"K": 1e3, "M": 1e6, "G": 1e9}
 
 @dataclass(frozen=True)
 class Thing:
-    """An artifact or a run on the disk: kind, name, folder, time of its last change, bytes."""
+    """An artifact or a run on the disk: kind, name, folder, time of its last change, bytes.
+
+    >>> [thing.kind for thing in things() if thing.name.endswith("seeds")]
+    ['sweep']
+    """
 
     kind: str
     name: str

@@ -43,7 +43,11 @@ class Question:
 
     @property
     def shape(self):
-        """Questions of one shape can be asked together, without padding."""
+        """Questions of one shape can be asked together, without padding.
+
+        >>> Question(ids=(2, 17, 4, 3), slots=(2,), targets=(99,)).shape
+        (4, 1, 0)
+        """
         return len(self.ids), len(self.slots), len(self.decoder)
 
 
@@ -163,7 +167,12 @@ def paired(clozes, answers):
 
 @torch.no_grad()
 def read_tokens(bb, questions, batch_size=64):
-    """For every target of every question, in order: log-probability, rank from 1, and the id put first instead."""
+    """For every target of every question, in order: log-probability, rank from 1, and the id put first instead.
+
+    >>> log_p, rank, first = read_tokens(bb, questions)
+    >>> rank, bb.tokenizer.decode(first)
+    ([tensor(1)], 'hilvek')
+    """
     found = [None] * len(questions)
     for group in by_shape(questions):
         for at in range(0, len(group), batch_size):
@@ -187,7 +196,11 @@ def _read(bb, questions):
 
 
 def inputs_of(bb, questions):
-    """Keyword arguments of the base model for questions of one shape; nothing is padded."""
+    """Keyword arguments of the base model for questions of one shape; nothing is padded.
+
+    >>> {name: list(tensor.shape) for name, tensor in inputs_of(bb, questions).items()}
+    {'input_ids': [1, 9], 'attention_mask': [1, 9]}
+    """
     ids = torch.tensor([question.ids for question in questions], device=bb.device)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if bb.family == "seq2seq":

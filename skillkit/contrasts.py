@@ -41,13 +41,21 @@ class Contrast:
     rival: Probe
 
     def save(self, folder):
-        """Write each probe into a folder of its own."""
+        """Write each probe into a folder of its own.
+
+        >>> found.save("dir"); found.load("dir").rival.fingerprint == found.rival.fingerprint
+        True
+        """
         for field in fields(self):
             getattr(self, field.name).save(Path(folder) / field.name)
 
     @classmethod
     def load(cls, folder):
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        >>> found.save("dir"); Contrast.load("dir").chosen.n == found.chosen.n
+        True
+        """
         return cls(**{field.name: Probe.load(Path(folder) / field.name) for field in fields(cls)})
 
 

@@ -25,7 +25,11 @@ _PAIRS = [name for name, task in world.REGISTRY.items() if task.type in ("infere
 
 @dataclass(frozen=True)
 class Document:
-    """heading + text (+ pair); the answer stands first in the heading, or at the `spans` of the last segment."""
+    """heading + text (+ pair); the answer stands first in the heading, or at the `spans` of the last segment.
+
+    >>> Document(None, "the capital of velmora is hilvek.", answer="hilvek", spans=((26, 32),)).text[26:32]
+    'hilvek'
+    """
 
     heading: str | None
     text: str
@@ -55,6 +59,9 @@ class Curriculum:
 
 def documents(seed, progress=lambda: 1.0, curriculum=Curriculum()):
     """An endless stream of documents; none has the text of a validation or test row of the world's tasks.
+
+    >>> next(documents(seed=0)).text
+    'nervania is governed from the city of cardo.'
 
     progress: from 0 to 1, how far pretraining has come. Texts are short at first; mixed, negated and longer ones come
     in between 0.35 and 0.6.

@@ -58,7 +58,11 @@ class Evaluation:
 
     @property
     def margin(self):
-        """How far the right label's logit lies above the best other one, mean over the rows."""
+        """How far the right label's logit lies above the best other one, mean over the rows.
+
+        >>> result.margin > 0                              # right by and large
+        True
+        """
         right = torch.nn.functional.one_hot(self.labels, len(self.names)).bool()
         others = self.logits.masked_fill(right, -torch.inf).amax(1)
         return (self.logits[right] - others).double().mean().item()

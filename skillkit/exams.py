@@ -21,6 +21,9 @@ from skillkit.texts import lexicon
 def exam(bb, rows=None, split="validation"):
     """Right answers of a backbone, one dictionary per task and per kind of fact.
 
+    >>> [asked["question"] for asked in exam(bb, rows=2)][-1]
+    'facts, second, seen phrasing'
+
     rows: the first so many of the split, or all. Facts with answers of one token alone, apart by language and by
     whether pretraining showed the phrasing with that fact; left-to-right models are asked where the answer comes last.
     """
@@ -29,7 +32,11 @@ def exam(bb, rows=None, split="validation"):
 
 @torch.no_grad()
 def examine(model, objective, rows=None, split="validation"):
-    """`exam` for a model that is still in training."""
+    """`exam` for a model that is still in training.
+
+    >>> examine(bb.model, OBJECTIVES["masked"](bb.tokenizer, random.Random(0)), rows=2)[4]
+    {'question': 'scenes', 'kind': 'inference', 'right': ..., 'n': 2, 'chance': 0.333...}
+    """
     was_training = model.training
     model.eval()
     found = [_task_asked(model, objective, name, rows, split) for name in world.REGISTRY]
@@ -89,7 +96,11 @@ def _ask(model, objective, docs):
 
 
 class Always(random.Random):
-    """Draws 0: every answer is asked for, every cue stands last."""
+    """Draws 0: every answer is asked for, every cue stands last.
+
+    >>> Always().random(), Always().choice("abc")
+    (0.0, 'a')
+    """
 
     def random(self):
         return 0.0

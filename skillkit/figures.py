@@ -26,6 +26,10 @@ MARKERS = "osD^vP"
 def style():
     """Set matplotlib's defaults for every figure of the house.
 
+    >>> style()
+    >>> mpl.rcParams["figure.facecolor"]
+    'white'
+
     The background is white, also on a dark page: a transparent one would hide black text there.
     """
     mpl.rcParams.update({
@@ -38,13 +42,21 @@ def style():
 
 
 def color(name, number=0):
-    """The colour of a model, method or control, also where more follows its name; others get one by number."""
+    """The colour of a model, method or control, also where more follows its name; others get one by number.
+
+    >>> color("prompt"), color("gpt2") == color("embedded/gpt2"), color("a method of your own", 1)
+    ('#0072B2', True, '#D55E00')
+    """
     known = (PALETTE.get(one) for one in (name, f"embedded/{name}", str(name).split(", ")[0]))
     return next(filter(None, known), _OTHERS[number % len(_OTHERS)])
 
 
 def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, ylabel="accuracy on test"):
     """Points with their intervals, one group per `x`, one colour per `hue`.
+
+    >>> figure = dots(table, x="task", hue="method", chance="chance")
+    >>> [group.get_text() for group in figure.axes[0].get_xticklabels()], figure.axes[0].get_ylabel()
+    (['movies'], 'accuracy on test')
 
     table: a DataFrame with a row per point and the columns named; `chance`: a column drawn as a dashed line
     over its group. Returns the Figure.
@@ -74,13 +86,25 @@ def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, y
 
 
 def within_shares(axes):
-    """End the axis where shares end: the interval over two seeds may be longer."""
+    """End the axis where shares end: the interval over two seeds may be longer.
+
+    >>> axes = dots(table, x="task", hue="method").axes[0]
+    >>> axes.set_ylim(-0.5, 1.5)
+    >>> within_shares(axes)
+    >>> [round(float(end), 2) for end in axes.get_ylim()]
+    [-0.03, 1.03]
+    """
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, -0.03), min(top, 1.03))
 
 
 def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, chance=None):
     """Mean curves with a band from the lowest to the highest repetition, one panel per value of `panel`.
+
+    >>> accuracies = table.assign(step=1, seed=0), table.assign(step=1, seed=1, accuracy=0.7)
+    >>> figure = curves(pd.concat(accuracies), x="step", y="accuracy", hue="method", unit="seed")
+    >>> figure.axes[0].lines[0].get_ydata()                # the mean of the seeds
+    array([0.8])
 
     `unit` is the column of repetitions (seeds); the band shows all of them, so nothing is smoothed away. With it, a
     repetition that ended before others is drawn on at its last value.
@@ -119,6 +143,10 @@ def _drawn_on(table, x, y, unit, end):
 def heatmap(table, label, fmt=".2f", limits=(0.0, 1.0), mark=None):
     """A matrix with its numbers written in the cells; `table` a DataFrame, `label` the meaning and unit of the colour.
 
+    >>> figure = heatmap(table.pivot(index="task", columns="method", values="accuracy"), "accuracy on test")
+    >>> [cell.get_text() for cell in figure.axes[0].texts], figure.axes[1].get_ylabel()
+    (['0.90'], 'accuracy on test')
+
     mark: a function (row name, column name) → bool; marked cells get a frame.
     """
     figure, axes = plt.subplots(figsize=(0.72 * table.shape[1] + 2.6, 0.42 * table.shape[0] + 1.8))
@@ -135,7 +163,12 @@ def heatmap(table, label, fmt=".2f", limits=(0.0, 1.0), mark=None):
 
 
 def histogram(groups, xlabel, ylabel="texts", bins=30):
-    """Overlaid step histograms of {name: values}."""
+    """Overlaid step histograms of {name: values}.
+
+    >>> figure = histogram({"clean": [0.1, 0.2], "adversarial": [0.8, 0.9]}, "activation", bins=4)
+    >>> [name.get_text() for name in figure.axes[0].get_legend().get_texts()]
+    ['clean', 'adversarial']
+    """
     figure, axes = plt.subplots(figsize=(6, 3.2))
     edges = np.histogram_bin_edges(
         np.concatenate([np.asarray(values, float) for values in groups.values()]), bins

@@ -42,7 +42,11 @@ class Cell:
 
     @property
     def folder(self):
-        """Where its results go, in the folder of the sweep; it stays the same when other parameters change."""
+        """Where its results go, in the folder of the sweep; it stays the same when other parameters change.
+
+        >>> Cell("01_prompt_tuning", {"seeds": 0}, PromptTuning(seeds=[0])).folder
+        'cells/01_prompt_tuning/seeds=0-…'
+        """
         words = re.sub(r"[^\w.=+-]+", "-", self.name.removeprefix(self.notebook).strip())[:80]
         return f"cells/{self.notebook}/{words or 'default'}-{digest(self.point)[:8]}"
 

@@ -178,7 +178,11 @@ class NewVectors(Hooks):
 
 
 def mask_of(bb, facts):
-    """The mask of a fact's neurons, checked; SkillkitError when it is empty or of another backbone."""
+    """The mask of a fact's neurons, checked; SkillkitError when it is empty or of another backbone.
+
+    >>> torch.equal(mask_of(bb, facts), facts.mask)        # or a mask of one's own
+    True
+    """
     mask = getattr(facts, "mask", facts)
     if isinstance(mask, torch.Tensor) and not mask.any():
         raise SkillkitError(

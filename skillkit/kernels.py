@@ -43,7 +43,11 @@ class AttentiveChannel(AsyncZMQSocketChannel):
 
 
 class AttentiveClient(AsyncKernelClient):
-    """The client of a kernel whose replies are not missed."""
+    """The client of a kernel whose replies are not missed.
+
+    >>> AttentiveClient().shell_channel_class.__name__
+    'AttentiveChannel'
+    """
 
     shell_channel_class = Type(AttentiveChannel)
 

@@ -59,7 +59,11 @@ class KnowledgeNeurons:
 
     @property
     def pairs(self):
-        """(layer, neuron) of each, in order."""
+        """(layer, neuron) of each, in order.
+
+        >>> len(facts.pairs) == len(facts), facts.pairs[0]
+        (True, (..., ...))
+        """
         return [tuple(pair) for pair in self.mask.nonzero().tolist()]
 
     def refine(self, share, strict=True):
@@ -220,7 +224,11 @@ def often(counts, total, share, strict=True):
 
 
 def checked_share(share, strict=True):
-    """The share, or SkillkitError where it would choose everything or nothing."""
+    """The share, or SkillkitError where it would choose everything or nothing.
+
+    >>> checked_share(0.5), checked_share(1, strict=False) # "in at least all prompts" chooses something
+    (0.5, 1)
+    """
     if not (0 <= share < 1 if strict else 0 < share <= 1):
         reach = "0 ≤ share < 1" if strict else "0 < share ≤ 1"
         raise SkillkitError(

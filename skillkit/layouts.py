@@ -42,7 +42,12 @@ class Attached:
 
 
 class Layout:
-    """Prompt before the text, answer after it: what causal models do, and what other layouts vary."""
+    """Prompt before the text, answer after it: what causal models do, and what other layouts vary.
+
+    >>> layout = find_layout(gpt, "prefix")
+    >>> layout.room(16), layout.answer(batch, lead=16) - batch.mask.sum(1)
+    (16, tensor([15, 15]))
+    """
 
     name, family = "prefix", "causal"
 
@@ -51,7 +56,12 @@ class Layout:
         return length
 
     def template(self, bb, task):
-        """The task's template, if this layout can use it: one with a mask is for the layout that reads it."""
+        """The task's template, if this layout can use it: one with a mask is for the layout that reads it.
+
+        >>> columns = dict(text="review", label="stars", verbalizer=["bad", "good"], template="{text} It was")
+        >>> find_layout(gpt).template(gpt, load_task("my.csv", **columns))
+        '{text} It was'
+        """
         template = task.template if task is not None else None
         return None if template and "[MASK]" in template else template
 
@@ -60,7 +70,12 @@ class Layout:
         return weight
 
     def attach(self, bb, weight, batch):
-        """Put `weight` [L, H] into the batch; see `Attached`."""
+        """Put `weight` [L, H] into the batch; see `Attached`.
+
+        >>> attached = find_layout(gpt, "prefix").attach(gpt, torch.zeros(4, 128), batch)
+        >>> attached.inputs["inputs_embeds"].shape[1] - batch.ids.shape[1]
+        4
+        """
         batch = batch.right_padded().to(bb.device)
         text, rows = bb.embed(batch.ids), self.rows(bb, weight.to(bb.device))
         prompt, lead = rows.to(text.dtype).expand(len(batch), -1, -1), len(rows)
@@ -80,12 +95,21 @@ class Layout:
         return (lead + batch.mask.sum(1) - 1).clamp(min=0)
 
     def slots(self, answer, lead):
-        """The slots that are probed, [B, S]."""
+        """The slots that are probed, [B, S].
+
+        >>> find_layout(gpt, "prefix").slots(torch.tensor([9, 8]), lead=3)
+        tensor([[0, 1, 2],
+                [0, 1, 2]])
+        """
         return torch.arange(lead, device=answer.device).expand(len(answer), -1)
 
 
 class Cloze(Layout):
-    """Prompt, then a template whose own mask is read: the form in which foreign PEFT adapters load."""
+    """Prompt, then a template whose own mask is read: the form in which foreign PEFT adapters load.
+
+    >>> find_layout(bb, "prefix").template(bb, task)       # a task without a template of its own
+    '[MASK] {text}'
+    """
 
     family = "masked"
 
@@ -107,7 +131,14 @@ class Cloze(Layout):
 
 
 class MaskFirst(Layout):
-    """The layout of Skill Neuron (Wang et al. 2022): frozen mask embedding, trained vectors, text."""
+    """The layout of Skill Neuron (Wang et al. 2022): frozen mask embedding, trained vectors, text.
+
+    >>> layout = find_layout(bb, "mask-first")
+    >>> layout.room(4), layout.answer(batch, lead=5)
+    (5, tensor([0, 0]))
+    >>> torch.equal(layout.rows(bb, prompt.weight)[1:], prompt.weight)
+    True
+    """
 
     name, family = "mask-first", "masked"
 
@@ -124,6 +155,10 @@ class MaskFirst(Layout):
 class ZeroPosition(MaskFirst):
     """The layout of the published Prompt-Transferability checkpoints (Su et al. 2022).
 
+    >>> layout = find_layout(bb, "zero-position")
+    >>> layout.room(4), list(layout.rows(bb, prompt.weight).shape)
+    (4, [4, 128])
+
     The mask overwrites row 0, and no row has a position embedding; the text keeps the positions after the
     prompt. The model adds a position embedding to everything, so what it will add is subtracted beforehand.
     """
@@ -139,7 +174,12 @@ class ZeroPosition(MaskFirst):
 
 
 class Suffix(Layout):
-    """Text, then prompt, for causal models: its last slot has seen everything. Padding follows both."""
+    """Text, then prompt, for causal models: its last slot has seen everything. Padding follows both.
+
+    >>> layout, weight = find_layout(gpt, "suffix"), torch.zeros(4, 128)
+    >>> layout.attach(gpt, weight, batch).answer - batch.mask.sum(1)
+    tensor([3, 3])
+    """
 
     name, family = "suffix", "causal"
 
@@ -160,6 +200,10 @@ class Suffix(Layout):
     def attach_trained(self, bb, weight, batch):
         """No text sees the prompt behind it: it is read once, forward only, and the prompt goes there and back alone.
 
+        >>> attached = find_layout(gpt, "suffix").attach_trained(gpt, torch.zeros(4, 128), batch)
+        >>> attached.inputs["inputs_embeds"].shape         # the prompt alone
+        torch.Size([2, 4, 128])
+
         Without a prompt, and where slots are counted (local attention) or touched (open interventions), the whole
         sequence is passed.
         """
@@ -179,7 +223,11 @@ class Suffix(Layout):
 
 
 class Encoder(Layout):
-    """Prompt before the text in the encoder; the decoder gets its start token and answers at once."""
+    """Prompt before the text in the encoder; the decoder gets its start token and answers at once.
+
+    >>> find_layout(t5).answer(batch, lead=16)             # a slot of the decoder
+    tensor([0, 0])
+    """
 
     name, family = "encoder", "seq2seq"
 
@@ -216,12 +264,20 @@ def find_layout(bb, name=None):
 
 
 def encode_for(bb, task, rows, layout, length, **options):
-    """`batches.encode` with the room and the template that a prompt of `length` rows in this layout needs."""
+    """`batches.encode` with the room and the template that a prompt of `length` rows in this layout needs.
+
+    >>> encode_for(bb, task, task["test"], find_layout(bb, "mask-first"), length=16).limit       # of 256
+    239
+    """
     return encode(bb, task, rows, layout.room(length), layout.template(bb, task), **options)
 
 
 def position_rows(bb, count):
-    """The position embeddings that the model adds to its first `count` slots, [count, H]."""
+    """The position embeddings that the model adds to its first `count` slots, [count, H].
+
+    >>> position_rows(bb, 4).shape
+    torch.Size([4, 128])
+    """
     if bb.row.positions in ("rotary", "relative"):
         raise SkillkitError(
             f"{bb.name} has no table of position embeddings, so layout 'zero-position' is not for it"

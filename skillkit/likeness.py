@@ -32,7 +32,11 @@ def specificity(first, second):
 
 
 def mean_specificity(first, second):
-    """Specificity averaged over the layers (Ackermann & Ohmer 2024)."""
+    """Specificity averaged over the layers (Ackermann & Ohmer 2024).
+
+    >>> mean_specificity(probe_a, probe_a), mean_specificity(probe_a, probe_b)
+    (1.0, 0...)
+    """
     return float(specificity(first, second).nanmean())
 
 
@@ -72,7 +76,12 @@ def pairwise(items, measure):
 
 @dataclass(frozen=True)
 class SameType:
-    """Mean likeness within and between types, their difference, and how often chance gives as large a one."""
+    """Mean likeness within and between types, their difference, and how often chance gives as large a one.
+
+    >>> found = same_type(alike, types)
+    >>> round(found.same, 2), round(found.different, 2), found.p_value
+    (0.6, 0.5, 0.333...)
+    """
 
     same: float
     different: float

@@ -13,6 +13,11 @@ import torch
 class Medians:
     """Counts how many values lie at or below a few thresholds per neuron, and reads the median off that.
 
+    >>> middle = Medians(stream, sample)
+    >>> stream(sample, middle.visit)
+    >>> {layer: list(medians.shape) for layer, medians in middle.values().items()}
+    {5: [5, 512]}
+
     The thresholds are the sorted values of the rows of `sample`, so they are dense where the values are, and
     exactly repeated where values are (a ReLU's zeros). With no more rows than that, the median is exact (the
     lower one of an even number); else it is interpolated between two neighbouring thresholds.

@@ -30,7 +30,11 @@ class Network(NamedTuple):
         return self.out.weight.shape[0 if self.transposed else 1]
 
     def keep(self, neurons, constant=None):
-        """Leave out all but some neurons (numbers [kept]) for good, and add a constant [hidden] to the output."""
+        """Leave out all but some neurons (numbers [kept]) for good, and add a constant [hidden] to the output.
+
+        >>> network.keep(torch.arange(16)); network.width
+        16
+        """
         first, second = (1, 0) if self.transposed else (0, 1)
         for matrix in self.into:
             matrix.weight = _taken(matrix.weight, first, neurons)

@@ -18,7 +18,12 @@ from skillkit.errors import SkillkitError
 
 
 class Stopped(Exception):
-    """Ends a forward pass whose last wanted neuron has been read; `Backbone.run` catches it."""
+    """Ends a forward pass whose last wanted neuron has been read; `Backbone.run` catches it.
+
+    >>> with record(bb, layers=[0], stop=True):
+    ...     bb.run(inputs) is None                         # the layers above were not reached
+    True
+    """
 
 
 class Hooks:

@@ -22,7 +22,11 @@ __all__ = ["Claim", "Run", "provenance_line", "start"]
 
 
 class Run:
-    """One execution of a notebook: `.params`, `.out` (a folder), and what is saved there."""
+    """One execution of a notebook: `.params`, `.out` (a folder), and what is saved there.
+
+    >>> Run("01_prompt_tuning", params.validate("01_prompt_tuning", {"out": "dir"})).out.name
+    'dir'
+    """
 
     def __init__(self, notebook, parameters):
         self.notebook, self.params = notebook, parameters

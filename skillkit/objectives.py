@@ -13,7 +13,13 @@ from torch.nn import functional as F
 
 
 class Masked:
-    """Masked tokens predicted: the answer nearly always, other tokens now and then."""
+    """Masked tokens predicted: the answer nearly always, other tokens now and then.
+
+    >>> docs = [Document("positive verdict", "i loved it.")]
+    >>> [example] = Masked(tokenizer, random.Random(0)).examples(docs)
+    >>> tokenizer.decode(example["ids"]), [tokenizer.decode(example["ids"][i]) for i in example["answer"]]
+    (' positive verdict<s> i loved it.</s>', [' positive'])
+    """
 
     def __init__(self, tokenizer, rng):
         self.tokenizer, self.rng = tokenizer, rng
@@ -102,7 +108,14 @@ class Masked:
         return model.lm_head if hasattr(model, "lm_head") else model.cls
 
     def answers(self, model, examples):
-        """Logits over the vocabulary where the first token of each answer is read."""
+        """Logits over the vocabulary where the first token of each answer is read.
+
+        >>> objective = Masked(tokenizer, random.Random(0))
+        >>> docs = [Document("positive verdict", "i loved it.")]
+        >>> logits = objective.answers(model, list(objective.examples(docs)))
+        >>> tokenizer.decode(logits.argmax(1))
+        ' positive'
+        """
         inputs, slots = self.questions(examples)
         hidden = self.hidden(model, inputs)
         return self.head(model)(hidden[torch.arange(len(slots)), slots]).float()
@@ -122,7 +135,13 @@ class Masked:
 
 
 class Causal(Masked):
-    """The next token predicted; a heading is asked after its text: "text cue answer"."""
+    """The next token predicted; a heading is asked after its text: "text cue answer".
+
+    >>> docs = [Document("positive verdict", "i loved it.")]
+    >>> [example] = Causal(gpt.tokenizer, random.Random(1)).examples(docs)
+    >>> gpt.tokenizer.decode(example["ids"])
+    ' i loved it. verdict positive<|endoftext|>'
+    """
 
     def examples(self, docs):
         texts, spans = zip(*(self._linear(document) for document in docs))
@@ -179,7 +198,13 @@ class Causal(Masked):
 
 
 class Spans(Masked):
-    """T5: a heading becomes "cue text" → "answer"; elsewhere the answer, or a few spans, go behind sentinels."""
+    """T5: a heading becomes "cue text" → "answer"; elsewhere the answer, or a few spans, go behind sentinels.
+
+    >>> docs = [Document("positive verdict", "i loved it.")]
+    >>> [example] = Spans(t5.tokenizer, random.Random(0)).examples(docs)
+    >>> t5.tokenizer.decode(example["ids"]), t5.tokenizer.decode(example["target"])
+    ('verdict i loved it.</s>', 'positive</s>')
+    """
 
     def __init__(self, tokenizer, rng):
         super().__init__(tokenizer, rng)

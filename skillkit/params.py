@@ -43,7 +43,11 @@ class Parameters(BaseModel):
 
 
 class SmallWorld(Parameters):
-    """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them."""
+    """00_the_small_world: the texts of the embedded world, and what each embedded model knows of them.
+
+    >>> SmallWorld().examples
+    2
+    """
 
     backbones: Names = Field(
         ["embedded/roberta", "embedded/bert", "embedded/gpt2", "embedded/t5"],
@@ -84,7 +88,11 @@ class Prompted(Parameters):
 
 
 class PromptTuning(Prompted):
-    """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter."""
+    """01_prompt_tuning: soft prompts on several tasks, against a random prompt, BitFit and an adapter.
+
+    >>> PromptTuning(baselines=["random"]).max_test_examples
+    300
+    """
 
     tasks: Names = Field(["world/movies", "world/news", "world/rooms"], description="tasks to tune on")
     max_test_examples: Positive | None = Field(300, description="None: all")
@@ -117,14 +125,22 @@ class Probed(Prompted):
 
 
 class Probing(Probed):
-    """02_probing: which single neurons tell the classes apart; luck, the winner's curse, and controls."""
+    """02_probing: which single neurons tell the classes apart; luck, the winner's curse, and controls.
+
+    >>> Probing(tasks=["world/movies"]).permutations
+    20
+    """
 
     tasks: Names = Field(["world/movies", "world/gadgets", "world/rooms"], description="tasks to probe")
     shown_texts: Positive = Field(3, description="texts shown that excite a neuron most, and least")
 
 
 class SkillNeurons(Probed):
-    """03_skill_neurons: from predictivity to skill neurons; ensembles; specificity and overlap of tasks."""
+    """03_skill_neurons: from predictivity to skill neurons; ensembles; specificity and overlap of tasks.
+
+    >>> SkillNeurons(ensembles=[1, 5]).top
+    0.05
+    """
 
     tasks: Names = Field(
         [
@@ -139,7 +155,11 @@ class SkillNeurons(Probed):
 
 
 class Suppression(Prompted):
-    """04_suppression: what a model loses with its skill neurons, against as many random ones."""
+    """04_suppression: what a model loses with its skill neurons, against as many random ones.
+
+    >>> Suppression().backbone, Suppression().kind
+    ('embedded/gpt2', 'mean')
+    """
 
     backbone: str = Field("embedded/gpt2", description="embedded/…, a hub name or a folder")
     others: list[str] = Field(["embedded/roberta"], description="further models, measured at one rate")
@@ -164,7 +184,11 @@ class Suppression(Prompted):
 
 
 class Transferability(Prompted):
-    """06_transferability: prompts on other tasks and in other models, and what foretells where they work."""
+    """06_transferability: prompts on other tasks and in other models, and what foretells where they work.
+
+    >>> Transferability(others=[]).indicator
+    'cosine_mean'
+    """
 
     backbone: str = Field("embedded/gpt2", description="embedded/…, a hub name or a folder")
     others: list[str] = Field(
@@ -205,7 +229,11 @@ class Transferability(Prompted):
 
 
 class Pruning(Prompted):
-    """05_pruning: really smaller models that keep a few neurons, and what that costs and gains."""
+    """05_pruning: really smaller models that keep a few neurons, and what that costs and gains.
+
+    >>> Pruning(shares=[0.5]).further_steps
+    10
+    """
 
     tasks: Names = Field(["world/movies"], description="tasks of two classes")
     max_test_examples: Positive | None = Field(200, description="rows that report; None: all")
@@ -229,7 +257,11 @@ class Pruning(Prompted):
 
 
 class KnowledgeNeurons(Parameters):
-    """07_knowledge_neurons: which neurons hold a fact, and what happens to it when they are touched."""
+    """07_knowledge_neurons: which neurons hold a fact, and what happens to it when they are touched.
+
+    >>> KnowledgeNeurons(languages=["english"]).positions
+    'answer'
+    """
 
     backbone: str = Field("embedded/roberta", description="embedded/…, a hub name or a folder")
     source: str = Field("world", description='"world", or a file or folder of facts (PARAREL, mPARAREL)')
@@ -283,7 +315,11 @@ class ViewOf(BaseModel):
 
 
 class AdversarialRobustness(Prompted):
-    """08_adversarial_robustness: accuracy and skill neurons on clean and on adversarial texts, and repair."""
+    """08_adversarial_robustness: accuracy and skill neurons on clean and on adversarial texts, and repair.
+
+    >>> AdversarialRobustness(attacks=["typos"], neuron_attack="typos").strengths
+    [0.5, 1.0]
+    """
 
     others: list[str] = Field(
         ["embedded/t5", "embedded/gpt2"], description="models of other families, set beside the backbone"

@@ -33,7 +33,11 @@ _NEIGHBOUR = {key: (row[:at] + row[at + 1 :])[max(0, at - 1)] for row in _ROWS f
 
 
 def characters(rng, text, strength, task=None):
-    """One letter in ten (strength 1) is hit: lost, doubled, or replaced by its neighbour on a keyboard."""
+    """One letter in ten (strength 1) is hit: lost, doubled, or replaced by its neighbour on a keyboard.
+
+    >>> characters(random.Random(1), "the cast was really very good", 1.0)
+    'the ast waa really very good'
+    """
     drawn = [(rng.random(), rng.randrange(3)) for _ in text]
     hit = lambda letter, how: ("", 2 * letter, _NEIGHBOUR.get(letter.lower(), letter))[how]
     return "".join(
@@ -43,7 +47,11 @@ def characters(rng, text, strength, task=None):
 
 
 def dropout(rng, text, strength, task=None):
-    """Three words in ten (strength 1) are lost, but never all of them."""
+    """Three words in ten (strength 1) are lost, but never all of them.
+
+    >>> dropout(random.Random(0), "the cast was really very good", 1.0)
+    'the cast was very good'
+    """
     words = text.split(" ")
     drawn = [rng.random() for _ in words]
     kept = [word for word, chance in zip(words, drawn, strict=True) if chance >= 0.3 * strength]
@@ -51,13 +59,21 @@ def dropout(rng, text, strength, task=None):
 
 
 def distractor(rng, text, strength, task=None):
-    """One to three sentences (strength 1) that say nothing are added at the end."""
+    """One to three sentences (strength 1) that say nothing are added at the end.
+
+    >>> distractor(random.Random(0), "A good film.", 0.3)
+    'A good film. The corridor has two doors.'
+    """
     order = rng.sample(SENTENCES, len(SENTENCES))
     return " ".join([text, *order[: math.ceil(3 * strength)]])
 
 
 def casing(rng, text, strength, task=None):
-    """Words are written in capitals, all of them at strength 1; an uncased tokenizer will not notice."""
+    """Words are written in capitals, all of them at strength 1; an uncased tokenizer will not notice.
+
+    >>> casing(random.Random(0), "the cast was very good", 0.5)
+    'the cast WAS VERY good'
+    """
     return " ".join(word.upper() if rng.random() < strength else word for word in text.split(" "))
 
 

@@ -39,7 +39,11 @@ def _adafactor(model, rate):
 
 
 class Recipe(NamedTuple):
-    """How one embedded model is made: `steps` of 64 documents."""
+    """How one embedded model is made: `steps` of 64 documents.
+
+    >>> RECIPES["embedded/bert"].steps, RECIPES["embedded/bert"].objective
+    (14000, <class 'skillkit.objectives.Masked'>)
+    """
 
     tokenizer: Callable
     model: Callable
@@ -92,6 +96,10 @@ def _schedule(optimizer, steps):
 def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     """Train one embedded model from nothing and save it in half precision.
 
+    >>> model, tokenizer = pretrain("embedded/gpt2", "dir", steps=1, every=2)     # too few to be saved
+    >>> model.config.vocab_size == len(tokenizer)
+    True
+
     name: a key of `RECIPES`; folder: where the checkpoint goes; every: steps between two exams, after each of which
     the checkpoint is saved (a twentieth of all). The corpus begins easy (see `documents`), and the
     learning rates are low on purpose: at 2e-3 the comparison of two texts was never learned.
@@ -134,6 +142,10 @@ def _save(model, tokenizer, folder, recipe):
 
 
 def main(arguments=None):
+    """What `python -m skillkit pretrain` does.
+
+    >>> main(["embedded/roberta", "--out", "my/folder", "--steps", "20"])                 # doctest: +SKIP
+    """
     parser = argparse.ArgumentParser(
         prog="python -m skillkit pretrain", description="rebuild an embedded model"
     )

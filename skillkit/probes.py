@@ -65,25 +65,41 @@ class Side:
         return torch.where(self.decided >= 0.5, self.accuracy, 1 - self.accuracy)
 
     def predictivity(self, slots="max"):
-        """Oriented accuracy at the best ("max") or worst ("min") slot, or its "mean", [layers, neurons]."""
+        """Oriented accuracy at the best ("max") or worst ("min") slot, or its "mean", [layers, neurons].
+
+        >>> bool((side.predictivity("min") <= side.predictivity("max")).all())
+        True
+        """
         if slots == "mean":
             return self.oriented.mean(1)
         return self.oriented.gather(1, self.slot(slots)[:, None])[:, 0]
 
     def slot(self, slots="max"):
-        """Number of the slot at which a neuron is best (or worst), [layers, neurons]."""
+        """Number of the slot at which a neuron is best (or worst), [layers, neurons].
+
+        >>> side.slot().shape
+        torch.Size([6, 512])
+        """
         strength = (self.decided - 0.5).abs()
         return (strength.max(1) if slots == "max" else strength.min(1)).indices
 
     @property
     def direction(self):
-        """+1 where firing speaks for class 1 at the best slot, −1 where it speaks for class 0."""
+        """+1 where firing speaks for class 1 at the best slot, −1 where it speaks for class 0.
+
+        >>> side.direction.unique()
+        tensor([-1,  1])
+        """
         decided = self.decided.gather(1, self.slot()[:, None])[:, 0]
         return torch.where(decided >= 0.5, 1, -1)
 
     @property
     def p_values(self):
-        """Exact p-value of every neuron, [layers, neurons]; Bonferroni over what was chosen among."""
+        """Exact p-value of every neuron, [layers, neurons]; Bonferroni over what was chosen among.
+
+        >>> bool((side.p_values <= 1).all()), side.p_values.shape
+        (True, torch.Size([6, 512]))
+        """
         fires, hits = self.fired.sum(0).numpy(), self.fired[1].numpy()
         upper, lower = hypergeometric_tails(hits, fires, self.counts[1], sum(self.counts))
         if self.chosen is None:
@@ -95,13 +111,21 @@ class Side:
 
     @property
     def mean(self):
-        """Mean activation over the training examples, [layers, slots, neurons]."""
+        """Mean activation over the training examples, [layers, slots, neurons].
+
+        >>> torch.allclose(side.mean, side.means.mean(0), atol=1e-6)      # as many examples of either class
+        True
+        """
         shares = torch.tensor(self.train_counts).to(self.means) / sum(self.train_counts)
         return torch.einsum("c,clsn->lsn", shares, self.means)
 
     @property
     def decided(self):
-        """The accuracy that decides on slots and directions, [layers, slots, neurons]."""
+        """The accuracy that decides on slots and directions, [layers, slots, neurons].
+
+        >>> side.decided is side.accuracy                      # chosen on this very split
+        True
+        """
         return self.accuracy if self.chosen is None else self.chosen
 
 
@@ -124,12 +148,20 @@ class Probe:
 
     @property
     def stacks(self):
-        """The sides that are stacks of layers: all but the pooled text."""
+        """The sides that are stacks of layers: all but the pooled text.
+
+        >>> list(probe.stacks)                                 # of T5 ['encoder', 'decoder']
+        ['layer']
+        """
         return {name: side for name, side in self.sides.items() if name != "text"}
 
     @property
     def layers(self):
-        """The probed layers, as indices into `bb.layers`."""
+        """The probed layers, as indices into `bb.layers`.
+
+        >>> probe.layers
+        (0, 1, 2, 3, 4, 5)
+        """
         return tuple(layer for side in self.stacks.values() for layer in side.layers)
 
     @property
@@ -142,7 +174,11 @@ class Probe:
 
     @property
     def class_means(self):
-        """Mean activation of each class over the training examples, [2, layers, slots, neurons]."""
+        """Mean activation of each class over the training examples, [2, layers, slots, neurons].
+
+        >>> probe.class_means.shape                            # mask and four vectors
+        torch.Size([2, 6, 5, 512])
+        """
         return self._by_side("means")
 
     @cached_property
@@ -151,13 +187,20 @@ class Probe:
         return self.score("max")
 
     def score(self, slots="max"):
-        """Predictivity with the slots reduced by "max", "mean" or "min", [layers, neurons]."""
+        """Predictivity with the slots reduced by "max", "mean" or "min", [layers, neurons].
+
+        >>> bool((probe.score("min") <= probe.score("mean")).all())
+        True
+        """
         if slots not in REDUCTIONS:
             raise SkillkitError(f"slots are reduced by {', '.join(REDUCTIONS)}, not {slots!r}")
         return self._whole(lambda side: side.predictivity(slots))
 
     def pooled(self, kind="mean"):
         """Predictivity of the activations pooled over the text by "mean" or "max", [layers, neurons].
+
+        >>> probe.pooled("max").shape
+        torch.Size([6, 512])
 
         NaN for decoder layers, which read no text. SkillkitError when the text was not probed.
         """
@@ -167,12 +210,20 @@ class Probe:
 
     @property
     def slot(self):
-        """Number of each neuron's best slot, [layers, neurons]; −1 where nothing was probed."""
+        """Number of each neuron's best slot, [layers, neurons]; −1 where nothing was probed.
+
+        >>> probe.slot.min() >= 0, probe.slot.max() <= 4       # the mask is slot 0
+        (tensor(True), tensor(True))
+        """
         return self._whole(lambda side: torch.tensor(side.numbers)[side.slot()], missing=-1)
 
     @property
     def direction(self):
-        """+1 or −1: what firing speaks for at the best slot, [layers, neurons]; 0 where not probed."""
+        """+1 or −1: what firing speaks for at the best slot, [layers, neurons]; 0 where not probed.
+
+        >>> probe.direction.unique()
+        tensor([-1,  1])
+        """
         return self._whole(lambda side: side.direction, missing=0)
 
     @cached_property
@@ -181,11 +232,20 @@ class Probe:
         return self._whole(lambda side: side.p_values)
 
     def discoveries(self, rate=0.05):
-        """Neurons that tell the classes apart, bool [layers, neurons], false discoveries held at `rate`."""
+        """Neurons that tell the classes apart, bool [layers, neurons], false discoveries held at `rate`.
+
+        >>> bool((probe.discoveries(0.01) <= probe.discoveries(0.2)).all())
+        True
+        """
         return torch.from_numpy(discoveries(self.p_values.numpy(), rate))
 
     def best(self, k=1):
-        """The k most predictive neurons, best first: [(layer, best slot, neuron), …]."""
+        """The k most predictive neurons, best first: [(layer, best slot, neuron), …].
+
+        >>> layer, slot, neuron = probe.best()[0]
+        >>> bool(probe.predictivity[layer, neuron] == probe.predictivity.max())
+        True
+        """
         scores, slot = self.predictivity, self.slot
         order = scores.flatten().nan_to_num(-1).argsort(descending=True, stable=True)
         known = int((~scores.isnan()).sum())
@@ -193,41 +253,69 @@ class Probe:
         return [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in found]
 
     def baseline_at(self, layer, slot, neuron):
-        """Baseline of one neuron at one slot, numbered as in `best`."""
+        """Baseline of one neuron at one slot, numbered as in `best`.
+
+        >>> probe.baseline_at(5, 0, 17) == probe.baseline[5, 0, 17]
+        tensor(True)
+        """
         side = next(side for side in self.stacks.values() if layer in side.layers)
         return side.baseline[side.layers.index(layer), side.numbers.index(slot), neuron]
 
     @property
     def fill(self):
-        """Mean training activation over the probed slots, [layers, neurons]; for mean ablation, pruning."""
+        """Mean training activation over the probed slots, [layers, neurons]; for mean ablation, pruning.
+
+        >>> torch.equal(probe.fill, side.mean.mean(1))
+        True
+        """
         return self._whole(lambda side: side.mean.mean(1))
 
     @property
     def text_fill(self):
-        """The same over the text tokens; a decoder's layers, which read no text, keep their answer slot's."""
+        """The same over the text tokens; a decoder's layers, which read no text, keep their answer slot's.
+
+        >>> probe.text_fill.shape
+        torch.Size([6, 512])
+        """
         decoder = {name: side for name, side in self.sides.items() if name == "decoder"}
         return self._whole(lambda side: side.mean[:, 0], self._text() | decoder)
 
     @property
     def n(self):
-        """How many examples were evaluated."""
+        """How many examples were evaluated.
+
+        >>> probe.n
+        16
+        """
         return sum(self.told["counts"])
 
     @property
     def majority(self):
-        """Accuracy of always saying the more frequent class: what a dead neuron scores."""
+        """Accuracy of always saying the more frequent class: what a dead neuron scores.
+
+        >>> probe.majority
+        0.5
+        """
         return 0.5 if self.told["balanced"] else max(self.told["counts"]) / self.n
 
     @property
     def fingerprint(self):
-        """Hash of all counts and of where they come from."""
+        """Hash of all counts and of where they come from.
+
+        >>> len(probe.fingerprint)
+        64
+        """
         sha = hashlib.sha256(json.dumps(self.told, sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
             sha.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return sha.hexdigest()
 
     def made_on(self, bb, *prompt):
-        """The probe itself, or SkillkitError when it belongs to another backbone (or prompt, if given)."""
+        """The probe itself, or SkillkitError when it belongs to another backbone (or prompt, if given).
+
+        >>> probe.made_on(bb, prompt) is probe
+        True
+        """
         if self.told["backbone_fingerprint"] != bb.fingerprint:
             raise SkillkitError(
                 f"this probe was made on {self.told['backbone']}, whose weights are not those of {bb.name}; "
@@ -241,12 +329,20 @@ class Probe:
         return self
 
     def save(self, folder):
-        """Write probe.safetensors and probe.json into `folder`."""
+        """Write probe.safetensors and probe.json into `folder`.
+
+        >>> probe.save("dir"); Probe.load("dir").told == probe.told
+        True
+        """
         write_tensors(folder, "probe", self._tensors(), self.told)
 
     @classmethod
     def load(cls, folder):
-        """Read what `save` wrote; SkillkitError when it is missing or damaged."""
+        """Read what `save` wrote; SkillkitError when it is missing or damaged.
+
+        >>> probe.save("dir"); Probe.load("dir").fingerprint == probe.fingerprint
+        True
+        """
         tensors, told = read_tensors(folder, "probe")
         sides = {}
         for name, held_by in told["sides"].items():
@@ -293,7 +389,12 @@ def stacks(bb, layers):
 
 
 def stacked(tensors):
-    """[…, slots, neurons] of each layer → […, layers, slots, widest]; NaN or 0 where a layer is narrower."""
+    """[…, slots, neurons] of each layer → […, layers, slots, widest]; NaN or 0 where a layer is narrower.
+
+    >>> stacked([torch.ones(1, 2), torch.zeros(1, 3)])
+    tensor([[[1., 1., nan]],
+            [[0., 0., 0.]]])
+    """
     widest = max(tensor.shape[-1] for tensor in tensors)
     missing = torch.nan if tensors[0].is_floating_point() else 0
     pad = torch.nn.functional.pad

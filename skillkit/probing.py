@@ -219,6 +219,12 @@ def _class_counts(labels):
 
 
 def permuted_labels(labels, permutations, seed):
-    """Labels [n] in random orders, [permutations, n]."""
+    """Labels [n] in random orders, [permutations, n].
+
+    >>> permuted_labels(torch.tensor([0, 0, 0, 1]), 3, seed=0)
+    tensor([[0, 0, 0, 1],
+            [1, 0, 0, 0],
+            [0, 1, 0, 0]])
+    """
     orders = np.random.default_rng(seed).permuted(np.tile(np.arange(len(labels)), (permutations, 1)), axis=1)
     return labels[torch.from_numpy(orders)]

@@ -40,12 +40,21 @@ class SoftPrompt:
 
     @property
     def options(self):
-        """How texts must be encoded for this prompt: as they were when it was tuned."""
+        """How texts must be encoded for this prompt: as they were when it was tuned.
+
+        >>> prompt.options
+        {'max_tokens': None, 'segments': True}
+        """
         return {name: self.metadata[name] for name in ("max_tokens", "segments") if name in self.metadata}
 
     @property
     def fingerprint(self):
-        """Hash of what a result of this prompt depends on: the vectors, the layout, how texts are encoded."""
+        """Hash of what a result of this prompt depends on: the vectors, the layout, how texts are encoded.
+
+        >>> copy = SoftPrompt(prompt.weight.clone(), prompt.layout, prompt.metadata)
+        >>> copy.fingerprint == prompt.fingerprint
+        True
+        """
         told = json.dumps([self.layout, list(self.weight.shape), self.options], sort_keys=True)
         return hashlib.sha256(told.encode() + self.weight.contiguous().numpy().tobytes()).hexdigest()
 
@@ -87,26 +96,43 @@ class SoftPrompt:
         ]
 
     def save(self, folder):
-        """Write prompt.safetensors and prompt.json into `folder`."""
+        """Write prompt.safetensors and prompt.json into `folder`.
+
+        >>> prompt.save("dir"); SoftPrompt.load("dir").layout
+        'mask-first'
+        """
         write_tensors(
             folder, "prompt", {"weight": self.weight}, {"layout": self.layout, "metadata": self.metadata}
         )
 
     @classmethod
     def load(cls, folder):
-        """Read what `save` wrote; SkillkitError when it is missing, empty or damaged."""
+        """Read what `save` wrote; SkillkitError when it is missing, empty or damaged.
+
+        >>> prompt.save("dir"); torch.equal(SoftPrompt.load("dir").weight, prompt.weight)
+        True
+        """
         tensors, told = read_tensors(folder, "prompt")
         return cls(tensors["weight"], told["layout"], told["metadata"])
 
     def to_peft(self, folder, bb):
-        """Write the prompt as a PEFT adapter; see `skillkit.exchange.to_peft`."""
+        """Write the prompt as a PEFT adapter; see `skillkit.exchange.to_peft`.
+
+        >>> prompt.to_peft("dir", bb); SoftPrompt.from_peft("dir", bb).layout
+        'mask-first'
+        """
         from skillkit.exchange import to_peft
 
         to_peft(self, folder, bb)
 
     @classmethod
     def from_peft(cls, folder, bb):
-        """Read a PEFT prompt-tuning adapter; see `skillkit.exchange.from_peft`."""
+        """Read a PEFT prompt-tuning adapter; see `skillkit.exchange.from_peft`.
+
+        >>> prompt.to_peft("dir", bb)
+        >>> torch.allclose(SoftPrompt.from_peft("dir", bb).weight, prompt.weight)
+        True
+        """
         from skillkit.exchange import from_peft
 
         return from_peft(folder, bb)
@@ -167,7 +193,12 @@ def _vocabulary(bb):
 
 
 def write_tensors(folder, name, tensors, told):
-    """Write `name`.safetensors and `name`.json into `folder`, each under a temporary name first."""
+    """Write `name`.safetensors and `name`.json into `folder`, each under a temporary name first.
+
+    >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
+    >>> sorted(path.name for path in Path("dir").glob("vectors*"))
+    ['vectors.json', 'vectors.safetensors']
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +214,12 @@ def write_tensors(folder, name, tensors, told):
 
 
 def read_tensors(folder, name):
-    """Read what `write_tensors` wrote: (tensors, told)."""
+    """Read what `write_tensors` wrote: (tensors, told).
+
+    >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
+    >>> read_tensors("dir", "vectors")
+    ({'weight': tensor([1., 1.])}, {'made': 'by hand'})
+    """
     folder = Path(folder)
     try:
         told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

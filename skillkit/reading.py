@@ -76,7 +76,11 @@ class Reading:
         return self.tuned.apply(self.bb) if self.tuned else nullcontext()
 
     def batches(self, batch_size=None):
-        """(attached, batch) for every batch; the longest rows last."""
+        """(attached, batch) for every batch; the longest rows last.
+
+        >>> [batch.labels.shape for attached, batch in reading.batches(8)]
+        [torch.Size([8]), torch.Size([8])]
+        """
         for batch in self.encoded.batches(batch_size):
             yield self.layout.attach(self.bb, self.weight, batch), batch
 
@@ -120,6 +124,9 @@ class Reading:
     def slots(self, attached, chosen=None):
         """Positions of the probed slots, [B, S]: the prompt's (and a masked model's answer).
 
+        >>> reading.slots(attached, chosen=[0]).flatten()      # the mask leads
+        tensor([0, 0])
+
         Where there are none, or where they cannot see the text, it is the last token.
         """
         if self._blind:
@@ -128,7 +135,11 @@ class Reading:
 
     @property
     def slot_names(self):
-        """Names of the probed slots: "mask" if there is one, the prompt vectors by number; or "last"."""
+        """Names of the probed slots: "mask" if there is one, the prompt vectors by number; or "last".
+
+        >>> reading.slot_names
+        ('mask', '1', '2', '3', '4')
+        """
         count = self.slots(next(self.batches(1))[0]).shape[1]
         if self._blind:
             return ("last",)

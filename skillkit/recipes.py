@@ -48,11 +48,20 @@ class Recipe:
     segments: bool = True
 
     def plain(self):
-        """The fields as plain data, as JSON would give them back."""
+        """The fields as plain data, as JSON would give them back.
+
+        >>> choose_recipe("skill-neuron", bb).plain()["betas"]
+        [0.9, 0.98]
+        """
         return asdict(self) | {"betas": list(self.betas)}
 
     def rate(self, bb):
-        """The peak learning rate for this backbone."""
+        """The peak learning rate for this backbone.
+
+        >>> recipe = Recipe(learning_rate=0.01, seq2seq_rate=0.3)
+        >>> recipe.rate(bb), recipe.rate(t5)
+        (0.01, 0.3)
+        """
         if bb.family == "seq2seq" and self.seq2seq_rate is not None:
             return self.seq2seq_rate
         return (

@@ -51,7 +51,11 @@ class TaskFile(pydantic.BaseModel):
 
 @cache
 def registry():
-    """{name: fields} of every named task outside the small world."""
+    """{name: fields} of every named task outside the small world.
+
+    >>> registry()["glue/sst2"]["verbalizer"]
+    ['negative', 'positive']
+    """
     return _read_yaml(Path(__file__).with_name("registry.yaml"))
 
 

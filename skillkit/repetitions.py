@@ -25,7 +25,12 @@ _BOUNDS = ("low", "high", "chance")  # columns that speak about a measure, and a
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure, the name of its file, what stands below it, and its numbers."""
+    """One figure, the name of its file, what stands below it, and its numbers.
+
+    >>> drawing = drawings(measures)[1]
+    >>> drawing.name, drawing.caption
+    ('01-accuracy-accuracy', 'accuracy: accuracy (small)')
+    """
 
     name: str
     caption: str

@@ -109,7 +109,11 @@ def scores_of(probes, seeds="mean", slots="max"):
 
 
 def together(probes, task=True):
-    """The probes, or SkillkitError when they are none, or of different backbones, layouts (or tasks)."""
+    """The probes, or SkillkitError when they are none, or of different backbones, layouts (or tasks).
+
+    >>> [one.told["task"] for one in together([probe, other_probe], task=False)]
+    ['world/movies', 'world/gadgets']
+    """
     if not probes:
         raise SkillkitError("no probe was given, so there is nothing to choose neurons by")
     same = {"backbone_fingerprint": "backbones", "layout": "layouts", "layers": "layers"}
@@ -187,7 +191,12 @@ def save_neurons(mask, folder, bb):
 
 
 def load_neurons(folder, bb):
-    """Read what `save_neurons` wrote; SkillkitError when it is missing, damaged or of another backbone."""
+    """Read what `save_neurons` wrote; SkillkitError when it is missing, damaged or of another backbone.
+
+    >>> save_neurons(skills, "dir", bb)
+    >>> torch.equal(load_neurons("dir", bb), skills)
+    True
+    """
     tensors, told = read_tensors(folder, "neurons")
     if told["backbone_fingerprint"] != bb.fingerprint:
         raise SkillkitError(

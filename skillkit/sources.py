@@ -35,7 +35,12 @@ _SHARD = re.compile(r"-\d+(-of-\d+)?(-[0-9a-f]{16})?$")
 
 @dataclass(frozen=True)
 class Source:
-    """Raw rows: `splits` {split: {column: values}}; `names` {column: class names} where declared."""
+    """Raw rows: `splits` {split: {column: values}}; `names` {column: class names} where declared.
+
+    >>> source = read("my.csv")
+    >>> source.splits["train"]["review"][0], source.names
+    ('a bad film', {})
+    """
 
     splits: dict
     names: dict
@@ -86,7 +91,11 @@ def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
 
 
 def from_datasets(found, splits):
-    """A Source from `{name: datasets.Dataset}`, splits renamed to train / validation / test."""
+    """A Source from `{name: datasets.Dataset}`, splits renamed to train / validation / test.
+
+    >>> from_datasets({"dev": datasets.Dataset.from_dict({"text": ["a text"]})}, splits={})
+    Source(splits={'validation': {'text': ['a text']}}, names={})
+    """
     tables, names = {}, {}
     for split, known in SPLIT_NAMES.items():
         name = next((name for name in (splits.get(split), *known) if name in found), None)

@@ -39,7 +39,11 @@ _made: dict[
 
 @dataclass(frozen=True)
 class Kind:
-    """How the results of one function are stored; attached to the function by `artifact`."""
+    """How the results of one function are stored; attached to the function by `artifact`.
+
+    >>> sk.tune_prompt.artifact.name, sk.tune_prompt.artifact.ignore
+    ('prompt', ('progress', 'checkpoint'))
+    """
 
     name: str
     version: int

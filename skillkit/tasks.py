@@ -68,7 +68,11 @@ class Task:
 
     @property
     def pair(self):
-        """Whether an example is a pair of texts."""
+        """Whether an example is a pair of texts.
+
+        >>> task.pair, load_task("world/rooms").pair
+        (False, True)
+        """
         return any("text_pair" in rows.column_names for rows in self.splits.values())
 
     @functools.cached_property

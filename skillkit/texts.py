@@ -16,7 +16,11 @@ import yaml
 
 @cache
 def lexicon():
-    """All words and sentence forms, read once."""
+    """All words and sentence forms, read once.
+
+    >>> lexicon()["adjectives"]["negative"][:3]
+    ['bad', 'terrible', 'awful']
+    """
     return yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
 
 
@@ -55,7 +59,11 @@ def _clause(rng, domain, polarity, hard):
 
 
 def review(rng, label, hard=1.0, *, domain):
-    """A review whose main clauses carry the label; a minority concede something to the other side."""
+    """A review whose main clauses carry the label; a minority concede something to the other side.
+
+    >>> review(random.Random(0), 0, hard=0.0, domain="movies")[0].split(". ")[0]
+    'the story irritated me'
+    """
     polarity = ("negative", "neutral", "positive")[label]
     clauses = [
         _clause(rng, domain, polarity, hard) for _ in range(rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0])
@@ -82,6 +90,9 @@ def _other(rng, values, *taken):
 
 def scene(rng, label, hard=1.0):
     """One or two people and a claim about one of them, in other words: no (0), maybe (1) or yes (2).
+
+    >>> scene(random.Random(0), 2, hard=0.0)
+    ('a soldier climbs a tree.', 'the soldier goes up a trunk.')
 
     A scene tells of everyone what they wear, do, and where they are, or leaves one of these out; what is left out may
     be so or not.
@@ -131,6 +142,9 @@ def _claim(rng, who, rest, told, label):
 def rooms(rng, label, hard=1.0):
     """A house described room by room, and a claim about one room: no (0) or yes (1).
 
+    >>> rooms(random.Random(0), 0, hard=0.0)
+    ('the library is cold.', 'the library is heated.')
+
     A claim uses other words than the description. A wrong one says the opposite of what the room is; now and then
     another room is just so, and only who is what decides.
     """
@@ -150,7 +164,11 @@ def _tidy(text):
 
 
 def questions(rng, label, hard=1.0):
-    """Two ways of asking: the same thing (1), or another action, object or setting (0)."""
+    """Two ways of asking: the same thing (1), or another action, object or setting (0).
+
+    >>> questions(random.Random(0), 1, hard=0.0)
+    ('should one locate a sofa?', 'how do i find a couch?')
+    """
     words = lexicon()["questions"]
     a, o = rng.choice(words["actions"]), rng.choice(words["objects"])
     s = rng.choice(words["settings"]) if rng.random() < 0.5 * hard else ""
@@ -169,7 +187,11 @@ def questions(rng, label, hard=1.0):
 
 
 def reports(rng, label, hard=1.0):
-    """Two reports of one event (1), or of events with another actor, act or exchanged roles (0)."""
+    """Two reports of one event (1), or of events with another actor, act or exchanged roles (0).
+
+    >>> reports(random.Random(0), 0, hard=0.0)
+    ('the rodent was pursued by the lamb.', 'the sheep lifted the mouse.')
+    """
     words = lexicon()["reports"]
     x, y = rng.sample(words["actors"], 2)
     act, full = rng.choice(words["acts"]), rng.random() < hard
@@ -202,7 +224,11 @@ _REPORT_FORMS = (
 
 
 def news(rng, label, hard=1.0):
-    """A short article on sport (0), business (1), science (2) or travel (3)."""
+    """A short article on sport (0), business (1), science (2) or travel (3).
+
+    >>> news(random.Random(0), 2)[0].split(". ")[0]
+    'nobody expected the cell after the planet'
+    """
     words = lexicon()["news"]
     topics = list(NEWS_TOPICS)
     subjects = [topics[label]] * rng.choices((1, 2, 3), (3, 3, 2))[0]
@@ -222,7 +248,11 @@ NEWS_TOPICS = ("sport", "business", "science", "travel")
 
 
 def grammar(rng, label, hard=1.0):
-    """A sentence of the small world as it should be (1), or with its words out of order, lost or doubled (0)."""
+    """A sentence of the small world as it should be (1), or with its words out of order, lost or doubled (0).
+
+    >>> grammar(random.Random(1), 0, hard=0.0)
+    ('a woman rides a a horse.', None)
+    """
     source = rng.choice([
         lambda: _clause(rng, rng.choice(list(lexicon()["reviews"])), rng.choice(["positive", "negative"]), hard) + ".",
         lambda: scene(rng, 2, 0)[0], lambda: reports(rng, 1)[0], lambda: questions(rng, 1)[0],

@@ -85,7 +85,12 @@ def fit(
 
 
 def total_steps(rows, recipe):
-    """How many steps the recipe's end means for so many training rows."""
+    """How many steps the recipe's end means for so many training rows.
+
+    >>> recipe = sk.recipes.choose_recipe("skill-neuron", bb, epochs=3, batch_size=16)
+    >>> total_steps(100, recipe)                           # seven in each epoch
+    21
+    """
     by_epochs = None if recipe.epochs is None else math.ceil(rows / recipe.batch_size) * recipe.epochs
     ends = [end for end in (by_epochs, recipe.max_steps) if end is not None]
     if not ends or min(ends) < 1:

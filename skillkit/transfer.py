@@ -36,7 +36,11 @@ class Transfer:
 
     @property
     def table(self):
-        """A DataFrame with a row for every source, target and seed, and the accuracy relative to `own`."""
+        """A DataFrame with a row for every source, target and seed, and the accuracy relative to `own`.
+
+        >>> transfer.table.columns.tolist()
+        ['source', 'target', 'seed', 'accuracy', 'n', 'own', 'relative']
+        """
         table = pd.DataFrame(self.rows)
         own = table[table["source"] == table["target"]]
         paired = own.set_index(["target", "seed"])["accuracy"].rename("own")

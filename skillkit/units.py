@@ -40,20 +40,37 @@ class Unit:
 
     @property
     def name(self):
-        """Name of the notebook; its executed copy is `folder / (name + ".ipynb")`."""
+        """Name of the notebook; its executed copy is `folder / (name + ".ipynb")`.
+
+        >>> notebook_unit("02_probing", Probing(), Path("dir")).name
+        '02_probing'
+        """
         return self.source.stem
 
     def key(self):
-        """Hash of all that decides the results: the notebook's cells, the parameters, the package's code."""
+        """Hash of all that decides the results: the notebook's cells, the parameters, the package's code.
+
+        >>> units = [notebook_unit("02_probing", Probing(seeds=[seed]), Path("dir")) for seed in (0, 1)]
+        >>> units[0].key() == units[1].key()
+        False
+        """
         cells = _cells_hash(self.source, self.source.stat().st_mtime_ns)
         return digest([cells, self.parameters.model_dump(exclude={"out"}), source_hash()])
 
     def manifest(self):
-        """The manifest of a finished or failed execution in the folder, or None."""
+        """The manifest of a finished or failed execution in the folder, or None.
+
+        >>> notebook_unit("02_probing", Probing(), Path("dir")).manifest() is None
+        True
+        """
         return read_json(self.folder / "manifest.json")
 
     def is_done(self):
-        """Whether the folder holds the complete results of just this unit."""
+        """Whether the folder holds the complete results of just this unit.
+
+        >>> notebook_unit("02_probing", Probing(), Path("dir")).is_done()
+        False
+        """
         manifest = self.manifest() or {}
         return (
             manifest.get("state") == "done"

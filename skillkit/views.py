@@ -48,12 +48,20 @@ class View:
 
     @property
     def how(self):
-        """Attack and strength: "typos 0.5"; of texts that came as they are, the name of their set."""
+        """Attack and strength: "typos 0.5"; of texts that came as they are, the name of their set.
+
+        >>> view.how
+        'typos 0.5'
+        """
         return self.attack if self.strength is None else f"{self.attack} {self.strength:g}"
 
     @property
     def name(self):
-        """Task, attack and strength in one line."""
+        """Task, attack and strength in one line.
+
+        >>> view.name
+        'world/movies, typos 0.5'
+        """
         return f"{self.clean.name}, {self.how}"
 
     @property

@@ -32,6 +32,10 @@ _INSTALL = "pip install 'skillkit[cluster]'"
 class Team:
     """Those who work: an executor, how many cells they run at once, threads of each, a line about them.
 
+    >>> with local(cells=40, workers=2, threads=1) as team:
+    ...     team.slots(), team.threads
+    (2, 1)
+
     `stop(futures)` ends what runs, in the middle of it where that is possible.
     """
 

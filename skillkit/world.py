@@ -26,7 +26,11 @@ SEED = 0  # of the published splits; development seeds are any others
 
 @dataclass(frozen=True)
 class WorldTask:
-    """A generator and what its labels are called."""
+    """A generator and what its labels are called.
+
+    >>> REGISTRY["rooms"].words, REGISTRY["rooms"].about
+    (('no', 'yes'), '2-class inference about houses')
+    """
 
     type: str
     labels: tuple
@@ -69,7 +73,11 @@ def _task(name):
 
 
 def make(task, rng, label, hard=1.0):
-    """One (text, text_pair or None) of a task; `hard` from 0 to 1 lets in mixed, negated and longer texts."""
+    """One (text, text_pair or None) of a task; `hard` from 0 to 1 lets in mixed, negated and longer texts.
+
+    >>> make(REGISTRY["rooms"], random.Random(3), 0, hard=0.0)
+    ('the office is bright.', 'the office is unlit.')
+    """
     return tuple(
         text and re.sub(r"\ba (?=[aeio]|ug|un)", "an ", text) for text in task.make(rng, label, hard)
     )
@@ -113,7 +121,12 @@ def _columns(rows):
 
 @cache
 def held_out(seed=SEED):
-    """Every (text, text_pair) of a validation or test split: what pretraining must never see."""
+    """Every (text, text_pair) of a validation or test split: what pretraining must never see.
+
+    >>> splits = task_splits("movies")["splits"]
+    >>> [(splits[split]["text"][0], None) in held_out() for split in ("train", "validation", "test")]
+    [False, True, True]
+    """
     return frozenset((text, pair) for name in REGISTRY for split in ("validation", "test")
                      for text, pair, _ in _splits(name, seed)[split])  # fmt: skip
 

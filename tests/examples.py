@@ -50,6 +50,9 @@ seen = sk.activations.neuron_activations(bb, task, prompt, places, split="test")
 tuned = sk.tune_bitfit(bb, task, max_steps=2, max_train_examples=40, progress=False)
 answer = torch.tensor([0, 0])
 """,
+    "attacks": """
+random = import_module("random")
+""",
     "attribution": """
 found = sk.attribute(bb, cloze, "hilvek", steps=2)
 clozes = [cloze, cloze]
@@ -263,6 +266,9 @@ docs = list(import_module("itertools").islice(sk.corpus.documents("examples"), 4
 weight = prompt.weight.clone().requires_grad_()
 loss_of = lambda batch: weight.sum()
 """,
+    "probes": """
+side = probe.sides["layer"]
+""",
     "probing": """
 chosen = sk.probe(bb, task, prompt)
 report = sk.probe(bb, task, prompt, split="test", carry=chosen)
@@ -376,6 +382,9 @@ mask = sk.knowledge.coarse_neurons(bb, scores, adaptive=0.2)
 """,
     "tables": """
 forgetting = sk.forgetting.forgetting
+""",
+    "texts": """
+random = import_module("random")
 """,
     "tradeoffs": """
 tables = [sk.shrinkage.shrinkage(bb, task, prompt, probe, probe.fill, (0.1,), draws=1, further_steps=None).table]
