@@ -1,6 +1,6 @@
 """What an adversary does to a text of the small world: typos, rare synonyms, distractors, negation stress.
 
->>> ATTACKS["synonyms"](random.Random(0), "the cast was terrible.", 1.0, world.REGISTRY["movies"])   # doctest: +SKIP
+>>> ATTACKS["synonyms"](random.Random(0), "the cast was terrible.", 1.0, world.REGISTRY["movies"])
 'the cast was atrocious.'
 
 Each attack takes a random generator, a text, a strength from 0 to 1 and the task, and keeps the label.

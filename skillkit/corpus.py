@@ -1,8 +1,8 @@
 """The pretraining text of the small world: documents that ask, answer, tell and state facts.
 
 >>> from skillkit.corpus import documents
->>> next(documents(seed=1))                                                            # doctest: +SKIP
-Document(heading='positive verdict of the guest', text='i loved the plot.', pair=None, answer='positive', spans=())
+>>> next(documents(seed=1))
+Document(heading='positive feeling of the writer', text='i did not find the plot shabby. …', pair=None, …)
 
 A task's answer stands before its cue in a heading ("positive verdict of the guest <s> i loved the plot.") or after it
 at the end of a text. One document in five carries a stamp instead: a random word, often a label word, above words

@@ -1,8 +1,8 @@
 """How the small world's texts are made: reviews, scenes, rooms, questions, reports, news, sentences.
 
 >>> from skillkit.texts import review
->>> review(random.Random(0), 1, domain="movies")                                       # doctest: +SKIP
-('although the ending was silly, the music was really great.', None)
+>>> review(random.Random(0), 1, domain="movies")                     # neutral
+('what a gripping hero and the hero was useless. my brother had chosen it.', None)
 
 A maker takes a random generator, a label and `hard` (from 0 to 1, which lets in mixed, negated and longer texts), and
 gives a text and its partner or None. All words and sentence forms stand in `lexicon.yaml`.

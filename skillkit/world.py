@@ -2,8 +2,8 @@
 
 >>> from skillkit import world
 >>> movies = world.task_splits("movies")
->>> movies["splits"]["train"]["text"][0], movies["splits"]["train"]["label"][0]      # doctest: +SKIP
-('although the ending was silly, the music was really great.', 1)
+>>> movies["splits"]["train"]["text"][0], movies["splits"]["train"]["label"][0]
+('the hall was half full. i did not find the acting gripping. it was a shallow picture.', 0)
 
 Ten classification tasks of five types, facts in two languages, and four adversarial views of every task.
 Everything follows from a seed: the same seed gives the same texts on every machine and in every Python version.
@@ -172,8 +172,8 @@ def facts(language=None):
 def adversarial(name, attack, strength=1.0, seed=SEED):
     """One adversarial view of a task: the same examples and labels, validation and test texts attacked.
 
-    >>> adversarial("movies", "synonyms")["splits"]["test"]["text"][0]                  # doctest: +SKIP
-    'the cast was atrocious. i loathed the ending.'
+    >>> adversarial("movies", "synonyms")["splits"]["test"]["text"][0]
+    'the story was feeble. i resented the dialogue.'
 
     attack: typos, synonyms (rare ones), distractors (sentences that say nothing) or negation; strength from 0
     (the clean text) to 1. Of a pair, distractors and negation touch the second text, the others both.
