@@ -33,7 +33,7 @@ def still_known(bb, facts):
     """What a model still says to facts, with whatever has been done to it: a row of a table.
 
     >>> still_known(bb, known)
-    {'of Ondria': 0.9…, 'known': 1.0, 'low': 0.8…, 'high': 1.0}
+    {'of Ondria': 0.9…, 'known': 1.0, 'low': 0.8…, 'high': 0.99…}
 
     The mean probability of the first fact's answer over its phrasings; the share of the facts whose answer comes
     first in most of their phrasings, with its 95 % interval.
@@ -42,18 +42,24 @@ def still_known(bb, facts):
     kept = sum(map(_first, told))
     low, high = share_interval(kept, len(facts))
     name = f"of {facts[0].subject.title()}"
-    return {name: float(told[0].probability.mean()), "known": kept / len(facts), "low": low, "high": high}
+    return {
+        name: float(told[0].probability.mean()),
+        "known": float(kept / len(facts)),
+        "low": low,
+        "high": high,
+    }
 
 
 def misspelt(facts, strength, seed=0):
     """The facts, asked with wrong letters around the `[MASK]`; see `perturbations.characters`.
 
     >>> misspelt(known, 1.0)[0].prompts[0]
-    'the …[MASK].'
+    't… capital of ondria is [MASK].'
     """
     rng = random.Random(seed)
     wrong = lambda prompt: "".join(
-        part if part == "[MASK]" else characters(rng, part, strength) for part in re.split(r"(\[MASK\])", prompt)
+        part if part == "[MASK]" else characters(rng, part, strength)
+        for part in re.split(r"(\[MASK\])", prompt)
     )
     return [replace(fact, prompts=tuple(map(wrong, fact.prompts))) for fact in facts]
 

@@ -72,7 +72,11 @@ def _worth_while(x, weight):
 
 
 class QuickLinear(torch.nn.Linear):
-    """A linear layer that `quicken` has changed."""
+    """A linear layer that `quicken` has changed.
+
+    >>> type(quicken(torch.nn.Sequential(torch.nn.Linear(2, 3)))[0]).__name__
+    'QuickLinear'
+    """
 
     def forward(self, x):
         if _worth_while(x, self.weight):
@@ -81,7 +85,11 @@ class QuickLinear(torch.nn.Linear):
 
 
 class QuickConv1D(Conv1D):
-    """The same for GPT-2's way to store a matrix, [in, out]."""
+    """The same for GPT-2's way to store a matrix, [in, out].
+
+    >>> gpt.model.transformer.h[0].mlp.c_proj.__class__.__name__
+    'QuickConv1D'
+    """
 
     def forward(self, x):
         if _worth_while(x, self.weight):
@@ -90,7 +98,11 @@ class QuickConv1D(Conv1D):
 
 
 class QuickReLU(torch.nn.ReLU):
-    """A ReLU that `quicken` has changed: it writes over its input where nobody else wants that."""
+    """A ReLU that `quicken` has changed: it writes over its input where nobody else wants that.
+
+    >>> with torch.no_grad(): QuickReLU()(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
 
     def forward(self, x):
         wanted = torch.is_grad_enabled() or self._forward_pre_hooks
@@ -99,6 +111,9 @@ class QuickReLU(torch.nn.ReLU):
 
 class QuickT5Attention(T5Attention):
     """T5's attention as `quicken` has changed it: one query asks the text itself.
+
+    >>> type(t5.model.decoder.block[0].layer[1].EncDecAttention).__name__
+    'QuickT5Attention'
 
     With q the query, K and V the matrices of a head, and h_n the text: q · K h_n = (Kᵀ q) · h_n, and
     Σ aₙ V h_n = V Σ aₙ h_n. So the matrices go to one vector instead of all tokens of the text.

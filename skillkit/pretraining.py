@@ -4,7 +4,8 @@
 >>> pretrain("embedded/roberta", "my/folder", seed=0, steps=20)                        # doctest: +SKIP
 
 Each is a plain `transformers` checkpoint with a tokenizer trained on the same text. A rebuild reaches the same
-quality, not the same bytes: processors differ in the last digits of a sum.
+quality, not the same bytes: processors differ in the last digits of a sum, and the trainers of vocabularies in the
+order of pieces that are equally frequent.
 """
 
 import argparse

@@ -42,6 +42,9 @@ run = sk.notebook.Run("01_prompt_tuning", sk.params.NOTEBOOKS["01_prompt_tuning"
 
 # By module, where a name is not the shared one.
 OWN = {
+    "companion": """
+known = sk.companion.capitals(bb)
+""",
     "activations": """
 places = [(3, 0, 17), (5, 1, 4)]
 seen = sk.activations.neuron_activations(bb, task, prompt, places, split="test")
