@@ -44,9 +44,10 @@ def _read(source, task, labels, data_root, columns):
             f"{', '.join(attacks_on(task))}"
         )
     names = list(labels or task.labels)
-    if path.suffix in sources.SUFFIXES or path.is_dir():
+    is_file = path.suffix.lower() in sources.SUFFIXES
+    if is_file or path.is_dir():
         columns = columns | {"labels": names, "type": task.type, "verbalizer": names}
-    if path.suffix in sources.SUFFIXES:
+    if is_file:
         return _file(path, task, columns)
     return load_task(str(source), data_root=data_root, **columns)
 

@@ -7,13 +7,13 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pydantic
-import yaml
 
 from skillkit.errors import SkillkitError
 from skillkit.sources import SUFFIXES
-from skillkit.yaml12 import with_folder
+from skillkit.yaml12 import Words, read_yaml
 
 _METRIC = "(accuracy|f1|matthews)"
 
@@ -34,7 +34,7 @@ class TaskFile(pydantic.BaseModel):
     config: str | None = None
     revision: str | None = None
     data_dir: str | None = None
-    splits: dict[str, str] = {}  # train / validation / test: the source's name for it
+    splits: dict[Literal["train", "validation", "test"], str] = {}  # the source's name for each
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
@@ -56,7 +56,7 @@ def registry():
     >>> registry()["glue/sst2"]["verbalizer"]
     ['negative', 'positive']
     """
-    return _read_yaml(Path(__file__).with_name("registry.yaml"))
+    return read_yaml(Path(__file__).with_name("registry.yaml"), Words)
 
 
 def describe(name, told):
@@ -71,8 +71,8 @@ def describe(name, told):
     if str(name) in registry():
         fields = {"name": str(name)} | registry()[str(name)]
     elif path.suffix in (".yaml", ".yml"):
-        fields, folder = {"name": path.stem} | _read_yaml(path), path.parent
-    elif path.exists() or path.suffix in SUFFIXES:
+        fields, folder = {"name": path.stem} | read_yaml(path, Words), path.parent
+    elif path.exists() or path.suffix.lower() in SUFFIXES:
         fields = {"name": path.name if path.is_dir() else path.stem, "path": str(path)}
     else:
         return None
@@ -86,20 +86,3 @@ def describe(name, told):
             f"task {str(name)!r}, field {'.'.join(map(str, first['loc']))!r}: {first['msg']}; the "
             f"fields are {', '.join(TaskFile.model_fields)}"
         ) from error
-
-
-def _read_yaml(path):
-    """Every scalar stays a string, so that the label words yes, no and true are words."""
-    if not path.exists():
-        raise SkillkitError(f"there is no task file {str(path)!r}; check the path")
-    try:
-        fields = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SkillkitError(
-            f"task file {str(path)!r} cannot be read: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(fields, dict):
-        raise SkillkitError(
-            f"task file {str(path)!r} names no fields; write for instance 'path: reviews.csv'"
-        )
-    return {field: with_folder(value) if isinstance(value, str) else value for field, value in fields.items()}

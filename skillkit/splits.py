@@ -7,6 +7,8 @@
 `source` comes from `skillkit.sources`, `about` is the task's `TaskFile`. Messages count rows from 1.
 """
 
+import re
+
 import datasets
 import numpy as np
 
@@ -14,6 +16,8 @@ from skillkit.errors import SkillkitError
 
 # A task without a validation split gives this part of its training rows, and never more than so many.
 VALIDATION_SHARE, VALIDATION_ROWS = 0.1, 2000
+# What UTF-8 cannot hold, though an escape of JSON can write it: one half of a surrogate pair.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def labelled_splits(source, about, seed):
@@ -24,12 +28,12 @@ def labelled_splits(source, about, seed):
     ('no splits given: divided 80/10/10 by class, seed 0',)
     """
     tables, notes = {split: _columns(table, about, split) for split, table in source.splits.items()}, []
-    labels = _label_names(source, about, tables)
+    names = _label_names(source, about, tables)
     if "test" in tables and all(_unlabelled(value, about) for value in tables["test"].get("label", [None])):
         del tables["test"]
-    tables = {split: _numbered(table, labels, about, split, notes) for split, table in tables.items()}
+    tables = {split: _numbered(table, names, about, split, notes) for split, table in tables.items()}
+    labels = _chosen(names, about)
     if about.classes is not None:
-        labels = [labels[number] for number in about.classes]
         tables = {split: _cut(table, about.classes) for split, table in tables.items()}
     for split in source.splits:
         if split in tables and not tables[split]["text"]:
@@ -98,7 +102,7 @@ def _columns(table, about, split):
             )
     for column in filter(None, (about.text, about.text_pair)):
         for row, value in enumerate(table[column], start=1):
-            if not isinstance(value, str):
+            if not isinstance(value, str) or _HALF.search(value):
                 raise SkillkitError(
                     f"row {row} of split {split!r} of {about.name!r} holds {value!r} in column "
                     f"{column!r}, which is not text; correct or remove the row"
@@ -107,13 +111,13 @@ def _columns(table, about, split):
 
 
 def _key(value):
-    """Labels are compared as strings: 1, 1.0 and "1" are one label."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """Labels are compared as strings: 1, 1.0, "1" and "1.0" are one label."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))
 
 
 def _unlabelled(value, about):
     """The hub marks rows without a label by -1, which is a label only where it is declared as one."""
-    return value is None or _key(value) in {"-1", "", "nan"} - set(about.labels or ())
+    return value is None or _key(value) in {"-1", "", "nan"} - set(map(_key, about.labels or ()))
 
 
 def _label_names(source, about, tables):
@@ -126,10 +130,27 @@ def _label_names(source, about, tables):
     return sorted(values, key=float if numeric else None)
 
 
+def _chosen(names, about):
+    """The names of the classes that are kept: two or more, all different."""
+    numbers = range(len(names)) if about.classes is None else about.classes
+    if set(numbers) - set(range(len(names))):
+        raise SkillkitError(
+            f"classes of {about.name!r} are {list(numbers)}, but its {len(names)} labels "
+            f"({', '.join(names)}) are numbered from 0; name some of these numbers"
+        )
+    labels = [names[number] for number in numbers]
+    if len({_key(label) for label in labels}) < max(2, len(labels)):
+        raise SkillkitError(
+            f"the labels of {about.name!r} are {', '.join(labels) or 'none'}; a task takes two or more, all "
+            f"different: check labels=, classes= and the column {about.label!r}"
+        )
+    return labels
+
+
 def _numbered(table, labels, about, split, notes):
     """The table with labels as numbers: a label is one of the names or, if those are words, its number."""
-    number = {label: place for place, label in enumerate(labels)}
-    if not any(label.isdecimal() for label in labels):
+    number = {_key(label): place for place, label in enumerate(labels)}
+    if not any(key.isdecimal() for key in number):
         number |= {str(place): place for place in range(len(labels))}
     kept = [
         row

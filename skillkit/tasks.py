@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from skillkit.splits import balanced, labelled_splits, two_classes
 from skillkit.verbalizer import by_family, token_ids
 
 NEUTRAL, CONFLICT = ("neutral", "moderate"), "conflict"
+_FIELD = re.compile(r"\{[^{}]*\}|\[MASK\]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Task:
     `leading_space` says which token of a byte-level vocabulary a word means: " good" as in running text, or
     "good" as at the very beginning, which is what the published RoBERTa prompts read.
     `notes` tell what was done to the splits; tables repeat them.
-    Raises SkillkitError unless every label has a word of its own.
+    Raises SkillkitError unless every label has a word of its own, and the template every text its one place.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Task:
     def __post_init__(self):
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "verbalizer", by_family(self.verbalizer, self.labels, self.name))
+        if self.template is not None and self.splits:
+            self._check_template()
 
     def __getitem__(self, split):
         if split not in self.splits:
@@ -74,6 +78,14 @@ class Task:
         (False, True)
         """
         return any("text_pair" in rows.column_names for rows in self.splits.values())
+
+    def _check_template(self):
+        needed, found = ["{text}", "{text_pair}"][: 1 + self.pair], _FIELD.findall(self.template)
+        if len(found) > len(set(found)) or set(found) - {"[MASK]"} != set(needed):
+            raise SkillkitError(
+                f"the template of task {self.name!r} is {self.template!r}; it must hold "
+                f"{' and '.join(needed)} once, [MASK] at most once, and no other field"
+            )
 
     @functools.cached_property
     def fingerprint(self):
@@ -199,9 +211,10 @@ def load_task(
     >>> load_task("my.csv", text="review", text_pair=None, label="stars", verbalizer=["bad", "good"])
 
     Columns, words and `fields` override the registry's or the YAML's (see `TaskFile`). `data` is a file or
-    folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, a folder where
-    `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made (80/10/10 by
-    class when there are none). A small-world name may end in an attack (`skillkit.world.ATTACKS`).
+    folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, an existing folder
+    where `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made
+    (80/10/10 by class when there are none). A small-world name may end in an attack
+    (`skillkit.world.ATTACKS`).
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
     told = dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer, **fields)
@@ -252,16 +265,31 @@ def _unknown(name):
 
 
 def _source(about, folder, data, root):
-    local = Path(root).expanduser() / (about.folder or about.name) if root else None
-    if data is not None:
-        return sources.read(data, about.config, about.splits)
-    if about.path is not None:
-        return sources.read(folder / Path(about.path).expanduser(), about.config, about.splits)
-    if local is not None and local.exists():
-        return sources.read(local, about.config, about.splits)
-    if about.hub is not None:
+    # The registry tells what the hub calls the splits; local copies may use the usual names as well.
+    strict = about.splits != registry().get(about.name, {}).get("splits")
+    path, looked = data, ""
+    if path is None and about.path is not None:
+        path = folder / Path(about.path).expanduser()
+    if path is None and root:
+        local = _under(root, about)
+        path, looked = (local, "") if local.exists() else (None, f" (there is no {str(local)!r})")
+    if path is not None:
+        return sources.read(path, about.config, about.splits, strict)
+    if about.hub is None:
+        raise SkillkitError(
+            f"{about.name!r} has no source on the hub; point to its files with data= or data_root={looked}"
+        )
+    try:
         return sources.read_hub(about.hub, about.config, about.revision, about.data_dir, about.splits)
-    raise SkillkitError(
-        f"task {about.name!r} has no source on the hub; point to its files with data= or data_root="
-        + (f" (there is no {str(local)!r})" if local else "")
-    )
+    except SkillkitError as error:
+        raise SkillkitError(f"{error}{looked}") from error
+
+
+def _under(root, about):
+    """Where a folder of local data would hold the task."""
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise SkillkitError(
+            f"there is no folder {str(root)!r}, which data_root= or SKILLKIT_DATA names; check the path"
+        )
+    return root / (about.folder or about.name)

@@ -15,17 +15,17 @@ from skillkit.errors import SkillkitError
 from skillkit.provenance import shared_folder
 
 
-def read_yaml(path):
+def read_yaml(path, loader=None):
     """A YAML file as a dict of plain data.
 
     >>> read_yaml("params/embedded.yaml")["name"]
     'embedded'
 
-    A key given twice is an error, `yes` and `no` are words, 1e-3 is a number. Raises SkillkitError with the
-    line where the file is no YAML.
+    A key given twice is an error, `yes` and `no` are words, 1e-3 is a number; `loader=Words` keeps numbers as
+    strings. Raises SkillkitError with the line where the file is no YAML.
     """
     try:
-        plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Plain)
+        plain = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=loader or _Plain)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SkillkitError(f"cannot read {path}: {reason}") from None
@@ -46,17 +46,8 @@ def with_folder(text):
     return text.replace("$SKILLKIT_SHARED", str(shared_folder()))
 
 
-class _Plain(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
-
-    yaml_implicit_resolvers = {
-        first: [
-            (tag, pattern)
-            for tag, pattern in pairs
-            if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
-        ]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+class _Once(yaml.constructor.BaseConstructor):
+    """No key twice, and the folder of local data where `$SKILLKIT_SHARED` stands."""
 
     def construct_scalar(self, node):
         return with_folder(super().construct_scalar(node))
@@ -69,6 +60,27 @@ class _Plain(yaml.SafeLoader):
                     None, None, f"{key!r} is given twice", node.start_mark
                 )
         return super().construct_mapping(node, deep)
+
+
+class Words(_Once, yaml.BaseLoader):
+    """For `read_yaml`: every scalar stays a string, so that the label words yes, no and true are words.
+
+    >>> read_yaml("params/tasks/reviews.yaml", Words)["labels"]
+    ['1', '5']
+    """
+
+
+class _Plain(_Once, yaml.SafeLoader):
+    """Safe YAML with the scalars of YAML 1.2, where label words like `no` stay words and 1e-3 is a number."""
+
+    yaml_implicit_resolvers = {
+        first: [
+            (tag, pattern)
+            for tag, pattern in pairs
+            if not tag.endswith((":bool", ":float", ":int", ":timestamp"))
+        ]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 _NUMBER = "-+.0123456789"

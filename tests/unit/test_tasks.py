@@ -1,11 +1,13 @@
 """Tasks: loading from everywhere, splits, label words, sub-tasks, and one clear sentence for bad input."""
 
+import csv
 import json
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import datasets
+import pyarrow
 import pytest
 import transformers
 
@@ -72,12 +74,20 @@ def test_a_csv_is_divided_by_class_and_the_same_for_a_seed(tmp_path):
     assert again.fingerprint == task.fingerprint != other.fingerprint
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet", ".tsv"])
+def write_arrow(path, rows, opened=pyarrow.ipc.new_file):
+    table = pyarrow.Table.from_pylist(rows)
+    with opened(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet", ".tsv", ".TSV", ".arrow"])
 def test_every_file_format_holds_the_same_task(tmp_path, suffix):
     rows, path = rows_of(40), tmp_path / f"data{suffix}"
     if suffix == ".parquet":
         datasets.Dataset.from_list(rows).to_parquet(path)
-    elif suffix == ".tsv":
+    elif suffix == ".arrow":
+        write_arrow(path, rows)
+    elif suffix.lower() == ".tsv":
         path.write_text("review\tstars\n" + "\n".join(f"{row['review']}\t{row['stars']}" for row in rows))
     elif suffix == ".json":
         path.write_text(json.dumps(rows))
@@ -95,6 +105,48 @@ def test_csv_words_that_look_missing_stay_text(tmp_path):
     assert set(load_reviews(path)["train"]["text"]) == {"NA", "null"}
 
 
+def test_rows_without_a_field_are_left_out_and_the_first_of_two_columns_counts(tmp_path):
+    (tmp_path / "my.csv").write_text("review,stars,,review\n\n" + "fine,1,,x\n  \nso so,2\n" * 10)
+    task = load_reviews(tmp_path / "my.csv")
+    assert set(task["train"]["text"]) == {"fine", "so so"} and sum(map(len, task.splits.values())) == 20
+
+
+@pytest.mark.parametrize(
+    "quote", ['"{} said', 'said {}"', 'a 5" disk {}', '"" {}', '"a" "{}', '"so" said {}']
+)
+def test_lone_quotes_in_a_tsv_are_characters(tmp_path, quote):
+    texts = [quote.format(number) if number % 7 == 3 else f"text {number}" for number in range(40)]
+    lines = [f"{text}\t{number % 2}" for number, text in enumerate(texts)]
+    (tmp_path / "my.tsv").write_text("review\tstars\n" + "\n".join(lines))
+    assert sources.read(tmp_path / "my.tsv").splits["train"]["review"] == texts
+
+
+@pytest.mark.parametrize(
+    "rows", [[['"one', "0"], ['two"', "1"]], [["0", '"one'], ['two"', "1"]], [['"0', 'one"']]]
+)
+def test_two_lone_quotes_in_a_tsv_swallow_no_rows_and_no_fields(tmp_path, rows):
+    (tmp_path / "my.tsv").write_text("a\tb\n" + "\n".join(map("\t".join, rows)))
+    table = sources.read(tmp_path / "my.tsv").splits["train"]
+    assert [list(row) for row in zip(*table.values(), strict=True)] == rows
+
+
+@pytest.mark.parametrize(
+    "text", ['he said "hi"', "a\ttab", "two\nlines", "a\ttab and\ntwo\nlines", '"', "", 'the end"']
+)
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_a_tsv_whose_fields_are_quoted_reads_as_it_was_written(tmp_path, text, quoting):
+    rows = [["review", "stars"], [text, "0"], ["plain", "1"], ["1", text]]
+    with open(tmp_path / "my.tsv", "w", newline="") as file:
+        csv.writer(file, csv.excel_tab, quoting=quoting).writerows(rows)
+    table = sources.read(tmp_path / "my.tsv").splits["train"]
+    assert [list(row) for row in zip(*table.values(), strict=True)] == rows[1:]
+
+
+def test_a_text_longer_than_the_limit_of_the_csv_module_is_read(tmp_path):
+    (tmp_path / "my.csv").write_text(f"review\n{'long ' * 40_000}\n")
+    assert len(sources.read(tmp_path / "my.csv").splits["train"]["review"][0]) == 200_000
+
+
 def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("review,stars\n" + "fine,1\nso so,2\n" * 5, encoding="utf-8-sig")
@@ -107,6 +159,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path):
         (["10", "9", "2"], ("2", "9", "10")),
         (["pos", "neg", "meh"], ("meh", "neg", "pos")),
         ([0.0, 1.0, 2.0], ("0", "1", "2")),
+        (["0.0", 1.5, "3.00"], ("0", "1.5", "3")),
         ([True, False, True], ("False", "True")),
     ],
 )
@@ -127,6 +180,14 @@ def test_declared_labels_give_order_and_names(tmp_path):
     assert task.verbalizer == dict.fromkeys(FAMILIES, ("pos", "neg"))
 
 
+@pytest.mark.parametrize("declared", [["0", "1"], ["0.0", "1.0"]])
+def test_declared_numbers_are_found_however_they_are_written(tmp_path, declared):
+    (tmp_path / "my.csv").write_text("review,stars\n" + "bad,0.0\nfine,1\n" * 10)
+    task = load_reviews(tmp_path / "my.csv", labels=declared)
+    assert task.labels == tuple(declared)
+    assert {row["text"]: row["label"] for row in task["train"]} == {"bad": 0, "fine": 1}
+
+
 def test_a_parquet_file_keeps_its_class_names(tmp_path):
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a"])}
@@ -134,6 +195,15 @@ def test_a_parquet_file_keeps_its_class_names(tmp_path):
     rows = datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [0, 1] * 10}, features=features)
     rows.to_parquet(tmp_path / "a.parquet")
     assert load_task(tmp_path / "a.parquet").labels == ("z", "a")
+
+
+def test_an_arrow_stream_of_a_saved_dataset_keeps_its_class_names(tmp_path):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a"])}
+    )
+    rows = datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [0, 1] * 10}, features=features)
+    rows.save_to_disk(tmp_path / "saved")
+    assert load_task(tmp_path / "saved/data-00000-of-00001.arrow").labels == ("z", "a")
 
 
 # ---- folders -----------------------------------------------------------------------------------------------
@@ -167,6 +237,37 @@ def test_several_files_make_one_split(tmp_path):
     assert len(load_reviews(tmp_path)["train"]) == 48
 
 
+def test_a_folder_of_arrow_files_is_read_without_the_cache_beside_them(tmp_path):
+    for name in ("train", "test", "cache-0123"):
+        (tmp_path / name.split("-")[0]).mkdir()
+        write_arrow(tmp_path / f"{name}.arrow", rows_of(20), pyarrow.ipc.new_stream)
+        write_arrow(tmp_path / "train" / f"{name}.arrow", rows_of(20))
+    task = load_reviews(tmp_path / "train")
+    assert [len(rows) for rows in task.splits.values()] == [18, 2, 20]
+    assert len(sources.read(tmp_path).splits["test"]["stars"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (["00000-of-00002"], "split 'train' of .* is not whole: train-00001-of-00002 is missing; add"),
+        (["00001-of-00003", "00002-of-00003"], "train-00000-of-00003 is missing"),
+        (["1-of-3", "3-of-3"], "train-2-of-3 is missing"),
+    ],
+)
+def test_a_missing_part_of_a_split_is_named(tmp_path, there, told):
+    for part in there:
+        write_jsonl(tmp_path / f"train-{part}.jsonl", rows_of(30))
+    with pytest.raises(SkillkitError, match=told):
+        load_reviews(tmp_path)
+
+
+def test_parts_may_count_from_one(tmp_path):
+    for part in (1, 2):
+        write_jsonl(tmp_path / f"train-0000{part}-of-00002.jsonl", rows_of(30))
+    assert len(sources.read(tmp_path).splits["train"]["stars"]) == 60
+
+
 def test_a_folder_called_train_is_not_a_split(tmp_path):
     for split, size in (("train", 30), ("test", 20)):
         write_jsonl(tmp_path / "train" / f"{split}.jsonl", rows_of(size))
@@ -181,6 +282,31 @@ def test_a_saved_dataset_loads_with_its_class_names(tmp_path):
     datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
     task = load_reviews(tmp_path / "saved")
     assert task.labels == ("lo", "hi") and len(task["test"]) == 10 and len(task["validation"]) == 1
+
+
+def test_datasets_that_were_saved_side_by_side_are_splits(tmp_path):
+    for split, size in (("train", 30), ("test", 20)):
+        datasets.Dataset.from_list(rows_of(size)).save_to_disk(tmp_path / split)
+    assert [len(rows) for rows in load_reviews(tmp_path).splits.values()] == [27, 3, 20]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("dataset_dict.json", "{"),
+        ("dataset_dict.json", '{"splits": ["train", "test"]}'),
+        ("train/state.json", None),
+        ("train/data-00000-of-00001.arrow", None),
+        ("train/data-00000-of-00001.arrow", "not arrow"),
+    ],
+)
+def test_a_damaged_saved_dataset_is_told_in_one_sentence(tmp_path, file, content):
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows_of(10))).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / file).unlink() if content is None else (tmp_path / "saved" / file).write_text(
+        content
+    )
+    with pytest.raises(SkillkitError, match="saved' is a damaged saved dataset .*; save it anew"):
+        load_reviews(tmp_path / "saved")
 
 
 def test_a_folder_with_one_split_in_two_formats_is_refused(tmp_path):
@@ -213,6 +339,39 @@ def test_a_test_split_without_a_label_column_is_unlabelled(tmp_path):
     write_jsonl(tmp_path / "validation.jsonl", rows_of(20))
     write_jsonl(tmp_path / "test.jsonl", [{"review": "a text"}])
     assert len(load_reviews(tmp_path)["test"]) == 20
+
+
+def test_names_told_for_splits_are_taken_and_serve_no_other_split(tmp_path):
+    write_jsonl(tmp_path / "mine.jsonl", rows_of(30))
+    write_jsonl(tmp_path / "dev.jsonl", rows_of(20))
+    task = load_reviews(tmp_path, splits={"train": "mine", "test": "dev"})
+    assert [len(rows) for rows in task.splits.values()] == [27, 3, 20]
+    assert list(load_reviews(tmp_path / "dev.jsonl", splits={"test": "train"}).splits) == ["test"]
+
+
+@pytest.mark.parametrize("place", ["files", "files/train.jsonl", "saved"])
+@pytest.mark.parametrize(
+    ("splits", "told"),
+    [
+        ({"train": "foo"}, "names 'foo', which is not there; name one of: (dev, )?train$"),
+        ({"trian": "train"}, "'splits.trian.*Input should be 'train', 'validation' or 'test'"),
+    ],
+)
+def test_a_split_that_is_not_there_is_refused(tmp_path, place, splits, told):
+    for name in ("train", "dev"):
+        write_jsonl(tmp_path / f"files/{name}.jsonl", rows_of(30))
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows_of(30))).save_to_disk(tmp_path / "saved")
+    with pytest.raises(SkillkitError, match=told):
+        load_reviews(tmp_path / place, splits=splits)
+
+
+def test_what_the_registry_calls_splits_is_no_must_for_local_copies(tmp_path):
+    rows = [{"premise": "a", "hypothesis": "b", "label": number % 3} for number in range(30)]
+    for name in ("train", "validation"):
+        write_jsonl(tmp_path / f"glue/mnli/{name}.jsonl", rows)
+    assert len(load_task("glue/mnli", data_root=tmp_path)["test"]) == 30
+    with pytest.raises(SkillkitError, match="names 'foo'"):
+        load_task("glue/mnli", data_root=tmp_path, splits={"train": "foo"})
 
 
 def test_a_lone_test_split_is_enough_and_a_missing_one_is_named(tmp_path):
@@ -330,6 +489,34 @@ def test_two_words_that_become_one_token_are_an_error():
 def test_words_must_fit_the_labels(words, told):
     with pytest.raises(SkillkitError, match=told):
         task_of(["no", "yes"], verbalizer=words)
+
+
+# ---- templates ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "pair"),
+    [("{text}", False), ("It was [MASK]: {text}", False), ("{text_pair}? [MASK], {text}", True)],
+)
+def test_a_template_holds_every_text_once(template, pair):
+    texts = {"text": ["a", "b"]} | ({"text_pair": ["c", "d"]} if pair else {})
+    rows = datasets.Dataset.from_dict(texts | {"label": [0, 1]})
+    assert task_of(["no", "yes"], splits={"train": rows}, template=template).template == template
+    with pytest.raises(SkillkitError, match="template of task 'made' is .* must hold {text}"):
+        task_of(["no", "yes"], splits={"train": rows.remove_columns("text")}, template="{text_pair}")
+    for wrong in ("", "{review} [MASK].", "It was [MASK].", template + "{text}", template + "{0}",
+                  template + "[MASK][MASK]", "{text}" if pair else "{text} {text_pair}"):  # fmt: skip
+        with pytest.raises(SkillkitError, match="must hold {text}.* once, .MASK. at most once, and no other"):
+            task_of(["no", "yes"], splits={"train": rows}, template=wrong)
+
+
+def test_a_template_that_does_not_read_the_text_is_refused_from_file_and_call(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", rows_of(20))
+    fields = "path: a.jsonl\ntext: review\nlabel: stars\nverbalizer: [bad, good]\n"
+    (tmp_path / "mine.yaml").write_text(fields + 'template: "{review} It was [MASK]."\n')
+    for name, told in ((tmp_path / "mine.yaml", {}), (tmp_path / "a.jsonl", {"template": "It was [MASK]."})):
+        with pytest.raises(SkillkitError, match="it must hold {text} once"):
+            load_reviews(name, **told)
 
 
 # ---- sub-tasks ---------------------------------------------------------------------------------------------
@@ -516,6 +703,20 @@ def test_a_task_without_a_hub_asks_for_files():
         load_task("cad_imdb/revised")
 
 
+def test_a_root_that_does_not_exist_is_refused_and_the_hub_tells_where_it_looked(tmp_path, monkeypatch):
+    def unreachable(*_, **__):
+        raise ConnectionError("no hub")
+
+    monkeypatch.setattr(sources.datasets, "load_dataset", unreachable)
+    with pytest.raises(SkillkitError, match="no folder '.*nosuch', which data_root= or SKILLKIT_DATA names"):
+        load_task("glue/sst2", data_root=tmp_path / "nosuch")
+    with pytest.raises(SkillkitError, match=r"data= or data_root= \(there is no '.*glue/sst2'\)$"):
+        load_task("glue/sst2", data_root=tmp_path)
+    monkeypatch.setenv("SKILLKIT_DATA", str(tmp_path / "nosuch"))
+    with pytest.raises(SkillkitError, match="no folder"):
+        load_task("cad_imdb/revised")
+
+
 def test_local_files_come_before_the_hub(tmp_path, monkeypatch):
     hub_of(monkeypatch, {})
     table = [{"sentence": "fine", "label": 1}, {"sentence": "dull", "label": 0}] * 20
@@ -566,8 +767,11 @@ def test_the_example_of_pairs_says_what_the_registry_says():
     [
         ("path: a.jsonl\nverbaliser: [a, b]\n", "field 'verbaliser': Extra inputs"),
         ("path: a.jsonl\nmetric: accurcy\n", "field 'metric'"),
-        ("- a list\n", "names no fields"),
-        ("path: [unclosed\n", "cannot be read"),
+        ("- a list\n", "must hold names with values .* not list"),
+        ("path: [unclosed\n", "mine.yaml is no YAML in line"),
+        ("text: a\npath: a.jsonl\ntext: b\n", "'text' is given twice"),
+        ("splits: {test: a, test: b}\n", "'test' is given twice"),
+        ("path: a.jsonl\nsplits: {trian: a}\n", "'splits.trian"),
         ("name: x\n", "no source on the hub"),
         ("path: b.jsonl\n", "there is no file or folder .*b.jsonl"),
     ],
@@ -576,6 +780,13 @@ def test_a_wrong_task_file_is_told_in_one_sentence(tmp_path, content, told):
     (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(SkillkitError, match=told):
         load_task(tmp_path / "mine.yaml")
+
+
+def test_a_task_file_that_is_a_folder_or_not_there_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "folder.yaml").mkdir()
+    for name, told in (("folder", "Is a directory"), ("gone", "No such file")):
+        with pytest.raises(SkillkitError, match=rf"cannot read .*{name}.yaml: {told}"):
+            load_task(tmp_path / f"{name}.yaml")
 
 
 # ---- bad data ----------------------------------------------------------------------------------------------
@@ -599,12 +810,33 @@ def test_a_wrong_task_file_is_told_in_one_sentence(tmp_path, content, told):
         ),
         ([{"review": None, "stars": 1}], "row 1 .* holds None in column 'review', which is not text"),
         ([*rows_of(3), {"review": "a", "stars": -1}], r"row 4 .* no label \(-1\).*drop_unlabelled=True"),
+        ([{"review": "half \ud800", "stars": 1}], r"row 1 .* holds 'half \\ud800' .* not text"),
+        (rows_of(9, classes=1), "labels of 'a' are 0; a task takes two or more, all different"),
         (rows_of(9), "9 rows and no splits; dividing it 80/10/10 takes at least 10"),
     ],
 )
 def test_bad_rows_are_named(tmp_path, rows, told):
     with pytest.raises(SkillkitError, match=told):
         load_reviews(write_jsonl(tmp_path / "a.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"classes": [0, 5]},
+            r"classes of 'a' are \[0, 5\], but its 3 labels \(0, 1, 2\) are numbered from 0",
+        ),
+        ({"classes": [-1, 0]}, r"classes of 'a' are \[-1, 0\]"),
+        ({"classes": [0, 0]}, "labels of 'a' are 0, 0; a task takes two or more"),
+        ({"classes": [1]}, "labels of 'a' are 1; a task"),
+        ({"classes": []}, "labels of 'a' are none; a task"),
+        ({"labels": ["0", "1", "2", "1.0"]}, "labels of 'a' are 0, 1, 2, 1.0; a task .* check labels="),
+    ],
+)
+def test_classes_are_numbers_of_different_labels(tmp_path, fields, told):
+    with pytest.raises(SkillkitError, match=told):
+        load_reviews(write_jsonl(tmp_path / "a.jsonl", rows_of(30, classes=3)), **fields)
 
 
 def test_an_unknown_label_is_named_with_its_row(tmp_path):
@@ -642,8 +874,18 @@ def test_a_wrong_encoding_names_file_line_and_byte(tmp_path):
     [
         ("a.jsonl", '{"review": "a"}\n{oops\n', "line 2 of .* is not JSON"),
         ("a.jsonl", '"a text"\n', "row 1 of .* not a JSON object"),
-        ("a.csv", "", "cannot be read as csv"),
-        ("a.csv", "review,stars\na,b,c\nd,e,f,g,h\n", "cannot be read as csv"),
+        ("a.csv", "", "split 'train' of 'a' is empty"),
+        (
+            "a.csv",
+            "review,stars\n" + "a, b,0\n" * 9,
+            "line 2 .* as csv: 3 fields under a header of 2; put .* quotes",
+        ),
+        ("a.csv", "review,stars\n\n" + "a, b,0\n" + "fine,1\n" * 9, "line 3 .* 3 fields under a header of 2"),
+        ("a.csv", 'review,stars\n"two\nlines",1\na, b,0\n', "line 4 .* 3 fields"),
+        ("a.csv", 'review,stars\nfine,1\n"open,0\nfine,1\n', "line 3 .* as csv: unexpected end of data"),
+        ("a.TSV", "review\tstars\na\tb\t0\n", "line 2 .* as tsv: 3 fields"),
+        ("a.arrow", "ARROW1 and no more", "cannot be read as arrow"),
+        ("a.arrow", "not arrow", "cannot be read as arrow"),
         ("a.csv", "review,stars\nfine,1\nshort", r"row 2 .* has no label \(''\)"),
         ("a.parquet", "not parquet", "cannot be read as parquet"),
         ("a.txt", "a text", "not a data file"),
@@ -653,6 +895,16 @@ def test_a_damaged_file_is_told_in_one_sentence(tmp_path, name, content, told):
     (tmp_path / name).write_text(content)
     with pytest.raises(SkillkitError, match=told):
         load_reviews(tmp_path / name)
+
+
+def test_a_file_that_may_not_be_read_is_told_in_one_sentence(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    path = write_jsonl(tmp_path / "a.jsonl", rows_of(9))
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    with pytest.raises(SkillkitError, match="a.jsonl' cannot be read as jsonl: Permission denied; check"):
+        load_reviews(path)
 
 
 def test_a_missing_file_and_an_empty_folder(tmp_path):
