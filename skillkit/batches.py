@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
-from skillkit.errors import SkillkitError
+from skillkit.errors import SkillkitError, at_least
 
 # Few distinct widths: every new shape costs CPU kernels a fresh plan and a fresh cache entry.
 WIDTH_STEP = 8
@@ -122,7 +122,8 @@ class Encoded:
         >>> [len(rows) for rows in encoded.plan(16)]
         [16, 16, 8]
         """
-        size = batch_size or 64
+        size = 64 if batch_size is None else batch_size
+        at_least(1, batch_size=size)
         lengths = np.array([len(ids) for ids in self.ids])
         if shuffle_seed is None:
             order = np.argsort(lengths, kind="stable")

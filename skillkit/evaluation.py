@@ -7,12 +7,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
-from skillkit.errors import SkillkitError
+from skillkit.errors import SkillkitError, at_least
 from skillkit.intervals import share_interval
 from skillkit.reading import prepare
 from skillkit.splits import balanced
@@ -114,7 +115,8 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) ->
     mask (or the last slot) read. rows: None, a number of rows (as many of each class as there are, always the
     same ones), or row numbers. The prediction is the label whose word has the highest logit at the answer
     slot; neither batch size nor padding changes it.
-    Returns an `Evaluation`; raises SkillkitError for rows without labels and for a prompt that does not fit.
+    Returns an `Evaluation`; raises SkillkitError for rows that are not there or without labels, and for a prompt
+    that does not fit.
     """
     chosen = _rows(task[split], rows)
     labels = torch.tensor(list(chosen["label"]))
@@ -137,14 +139,7 @@ def predict(bb, task, prompt, texts, batch_size=None):
     words alone.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
-    if any(isinstance(text, str) == task.pair for text in texts):
-        raise SkillkitError(
-            f"{task.name} takes {'pairs (text, text_pair)' if task.pair else 'single texts'}; give those"
-        )
-    columns = list(zip(*texts, strict=True)) if task.pair else [texts]
-    logits = label_logits(
-        bb, task, prompt, dict(zip(("text", "text_pair"), columns, strict=False)), batch_size
-    )
+    logits = label_logits(bb, task, prompt, _columns(task, texts), batch_size)
     return [
         {
             "label": task.labels[row.argmax()],
@@ -159,12 +154,36 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
 
     >>> label_logits(bb, task, prompt, task["test"])
     """
+    if batch_size is not None:
+        at_least(1, batch_size=batch_size)
     if len(rows["text"]) == 0:
         return torch.zeros(0, task.num_labels)
     return prepare(bb, task, prompt, rows).logits(task.label_ids(bb), batch_size)
 
 
+def _columns(task, texts):
+    """Texts, or pairs of them, as the columns that a task's rows have."""
+    names = ("text", "text_pair") if task.pair else ("text",)
+    rows = [[text] if isinstance(text, str | dict) or not np.iterable(text) else list(text) for text in texts]
+    for row, parts in enumerate(rows):
+        if len(parts) != len(names) or not all(isinstance(part, str) for part in parts):
+            raise SkillkitError(
+                f"{task.name} takes {'pairs (text, text_pair) of strings' if task.pair else 'single texts'}; "
+                f"number {row + 1} of those given is {texts[row]!r}"
+            )
+    return {name: [parts[at] for parts in rows] for at, name in enumerate(names)}
+
+
 def _rows(split, rows):
+    """The rows of a split that `evaluate` is asked for."""
     if rows is None:
         return split
-    return split.select(balanced(split["label"], rows) if isinstance(rows, int) else list(rows))
+    if isinstance(rows, Integral | float | str):
+        at_least(1, rows=rows)
+        return split.select(balanced(split["label"], rows))
+    numbers = np.asarray(list(rows))
+    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= len(split):
+        raise SkillkitError(
+            f"the rows of this split have the numbers 0 to {len(split) - 1}; give some of these, or how many to take"
+        )
+    return split.select(numbers)

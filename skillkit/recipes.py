@@ -7,7 +7,15 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
-from skillkit.errors import SkillkitError
+from skillkit.errors import SkillkitError, at_least
+
+_CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
+# The fields by their smallest values; those of whole ones count. Of 8 tokens some are text in every model.
+_LEAST = {
+    0.0: ["learning_rate", "seq2seq_rate", "large_rate", "warmup", "eps", "weight_decay", "clip"],
+    1: ["batch_size", "accumulate", "epochs", "max_steps", "evaluate_every", "validation_examples", "patience"],
+    8: ["max_tokens"],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,16 @@ class Recipe:
     layout: str | None = None
     max_tokens: int | None = None
     segments: bool = True
+
+    def __post_init__(self):
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SkillkitError(
+                    f"{name} cannot be {getattr(self, name)!r}; choose {' or '.join(choices)}"
+                )
+        for least, names in _LEAST.items():
+            own = {name: getattr(self, name) for name in names}
+            at_least(least, **{name: own[name] for name in names if own[name] != getattr(Recipe, name)})
 
     def plain(self):
         """The fields as plain data, as JSON would give them back.
@@ -120,7 +138,6 @@ RECIPES = {
     "bitfit": _BASELINE,
     "adapter": _BASELINE,
 }
-_CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
 
 
 def choose_recipe(recipe, bb, **overrides):
@@ -130,7 +147,7 @@ def choose_recipe(recipe, bb, **overrides):
     16
 
     A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it
-    does not know.
+    does not know and for numbers that are too small.
     """
     if isinstance(recipe, str) and recipe not in RECIPES:
         raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
@@ -140,9 +157,6 @@ def choose_recipe(recipe, bb, **overrides):
     if unknown:
         known = ", ".join(field.name for field in fields(Recipe))
         raise SkillkitError(f"a recipe has no field {unknown[0]!r}; its fields are {known}")
-    for name, choices in _CHOICES.items():
-        if overrides.get(name, choices[0]) not in choices:
-            raise SkillkitError(f"{name} cannot be {overrides[name]!r}; choose {' or '.join(choices)}")
     rate = overrides.get("learning_rate", recipe.rate(bb))
     if overrides.keys() & {"epochs", "max_steps"}:
         overrides = {"epochs": None, "max_steps": None} | overrides

@@ -36,6 +36,15 @@ def test_order_depends_on_the_seed_alone():
     assert orders[0] == orders[1] != orders[2]
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
+def test_a_batch_holds_a_row_at_least(size):
+    encoded = encode(BACKBONES["bert"], TASK, TASK["train"], room=9)
+    with pytest.raises(
+        SkillkitError, match=f"^batch_size cannot be {size!r}; give a whole number of at least 1$"
+    ):
+        list(encoded.batches(size))
+
+
 def test_batches_are_of_similar_length():
     encoded = encode(BACKBONES["bert"], TASK, TASK["train"], room=9)
     spreads = [

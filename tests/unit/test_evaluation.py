@@ -82,6 +82,34 @@ def test_some_rows_only():
     assert evaluate(bb, TASK, prompt, split="validation").labels.tolist() == TASK["validation"]["label"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": -1}, "^batch_size cannot be -1; give a whole number of at least 1$"),
+        ({"batch_size": 0}, "^batch_size cannot be 0"),
+        ({"rows": -1}, "^rows cannot be -1; give a whole number"),
+        ({"rows": 0}, "^rows cannot be 0"),
+        ({"rows": 1.5}, "^rows cannot be 1.5"),
+        ({"rows": [99999]}, "numbers 0 to 29; give some of these, or how many to take"),
+        ({"rows": [0, -1]}, "numbers 0 to 29"),
+        ({"rows": []}, "numbers 0 to 29"),
+        ({"rows": ["a"]}, "numbers 0 to 29"),
+    ],
+)
+def test_rows_and_batches_that_there_cannot_be(options, message, monkeypatch):
+    monkeypatch.setattr("skillkit.evaluation.prepare", None)  # told before anything is read
+    with pytest.raises(SkillkitError, match=message):
+        evaluate(tiny_backbone("bert", layers=1), TASK, None, **options)
+
+
+def test_row_numbers_may_be_of_any_kind_of_whole_number():
+    bb = tiny_backbone("bert", layers=1)
+    logits = evaluate(bb, TASK, None, rows=[9, 2]).logits
+    for rows in (np.array([9, 2]), torch.tensor([9, 2]), (row for row in (9, 2))):
+        assert torch.equal(evaluate(bb, TASK, None, rows=rows).logits, logits)
+    assert evaluate(bb, TASK, None, rows=np.int64(7)).n == 7
+
+
 def test_prompt_decides_how_texts_are_encoded():
     bb = tiny_backbone("bert", layers=1)
     weight = random_prompt(bb, 4).weight
@@ -111,8 +139,14 @@ def test_predict_wants_what_the_task_takes():
     bb = tiny_backbone("gpt2", layers=1)
     with pytest.raises(SkillkitError, match="toy takes pairs"):
         predict(bb, PAIRS, None, ["a movie"])
-    with pytest.raises(SkillkitError, match="toy takes single texts"):
-        predict(bb, TASK, None, [("a movie", "it was fun")])
+    for texts in ([("a movie", "it was fun")], ["a movie", 5]):
+        with pytest.raises(SkillkitError, match=f"toy takes single texts; number {len(texts)} "):
+            predict(bb, TASK, None, texts)
+    for wrong in (("a", 5), ("a", "b", "c"), ("a",), 5, {"text": "a", "text_pair": "b"}):
+        with pytest.raises(SkillkitError, match="toy takes pairs .* number 2 of those given is") as told:
+            predict(bb, PAIRS, None, [("a", "b"), wrong])
+        assert repr(wrong) in str(told.value)
+    assert predict(bb, PAIRS, None, []) == []
 
 
 def test_a_split_that_is_sorted_by_class_gives_rows_of_every_class():

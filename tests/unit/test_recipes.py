@@ -47,8 +47,25 @@ def test_a_recipe_of_ones_own(bb):
         ({"learnig_rate": 1}, "no field 'learnig_rate'.*learning_rate"),
         ({"loss": "hinge"}, "loss cannot be 'hinge'; choose label-words or vocabulary"),
         ({"schedule": "cosine"}, "schedule cannot be 'cosine'"),
+        ({"batch_size": 0}, "^batch_size cannot be 0; give a whole number of at least 1$"),
+        ({"accumulate": 0}, "^accumulate cannot be 0"),
+        ({"evaluate_every": 0}, "^evaluate_every cannot be 0"),
+        ({"validation_examples": 0}, "^validation_examples cannot be 0"),
+        ({"max_steps": 2.5}, "^max_steps cannot be 2.5"),
+        ({"max_tokens": 0}, "^max_tokens cannot be 0; give a whole number of at least 8$"),
+        ({"learning_rate": -1}, "^learning_rate cannot be -1; give a number of at least 0$"),
+        ({"learning_rate": "1e-3"}, "^learning_rate cannot be '1e-3'"),
+        ({"clip": float("nan")}, "^clip cannot be nan"),
     ],
 )
-def test_unknown_names_are_told(bb, options, message):
+def test_unknown_names_and_numbers_out_of_range_are_told(bb, options, message):
     with pytest.raises(SkillkitError, match=message):
         choose_recipe(**{"recipe": "embedded", "bb": bb} | options)
+
+
+def test_a_recipe_of_ones_own_is_checked_when_it_is_made():
+    with pytest.raises(SkillkitError, match="^batch_size cannot be None"):
+        Recipe(batch_size=None)
+    with pytest.raises(SkillkitError, match="loss cannot be 'hinge'"):
+        Recipe(loss="hinge")
+    assert Recipe(clip=float("inf"), learning_rate=1).max_steps is None
