@@ -14,12 +14,11 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch.func import functional_call
 
 from skillkit.architectures import NEURON_TABLE, NeuronRow, row_of
 from skillkit.checkpoints import list_backbones, quiet, read_checkpoint
-from skillkit.errors import SkillkitError
+from skillkit.files import filling
 from skillkit.matrices import quicken
 from skillkit.neurons import Stopped, record, take
 
@@ -211,14 +210,9 @@ class Backbone:
         >>> bb.save("mine"); load_backbone("mine").fingerprint == bb.fingerprint
         True
         """
-        try:
-            with quiet():
-                self.model.save_pretrained(folder)
-                self.tokenizer.save_pretrained(folder)
-        except (OSError, SafetensorError) as error:
-            raise SkillkitError(
-                f"the backbone cannot be written to {folder} ({error}); choose another place"
-            ) from error
+        with quiet(), filling(folder, "choose another place") as fresh:
+            self.model.save_pretrained(fresh)
+            self.tokenizer.save_pretrained(fresh)
 
     @cached_property
     def _position_table(self):

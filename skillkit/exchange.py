@@ -10,15 +10,14 @@ said that way is refused. Exact with padding on the right, which is where PEFT's
 """
 
 import json
-import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from skillkit.errors import SkillkitError
-from skillkit.layouts import position_rows
+from skillkit.files import filling, write_json
+from skillkit.layouts import LAYOUTS, position_rows
 from skillkit.prompts import SoftPrompt
 
 TASK_TYPES = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
@@ -57,15 +56,10 @@ def to_peft(prompt, folder, bb):
         base_model_name_or_path=str(bb.model.config.name_or_path or bb.name),
         inference_mode=True,
     )
-    try:
-        config.save_pretrained(str(folder))
-        save_file({"prompt_embeddings": vectors}, Path(folder) / "adapter_model.safetensors")
-        note = {"layout": prompt.layout, "metadata": prompt.metadata}
-        (Path(folder) / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        raise SkillkitError(
-            f"cannot write the adapter to {folder} ({error}); choose another folder"
-        ) from error
+    with filling(folder, "choose another folder") as fresh:
+        config.save_pretrained(str(fresh))
+        save_file({"prompt_embeddings": vectors}, fresh / "adapter_model.safetensors")
+        write_json(fresh / NOTE, {"layout": prompt.layout, "metadata": prompt.metadata})
 
 
 def from_peft(folder, bb):
@@ -79,14 +73,11 @@ def from_peft(folder, bb):
     SkillkitError for other kinds of adapters and other widths.
     """
     folder = Path(folder)
-    config, vectors = _read_adapter(folder)
+    config, vectors, told = _read_adapter(folder)
     if str(config.get("peft_type")) != "PROMPT_TUNING":
         raise SkillkitError(
             f"{folder} is a PEFT adapter of type {config.get('peft_type')}; only PROMPT_TUNING is a prompt"
         )
-    vectors = vectors[: config["num_virtual_tokens"]].float()
-    note = folder / NOTE
-    told = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
     layout = told.get("layout") or ("encoder" if bb.family == "seq2seq" else "prefix")
     metadata = told.get("metadata") or {
         "family": bb.family,
@@ -119,7 +110,7 @@ def from_published(path, layout=None):
         weight = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise SkillkitError(f"there is no published prompt {path}") from error
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what a damaged file raises depends on its bytes
         raise SkillkitError(f"{path} is empty, damaged or more than a tensor, so it is not read") from error
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         raise SkillkitError(
@@ -127,6 +118,8 @@ def from_published(path, layout=None):
         )
     layout = layout or _layout_by_name(path)
     family = "seq2seq" if layout == "encoder" else "masked"
+    if (family, layout) not in LAYOUTS:
+        raise SkillkitError(f"no layout {layout!r} for a published prompt; give 'zero-position' or 'encoder'")
     return SoftPrompt(weight.detach().float().clone(), layout, {"family": family, "origin": path.parent.name})
 
 
@@ -142,17 +135,27 @@ def _layout_by_name(path):
 
 
 def _read_adapter(folder):
+    """What an adapter's folder holds: its configuration, its vectors, and the note of `to_peft` or {}."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = _read_object(folder / "adapter_config.json")
+        told = _read_object(folder / NOTE) if (folder / NOTE).exists() else {}
         file = folder / "adapter_model.safetensors"
         if file.exists():
-            return config, load_file(file)["prompt_embeddings"]
-        return config, torch.load(folder / "adapter_model.bin", map_location="cpu", weights_only=True)[
-            "prompt_embeddings"
-        ]
+            weights = load_file(file)
+        else:
+            weights = torch.load(folder / "adapter_model.bin", map_location="cpu", weights_only=True)
+        vectors = weights["prompt_embeddings"][: int(config["num_virtual_tokens"])]
+        return config, vectors.float(), told
     except KeyError as error:
         raise SkillkitError(
-            f"the adapter in {folder} has no prompt_embeddings; only prompt tuning can be read"
+            f"the adapter in {folder} has no {error}; only prompt tuning can be read"
         ) from error
-    except (OSError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
-        raise SkillkitError(f"{folder} holds no readable PEFT adapter ({error})") from error
+    except Exception as error:  # what a damaged file raises depends on its bytes
+        raise SkillkitError(f"{folder} holds no readable PEFT adapter ({error}); save it again") from error
+
+
+def _read_object(file):
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{file.name} holds no JSON object")
+    return found

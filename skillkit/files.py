@@ -8,6 +8,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from skillkit.errors import SkillkitError
 
@@ -62,3 +63,23 @@ def writing(place, remedy):
                 f"{place} cannot be written ({reason}); free some space, or {remedy}"
             ) from error
         raise
+
+
+@contextmanager
+def filling(folder, remedy):
+    """A fresh folder, whose files go into `folder` once all are written; what else lies there stays.
+
+    >>> with filling("mine", "choose another place") as fresh: write_json(fresh / "config.json", {})
+
+    Raises SkillkitError as `writing` does; nothing in `folder` has changed then.
+    """
+    folder = Path(folder)
+    with writing(folder, remedy):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside: one may not write beside it, and beside it may be another disk.
+        with TemporaryDirectory(prefix=".", dir=folder) as fresh:
+            yield Path(fresh)
+            for file in [path for path in Path(fresh).rglob("*") if path.is_file()]:
+                target = folder / file.relative_to(fresh)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, target)

@@ -23,6 +23,7 @@ from transformers import Adafactor
 from skillkit import blueprints
 from skillkit.corpus import Curriculum, documents
 from skillkit.exams import examine
+from skillkit.files import filling
 from skillkit.objectives import Causal, Masked, Spans
 
 
@@ -74,6 +75,7 @@ RECIPES = {
     ),
 }
 BATCH = 64
+_REMEDY = "give another folder with --out"
 
 
 def _batches(objective, docs):
@@ -106,6 +108,8 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     learning rates are low on purpose: at 2e-3 the comparison of two texts was never learned.
     """
     recipe = RECIPES[name]
+    with filling(folder, _REMEDY):
+        pass  # nothing is trained that could not be saved
     steps = steps or recipe.steps
     torch.manual_seed(seed)
     tokenizer, progress = recipe.tokenizer(seed), [0.0]
@@ -138,8 +142,9 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
 def _save(model, tokenizer, folder, recipe):
     half = copy.deepcopy(model).half()
     half.config.skillkit_pretraining = recipe
-    half.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with filling(folder, _REMEDY) as fresh:
+        half.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
 
 
 def main(arguments=None):

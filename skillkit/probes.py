@@ -343,7 +343,7 @@ class Probe:
         >>> probe.save("dir"); Probe.load("dir").fingerprint == probe.fingerprint
         True
         """
-        tensors, told = read_tensors(folder, "probe")
+        tensors, told = read_tensors(folder, "probe", "sides", "balanced")
         sides = {}
         for name, held_by in told["sides"].items():
             layers, slots, numbers = map(tuple, held_by)

@@ -81,7 +81,7 @@ class Projector:
     @classmethod
     def load(cls, folder):
         """Read what `save` wrote; SkillkitError when it is missing, empty or damaged."""
-        return cls(*read_tensors(folder, "projector"))
+        return cls(*read_tensors(folder, "projector", "source_fingerprint", "target_fingerprint"))
 
 
 def _resolve(arguments):

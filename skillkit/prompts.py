@@ -7,7 +7,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from skillkit.errors import SkillkitError
+from skillkit.errors import SkillkitError, at_least
+from skillkit.files import filling, write_json
 from skillkit.layouts import find_layout
 
 INITS = ("random", "vocabulary", "label-words")
@@ -112,7 +112,7 @@ class SoftPrompt:
         >>> prompt.save("dir"); torch.equal(SoftPrompt.load("dir").weight, prompt.weight)
         True
         """
-        tensors, told = read_tensors(folder, "prompt")
+        tensors, told = read_tensors(folder, "prompt", "weight", "layout", "metadata")
         return cls(tensors["weight"], told["layout"], told["metadata"])
 
     def to_peft(self, folder, bb):
@@ -166,6 +166,7 @@ def initial_weight(bb, task, length, init="random", seed=0):
     vocabulary; "label-words", those of the label words, the rest from the vocabulary (Lester et al. 2021,
     section 3.2); or another SoftPrompt of that length (transfer as initialisation, Su et al. 2022).
     """
+    at_least(1, length=length), at_least(0, seed=seed)
     random = torch.Generator().manual_seed(seed)
     if isinstance(init, SoftPrompt):
         init.on(bb)
@@ -193,37 +194,34 @@ def _vocabulary(bb):
 
 
 def write_tensors(folder, name, tensors, told):
-    """Write `name`.safetensors and `name`.json into `folder`, each under a temporary name first.
+    """Write `name`.safetensors and `name`.json into `folder`, or nothing.
 
     >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
     >>> sorted(path.name for path in Path("dir").glob("vectors*"))
     ['vectors.json', 'vectors.safetensors']
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(held, folder / f"{name}.safetensors.tmp")
-        (folder / f"{name}.json.tmp").write_text(json.dumps(told, indent=1), encoding="utf-8")
-        for suffix in ("safetensors", "json"):
-            os.replace(folder / f"{name}.{suffix}.tmp", folder / f"{name}.{suffix}")
-    except (OSError, SafetensorError) as error:
-        raise SkillkitError(
-            f"cannot write to {folder} ({error}); choose another folder or free some space"
-        ) from error
+    held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    with filling(folder, "choose another folder") as fresh:
+        save_file(held, fresh / f"{name}.safetensors")
+        write_json(fresh / f"{name}.json", told)
 
 
-def read_tensors(folder, name):
-    """Read what `write_tensors` wrote: (tensors, told).
+def read_tensors(folder, name, *needed):
+    """Read what `write_tensors` wrote: (tensors, told), which together hold all that is `needed`.
 
     >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
-    >>> read_tensors("dir", "vectors")
+    >>> read_tensors("dir", "vectors", "weight")
     ({'weight': tensor([1., 1.])}, {'made': 'by hand'})
     """
     folder = Path(folder)
     try:
         told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return load_file(folder / f"{name}.safetensors"), told
+        tensors = load_file(folder / f"{name}.safetensors")
+        held = {*tensors, *told} if isinstance(told, dict) else {}
+        lost = [key for key in needed if key not in held]
+        if lost:
+            raise ValueError(f"{name}.json and {name}.safetensors lack {', '.join(lost)}")
+        return tensors, told
     except FileNotFoundError as error:
         raise SkillkitError(
             f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)"

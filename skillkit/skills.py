@@ -197,7 +197,7 @@ def load_neurons(folder, bb):
     >>> torch.equal(load_neurons("dir", bb), skills)
     True
     """
-    tensors, told = read_tensors(folder, "neurons")
+    tensors, told = read_tensors(folder, "neurons", "mask", "backbone_fingerprint")
     if told["backbone_fingerprint"] != bb.fingerprint:
         raise SkillkitError(
             f"the neurons in {folder} are those of {told['backbone']}, whose weights are not those of "

@@ -1,5 +1,6 @@
 """Small things several tests need."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -19,6 +20,11 @@ def shared_path(relative):
     if not path.exists():
         pytest.skip(f"real data not there: {relative} (set SKILLKIT_SHARED to the folder that holds it)")
     return path
+
+
+def full_disk(*_, **__):
+    """In the place of whatever writes."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def interruptible(line, folder):

@@ -16,7 +16,7 @@ from skillkit.exchange import from_published
 from skillkit.layouts import LAYOUTS
 from skillkit.prompts import SoftPrompt, random_prompt
 from skillkit.tuning import tune_prompt
-from tests.helpers import shared_path
+from tests.helpers import full_disk, shared_path
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -143,6 +143,45 @@ def test_other_adapters_and_widths_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("adapter_config.json", "[]", "no readable PEFT adapter .adapter_config.json holds no JSON object"),
+        (
+            "adapter_config.json",
+            '{"peft_type": "PROMPT_TUNING"}',
+            "has no 'num_virtual_tokens'; only prompt tuning",
+        ),
+        ("skillkit.json", "{", "no readable PEFT adapter .*save it again"),
+        ("skillkit.json", "[]", "skillkit.json holds no JSON object"),
+    ],
+)
+def test_files_of_an_adapter_that_say_something_else(file, content, message, tmp_path):
+    bb = tiny_backbone("bert", layers=1)
+    strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(SkillkitError, match=message):
+        SoftPrompt.from_peft(tmp_path, bb)
+
+
+def test_weights_of_an_adapter_that_are_junk(tmp_path):
+    bb = tiny_backbone("bert", layers=1)
+    strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
+    (tmp_path / "adapter_model.safetensors").unlink()
+    (tmp_path / "adapter_model.bin").write_bytes(b"junk")
+    with pytest.raises(SkillkitError, match="no readable PEFT adapter"):
+        SoftPrompt.from_peft(tmp_path, bb)
+
+
+def test_a_full_disk_leaves_no_half_of_an_adapter(tmp_path, monkeypatch):
+    bb = tiny_backbone("bert", layers=1)
+    (tmp_path / "README.md").write_text("the user's own")
+    monkeypatch.setattr("skillkit.exchange.save_file", full_disk)
+    with pytest.raises(SkillkitError, match="cannot be written .No space left"):
+        strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
     ("path", "layout"),
     [
         ("prompt_transferability/SST2PromptRoberta/task_prompt", "zero-position"),
@@ -172,6 +211,9 @@ def test_published_files_that_are_none(tmp_path):
     path.write_bytes(pickle.dumps(print, protocol=2))
     with pytest.raises(SkillkitError, match="empty, damaged or more than a tensor"):
         from_published(path)
+    path.write_bytes(b"junk")
+    with pytest.raises(SkillkitError, match="empty, damaged"):
+        from_published(path)
     torch.save({"weight": torch.zeros(3, 4)}, path)
     with pytest.raises(SkillkitError, match="bare tensors"):
         from_published(path)
@@ -179,3 +221,5 @@ def test_published_files_that_are_none(tmp_path):
     with pytest.raises(SkillkitError, match="give layout="):
         from_published(tmp_path / "task_prompt")
     assert from_published(tmp_path / "task_prompt", layout="encoder").layout == "encoder"
+    with pytest.raises(SkillkitError, match="no layout 'foo' for a published prompt; give 'zero-position'"):
+        from_published(tmp_path / "task_prompt", layout="foo")

@@ -3,7 +3,8 @@
 import pytest
 
 from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json, write_text, writing
+from skillkit.files import filling, read_json, write_json, write_text, writing
+from tests.helpers import full_disk
 
 
 def test_json_goes_and_comes(tmp_path):
@@ -36,3 +37,25 @@ def test_refusals_are_one_sentence_and_other_errors_pass(tmp_path):
     for error in (ValueError, FileNotFoundError, ConnectionError):
         with pytest.raises(error), writing("here", "go elsewhere"):
             raise error
+
+
+def test_a_folder_is_filled_at_once_and_keeps_what_else_it_held(tmp_path):
+    for name in ("own.txt", "a.txt"):
+        (tmp_path / name).write_text("old")
+    with filling(tmp_path, "go elsewhere") as fresh:
+        (fresh / "a.txt").write_text("new")
+        (fresh / "below").mkdir()
+        (fresh / "below" / "b.txt").write_text("new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    held = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.*")}
+    assert held == {"own.txt": "old", "a.txt": "new", "below/b.txt": "new"}
+
+
+def test_a_folder_that_cannot_be_filled_stays_as_it_was(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(SkillkitError, match="No space left"), filling(tmp_path, "go elsewhere") as fresh:
+        (fresh / "a.txt").write_text("new")
+        full_disk()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+    with pytest.raises(SkillkitError, match="or go elsewhere"), filling(tmp_path / "a.txt", "go elsewhere"):
+        pass

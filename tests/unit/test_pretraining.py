@@ -72,3 +72,10 @@ def test_unreadable_lines_are_noise_that_is_never_predicted(made):
         assert not ((weights > 0) & (targets >= 0) & inputs["ink"]).any(), name
     first, second = (objective.loss(model, (inputs, targets, weights)) for _ in range(2))
     assert torch.isfinite(first) and first != second
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(pretraining, "documents", None)
+    with pytest.raises(sk.SkillkitError, match="file cannot be written .*give another folder with --out"):
+        pretraining.pretrain("embedded/roberta", tmp_path / "file", steps=2)

@@ -2,9 +2,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from skillkit.errors import SkillkitError
 from skillkit.prompts import SoftPrompt, initial_weight, random_prompt
+from tests.helpers import full_disk
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -113,7 +115,42 @@ def test_missing_empty_and_damaged_files_are_told(bb, tmp_path):
         SoftPrompt.load(tmp_path / "a")
 
 
+@pytest.mark.parametrize("content", ['{"a": 1}', "[]", '{"layout": "prefix"}'])
+def test_a_file_of_something_else_is_told(bb, tmp_path, content):
+    random_prompt(bb, 4).save(tmp_path)
+    (tmp_path / "prompt.json").write_text(content)
+    with pytest.raises(
+        SkillkitError, match="prompt.json and prompt.safetensors lack .*metadata.*save it again"
+    ):
+        SoftPrompt.load(tmp_path)
+
+
+def test_a_file_without_vectors_is_told(bb, tmp_path):
+    random_prompt(bb, 4).save(tmp_path)
+    save_file({"other": torch.zeros(1)}, tmp_path / "prompt.safetensors")
+    with pytest.raises(SkillkitError, match="lack weight"):
+        SoftPrompt.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"length": 0}, {"length": -1}, {"length": "4"}, {"seed": -1}, {"seed": 0.5}]
+)
+def test_numbers_that_are_too_small_are_told(bb, wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(SkillkitError, match=f"^{name} cannot be {value!r}; give a whole number of at least"):
+        random_prompt(bb, **wrong)
+
+
 def test_a_place_that_cannot_be_written_is_told(bb, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SkillkitError, match="cannot write to.*file"):
+    with pytest.raises(SkillkitError, match="file cannot be written"):
         random_prompt(bb, 4).save(tmp_path / "file")
+
+
+def test_a_full_disk_leaves_the_prompt_from_before(bb, tmp_path, monkeypatch):
+    random_prompt(bb, 4, seed=1).save(tmp_path)
+    monkeypatch.setattr("skillkit.prompts.write_json", full_disk)
+    with pytest.raises(SkillkitError, match="No space left"):
+        random_prompt(bb, 4, seed=2).save(tmp_path)
+    assert SoftPrompt.load(tmp_path).fingerprint == random_prompt(bb, 4, seed=1).fingerprint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["prompt.json", "prompt.safetensors"]
