@@ -15,6 +15,7 @@ _HOME = {
     "backbones": ("load_backbone", "list_backbones", "from_model", "Backbone"),
     "tasks": ("load_task", "list_tasks", "Task"),
     "prompts": ("SoftPrompt", "random_prompt"),
+    "adapters": ("Tuned",),
     "tuning": ("tune_prompt", "tune_bitfit", "tune_adapter"),
     "evaluation": ("evaluate", "predict"),
     "probing": ("probe",),

@@ -1,7 +1,7 @@
 """Small changes to the model itself, the rivals of a prompt: trained biases (BitFit) and bottleneck adapters.
 
 >>> tuned = sk.tune_adapter(bb, task, max_steps=2); tuned.save("dir")
->>> with Tuned.load("dir").apply(bb): ...          # outside, the backbone is what it was, bit for bit
+>>> with sk.Tuned.load("dir").apply(bb): ...       # outside, the backbone is what it was, bit for bit
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from skillkit.errors import SkillkitError
+from skillkit.errors import SkillkitError, at_least
 from skillkit.layouts import find_layout
 from skillkit.prompts import read_tensors, write_tensors
 
@@ -55,6 +55,11 @@ class Tuned:
         >>> tuned.on(bb).name
         'mask-first'
         """
+        made_for = self.metadata.get("model_type", bb.model_type)
+        if made_for != bb.model_type:
+            raise SkillkitError(
+                f"this {self.kind} was trained on another model: {bb.name} is {bb.model_type}, not {made_for}"
+            )
         if self.kind == "bitfit":
             places = {name: list(parameter.shape) for name, parameter in bb.model.named_parameters()}
         else:
@@ -96,7 +101,7 @@ class Tuned:
         >>> tuned.save("dir"); Tuned.load("dir").fingerprint == tuned.fingerprint
         True
         """
-        state, told = read_tensors(folder, "tuned")
+        state, told = read_tensors(folder, "tuned", "kind", "layout", "metadata")
         return cls(told["kind"], state, told["layout"], told["metadata"])
 
 
@@ -143,6 +148,7 @@ def new_adapters(bb, bottleneck, seed):
     >>> state["layer.5.down.weight"].shape, bool(state["layer.5.up.weight"].any())
     (torch.Size([16, 128]), False)
     """
+    at_least(1, bottleneck=bottleneck), at_least(0, seed=seed)
     random = torch.Generator().manual_seed(seed)
     state = {}
     for layer in bb.layers:

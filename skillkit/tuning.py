@@ -10,6 +10,7 @@ import time
 import torch
 
 from skillkit.adapters import Tuned, adapting, bias_names, biased, new_adapters
+from skillkit.errors import at_least
 from skillkit.evaluation import Evaluation, evaluate, predict
 from skillkit.identity import digest
 from skillkit.layouts import encode_for, find_layout
@@ -71,7 +72,8 @@ def tune_prompt(
     The prompt with the best score on the validation split, by the task's metric, is the one returned; its
     metadata holds the history and everything it depends on. Lester et al. 2021; Wang et al. 2022, section 3.
 
-    Raises SkillkitError for a prompt that leaves no room for text, a loss that is no number, a wrong name.
+    Raises SkillkitError for a prompt that leaves no room for text, a loss that is no number, a wrong name, a
+    number that is too small.
     """
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
@@ -153,6 +155,8 @@ class _Job:
     """Training for one task: encodes its texts, knows loss and score, tells what was done."""
 
     def __init__(self, bb, task, layout, weight, recipe, seed, max_train_examples, dtype, kind, told):
+        at_least(0, seed=seed)
+        at_least(1, **given({"max_train_examples": max_train_examples}))
         self.bb, self.task, self.layout, self.recipe = bb, task, layout, recipe
         self.weight = torch.zeros(0, bb.hidden_size, device=bb.device) if weight is None else weight
         self.dtype, self.words = training_dtype(bb, dtype), task.label_ids(bb).to(bb.device)
@@ -171,6 +175,7 @@ class _Job:
             "backbone": self.bb.name,
             "backbone_fingerprint": self.bb.fingerprint,
             "family": self.bb.family,
+            "model_type": self.bb.model_type,
             "layout": self.layout.name,
             "max_tokens": self.recipe.max_tokens,
             "segments": self.recipe.segments,

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import skillkit as sk
 from skillkit.adapters import Tuned, adapting, bias_names, biased, new_adapters
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import label_logits
@@ -105,3 +106,10 @@ def test_another_model_is_refused():
     for tuned, other in ((bitfit, tiny_backbone("roberta")), (adapter, tiny_backbone("bert", layers=1))):
         with pytest.raises(SkillkitError, match=f"this {tuned.kind} was trained on another model"):
             tuned.apply(other)
+
+
+@pytest.mark.parametrize("tune", [tune_bitfit, tune_adapter])
+def test_another_architecture_of_the_same_shape_is_refused(tune, tmp_path):
+    tune(tiny_backbone("roberta", layers=2), TASK, **QUICK).save(tmp_path)
+    with pytest.raises(SkillkitError, match="trained on another model: tiny/bert is bert, not roberta"):
+        sk.Tuned.load(tmp_path).on(tiny_backbone("bert", layers=2))

@@ -199,3 +199,22 @@ def test_too_long_a_prompt_and_a_wrong_field_are_told():
         tune(bb, length=200)
     with pytest.raises(SkillkitError, match="no field 'lr'"):
         tune(bb, lr=1)
+
+
+@pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter])
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"seed": -1}, {"max_train_examples": 0}, {"validation_examples": 0}]
+)
+def test_numbers_that_are_too_small_are_told_before_texts_are_read(tune_it, wrong, monkeypatch):
+    monkeypatch.setattr("skillkit.tuning.encode_for", None)
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(SkillkitError, match=f"^{name} cannot be {value}; give a whole number of at least"):
+        tune_it(tiny_backbone("bert", layers=1), TASK, progress=False, **wrong)
+
+
+def test_a_prompt_has_a_vector_and_an_adapter_a_unit_at_least():
+    bb = tiny_backbone("bert", layers=1)
+    with pytest.raises(SkillkitError, match="^length cannot be -1"):
+        tune(bb, length=-1)
+    with pytest.raises(SkillkitError, match="^bottleneck cannot be 0"):
+        tune_adapter(bb, TASK, bottleneck=0)
