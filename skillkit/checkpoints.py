@@ -34,6 +34,8 @@ _CLASSES = {
     "causal": MODEL_FOR_CAUSAL_LM_MAPPING,
     "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 }
+# What a device_map may name that is no device.
+_PLACES = (None, "auto", "balanced", "balanced_low_0", "sequential", "disk")
 _ON_THE_HUB = {
     "bert-base-cased": "masked, 12 layers × 3072 neurons, English (hub)",
     "roberta-base": "masked, 12 layers × 3072 neurons, English (hub)",
@@ -52,10 +54,14 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
     """
     source, dtype = _source(name), _dtype(dtype)
     device = None if device_map else _device(device)
+    for place in device_map.values() if isinstance(device_map, dict) else [device_map]:
+        if place not in _PLACES:
+            _device(place, "device_map")
     options = {"revision": revision} if revision else {}
     config = _read(AutoConfig, name, source, options)
     row = row_of(name, config)
     tokenizer = _read(AutoTokenizer, name, source, options)
+    _check_vocabulary(name, tokenizer, config)
     options |= {"config": config, "dtype": dtype, "device_map": device_map}
     model = _load_model(name, source, row, options)
     return model if device_map else model.to(device), tokenizer
@@ -101,6 +107,16 @@ def _one_line(config_file):
     config = AutoConfig.from_pretrained(config_file.parent)
     family, layers = NEURON_TABLE[config.model_type].family, config.num_hidden_layers
     return f"{family}, {layers} layers, hidden {config.hidden_size}, knows the small world (shipped)"
+
+
+def _check_vocabulary(name, tokenizer, config):
+    """Where the tokenizer's files are missing, `transformers` makes one of special tokens alone, and says nothing."""
+    words = len(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()))
+    if words < max(2, config.vocab_size / 100):  # embeddings may have more rows than words, but not so many
+        raise SkillkitError(
+            f"the tokenizer of {name} knows {words} words, the model {config.vocab_size}: its files are missing; "
+            "put them there with `tokenizer.save_pretrained`"
+        )
 
 
 def _load_model(name, source, row, options):
@@ -185,10 +201,10 @@ def _dtype(dtype):
     return found
 
 
-def _device(device):
+def _device(device, argument="device"):
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise SkillkitError(f"device {device!r} cannot be used here; try 'cpu' or 'auto'") from error
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise SkillkitError(f"{argument} {device!r} cannot be used here; try 'cpu' or 'auto'") from error

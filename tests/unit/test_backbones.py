@@ -9,7 +9,7 @@ from transformers import AutoConfig, BertForPreTraining, DistilBertConfig, Disti
 
 from skillkit.backbones import NEURON_TABLE, UNLIMITED, from_model, list_backbones, load_backbone
 from skillkit.errors import SkillkitError
-from tests.helpers import shared_path
+from tests.helpers import full_disk, shared_path
 from tests.tiny import HIDDEN, POSITIONS, TINY_MODELS, tiny_backbone, tiny_tokenizer
 
 TEXTS = ["the movie was not good , it was really boring .", "good food", "yes"]
@@ -164,11 +164,30 @@ def test_device_map_and_revision_are_handed_on(tmp_path, monkeypatch):
     assert asked == [{"revision": "v1", "trust_remote_code": False}]
 
 
-@pytest.mark.parametrize("options", [{"dtype": "int8"}, {"dtype": "flaot32"}, {"device": "abacus"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "int8"},
+        {"dtype": "flaot32"},
+        {"device": "abacus"},
+        {"device_map": "abacus"},
+        {"device_map": {"": "abacus"}},
+        {"device_map": 3.5},
+    ],
+)
 def test_dtype_and_device_must_exist(options, tmp_path):
     tiny_backbone("bert").save(tmp_path)
-    with pytest.raises(SkillkitError, match=f"'{next(iter(options.values()))}'.*; try"):
+    with pytest.raises(
+        SkillkitError, match=f"^{next(iter(options))} ('abacus'|'int8'|'flaot32'|3.5) .*; try"
+    ):
         load_backbone(tmp_path, **options)
+
+
+@every_family
+def test_a_folder_without_the_tokenizers_files(model_type, tmp_path):
+    tiny_backbone(model_type).model.save_pretrained(tmp_path)
+    with pytest.raises(SkillkitError, match="its files are missing|cannot be read"):
+        load_backbone(tmp_path)
 
 
 def without(folder, *lost):
@@ -291,6 +310,17 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SkillkitError, match="cannot be written"):
         tiny_backbone("bert").save(tmp_path / "file" / "folder")
+
+
+def test_a_full_disk_leaves_the_model_from_before(tmp_path, monkeypatch):
+    tiny_backbone("bert", seed=1).save(tmp_path)
+    (tmp_path / "README.md").write_text("the user's own")
+    bb, before = tiny_backbone("bert", seed=2), sorted(tmp_path.iterdir())
+    monkeypatch.setattr(bb.tokenizer, "save_pretrained", full_disk)
+    with pytest.raises(SkillkitError, match="cannot be written .No space left"):
+        bb.save(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before
+    assert load_backbone(tmp_path).fingerprint == tiny_backbone("bert", seed=1).fingerprint
 
 
 def test_backbones_are_listed_with_a_line_each():
