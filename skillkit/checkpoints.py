@@ -58,10 +58,7 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
         if place not in _PLACES:
             _device(place, "device_map")
     options = {"revision": revision} if revision else {}
-    config = _read(AutoConfig, name, source, options)
-    row = row_of(name, config)
-    tokenizer = _read(AutoTokenizer, name, source, options)
-    _check_vocabulary(name, tokenizer, config)
+    config, row, tokenizer = _without_weights(name, source, options)
     options |= {"config": config, "dtype": dtype, "device_map": device_map}
     model = _load_model(name, source, row, options)
     return model if device_map else model.to(device), tokenizer
@@ -73,9 +70,8 @@ def read_vocabulary(name):
     >>> tokenizer, family = read_vocabulary("embedded/gpt2"); family
     'causal'
     """
-    source = _source(name)
-    family = row_of(name, _read(AutoConfig, name, source, {})).family
-    return _read(AutoTokenizer, name, source, {}), family
+    _, row, tokenizer = _without_weights(name, _source(name), {})
+    return tokenizer, row.family
 
 
 def list_backbones():
@@ -107,6 +103,15 @@ def _one_line(config_file):
     config = AutoConfig.from_pretrained(config_file.parent)
     family, layers = NEURON_TABLE[config.model_type].family, config.num_hidden_layers
     return f"{family}, {layers} layers, hidden {config.hidden_size}, knows the small world (shipped)"
+
+
+def _without_weights(name, source, options):
+    """(configuration, row of the neuron table, tokenizer)."""
+    config = _read(AutoConfig, name, source, options)
+    row = row_of(name, config)
+    tokenizer = _read(AutoTokenizer, name, source, options)
+    _check_vocabulary(name, tokenizer, config)
+    return config, row, tokenizer
 
 
 def _check_vocabulary(name, tokenizer, config):
