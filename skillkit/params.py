@@ -180,7 +180,7 @@ class Suppression(Prompted):
     kind: Literal["zero", "mean", "gaussian"] = Field("mean", description="what suppressed neurons become")
     alpha: float = Field(0.1, gt=0, description="standard deviation of the gaussian noise")
     positions: Literal["prompt", "text"] | None = Field(None, description="where; None: everywhere")
-    draws: int = Field(5, ge=2, description="random draws at every rate")
+    draws: int = Field(4, ge=2, description="random draws at every rate")
 
 
 class Transferability(Prompted):
