@@ -6,7 +6,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from skillkit.figures import color
+from skillkit.figures import arms, color
 
 
 def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, percent=False):
@@ -23,10 +23,8 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
     for number, name in enumerate(hues):
         rows = table[table[hue] == name]
         at = np.array([groups.index(group) for group in rows[x]]) - 0.4 + width * (number + 0.5)
-        arms = None
-        if low:
-            arms = np.clip([rows[value] - rows[low], rows[high] - rows[value]], 0, None)
-        axes.bar(at, rows[value], 0.9 * width, yerr=arms, color=color(name, number), label=name, capsize=2.5,
+        reach = arms(rows, value, low, high) if low else None
+        axes.bar(at, rows[value], 0.9 * width, yerr=reach, color=color(name, number), label=name, capsize=2.5,
                  error_kw={"lw": 1.2})  # fmt: skip
         if mark and rows[mark].notna().any():
             axes.plot(at, rows[mark], "D", ms=6, mfc="white", mec="black", mew=1.4, ls="none",

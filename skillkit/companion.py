@@ -9,6 +9,7 @@ import random
 import re
 from dataclasses import replace
 
+from skillkit.clozes import MASK
 from skillkit.facts import askable, load_facts
 from skillkit.intervals import share_interval
 from skillkit.perturbations import characters
@@ -58,8 +59,8 @@ def misspelt(facts, strength, seed=0):
     """
     rng = random.Random(seed)
     wrong = lambda prompt: "".join(
-        part if part == "[MASK]" else characters(rng, part, strength)
-        for part in re.split(r"(\[MASK\])", prompt)
+        part if part == MASK else characters(rng, part, strength)
+        for part in re.split(f"({re.escape(MASK)})", prompt)
     )
     return [replace(fact, prompts=tuple(map(wrong, fact.prompts))) for fact in facts]
 

@@ -7,7 +7,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from skillkit.figures import color, within_shares
+from skillkit.figures import arms, color, within_shares
 
 CLASSES = ("#D55E00", "#0072B2")
 
@@ -77,9 +77,8 @@ def boxes(scores, accuracy, ylabel="predictivity, accuracy"):
         whiskerprops=dict(color=color("skill neurons")), capprops=dict(color=color("skill neurons")),
     )  # fmt: skip
     rows = accuracy.set_index("task").loc[list(scores)]
-    arms = np.clip([rows.accuracy - rows.low, rows.high - rows.accuracy], 0, None)
     options = dict(fmt="D", ms=5, capsize=2.5, color=color("whole model"), label="whole model, test")
-    axes.errorbar(np.arange(1, len(rows) + 1) + 0.36, rows.accuracy, arms, **options)
+    axes.errorbar(np.arange(1, len(rows) + 1) + 0.36, rows.accuracy, arms(rows, "accuracy"), **options)
     axes.set_xticks(range(1, len(rows) + 1), list(scores), rotation=25, ha="right")
     axes.set_ylabel(ylabel)
     within_shares(axes)

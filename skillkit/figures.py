@@ -67,8 +67,7 @@ def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, y
     for number, (name, offset) in enumerate(zip(hues, offsets)):
         rows = table[table[hue] == name].set_index(x)
         at = [groups.index(group) + offset for group in rows.index]
-        arms = [rows[value] - rows[low], rows[high] - rows[value]]
-        axes.errorbar(at, rows[value], np.clip(arms, 0, None), fmt=MARKERS[number % len(MARKERS)], ms=6,
+        axes.errorbar(at, rows[value], arms(rows, value, low, high), fmt=MARKERS[number % len(MARKERS)], ms=6,
                       capsize=2.5, color=color(name, number), label=name, lw=1.4)  # fmt: skip
     if chance:
         for place, group in enumerate(groups):
@@ -83,6 +82,15 @@ def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, y
     axes.grid(axis="x", visible=False)
     figure.legend(loc="outside upper center", ncols=min(5, len(hues) + 1))
     return figure
+
+
+def arms(rows, value, low="low", high="high"):
+    """How far the intervals of some rows reach below and above a column: [2, rows], NaN where there is none.
+
+    >>> arms(pd.DataFrame(dict(accuracy=[0.5], low=[0.25], high=[1.0])), "accuracy").tolist()
+    [[0.25], [0.5]]
+    """
+    return np.clip([rows[value] - rows[low], rows[high] - rows[value]], 0, None)
 
 
 def within_shares(axes):

@@ -8,7 +8,7 @@ import numpy as np
 import seaborn
 from matplotlib import pyplot as plt
 
-from skillkit.figures import MARKERS, color
+from skillkit.figures import MARKERS, arms, color
 
 DASHES = {"random": (0, (3, 2)), "random neurons": (0, (3, 2)), "by chance": (0, (1, 2))}
 
@@ -111,12 +111,11 @@ def ranges(
         for number, (kind, offset) in enumerate(zip(hues, offsets, strict=True)):
             mine = table[(table[panel] == name) & (table[hue] == kind)]
             at = np.array([rows.index(one) for one in mine[row]]) + offset
-            arms = np.clip([mine[value] - mine[low], mine[high] - mine[value]], 0, None)
             marker = MARKERS[number % len(MARKERS)]
             axes.errorbar(
                 mine[value],
                 at,
-                xerr=arms,
+                xerr=arms(mine, value, low, high),
                 fmt=marker,
                 ms=5,
                 capsize=2,

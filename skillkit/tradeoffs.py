@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
-from skillkit.figures import MARKERS, color
+from skillkit.figures import MARKERS, arms, color
 
 _NAMES = {"before": "prompt as it was", "further": "prompt tuned further on the pruned model"}
 _SPEED = "#8A6D00"
@@ -60,7 +60,7 @@ def faster(table, panel=None):
         sizes = sorted(set(rows.batch_size))
         for number, model in enumerate(list(dict.fromkeys(rows.model))[1:]):
             own = rows[rows.model == model].set_index("batch_size").loc[sizes]
-            axes.errorbar(range(len(sizes)), own.faster, _arms(own, "faster"), fmt=MARKERS[number] + "-", ms=5,
+            axes.errorbar(range(len(sizes)), own.faster, arms(own, "faster"), fmt=MARKERS[number] + "-", ms=5,
                           capsize=2.5, color=color(model, number), label=model)  # fmt: skip
         axes.axhline(1, color=color("chance"), ls=(0, (3, 2)), lw=1, label="as fast as the full model")
         axes.set_xticks(range(len(sizes)), sizes)
@@ -79,14 +79,14 @@ def _accuracies(axes, table, shares, kinds):
         if rows.empty:  # of a kind that was not tuned further
             continue
         places = [shares.index(share) + offset for share in rows.share]
-        axes.errorbar(places, rows.accuracy, _arms(rows, "accuracy"), fmt=MARKERS[number] + "-", ms=5, capsize=2.5,
+        axes.errorbar(places, rows.accuracy, arms(rows, "accuracy"), fmt=MARKERS[number] + "-", ms=5, capsize=2.5,
                       color=color(kind, number), label=kind)  # fmt: skip
         ends = [places[-1], len(shares) - 1], [rows.accuracy.iloc[-1], *whole.accuracy]
         axes.plot(*ends, color=color(kind, number), lw=1, alpha=0.5)
     axes.errorbar(
         len(shares) - 1,
         whole.accuracy,
-        _arms(whole, "accuracy"),
+        arms(whole, "accuracy"),
         fmt="k*",
         ms=9,
         capsize=2.5,
@@ -100,7 +100,7 @@ def _speeds(axes, speeds, shares, labelled):
     axes.errorbar(
         places,
         rows.faster,
-        _arms(rows, "faster"),
+        arms(rows, "faster"),
         fmt="x:",
         capsize=2.5,
         lw=1.2,
@@ -121,7 +121,3 @@ def _legend(figure, grid):
     found = [pair for axes in grid for pair in zip(*axes.get_legend_handles_labels())]
     handles = {label: handle for handle, label in found}
     figure.legend(handles.values(), handles, loc="outside upper center", ncols=3)
-
-
-def _arms(rows, value):
-    return np.clip([rows[value] - rows.low, rows.high - rows[value]], 0, None)

@@ -188,21 +188,21 @@ def test_declared_numbers_are_found_however_they_are_written(tmp_path, declared)
     assert {row["text"]: row["label"] for row in task["train"]} == {"bad": 0, "fine": 1}
 
 
-def test_a_parquet_file_keeps_its_class_names(tmp_path):
+@pytest.fixture
+def with_class_names():
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a"])}
     )
-    rows = datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [0, 1] * 10}, features=features)
-    rows.to_parquet(tmp_path / "a.parquet")
+    return datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [0, 1] * 10}, features=features)
+
+
+def test_a_parquet_file_keeps_its_class_names(tmp_path, with_class_names):
+    with_class_names.to_parquet(tmp_path / "a.parquet")
     assert load_task(tmp_path / "a.parquet").labels == ("z", "a")
 
 
-def test_an_arrow_stream_of_a_saved_dataset_keeps_its_class_names(tmp_path):
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a"])}
-    )
-    rows = datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [0, 1] * 10}, features=features)
-    rows.save_to_disk(tmp_path / "saved")
+def test_an_arrow_stream_of_a_saved_dataset_keeps_its_class_names(tmp_path, with_class_names):
+    with_class_names.save_to_disk(tmp_path / "saved")
     assert load_task(tmp_path / "saved/data-00000-of-00001.arrow").labels == ("z", "a")
 
 
