@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from skillkit.errors import SkillkitError
 from skillkit.neurons import take
@@ -43,7 +44,7 @@ class Question:
 
     @property
     def shape(self):
-        """Questions of one shape can be asked together, without padding.
+        """Questions of one shape need no padding when they are asked together.
 
         >>> Question(ids=(2, 17, 4, 3), slots=(2,), targets=(99,)).shape
         (4, 1, 0)
@@ -99,11 +100,10 @@ def slots_of(bb, questions):
 
 
 @contextmanager
-def _reading(bb, ids, slots):
-    """Tell interventions where the passes inside have text, and where they are answered."""
-    everywhere = torch.ones_like(ids, dtype=torch.bool)
-    places = {"text": everywhere, "prompt": ~everywhere, "answer": slots}
-    before, bb.now = bb.now, Now(torch.arange(len(ids)), places)
+def _reading(bb, text, slots):
+    """Tell interventions where the passes inside have text [B, T], and where they are answered."""
+    places = {"text": text, "prompt": torch.zeros_like(text), "answer": slots}
+    before, bb.now = bb.now, Now(torch.arange(len(text)), places)
     try:
         yield
     finally:
@@ -173,8 +173,10 @@ def read_tokens(bb, questions, batch_size=64):
     >>> rank, bb.tokenizer.decode(first)
     ([tensor(1)], 'hilvek')
     """
-    found = [None] * len(questions)
-    for group in by_shape(questions):
+    found, alike = [None] * len(questions), defaultdict(list)
+    for i in sorted(range(len(questions)), key=lambda i: len(questions[i].ids)):
+        alike[questions[i].shape[1:]].append(i)
+    for group in alike.values():  # a few clozes of several lengths are one pass, many are hardly padded
         for at in range(0, len(group), batch_size):
             rows = group[at : at + batch_size]
             for row, triple in zip(rows, _read(bb, [questions[i] for i in rows]), strict=True):
@@ -185,7 +187,7 @@ def read_tokens(bb, questions, batch_size=64):
 
 def _read(bb, questions):
     slots, inputs = slots_of(bb, questions), inputs_of(bb, questions)
-    with _reading(bb, inputs["input_ids"], slots):
+    with _reading(bb, inputs["attention_mask"].bool(), slots):
         hidden = bb.run(inputs)
     logits = bb.head(take(hidden, slots[bb.num_layers - 1].to(hidden.device)))
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
@@ -196,13 +198,15 @@ def _read(bb, questions):
 
 
 def inputs_of(bb, questions):
-    """Keyword arguments of the base model for questions of one shape; nothing is padded.
+    """Keyword arguments of the base model for questions with as many slots; shorter texts are padded behind.
 
     >>> {name: list(tensor.shape) for name, tensor in inputs_of(bb, questions).items()}
     {'input_ids': [1, 9], 'attention_mask': [1, 9]}
     """
-    ids = torch.tensor([question.ids for question in questions], device=bb.device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    texts = [torch.tensor(question.ids) for question in questions]
+    ids = pad_sequence(texts, batch_first=True, padding_value=bb.tokenizer.pad_token_id)
+    mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+    inputs = {"input_ids": ids.to(bb.device), "attention_mask": mask.to(bb.device)}
     if bb.family == "seq2seq":
         decoder = torch.tensor([question.decoder for question in questions], device=bb.device)
         inputs["decoder_input_ids"] = decoder

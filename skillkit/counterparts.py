@@ -92,7 +92,7 @@ def _matched(other, task, names):
         )
     number = [task.labels.index(label) for label in known]
     splits = {
-        split: datasets.Dataset.from_dict(rows.to_dict() | {"label": [number[y] for y in rows["label"]]})
+        split: datasets.Dataset.from_dict(rows.to_dict() | {"label": [number[y] for y in rows["label"][:]]})
         for split, rows in other.splits.items()
         # A set made for testing often repeats the clean training rows: they are no adversarial ones.
         if split != "train" or rows.to_dict() != task.splits.get("train", rows).to_dict()

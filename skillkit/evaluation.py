@@ -119,7 +119,7 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) ->
     that does not fit.
     """
     chosen = _rows(task[split], rows)
-    labels = torch.tensor(list(chosen["label"]))
+    labels = torch.tensor(chosen["label"][:])
     if len(labels) == 0 or (labels < 0).any():
         raise SkillkitError(
             f"split {split!r} of {task.name} has rows without a label; evaluate on another split"

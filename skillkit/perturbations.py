@@ -107,6 +107,6 @@ def attacked(task, attack, strength=1.0, seed=0):
         rng, columns = random.Random(f"{seed}/{task.name.removeprefix('world/')}/{attack}/{split}"), {}
         last = "text_pair" if task.pair else "text"
         for column in [last] if attack in _AT_THE_END else dict.fromkeys(["text", last]):
-            columns[column] = [change(rng, text, strength, task) for text in rows[column]]
+            columns[column] = [change(rng, text, strength, task) for text in rows[column][:]]
         splits[split] = datasets.Dataset.from_dict(rows.to_dict() | columns)
     return replace(task, name=f"{task.name}/{attack}", splits=splits)

@@ -99,7 +99,7 @@ class _Plan:
     def rows(self, split, n):
         """A `Reading` of n rows of a split, after a check that they are of two classes."""
         rows = self.task.sample(split, n, self.seed)
-        labels = sorted(set(rows["label"]))
+        labels = sorted(set(rows["label"][:]))
         if self.task.num_labels != 2:
             raise SkillkitError(
                 f"{self.task.name} has {self.task.num_labels} classes and a neuron tells two apart; "

@@ -184,7 +184,7 @@ def _row(adversarial, clean, none):
 
 def _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split="test"):
     """The evaluation with neurons pushed, or as it is when there is no mask."""
-    labels = list(task[split]["label"])
+    labels = task[split]["label"][:]
     if rows is not None:
         rows = balanced(labels, rows).tolist()
         labels = [labels[row] for row in rows]
@@ -238,7 +238,7 @@ def _both(view, split, n, seed, adversarial):
 
 def _joined(*parts):
     names = parts[0].column_names
-    return datasets.Dataset.from_dict({name: [x for part in parts for x in part[name]] for name in names})
+    return datasets.Dataset.from_dict({name: [x for part in parts for x in part[name][:]] for name in names})
 
 
 def held_out(view, n, seed=0):
@@ -252,9 +252,9 @@ def held_out(view, n, seed=0):
     test = view.adversarial["test"]
     if n >= len(test):
         raise SkillkitError(f"{view.name} has {len(test)} test rows, so {n} of them cannot be set aside")
-    texts = list(zip(*(test[name] for name in test.column_names), strict=True))
+    texts = list(zip(*(test[name][:] for name in test.column_names), strict=True))
     train = view.adversarial.sample("test", n, seed)
-    taken = set(zip(*(train[name] for name in test.column_names), strict=True))
+    taken = set(zip(*(train[name][:] for name in test.column_names), strict=True))
     rest = test.select([row for row, text in enumerate(texts) if text not in taken])
     splits = view.adversarial.splits | {"train": train, "test": rest}
     return replace(view, adversarial=replace(view.adversarial, splits=splits), per_row=None)

@@ -107,7 +107,7 @@ def from_datasets(found, splits, strict=True):
     """
     tables, names = {}, {}
     for split, name in _called(splits, found, strict).items():
-        tables[split] = {column: list(found[name][column]) for column in found[name].column_names}
+        tables[split] = {column: found[name][column][:] for column in found[name].column_names}
         names |= _class_names(found[name])
     if not tables:
         raise SkillkitError(
@@ -195,7 +195,7 @@ def _read_file(path):
     try:
         if suffix in (".parquet", ".arrow"):
             rows = datasets.Dataset(_arrow(path) if suffix == ".arrow" else pyarrow.parquet.read_table(path))
-            return {column: list(rows[column]) for column in rows.column_names}, _class_names(rows)
+            return {column: rows[column][:] for column in rows.column_names}, _class_names(rows)
         text = _decode(path)
     except (pyarrow.ArrowException, OSError) as error:
         reason = getattr(error, "strerror", None) or _first_line(error)

@@ -50,6 +50,7 @@ def balanced(labels, n, seed=0):
 
     A class that is too small gives all it has, the others fill up; with one seed, a larger n only adds rows.
     """
+    labels = np.asarray(labels[:])  # a column of a Dataset all at once, not row by row
     rank, _ = _drawn(labels, seed)
     return np.sort(np.lexsort((labels, rank))[:n])
 
@@ -61,7 +62,7 @@ def two_classes(rows, negative, positive, seed):
     >>> two_classes(rows, negative=[0], positive=[2], seed=0).to_dict()
     {'text': ['a', 'c'], 'label': [0, 1]}
     """
-    labels = np.asarray(rows["label"])
+    labels = np.asarray(rows["label"][:])
     side = np.where(np.isin(labels, positive), 1, np.where(np.isin(labels, negative), 0, -1))
     candidates = np.flatnonzero(side >= 0)
     smaller = min(np.sum(side == 0), np.sum(side == 1))
@@ -84,7 +85,7 @@ def _drawn(labels, seed):
 
 def _divided(rows, sizes, seed):
     """Datasets of the given sizes and the rest (last), with every class in each as in the whole."""
-    _, share = _drawn(rows["label"], seed)
+    _, share = _drawn(rows["label"][:], seed)
     parts = np.split(np.argsort(share, kind="stable")[::-1], np.cumsum(sizes))
     return [rows.select(np.sort(part)) for part in parts]
 

@@ -88,7 +88,7 @@ class View:
 
     def _of(self, clean, adversarial):
         """The view with a part of each side: pairs stay pairs where the parts have the same labels."""
-        pairs = self.per_row == 1 and list(clean["test"]["label"]) == list(adversarial["test"]["label"])
+        pairs = self.per_row == 1 and clean["test"]["label"][:] == adversarial["test"]["label"][:]
         return replace(self, clean=clean, adversarial=adversarial, per_row=1 if pairs else None)
 
 
@@ -155,9 +155,9 @@ def _without(view, classes):
 def _cut(task, kept):
     splits = {}
     for split, rows in task.splits.items():
-        mine = rows.select([row for row, label in enumerate(rows["label"]) if label in kept])
+        mine = rows.select([row for row, label in enumerate(rows["label"][:]) if label in kept])
         splits[split] = datasets.Dataset.from_dict(
-            mine.to_dict() | {"label": [kept.index(label) for label in mine["label"]]}
+            mine.to_dict() | {"label": [kept.index(label) for label in mine["label"][:]]}
         )
     verbalizer = {family: [words[number] for number in kept] for family, words in task.verbalizer.items()}
     return replace(
@@ -166,7 +166,7 @@ def _cut(task, kept):
 
 
 def _warned(view):
-    rows = list(view.adversarial["test"]["label"])
+    rows = view.adversarial["test"]["label"][:]
     for number, label in enumerate(view.adversarial.labels):
         count = rows.count(number)
         if count < FEW:

@@ -1,5 +1,7 @@
 """Clozes become tokens in every family; what cannot be asked is said in a sentence."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,7 +9,9 @@ from skillkit.backbones import load_backbone
 from skillkit.clozes import ask, by_shape, encode_cloze, paired
 from skillkit.errors import SkillkitError
 from skillkit.facts import askable, load_facts
+from skillkit.interventions import enhance
 from skillkit.provenance import PACKAGE
+from skillkit.suppression import suppress
 from tests.tiny import TINY_MODELS, tiny_backbone
 
 every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
@@ -94,6 +98,22 @@ def test_many_clozes_at_once_change_nothing(model_type):
         alone = ask(bb, cloze, answer, repeat_mask=True)
         assert (alone.rank, alone.top) == (reply.rank, reply.top)
         assert alone.probability == pytest.approx(reply.probability, rel=1e-3)
+
+
+@every_family
+@pytest.mark.parametrize("change", [suppress, partial(enhance, factor=2.0, positions="answer")])
+def test_clozes_of_several_lengths_are_one_pass_also_under_interventions(model_type, change, monkeypatch):
+    bb = tiny_backbone(model_type)
+    clozes = [CLOZE, "in germany there is [MASK] .", "it is [MASK] ."]
+    mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
+    mask[:, ::3] = True
+    with change(bb, mask):
+        alone = [ask(bb, cloze, "paris").probability for cloze in clozes]
+        passes, run = [], bb.run
+        monkeypatch.setattr(bb, "run", lambda inputs: passes.append(inputs) or run(inputs))
+        together = [reply.probability for reply in ask(bb, clozes, "paris")]
+    assert len(passes) == 1 and together == pytest.approx(alone, rel=1e-4)
+    assert together != pytest.approx([ask(bb, cloze, "paris").probability for cloze in clozes], rel=1e-4)
 
 
 def test_questions_of_one_shape_go_together():
