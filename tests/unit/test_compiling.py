@@ -52,7 +52,10 @@ def test_compiled_blocks_give_the_same_with_hooks_and_without(model_type):
 
 def test_attribution_listens_to_compiled_blocks():
     torch.compiler.reset()
-    plain, quick = tiny_backbone("bert", layers=2), compile_blocks(tiny_backbone("bert", layers=2), backend="eager")
+    plain, quick = (
+        tiny_backbone("bert", layers=2),
+        compile_blocks(tiny_backbone("bert", layers=2), backend="eager"),
+    )
     wanted, found = (
         attribute(bb, "paris is the capital of [MASK].", "france", steps=3) for bb in (plain, quick)
     )
