@@ -122,7 +122,8 @@ class Encoded:
         >>> [len(rows) for rows in encoded.plan(16)]
         [16, 16, 8]
         """
-        size = 64 if batch_size is None else batch_size
+        # A few rows go in three batches all the same: texts of like length fill each other up least.
+        size = min(64, max(16, -(-len(self) // 3))) if batch_size is None else batch_size
         at_least(1, batch_size=size)
         lengths = np.array([len(ids) for ids in self.ids])
         if shuffle_seed is None:

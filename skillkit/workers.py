@@ -99,7 +99,7 @@ def local(cells, workers=None, threads=None, memory=2.0):
     threads:  of each cell's numerical libraries; None: OMP_NUM_THREADS, else its share of the cores.
     """
     cores, free = usable_cores(), free_memory()
-    workers = workers or (1 if _has_gpu() else max(1, min(cells, cores, int(free // memory))))
+    workers = workers or (1 if cells == 1 or _has_gpu() else max(1, min(cells, cores, int(free // memory))))
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
     pool = ThreadPoolExecutor(workers)
     size = f"{count(workers, 'worker')} with {count(threads, 'thread')} each"

@@ -47,7 +47,7 @@ def test_a_backbone_knows_what_it_reads_and_forgets_it():
 def test_what_is_read_nests_and_is_forgotten_after_an_error():
     bb = tiny_backbone("roberta")
     reading = prepare(bb, TASK, None, TASK["test"])
-    [(attached, batch)] = reading.batches()
+    (attached, batch), *_ = reading.batches()
     with now(bb, attached, batch.index):
         outer = bb.now
         with pytest.raises(KeyError), now(bb, attached, batch.index[:2]):

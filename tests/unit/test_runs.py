@@ -27,7 +27,7 @@ def started(tmp_path):
 
 
 def command(tmp_path, path):
-    place = ["--out", tmp_path / "out"]
+    place = ["--out", tmp_path / "out", "--workers", "2"]
     line = [sys.executable, "-c", studies.COMMAND, tmp_path / "notebooks", "run", path, *place]
     return interruptible(line, tmp_path)
 
