@@ -83,7 +83,7 @@ def edit_summary(table, by=("neurons",), confidence=0.95, seed=0):
     return pandas.DataFrame(rows)
 
 
-@artifact("erasing", version=1, ignore=("progress",))
+@artifact("erasing", version=2, ignore=("progress",))
 def erasing(bb, facts, found, top=20, to="zero", examples=None, draws=5, seed=0, progress=False) -> Table:
     """Erase the neurons that occur in most facts of a relation; measure that relation and the others.
 
@@ -93,7 +93,8 @@ def erasing(bb, facts, found, top=20, to="zero", examples=None, draws=5, seed=0,
 
     Returns a DataFrame with a row for each relation and set of neurons: relation, neurons ("relation", or
     "random": as many in every layer), draw, size; perplexity and accuracy of the right answers within the
-    relation and between (all other relations), before and after.
+    relation and between (all other relations), before and after; rise_within and rise_between, perplexity
+    after / before, with a bootstrap interval over facts (rise_within_low, …).
     """
     recall, rows = Recall(bb, _sample(facts, examples, seed)), []
     before = recall.read(recall.keys)
@@ -107,7 +108,7 @@ def erasing(bb, facts, found, top=20, to="zero", examples=None, draws=5, seed=0,
             with erase(bb, chosen, to):
                 after = recall.read(recall.keys)
             told = {"relation": relation, "neurons": name, "draw": draw, "size": int(chosen.sum())}
-            rows.append(told | _cost(near, before, after))
+            rows.append(told | _cost(near, before, after) | _rises(near, before, after, seed))
     if not rows:
         raise SkillkitError("no relation has neurons, so none can be erased; lower the thresholds")
     return Table(rows)
@@ -118,21 +119,16 @@ def erasure_rises(table):
 
     >>> erasure_rises(erasing(bb, facts, found)).query("neurons == 'relation' and on == 'within'")["rise"]
 
-    DataFrame: relation, neurons ("relation" or "random"), on ("within" the relation or "between" relations) and
-    rise, perplexity after / before; of the random draws the geometric mean.
+    DataFrame: relation, neurons ("relation" or "random"), on ("within" the relation or "between" relations),
+    rise, perplexity after / before, and its interval over facts (low, high); of the random draws the geometric
+    means, of the ends too, since all draws are asked the same facts.
     """
     rows = []
     for (relation, neurons), group in table.groupby(["relation", "neurons"], sort=False):
         for on in ("within", "between"):
-            rises = group[f"perplexity_{on}"] / group[f"perplexity_{on} before"]
-            rows.append(
-                {
-                    "relation": relation,
-                    "neurons": neurons,
-                    "on": on,
-                    "rise": _geometric_mean(rises.to_numpy()),
-                }
-            )
+            ends = {"rise": f"rise_{on}", "low": f"rise_{on}_low", "high": f"rise_{on}_high"}
+            told = {name: _geometric_mean(group[column].to_numpy()) for name, column in ends.items()}
+            rows.append({"relation": relation, "neurons": neurons, "on": on} | told)
     return pandas.DataFrame(rows)
 
 
@@ -196,6 +192,17 @@ def _cost(near, before, after):
             rank = np.concatenate([one.rank for one in asked]) if asked else np.array([np.nan])
             told[f"perplexity_{name}{when}"] = float(np.exp(lost.mean()))
             told[f"accuracy_{name}{when}"] = float((rank == 1).mean()) if asked else np.nan
+    return told
+
+
+def _rises(near, before, after, seed):
+    """Perplexity after / before over all prompts of the facts near by, with its interval over facts."""
+    told, rise = {}, lambda gained, prompts, axis=-1: np.exp(gained.sum(axis) / prompts.sum(axis))
+    for place, name in (("same relation", "rise_within"), ("other relations", "rise_between")):
+        gained = [(after[key].surprise - before[key].surprise).sum() for key in near[place]]
+        told |= named(
+            name, name, (gained, [len(before[key].surprise) for key in near[place]]), rise, seed=seed
+        )
     return told
 
 

@@ -202,6 +202,15 @@ def test_erasing_a_relation(study):
         and erased["perplexity_within"] > 10 * erased["perplexity_within before"]
     )
     assert (random["accuracy_within"] > 0.5).all()
+    for _, row in table.iterrows():
+        for on in ("within", "between"):
+            ratio = row[f"perplexity_{on}"] / row[f"perplexity_{on} before"]
+            assert row[f"rise_{on}"] == pytest.approx(ratio, rel=1e-6)
+    assert erased["rise_within_low"] < erased["rise_within"] < erased["rise_within_high"]
+    rises = erasure_rises(table).set_index(["relation", "neurons", "on"])
+    drawn = rises.loc["capital", "random", "within"]
+    assert drawn["rise"] == pytest.approx(np.sqrt(random["rise_within"].prod()))
+    assert drawn["low"] <= drawn["rise"] <= drawn["high"]
 
 
 def test_the_neurons_that_most_facts_share_come_first(study):
