@@ -1,6 +1,30 @@
-"""What every test gets."""
+"""What every test gets, and how large the longest chapters are when nbval runs them."""
+
+import os
 
 import pytest
+
+# In a run of all tests; `./run_all.sh` runs them whole, and SKILLKIT_WHOLE_CHAPTERS=1 ./run_all.sh test does.
+SMALL_CHAPTERS = {
+    "04_suppression": dict(seeds=[0, 1, 2], tasks=["world/movies", "world/gadgets", "world/rooms"]),
+    "06_transferability": dict(max_test_examples=24, random_prompts=2, start_targets=["world/reports"]),
+    "08_adversarial_robustness": dict(
+        tasks=["world/movies", "world/rooms"], max_test_examples=40, probe_examples=100, repair_steps=4
+    ),
+}
+
+
+def pytest_collection_modifyitems(items):
+    """Give the cells of parameters of these chapters smaller ones."""
+    for item in items:
+        cell = getattr(item, "cell", None)  # what nbval runs
+        if (
+            cell
+            and "parameters" in cell.metadata.get("tags", [])
+            and not os.environ.get("SKILLKIT_WHOLE_CHAPTERS")
+        ):
+            for name, value in SMALL_CHAPTERS.get(item.path.stem, {}).items():
+                cell.source += f"\n{name} = {value!r}"
 
 
 @pytest.fixture(autouse=True)

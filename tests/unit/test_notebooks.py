@@ -3,11 +3,14 @@
 import ast
 import builtins
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
+from skillkit import params
 from skillkit.pages import clean
+from tests.conftest import SMALL_CHAPTERS, pytest_collection_modifyitems
 from tests.helpers import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
@@ -16,6 +19,25 @@ SOLUTION = re.compile(
     r"\n\n   <details><summary>Solution</summary>\n\n   ```python\n(.+?)\n   ```\n\n(.+?)\n\n   </details>(?:\n\n|$)",
     re.DOTALL,
 )
+
+
+@pytest.mark.parametrize("name", SMALL_CHAPTERS)
+def test_a_long_chapter_is_small_in_a_run_of_all_tests(name, monkeypatch):
+    monkeypatch.delenv("SKILLKIT_WHOLE_CHAPTERS", raising=False)
+    path = FOLDER / f"{name}.ipynb"
+    items = [SimpleNamespace(cell=cell, path=path) for cell in nbformat.read(path, 4).cells]
+    pytest_collection_modifyitems([*items, SimpleNamespace(path=path)])  # other tests have no cell
+    changed = {}
+    exec(items[1].cell.source, changed)
+    params.validate(name, {key: changed[key] for key in params.NOTEBOOKS[name].model_fields})
+    assert changed.items() >= SMALL_CHAPTERS[name].items()
+    whole = nbformat.read(path, 4).cells
+    assert [a.cell.source == b.source for a, b in zip(items, whole, strict=True)].count(False) == 1
+    monkeypatch.setenv("SKILLKIT_WHOLE_CHAPTERS", "1")
+    item = SimpleNamespace(cell=whole[1], path=path)
+    before = item.cell.source
+    pytest_collection_modifyitems([item])
+    assert item.cell.source == before
 
 
 @pytest.fixture(params=CHAPTERS, scope="module")
