@@ -170,8 +170,8 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     """
     limit = min(_free_positions(bb, room), max_tokens or DEFAULT_MAX_TOKENS)
     # [:] reads a column of a Dataset at once; walking through it takes it row by row.
-    texts = rows["text"][:]
-    pairs = rows["text_pair"][:] if "text_pair" in _columns(rows) else None
+    texts = list(rows["text"][:])
+    pairs = list(rows["text_pair"][:]) if "text_pair" in _columns(rows) else None
     if pairs and not template and not pair_separator(bb.tokenizer):
         template = f"{{text}}{bb.tokenizer.eos_token}{{text_pair}}"
     tokenise = _tokenise_template if template else _tokenise_plain
@@ -180,7 +180,7 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
         warnings.warn(
             f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end", stacklevel=2
         )
-    labels = rows["label"][:] if "label" in _columns(rows) else [-1] * len(texts)
+    labels = list(rows["label"][:]) if "label" in _columns(rows) else [-1] * len(texts)
     special = set(bb.tokenizer.all_special_ids) - {bb.tokenizer.unk_token_id}
     return Encoded(
         ids=tokens["input_ids"],
