@@ -14,8 +14,9 @@ import torch
 
 from skillkit.errors import SkillkitError, at_least
 
-# Few distinct widths: every new shape costs CPU kernels a fresh plan and a fresh cache entry.
-WIDTH_STEP = 8
+# Every new width costs CPU kernels some milliseconds of planning, which narrow models do not earn back: theirs are
+# multiples of 8. Wide models are padded to the longest text and no further.
+NARROW, WIDTH_STEP = 256, 8
 # Texts are sorted by length inside pools of this many batches, so that batches stay both even and random.
 POOL = 50
 # What a model without a limit of its own (T5, rotary embeddings) is given at most.
@@ -92,7 +93,7 @@ class Encoded:
 
     >>> len(encoded), encoded.limit                        # rows; tokens that a text may have
     (40, 251)
-    >>> encoded.batch([0, 1]).ids.shape                    # widths are multiples of 8
+    >>> encoded.batch([0, 1]).ids.shape                    # widths are multiples of `step`
     torch.Size([2, 32])
     """
 
@@ -103,6 +104,7 @@ class Encoded:
     pad: int
     special: torch.Tensor
     limit: int
+    step: int = 1
 
     def __len__(self):
         return len(self.ids)
@@ -144,7 +146,7 @@ class Encoded:
         tensor([7, 3])
         """
         longest = max(len(self.ids[row]) for row in rows)
-        width = min(-(-max(longest, 1) // WIDTH_STEP) * WIDTH_STEP, self.limit)
+        width = min(-(-max(longest, 1) // self.step) * self.step, self.limit)
         ids = _padded([self.ids[row] for row in rows], width, self.pad)
         mask = _padded([[1] * len(self.ids[row]) for row in rows], width, 0)
         types = self.token_types and _padded([self.token_types[row] for row in rows], width, 0)
@@ -190,6 +192,7 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
         pad=bb.tokenizer.pad_token_id,
         special=torch.tensor(sorted(special), dtype=torch.long),
         limit=limit,
+        step=WIDTH_STEP if bb.hidden_size < NARROW else 1,
     )
 
 

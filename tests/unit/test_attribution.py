@@ -8,8 +8,10 @@ from skillkit.attribution import attribute
 from skillkit.backbones import load_backbone
 from skillkit.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.errors import SkillkitError
+from skillkit.integrals import _footprint
 from skillkit.neurons import edit
 from skillkit.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
+from skillkit.replay import Stack
 from tests.helpers import shared_path
 from tests.plain_attribution import plain_attribution
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
@@ -91,6 +93,23 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
     for cloze, answer, one in zip(clozes, answers, found, strict=True):
         assert (one.cloze, one.answer) == (cloze, answer)
         assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3)), 1e-9)
+
+
+def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
+    bb, sweeps, sweep = tiny_backbone("bert", layers=6), [], Stack.sweep
+    told = lambda stack, layers, alphas, **options: (
+        sweeps.append((len(layers), len(alphas))),
+        sweep(stack, layers, alphas, **options),
+    )[1]
+    monkeypatch.setattr(Stack, "sweep", told)
+    asked = encode_cloze(bb, CLOZE, ANSWER)
+    lowest = _footprint(bb, asked[0], range(1))
+    attribute(bb, CLOZE, ANSWER, steps=20, memory=25 * lowest)
+    assert {alphas for _, alphas in sweeps} == {19} and sum(layers for layers, _ in sweeps) == 6
+    assert sweeps[0][0] < sweeps[-1][0]  # the higher, the fewer blocks are above
+    sweeps.clear()
+    attribute(bb, CLOZE, ANSWER, steps=20, memory=4 * lowest)
+    assert sweeps[0] == (1, 4)
 
 
 @every_family

@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from skillkit.batches import WIDTH_STEP, encode, pair_separator
+from skillkit.batches import NARROW, WIDTH_STEP, encode, pair_separator
 from skillkit.errors import SkillkitError
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
@@ -28,6 +28,14 @@ def test_batches_hold_every_row_once_with_its_label(shuffle_seed):
     assert rows_of(encoded, batches) == dict(enumerate(encoded.ids))
     assert all((batch.labels == torch.tensor(TASK["train"]["label"])[batch.index]).all() for batch in batches)
     assert {batch.ids.shape[1] % WIDTH_STEP for batch in batches} == {0}
+
+
+@pytest.mark.parametrize("hidden_size", [NARROW - 1, NARROW])
+def test_wide_models_are_padded_to_the_longest_text_and_no_further(hidden_size, monkeypatch):
+    monkeypatch.setattr(BACKBONES["bert"], "hidden_size", hidden_size)
+    encoded = encode(BACKBONES["bert"], TASK, TASK["train"], room=9)
+    widths = {batch.ids.shape[1] - int(batch.mask.sum(1).max()) for batch in encoded.batches(8)}
+    assert (widths == {0}) is (hidden_size == NARROW)
 
 
 def test_order_depends_on_the_seed_alone():
