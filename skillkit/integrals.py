@@ -89,7 +89,7 @@ class _Batch:
         if self.plan.few is not None:
             yield from self._guarded(stack)
             return
-        for layers in self._ranges(stack.layers, self.plan.full[0]):
+        for layers in self._ranges(stack.layers):
             yield from self._exact(stack, layers)
 
     def _exact(self, stack, layers):
@@ -105,7 +105,7 @@ class _Batch:
         goes on, they are off by d₂ · d₂/d₁. A tenth of d₂ is the least that is believed.
         """
         scores, zero = {}, {}
-        for layers in self._ranges(stack.layers, self.plan.few[0]):
+        for layers in self._ranges(stack.layers):
             for kept, part in zip(
                 (scores, zero), self._integrals(stack, layers, *self.plan.few), strict=True
             ):
@@ -156,11 +156,11 @@ class _Batch:
     def _alphas_at_once(self, layers):
         return max(1, self.memory // (len(self.questions) * _footprint(self.bb, self.questions[0], layers)))
 
-    def _ranges(self, layers, alphas):
+    def _ranges(self, layers):
         """The layers, in as few ranges as fit into memory with every α: products of many rows are the faster ones."""
         start = layers.start
         for stop in range(start + 1, layers.stop + 1):
-            fits = self._alphas_at_once(range(start, min(stop + 1, layers.stop))) >= len(alphas)
+            fits = self._alphas_at_once(range(start, min(stop + 1, layers.stop))) >= self.plan.sweeps
             if stop == layers.stop or not fits:
                 yield range(start, stop)
                 start = stop

@@ -97,11 +97,12 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
 
 def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
     bb, sweeps, sweep = tiny_backbone("bert", layers=6), [], Stack.sweep
-    told = lambda stack, layers, alphas, **options: (
-        sweeps.append((len(layers), len(alphas))),
-        sweep(stack, layers, alphas, **options),
-    )[1]
-    monkeypatch.setattr(Stack, "sweep", told)
+
+    def noted(stack, layers, alphas, **options):
+        sweeps.append((len(layers), len(alphas)))
+        return sweep(stack, layers, alphas, **options)
+
+    monkeypatch.setattr(Stack, "sweep", noted)
     asked = encode_cloze(bb, CLOZE, ANSWER)
     lowest = _footprint(bb, asked[0], range(1))
     attribute(bb, CLOZE, ANSWER, steps=20, memory=25 * lowest)
