@@ -2,9 +2,9 @@
 
 >>> quicken(model)                                # changes no weight, no name, no result beyond rounding
 
-On a CPU with AVX-512, PyTorch gives float32 products to MKL, which is at its best on the processors of its own
-maker only; oneDNN, which PyTorch uses for bfloat16, is as fast there and about twice as fast elsewhere. And a
-product that one query makes needless is not made at all, on any device.
+On a CPU with AVX-512, PyTorch gives float32 products to MKL, which is at its best on Intel's processors only;
+oneDNN, which PyTorch uses for bfloat16, is up to twice as fast on others, and slower on Intel's where gradients go
+back through a wide matrix. And a product that one query makes needless is not made at all, on any device.
 """
 
 import torch
@@ -21,8 +21,8 @@ def quicken(model):
 
     >>> quicken(BertForMaskedLM(config)).cls.predictions.decoder        # a QuickLinear
 
-    That is on CPUs with AVX-512, in float32, for frozen weights and products of two million multiply–adds and more,
-    outside of autocast; in any other case a layer does what it did. A ReLU without gradients makes no copy. T5's
+    That is on CPUs with AVX-512 that are not Intel's, in float32, for frozen weights and products of two million
+    multiply–adds and more, outside of autocast; in any other case a layer does what it did. A ReLU without gradients makes no copy. T5's
     decoder, where it has one token, reads texts without keys and values of their own. State, hooks, copies and
     saving are as before. Returns the model.
     """
@@ -168,5 +168,13 @@ _QUICK = {
     torch.nn.ReLU: QuickReLU,
     T5Attention: QuickT5Attention,
 }
-# The operation is the one that PyTorch's own compiler puts in place of linear layers.
-_ABLE = torch.backends.cpu.get_cpu_capability() == "AVX512" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _faster_elsewhere():
+    """Whether oneDNN is the faster library here; the operation is what PyTorch's own compiler replaces layers with."""
+    maker = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", "")  # not in older versions of torch
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return wide and hasattr(torch.ops.mkldnn, "_linear_pointwise") and "Intel" not in maker
+
+
+_ABLE = _faster_elsewhere()

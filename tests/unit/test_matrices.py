@@ -11,7 +11,14 @@ from skillkit import matrices
 from skillkit.backbones import from_model
 from tests.tiny import tiny_tokenizer
 
-able = pytest.mark.skipif(not matrices._ABLE, reason="this processor has no AVX-512")
+ABLE = torch.backends.cpu.get_cpu_capability() == "AVX512"
+able = pytest.mark.skipif(not ABLE, reason="this processor has no AVX-512")
+
+
+@pytest.fixture(autouse=True)
+def through_onednn(monkeypatch):
+    """Also on a processor where it is not the faster library."""
+    monkeypatch.setattr(matrices, "_ABLE", ABLE)
 
 
 def wide(kind):
@@ -105,6 +112,13 @@ def test_small_products_stay_with_the_library_that_begins_at_once(monkeypatch):
     assert not seen
     layer(torch.randn(enough, layer.in_features))
     assert len(seen) == 1
+
+
+@able
+@pytest.mark.parametrize("maker, faster", [("Intel Xeon", False), ("AMD EPYC 9V74", True), ("", True)])
+def test_the_library_is_chosen_by_the_maker_of_the_processor(maker, faster, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": maker}, raising=False)
+    assert matrices._faster_elsewhere() is faster
 
 
 def test_a_relu_writes_over_nothing_that_is_wanted():
