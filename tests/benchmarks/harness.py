@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from operator import truediv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,11 +96,7 @@ class Bench:
         missed = []
         for threads in places():
             with on(threads):
-                speeds = {
-                    name: product_speed(job.dtypes.get(name, torch.float32), name in job.common)
-                    for name in job.ways
-                }
-                times = rounds(job, threads)
+                times, speeds = rounds(job, threads)
             rows = [_row(job, mark, threads, times, speeds) for mark in job.marks]
             self.rows = [row for row in self.rows if _about(row) != _about(rows[0])] + rows
             self.keep()
@@ -107,19 +105,24 @@ class Bench:
 
 
 def rounds(job, threads):
-    """{way: seconds in each round}; perhaps after one that is not counted; half as many on all threads."""
-    times = {name: [] for name in job.ways}
+    """{way: seconds in each round} and {way: speeds of a product around it}; half as many rounds on all threads.
+
+    The speeds are measured before and after each turn of a way, since a machine wanders from minute to minute.
+    """
+    times, speeds = ({name: [] for name in job.ways} for _ in range(2))
     expected = None
     count = job.rounds if threads in (1, "cuda") else -(-job.rounds // 2)
     for turn in range(-job.warm, count):
         for name, way in job.ways.items():
-            seconds, found = clocked(way, threads)
+            speed = partial(product_speed, job.dtypes.get(name, torch.float32), name in job.common)
+            before, (seconds, found), after = speed(), clocked(way, threads), speed()
             if turn >= 0:
                 times[name].append(seconds * job.scale.get(name, 1))
+                speeds[name].append((before + after) / 2)
             expected = found if expected is None else expected
             close = job.close.get(name) if isinstance(job.close, dict) else job.close
             assert close is None or close(found, expected), f"{name} finds something else"
-    return times
+    return times, speeds
 
 
 def _about(row):
@@ -129,12 +132,13 @@ def _about(row):
 def _row(job, mark, threads, times, speeds):
     slow, quick = (statistics.median(times[name]) for name in (mark.slow, mark.quick))
     ratios = sorted(a / b for a, b in zip(times[mark.slow], times[mark.quick], strict=True))
-    floor = None if job.multiply_adds is None else 2 * job.multiply_adds / speeds[mark.quick]
+    floors = [job.multiply_adds and 2 * job.multiply_adds / speed for speed in speeds[mark.quick]]
+    share = job.multiply_adds and statistics.median(map(truediv, floors, times[mark.quick]))
     return {
         "job": job.name, "shape": job.shape, "threads": threads, "slow": mark.slow, "seconds slow": slow,
         "quick": mark.quick, "seconds": quick, "ratio": slow / quick, "lowest": ratios[0], "highest": ratios[-1],
-        "mark": mark.at_least, "floor": floor, "share": floor and floor / quick,
-        "product speed": speeds[mark.quick],
+        "mark": mark.at_least, "floor": job.multiply_adds and statistics.median(floors), "share": share,
+        "product speed": statistics.median(speeds[mark.quick]),
         "day": f"{datetime.now():%Y-%m-%d %H:%M}", "load": os.getloadavg()[0],
     }  # fmt: skip
 

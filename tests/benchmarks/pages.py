@@ -51,7 +51,7 @@ def _draw(bench):
 
 _HOW = """Seconds are medians over rounds in which all ways took turns; on one thread of the processor's time, else of \
 wall time. *Floor*: the multiply–adds that the job needs, at the speed of this machine's fastest product of matrices \
-(for "PyTorch's products": of PyTorch's own), measured in the same run; few nodes in place of \
+(for "PyTorch's products": of PyTorch's own), measured right before and after each turn; few nodes in place of \
 20 steps need less than it. All ways of a job found the same."""
 
 
