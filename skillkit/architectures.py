@@ -30,8 +30,8 @@ class NeuronRow:
     head_scale  name of a config flag: when true, hidden states are divided by √hidden before the head
     block_norm  the norm over the sum of residual and network, where it comes last in a block (post-norm)
     final_norm  the norm between the last block and the last hidden states; one path per stack
-    keys        key and value projections that read a block's input as it is, where attention goes both ways;
-                with them a block can be computed at some slots only
+    attention   self-attention that goes both ways and whose `query`, `key` and `value` read a block's input as
+                it is; with it blocks need not be computed at all tokens (`skillkit.attention`)
     """
 
     family: str
@@ -44,7 +44,7 @@ class NeuronRow:
     head_scale: str | None = None
     block_norm: str | None = None
     final_norm: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
+    attention: str | None = None
 
     @property
     def stacks(self):
@@ -58,7 +58,7 @@ class NeuronRow:
 
 _POST_NORM = {
     "block_norm": "encoder.layer.{}.output.LayerNorm",
-    "keys": ("encoder.layer.{}.attention.self.key", "encoder.layer.{}.attention.self.value"),
+    "attention": "encoder.layer.{}.attention.self",
 }
 
 

@@ -4,13 +4,14 @@
 
 On a CPU with AVX-512, PyTorch gives float32 products to MKL, which is at its best on Intel's processors only;
 oneDNN, which PyTorch uses for bfloat16, is up to twice as fast on others, and slower on Intel's where gradients go
-back through a wide matrix. And a product that one query makes needless is not made at all, on any device.
+back through a wide matrix. Products that attention can do without are not made at all (`skillkit.attention`).
 """
 
 import torch
 from torch.autograd.function import once_differentiable
-from transformers.models.t5.modeling_t5 import T5Attention
 from transformers.pytorch_utils import Conv1D
+
+from skillkit.attention import QUICK_ATTENTION
 
 # Multiply–adds of a product: smaller ones lose more to the longer way into oneDNN than they gain.
 WORTH = 2**21
@@ -22,9 +23,9 @@ def quicken(model):
     >>> quicken(BertForMaskedLM(config)).cls.predictions.decoder        # a QuickLinear
 
     That is on CPUs with AVX-512 that are not Intel's, in float32, for frozen weights and products of two million
-    multiply–adds and more, outside of autocast; in any other case a layer does what it did. A ReLU without gradients makes no copy. T5's
-    decoder, where it has one token, reads texts without keys and values of their own. State, hooks, copies and
-    saving are as before. Returns the model.
+    multiply–adds and more, outside of autocast; in any other case a layer does what it did. A ReLU without gradients
+    makes no copy, and attention is that of `skillkit.attention`. State, hooks, copies and saving are as before.
+    Returns the model.
     """
     for module in model.modules():
         module.__class__ = _QUICK.get(type(module), type(module))
@@ -109,70 +110,18 @@ class QuickReLU(torch.nn.ReLU):
         return super().forward(x) if wanted else x.relu_()
 
 
-class QuickT5Attention(T5Attention):
-    """T5's attention as `quicken` has changed it: one query asks the text itself.
-
-    >>> type(t5.model.decoder.block[0].layer[1].EncDecAttention).__name__
-    'QuickT5Attention'
-
-    With q the query, K and V the matrices of a head, and h_n the text: q · K h_n = (Kᵀ q) · h_n, and
-    Σ aₙ V h_n = V Σ aₙ h_n. So the matrices go to one vector instead of all tokens of the text.
-    """
-
-    def forward(
-        self,
-        hidden_states,
-        mask=None,
-        key_value_states=None,
-        position_bias=None,
-        past_key_values=None,
-        **kwargs,
-    ):
-        """T5Attention's arguments and what it returns; other cases than one query over a text go the long way."""
-        if past_key_values is not None or not self._one_query(hidden_states, key_value_states):
-            return super().forward(
-                hidden_states, mask, key_value_states, position_bias, past_key_values, **kwargs
-            )
-        keys, values = (of.weight.unflatten(0, (self.n_heads, -1)) for of in (self.k, self.v))  # [H, d, D]
-        query = self.q(hidden_states).view(-1, self.n_heads, self.key_value_proj_dim)
-        scores = torch.einsum("bhd,hdD->bhD", query, keys) @ key_value_states.mT  # [B, H, N]
-        if mask is not None:
-            hidden = torch.finfo(scores.dtype).min
-            scores = (
-                scores.masked_fill(~mask[:, 0], hidden) if mask.dtype == torch.bool else scores + mask[:, 0]
-            )
-        weights = scores.softmax(-1, torch.promote_types(scores.dtype, torch.float32)).type_as(scores)
-        read = torch.einsum("bhD,hdD->bhd", weights @ key_value_states, values)
-        return self.o(read.flatten(1)[:, None]), position_bias, weights[:, :, None]
-
-    def _one_query(self, hidden_states, text):
-        return (
-            text is not None
-            and hidden_states.shape[1] == 1
-            and not self.training
-            and self.config._attn_implementation in ("sdpa", "eager")  # others have masks of their own
-            and text.dtype == self.k.weight.dtype
-            and text.device == self.k.weight.device
-            # Nobody reads or trains the keys and values, and their matrices are plain ones.
-            and all(self._only_multiplies(of) for of in (self.k, self.v))
-        )
-
-    @staticmethod
-    def _only_multiplies(of):
-        return type(of) is QuickLinear and not of._forward_hooks and not of.weight.requires_grad
-
-
-_QUICK = {
+_QUICK = QUICK_ATTENTION | {
     torch.nn.Linear: QuickLinear,
     Conv1D: QuickConv1D,
     torch.nn.ReLU: QuickReLU,
-    T5Attention: QuickT5Attention,
 }
 
 
 def _faster_elsewhere():
     """Whether oneDNN is the faster library here; the operation is what PyTorch's own compiler replaces layers with."""
-    maker = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", "")  # not in older versions of torch
+    maker = getattr(torch.cpu, "get_capabilities", dict)().get(
+        "cpu_name", ""
+    )  # not in older versions of torch
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     return wide and hasattr(torch.ops.mkldnn, "_linear_pointwise") and "Intel" not in maker
 

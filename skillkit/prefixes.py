@@ -32,20 +32,6 @@ class Prefix(Cache):
         return next(iter(self.layers.values())).keys.shape[2]
 
 
-class Everybody(Cache):
-    """Keys and values of all tokens [variants, T, hidden], handed to a block that sees the slots alone.
-
-    >>> block(take(hidden, slots), past_key_values=Everybody(key(hidden), value(hidden)))          # doctest: +SKIP
-    """
-
-    def __init__(self, keys, values):
-        self.keys, self.values = keys, values
-
-    def update(self, keys, values, layer, *args, **kwargs):
-        heads = keys.shape[1]
-        return tuple(full.unflatten(2, (heads, -1)).transpose(1, 2) for full in (self.keys, self.values))
-
-
 def spread(tensor, count):
     """[questions, …] → [count, …], the questions again and again; of a single one without a copy.
 

@@ -10,17 +10,19 @@ layer's variants join where its value matrix ends. A causal model's variants are
 stands before the slot is in the cache; the last block of a masked model computes the slots alone.
 """
 
+from collections import defaultdict
 from contextlib import ExitStack
 from functools import partial
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.autograd.function import once_differentiable
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
+from skillkit.attention import Joined, only_multiplies
 from skillkit.clozes import slots_of
 from skillkit.errors import SkillkitError
 from skillkit.neurons import edit, hooked, put, take
-from skillkit.prefixes import Everybody, Prefix, spread
+from skillkit.prefixes import Prefix, spread
 
 
 def stacks(bb, questions, before=False):
@@ -102,10 +104,10 @@ class Stack:
     def __init__(self, bb, slots, run, finish, targets, number=0, cache=None, before=False, whole=False):
         self.bb, self.slots, self.finish, self.targets, self.number = bb, slots, finish, targets, number
         self.cache, self.before, self.whole = cache, before, whole
-        self.narrow = cache is not None or (bool(bb.row.keys) and not whole)
         self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
+        self.narrow = cache is not None or (not whole and self._shares())
         self.calls, self.outputs, self.sums, self.scaled = {}, {}, {}, {}
-        self.given, self.read, self.taps = {}, {}, {}
+        self.given, self.read, self.taps, self.nothing, self.known = {}, {}, {}, {}, defaultdict(list)
         with ExitStack() as hooks, torch.enable_grad():
             for layer in self.layers:
                 self._listen(layer, hooks)
@@ -127,15 +129,15 @@ class Stack:
         output (`before`: along what is scaled), and the probability [layers, alphas, questions].
         """
         alphas = torch.tensor(alphas, dtype=self.probability.dtype, device=self.slots.device)
-        leaves, variants = {}, None
+        leaves, variants, joining = {}, None, None
         with torch.set_grad_enabled(slopes):
             for layer in range(layers[0], self.layers.stop):
-                if variants is not None:
-                    variants = self._block(layer, variants)
+                if layer > layers[0]:
+                    variants, joining = self._block(layer, variants, joining), None
                 if layer in layers:
                     leaves[layer] = self._leaf(layer, alphas).requires_grad_(slopes)
-                    joining = self._join(layer, leaves[layer])
-                    variants = joining if variants is None else torch.cat([variants, joining])
+                    joining = self._scaled(layer, leaves[layer])
+            variants = self._joined(layer, variants, joining)
             if not (self.whole or self.narrow):
                 variants = take(variants, spread(self.slots, len(variants)))
             probability = self._of_targets(self.finish(variants))
@@ -146,17 +148,14 @@ class Stack:
 
     def pull(self, layer, slope):
         """From a slope along the value matrix's output to one along its input: [questions, S, neurons]."""
-        with torch.enable_grad():
-            neurons = self.scaled[layer].clone().requires_grad_()
-            given = self.bb.value_matrices[layer](neurons)
-        return torch.autograd.grad(given, neurons, slope.to(given))[0]
+        neurons, given = self._of_nothing(layer)
+        return torch.autograd.grad(given, neurons, slope.to(given), retain_graph=True)[0]
 
     def _of_targets(self, logits):
         """Probability of the answers [variants]: the product over their tokens."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         wanted = spread(self.targets.to(logits.device), len(logits))
-        surprise = cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
-        return (-surprise.view_as(wanted).sum(1)).exp()
+        return _Probability.apply(logits, wanted).prod(1)
 
     # ---- the plain pass ---------------------------------------------------------------------------------------
 
@@ -173,6 +172,11 @@ class Stack:
         if self.before:
             listeners.append(network.register_forward_pre_hook(self._keeper(self.read, layer)))
             listeners.append(activation.register_forward_pre_hook(partial(self._keep_inputs, layer)))
+        if self.narrow and self.cache is None:
+            listeners += [
+                reader.register_forward_hook(lambda _, args, out: self.known[layer].append(out.detach()))
+                for reader in self._readers(layer)
+            ]
         for listener in listeners:
             hooks.callback(listener.remove)
 
@@ -218,12 +222,19 @@ class Stack:
         alphas = alphas.view(-1, 1, 1, 1)
         if self.before:
             return (alphas.to(self.scaled[layer]) * self.scaled[layer]).flatten(0, 1)
-        with torch.no_grad():
-            nothing = self.bb.value_matrices[layer](torch.zeros_like(self.scaled[layer][:1, :1]))
+        nothing = self._of_nothing(layer)[1].detach()
         return torch.lerp(nothing, self.given[layer], alphas.to(nothing)).flatten(0, 1)
 
-    def _join(self, layer, leaf):
-        """Hidden states after a block in which the value matrix gave back something else."""
+    def _of_nothing(self, layer):
+        """No neurons [questions, S, ·] and what the value matrix gives back for them, which gradients go through."""
+        if layer not in self.nothing:
+            with torch.enable_grad():
+                neurons = torch.zeros_like(self.scaled[layer]).requires_grad_()
+                self.nothing[layer] = neurons, self.bb.value_matrices[layer](neurons)
+        return self.nothing[layer]
+
+    def _scaled(self, layer, leaf):
+        """Hidden states at the slots after a block in which the value matrix gave back something else."""
         count, (_, value, norm, network, _) = len(leaf), self._modules(layer)
         if self.before:
             with edit(self.bb, {layer: lambda _: leaf}, before=True):
@@ -231,27 +242,47 @@ class Stack:
             leaf = leaf if any(module is value for module in network.modules()) else value(leaf)
         whole = self.sums[layer] if norm is not None else self._take(self.outputs[layer])
         hidden = spread(whole - self.given[layer], count) + leaf
-        hidden = hidden if norm is None else norm(hidden)
-        if self._slots_alone(layer):
-            return hidden
-        return put(spread(self.outputs[layer], count), hidden, spread(self.slots, count))
+        return hidden if norm is None else norm(hidden)
 
-    def _block(self, layer, variants):
+    def _joined(self, layer, variants, joining):
+        """All variants after a block: those from further below, and those that join there; either may be missing."""
+        if joining is None:
+            return variants
+        if not self._slots_alone(layer):
+            count = len(joining)
+            joining = put(spread(self.outputs[layer], count), joining, spread(self.slots, count))
+        return joining if variants is None else torch.cat([variants, joining])
+
+    def _block(self, layer, before, joining):
+        """What a block makes of the variants `_joined` below it."""
         block, *_ = self._modules(layer)
         args, kwargs = self.calls[layer]
+        variants = self._joined(layer - 1, before, joining)
         if self.cache is not None:
             cache = self._prefix(layer, len(variants))
             args = tuple(cache if isinstance(value, Cache) else value for value in args)
             kwargs = {k: cache if isinstance(value, Cache) else value for k, value in kwargs.items()}
         elif self._slots_alone(layer):
-            everybody = Everybody(*(self._module(path, layer)(variants) for path in self.bb.row.keys))
-            kwargs = kwargs | {"past_key_values": everybody}
+            kwargs = kwargs | {"text": variants}
             variants = take(variants, spread(self.slots, len(variants)))
+        elif self.narrow and joining is not None:
+            kwargs = kwargs | {"joined": Joined(before, joining, tuple(self.known[layer]), self.slots)}
         return _first(block(variants, *args, **kwargs))
 
     def _slots_alone(self, layer):
         """Whether a block's output is computed at the slots only: with a cache always, else in the last block."""
         return self.narrow and (self.cache is not None or layer == self.layers[-1])
+
+    def _shares(self):
+        """Whether attention can share what the plain pass has found, and read texts in the last block."""
+        return self.bb.row.attention is not None and all(
+            only_multiplies(*self._readers(layer)) for layer in self.layers
+        )
+
+    def _readers(self, layer):
+        """The projections to queries, keys and values, in the order in which a block calls them."""
+        attention = self._module(self.bb.row.attention, layer)
+        return attention.query, attention.key, attention.value
 
     def _prefix(self, layer, count):
         own = layer - self.layers[0]
@@ -273,6 +304,24 @@ class Stack:
 
     def _module(self, path, layer):
         return self.bb.model.base_model.get_submodule(path.format(layer - self.layers[0]))
+
+
+class _Probability(torch.autograd.Function):
+    """Probability [...] of tokens [...]: the way back writes over those of all tokens, the widest tensor of a sweep."""
+
+    @staticmethod
+    def forward(ctx, logits, tokens):
+        everything, tokens = logits.softmax(-1), tokens[..., None]
+        wanted = everything.gather(-1, tokens)
+        ctx.save_for_backward(everything, wanted, tokens)
+        return wanted[..., 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope):
+        everything, wanted, tokens = ctx.saved_tensors
+        slope = slope[..., None] * wanted
+        return everything.mul_(-slope).scatter_add_(-1, tokens, slope), None
 
 
 def _first(output):

@@ -228,6 +228,14 @@ model = BertForMaskedLM(config)
 weight = torch.randn(3072, 768)
 bias = torch.randn(3072)
 """,
+    "attention": """
+transformers = import_module("transformers")
+config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
+model = import_module("skillkit.matrices").quicken(transformers.BertForMaskedLM(config).requires_grad_(False))
+attention = model.bert.encoder.layer[0].attention.self
+query = torch.randn(2, 2, 1, 4)
+text = torch.randn(2, 5, 8)
+""",
     "medians": """
 rows = task["train"]
 sample = rows.select(range(10))

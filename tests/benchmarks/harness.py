@@ -25,7 +25,7 @@ from typing import NamedTuple
 import psutil
 import torch
 
-from skillkit import matrices
+from skillkit import attention, matrices
 from skillkit.provenance import usable_cores
 
 ROUNDS = 3
@@ -209,13 +209,13 @@ def product_speed(dtype=torch.float32, common=False, size=(1024, 768, 3072)):
 @contextmanager
 def plain_products():
     """Linear layers as PyTorch has them, and T5's attention as transformers has it: what other code gets."""
-    attention = matrices.QuickT5Attention
-    before = matrices._ABLE, attention._one_query
-    matrices._ABLE, attention._one_query = False, lambda *_: False
+    t5 = attention.QuickT5Attention
+    before = matrices._ABLE, t5._one_query
+    matrices._ABLE, t5._one_query = False, lambda *_: False
     try:
         yield
     finally:
-        matrices._ABLE, attention._one_query = before
+        matrices._ABLE, t5._one_query = before
 
 
 def plainly(way):

@@ -132,36 +132,6 @@ def test_a_relu_writes_over_nothing_that_is_wanted():
         assert torch.equal(relu(x), expected) and x[0] == 0
 
 
-def read_once(model, dtype=torch.float64):
-    """What the decoder's one token makes of two texts, one of them shorter, and the slope back to the texts."""
-    torch.manual_seed(2)
-    embeds = torch.randn(2, 9, 512, dtype=dtype, requires_grad=True)
-    mask = torch.tensor([[1] * 9, [1] * 4 + [0] * 5])
-    start = torch.zeros(2, 1, dtype=torch.long)
-    logits = model(inputs_embeds=embeds, attention_mask=mask, decoder_input_ids=start, use_cache=False).logits
-    return logits.detach(), torch.autograd.grad(logits.logsumexp(-1).sum(), embeds)[0]
-
-
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_one_query_reads_texts_without_keys_of_their_own(monkeypatch, attention):
-    bb, plain = wide("t5")
-    bb.model.set_attn_implementation(attention)
-    attention = bb.model.double().decoder.block[0].layer[1].EncDecAttention
-    expected, texts = read_once(plain.double()), []
-    monkeypatch.setattr(attention.k, "forward", lambda text: texts.append(text.shape) or plain_keys(text))
-    plain_keys = plain.decoder.block[0].layer[1].EncDecAttention.k
-    for mine, theirs in zip(read_once(bb.model), expected):
-        assert (mine - theirs).abs().max() <= 1e-13 * theirs.abs().max()
-    assert not texts
-    handle = attention.v.register_forward_hook(lambda *_: None)  # somebody reads the values
-    for mine, theirs in zip(read_once(bb.model), expected):
-        assert (mine - theirs).abs().max() <= 1e-13 * theirs.abs().max()
-    handle.remove()
-    attention.k.weight.requires_grad_(True)  # somebody trains the keys
-    read_once(bb.model)
-    assert texts == [(2, 9, 512)] * 2
-
-
 @able
 def test_a_layer_that_has_lost_all_its_neurons_still_gives_its_bias():
     layer = matrices.quicken(torch.nn.Linear(0, 512).requires_grad_(False))
