@@ -7,7 +7,9 @@
 Scaling the neurons of layer l at the answer slot leaves everything below as it was. One plain pass keeps what
 enters and leaves every block; then one sweep upwards carries all variants (layer, α, question) together: each
 layer's variants join where its value matrix ends. A causal model's variants are one token wide, since what
-stands before the slot is in the cache; the last block of a masked model computes the slots alone.
+stands before the slot is in the cache. In a masked model variants that have just joined differ from the plain pass
+at the slots, so all other queries, keys and values are that one's; and the last block computes the slots alone,
+which read the text without keys and values of its tokens.
 """
 
 from collections import defaultdict
@@ -96,6 +98,7 @@ class Stack:
     cache     keys and values of the tokens before the one that passes
     whole     `finish` reads all of the last block's output, not only the slots
 
+    `narrow` says whether variants need not pass through blocks with all their tokens (`skillkit.attention`);
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
     `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass; `predicted`
     [questions, S] the tokens that the model puts first.

@@ -47,6 +47,10 @@ def test_one_query_reads_texts_without_keys_of_their_own(monkeypatch, attention)
     assert texts == [(2, 9, 512)] * 2
 
 
+def slope_of(value, text):
+    return torch.autograd.grad(value, text, retain_graph=True)[0]
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_text_is_read_as_with_keys_and_values(bias):
     heads, width, hidden = 3, 4, 10
@@ -63,10 +67,8 @@ def test_a_text_is_read_as_with_keys_and_values(bias):
         assert torch.allclose(found, expected, atol=1e-13)
         assert torch.allclose(weights.sum(-1), torch.ones(2, heads, 5, dtype=torch.float64))
         assert not weights[1, :, :, 4:].any()
-        for mine, theirs in zip(
-            *(torch.autograd.grad((x**2).sum(), text, retain_graph=True) for x in (found, expected))
-        ):
-            assert torch.allclose(mine, theirs, atol=1e-13)
+        mine, theirs = (slope_of((one**2).sum(), text) for one in (found, expected))
+        assert torch.allclose(mine, theirs, atol=1e-13)
 
 
 def self_attention(model_type):
