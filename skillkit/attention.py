@@ -14,7 +14,6 @@ from transformers.models.t5.modeling_t5 import T5Attention
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaSelfAttention
 
 from skillkit.neurons import put
-from skillkit.prefixes import spread
 
 
 def read_text(query, text, key, value, mask=None, scale=1.0):
@@ -65,8 +64,8 @@ class Joined(NamedTuple):
 
     before   [texts, T, hidden] that may differ everywhere, or None
     fresh    [joined, S, hidden], the tokens that differ in the others
-    known    queries, keys and values [questions, T, hidden] of what they differ from, in turns
-    slots    [questions, S], where
+    known    queries, keys and values [joined, T, hidden] of what they differ from
+    slots    [joined, S], where
     """
 
     before: torch.Tensor | None
@@ -75,7 +74,7 @@ class Joined(NamedTuple):
     slots: torch.Tensor
 
 
-class QuickSelfAttention:
+class QuickSelfAttention(torch.nn.Module):
     """Self-attention of BERT and its kin as `quicken` has changed it; it takes two more keyword arguments.
 
     >>> type(attention).__mro__[1].__name__
@@ -84,6 +83,12 @@ class QuickSelfAttention:
     `text` [batch, T, hidden] is read by the given tokens instead of themselves (see `read_text`); `joined` says of
     which of the given texts only some tokens need queries, keys and values. Nothing is masked then.
     """
+
+    query: torch.nn.Linear
+    key: torch.nn.Linear
+    value: torch.nn.Linear
+    scaling: float
+    num_attention_heads: int
 
     def forward(
         self, hidden_states, attention_mask=None, past_key_values=None, text=None, joined=None, **kwargs
@@ -97,17 +102,15 @@ class QuickSelfAttention:
         return super().forward(hidden_states, attention_mask, past_key_values, **kwargs)
 
     def _join(self, before, fresh, known, slots):
-        layers, slots = (self.query, self.key, self.value), spread(slots, len(fresh))
-        here = [
-            put(spread(all, len(fresh)), layer(fresh), slots)
-            for layer, all in zip(layers, known, strict=True)
-        ]
+        layers = self.query, self.key, self.value
+        here = [put(all_of, layer(fresh), slots) for layer, all_of in zip(layers, known, strict=True)]
         if before is None:
             return self._attend(here)
         return torch.cat([self._attend([layer(before) for layer in layers]), self._attend(here)])
 
     def _attend(self, three):
-        read = scaled_dot_product_attention(*map(self._heads, three), scale=self.scaling)
+        query, key, value = map(self._heads, three)
+        read = scaled_dot_product_attention(query, key, value, scale=self.scaling)
         return read.transpose(1, 2).flatten(2)
 
     def _heads(self, hidden):

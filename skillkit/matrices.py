@@ -7,6 +7,8 @@ oneDNN, which PyTorch uses for bfloat16, is up to twice as fast on others, and s
 back through a wide matrix. Products that attention can do without are not made at all (`skillkit.attention`).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
@@ -119,9 +121,8 @@ _QUICK = QUICK_ATTENTION | {
 
 def _faster_elsewhere():
     """Whether oneDNN is the faster library here; the operation is what PyTorch's own compiler replaces layers with."""
-    maker = getattr(torch.cpu, "get_capabilities", dict)().get(
-        "cpu_name", ""
-    )  # not in older versions of torch
+    told: Callable[[], dict] = getattr(torch.cpu, "get_capabilities", dict)  # not in older versions of torch
+    maker = told().get("cpu_name", "")
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     return wide and hasattr(torch.ops.mkldnn, "_linear_pointwise") and "Intel" not in maker
 

@@ -191,7 +191,9 @@ def pooled(neurons, text):
     count = text.sum(1, keepdim=True)
     shares = text.to(neurons) / count.clamp(min=1)
     mean = torch.bmm(shares[:, None], neurons)[:, 0]
-    beside = torch.zeros_like(shares).masked_fill(~text, -torch.inf)  # added, in a third of the time of filling
+    beside = torch.zeros_like(shares).masked_fill(
+        ~text, -torch.inf
+    )  # added, in a third of the time of filling
     highest = (neurons + beside[..., None]).amax(1)
     return torch.stack([mean, torch.where(count > 0, highest, 0)], 1)
 

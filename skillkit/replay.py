@@ -269,7 +269,9 @@ class Stack:
             kwargs = kwargs | {"text": variants}
             variants = take(variants, spread(self.slots, len(variants)))
         elif self.narrow and joining is not None:
-            kwargs = kwargs | {"joined": Joined(before, joining, tuple(self.known[layer]), self.slots)}
+            known = tuple(spread(kept, len(joining)) for kept in self.known[layer])
+            slots = spread(self.slots, len(joining))
+            kwargs = kwargs | {"joined": Joined(before, joining, known, slots)}
         return _first(block(variants, *args, **kwargs))
 
     def _slots_alone(self, layer):

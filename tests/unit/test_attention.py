@@ -98,8 +98,10 @@ def test_texts_that_differ_at_some_tokens_only(model_type, others):
     before = torch.randn(others, 6, hidden, dtype=torch.float64) if others else None
     whole = put(known.repeat(2, 1, 1), fresh, slots.repeat(2, 1))
     whole = whole if before is None else torch.cat([before, whole])
-    three = tuple(matrix(known) for matrix in (attention.query, attention.key, attention.value))
-    found, _ = attention(torch.zeros_like(whole), joined=Joined(before, fresh, three, slots))
+    three = tuple(
+        matrix(known).repeat(2, 1, 1) for matrix in (attention.query, attention.key, attention.value)
+    )
+    found, _ = attention(torch.zeros_like(whole), joined=Joined(before, fresh, three, slots.repeat(2, 1)))
     assert torch.allclose(found, attention(whole)[0], atol=1e-13)
 
 
