@@ -148,7 +148,7 @@ class Recall:
         prompts = [prompt for key in keys for prompt in self.questions[key]]
         log_p, rank, _ = read_tokens(self.bb, [question for prompt in prompts for question in prompt])
         ends = np.cumsum([sum(len(question.targets) for question in prompt) for prompt in prompts])[:-1]
-        surprise = np.array([-part.sum() for part in np.split(np.array(log_p), ends)])
+        surprise = np.array([-part.sum() for part in np.split(np.array(log_p, dtype=float), ends)])
         rank = np.array([part.max() for part in np.split(np.array(rank), ends)])
         ends = np.cumsum([len(self.questions[key]) for key in keys])[:-1]
         parts = zip(keys, np.split(surprise, ends), np.split(rank, ends), strict=True)
