@@ -13,6 +13,7 @@ import torch
 
 from skillkit.errors import SkillkitError, at_least
 from skillkit.layouts import find_layout
+from skillkit.packing import packable
 from skillkit.prompts import read_tensors, write_tensors
 
 
@@ -177,6 +178,7 @@ def adapting(bb, state):
 
 
 def _adapter(state, layer):
+    @packable
     def hook(module, args, output):
         down, lift, up, shift = (
             state[f"{layer}.{part}"].to(output)

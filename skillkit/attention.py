@@ -135,6 +135,9 @@ class QuickT5Attention(T5Attention):
     ):
         """T5Attention's arguments and what it returns; other cases than one query over a text go the long way."""
         if past_key_values is not None or not self._one_query(hidden_states, key_value_states):
+            if position_bias is None and "lengths" in kwargs and self.has_relative_attention_bias:
+                longest = max(kwargs["lengths"])  # packed texts: the bias is every text's own
+                position_bias = self.compute_bias(longest, longest, hidden_states.device)
             return super().forward(
                 hidden_states, mask, key_value_states, position_bias, past_key_values, **kwargs
             )

@@ -20,7 +20,8 @@ from skillkit.architectures import NEURON_TABLE, NeuronRow, row_of
 from skillkit.checkpoints import list_backbones, quiet, read_checkpoint
 from skillkit.files import filling
 from skillkit.matrices import quicken
-from skillkit.neurons import Stopped, record, take
+from skillkit.neurons import Stopped, put, record, take
+from skillkit.packing import packable, packing_of, read_packed
 
 __all__ = ["NEURON_TABLE", "Backbone", "NeuronRow", "from_model", "list_backbones", "load_backbone"]
 
@@ -89,6 +90,7 @@ class Backbone:
         self.num_neurons = max(self.widths)
         self.hidden_size = model.get_input_embeddings().weight.shape[1]
         self.now = None  # what is being read, for interventions that depend on it; see skillkit.reading
+        self.packing = None  # how the texts stand in the pass that is running; see skillkit.packing
 
     def __repr__(self):
         shape = f"{self.num_layers} layers, {self.num_neurons} neurons, hidden {self.hidden_size}"
@@ -233,29 +235,52 @@ class Backbone:
         if any(module._forward_pre_hooks for module in last):
             yield
             return
+        # Packed texts share one sequence, over which several slots cannot be broadcast: they are put in place.
         slot = answer[:, None]
-        handle = self._last_network.register_forward_pre_hook(lambda _, args: (take(args[0], slot),))
+        where = lambda: self.packing.places(slot) if self.packing else slot
+
+        @packable
+        def narrow(module, args):
+            shape[:] = args[0].shape
+            return (take(args[0], where()),)
+
+        @packable
+        def widen(module, args, out):
+            return put(out.new_zeros(shape), out, where()) if self.packing else None
+
+        shape = []
+        handles = [
+            self._last_network.register_forward_pre_hook(narrow),
+            self.value_matrices[-1].register_forward_hook(widen),
+        ]
         try:
             yield
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     def _encode(self, inputs):
-        return self.model.base_model(**inputs).last_hidden_state
+        return self._read(self.model.base_model, inputs)
 
     def _continue(self, inputs):
         # A cache would only cost memory here: nothing is generated.
-        return self.model.base_model(**inputs, use_cache=False).last_hidden_state
+        return self._read(self.model.base_model, inputs | {"use_cache": False})
 
     def _encode_decode(self, inputs):
         # The base model of T5 is the whole model, whose head would run at every slot.
         decoder = {k.removeprefix("decoder_"): v for k, v in inputs.items() if k.startswith("decoder_")}
         encoder = {k: v for k, v in inputs.items() if not k.startswith("decoder_")}
-        hidden = self.model.encoder(**encoder).last_hidden_state
+        hidden = self._read(self.model.encoder, encoder)
         mask = inputs.get("attention_mask")
         return self.model.decoder(
             **decoder, encoder_hidden_states=hidden, encoder_attention_mask=mask, use_cache=False
         ).last_hidden_state
+
+    def _read(self, module, inputs):
+        packing = packing_of(self, inputs)
+        if packing is None:
+            return module(**inputs).last_hidden_state
+        return read_packed(self, module, inputs, packing)
 
     _FORWARD = {"masked": _encode, "causal": _continue, "seq2seq": _encode_decode}
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from skillkit.errors import SkillkitError, at_least
+from skillkit.packing import NARROW
 
 # Every new width costs CPU kernels some milliseconds of planning, which narrow models do not earn back: theirs are
-# multiples of 8. Wide models are padded to the longest text and no further.
-NARROW, WIDTH_STEP = 256, 8
+# multiples of this. Wide models are padded to the longest text and no further.
+WIDTH_STEP = 8
 # Texts are sorted by length inside pools of this many batches, so that batches stay both even and random.
 POOL = 50
 # What a model without a limit of its own (T5, rotary embeddings) is given at most.

@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicCache
 from skillkit.batches import encode, pair_separator
 from skillkit.errors import SkillkitError
 from skillkit.neurons import hooked
+from skillkit.packing import local_attention
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Suffix(Layout):
         sequence is passed.
         """
         batch = batch.right_padded().to(bb.device)
-        if not (len(weight) and batch.ids.shape[1]) or _local_attention(bb) or hooked(bb):
+        if not (len(weight) and batch.ids.shape[1]) or local_attention(bb) or hooked(bb):
             return self.attach(bb, weight, batch)
         # Without a mask: padding stands behind the text, and the prompt will not look at it.
         cache, positions = DynamicCache(), bb.position_ids(torch.ones_like(batch.mask))
@@ -284,12 +285,6 @@ def position_rows(bb, count):
         )
     table = bb.model.base_model.get_submodule(bb.row.positions)
     return table(bb.position_ids(torch.ones(1, count, dtype=torch.long, device=bb.device)))[0]
-
-
-def _local_attention(bb):
-    """Whether some layer sees only the slots nearby: GPT-Neo says so by `window_size`, others by `sliding_window`."""
-    config = bb.model.config
-    return any(getattr(config, name, None) for name in ("window_size", "sliding_window"))
 
 
 def _mask_embedding(bb):

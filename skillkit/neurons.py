@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import torch
 
 from skillkit.errors import SkillkitError
+from skillkit.packing import packable
 
 
 class Stopped(Exception):
@@ -33,14 +34,15 @@ class Hooks:
 
     `layers` are indices into `bb.layers`. `visit(layer, neurons)` gets the tensor [batch, positions, neurons]
     and returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the
-    activation function instead (in a gated network: of the gate's). Raises SkillkitError when there is no
+    activation function instead (in a gated network: of the gate's). With `tokenwise=True` it does the same to
+    every position, and then may get all tokens of a batch as one text. Raises SkillkitError when there is no
     layer or an unknown one, and on a normal exit when no forward pass came by. Exceptions pass through.
     """
 
-    def __init__(self, bb, layers, visit, before=False):
-        self.bb, self.visit, self.before = bb, visit, before
+    def __init__(self, bb, layers, visit, before=False, tokenwise=False):
+        self.bb, self.visit, self.before, self.tokenwise = bb, visit, before, tokenwise
         self.layers = checked_layers(bb, layers)
-        self.handles, self.used = [], set()
+        self.handles, self.used, self.grad = [], set(), False
 
     def __enter__(self):
         if self.handles:
@@ -60,10 +62,13 @@ class Hooks:
     def _hook(self, layer):
         def pre_hook(module, args):
             self.used.add(layer)
-            changed = self.visit(layer, args[0])
-            return None if changed is None else (changed, *args[1:])
+            packing = None if self.tokenwise else self.bb.packing
+            changed = self.visit(layer, packing.unpack(args[0]) if packing else args[0])
+            if changed is None:
+                return None
+            return (packing.pack(changed) if packing else changed, *args[1:])
 
-        return pre_hook
+        return pre_hook if self.grad else packable(pre_hook)
 
 
 class record(Hooks):
@@ -117,12 +122,13 @@ class edit(Hooks):
     ...     bb.run(inputs)
 
     `functions` maps a layer to a function from [batch, positions, neurons] to the same shape; `positions` are
-    those of `record`; the rest of the sequence stays as it is. Gradients flow through. Raises SkillkitError
-    when a function returns another shape.
+    those of `record`; the rest of the sequence stays as it is. Gradients flow through. With `tokenwise=True` a
+    function that does the same to every position is spared the padding. Raises SkillkitError when a function
+    returns another shape.
     """
 
-    def __init__(self, bb, functions, positions=None, before=False):
-        super().__init__(bb, functions, self._replace, before)
+    def __init__(self, bb, functions, positions=None, before=False, tokenwise=False):
+        super().__init__(bb, functions, self._replace, before, tokenwise and positions is None)
         self.functions, self.positions = dict(functions), positions
 
     def _replace(self, layer, neurons):

@@ -156,7 +156,7 @@ class _Stream(Hooks):
     """Hands every layer's neurons at the wanted slots to a visitor, and ends the pass after the last."""
 
     def __init__(self, bb, layers, visitor, text):
-        super().__init__(bb, layers, self._pass_on)
+        super().__init__(bb, layers, self._pass_on, tokenwise=True)  # it looks itself how texts stand
         self.visitor, self.text = visitor, text
 
     def open(self, attached, slots, batch):
@@ -178,8 +178,13 @@ class _Stream(Hooks):
         wide = torch.promote_types(neurons.dtype, torch.float32)
         if layer in self.bb.decoder_layers:
             return take(neurons, self.attached.answer[:, None]).to(wide)
-        values = take(neurons, self.slots).to(wide)
-        return torch.cat([values, pooled(neurons.to(wide), self.attached.text)], 1) if self.text else values
+        packing, text = self.bb.packing, self.attached.text
+        values = (packing.take(neurons, self.slots) if packing else take(neurons, self.slots)).to(wide)
+        if not self.text:
+            return values
+        # Packed texts one by one: each is small enough to stay in the processor's cache.
+        texts = zip(packing.texts(neurons), packing.texts(packing.pack(text))) if packing else [(neurons, text)]
+        return torch.cat([values, torch.cat([pooled(one.to(wide), where) for one, where in texts])], 1)
 
 
 def pooled(neurons, text):

@@ -49,10 +49,10 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
             f"the mask selects no neuron in the layers given{' that read text' * (positions == 'text')}, so "
             "nothing would change; widen the layers or the mask"
         )
-    change = _change(bb, mask, kind, alpha, fill, chosen, seed)
+    change, tokenwise = _change(bb, mask, kind, alpha, fill, chosen, seed), kind != "gaussian"
     if isinstance(positions, str):
-        change, positions = _at(bb, change, positions), None
-    return edit(bb, {layer: _of(change, layer) for layer in chosen}, positions)
+        change, positions, tokenwise = _at(bb, change, positions), None, False
+    return edit(bb, {layer: _of(change, layer) for layer in chosen}, positions, tokenwise=tokenwise)
 
 
 def _of(change, layer):

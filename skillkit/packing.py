@@ -1,0 +1,167 @@
+"""The texts of a batch one after another instead of side by side, so that no time goes into padding.
+
+>>> packing = packing_of(bb, inputs)                   # None where it would change or gain nothing
+>>> hidden = read_packed(bb, bb.model.base_model, inputs, packing)     # [batch, T, hidden], zeros in the padding
+
+All that a block does, it does token by token, but for attention; that goes text by text then. Whoever reads or
+changes neurons meanwhile sees them as [batch, positions, neurons] all the same (`skillkit.neurons`).
+"""
+
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+# Models of smaller hidden states lose more to small pieces, and to ever new widths, than padding costs them.
+NARROW = 256
+# Where this share of a batch is text, it stays as it is.
+FULL = 0.98
+
+_NAME = "one_text_after_another"
+
+
+class Packing(NamedTuple):
+    """How many tokens the texts of a batch have, and how wide the batch is.
+
+    >>> Packing([2, 3], 4).pack(torch.zeros(2, 4, 768)).shape
+    torch.Size([1, 5, 768])
+    """
+
+    lengths: list[int]
+    width: int
+
+    def pack(self, tensor):
+        """[batch, width, …] → [1, tokens, …], without what stands in the padding."""
+        return torch.cat([row[:count] for row, count in zip(tensor, self.lengths, strict=True)])[None]
+
+    def unpack(self, tensor):
+        """[1, tokens, …] → [batch, width, …], with zeros in the padding.
+
+        >>> packing = Packing([2, 3], 4)
+        >>> torch.equal(packing.pack(packing.unpack(tensor)), tensor)
+        True
+        """
+        rows = pad_sequence(tensor[0].split(self.lengths), batch_first=True)
+        missing = self.width - rows.shape[1]
+        return torch.cat([rows, rows.new_zeros(len(rows), missing, *rows.shape[2:])], 1) if missing else rows
+
+    def texts(self, tensor):
+        """[1, tokens, …] → for every text [1, its tokens, …].
+
+        >>> [list(text.shape) for text in Packing([2, 3], 4).texts(torch.zeros(1, 5, 768))]
+        [[1, 2, 768], [1, 3, 768]]
+        """
+        return tensor.split(self.lengths, 1)
+
+    def places(self, slots):
+        """Slots of the texts, [batch, S], as slots of what is packed: [1, batch · S].
+
+        >>> Packing([2, 3], 4).places(torch.tensor([[0], [1]]))
+        tensor([[0, 3]])
+        """
+        starts = torch.tensor([0, *self.lengths[:-1]], device=slots.device).cumsum(0)
+        return (starts[:, None] + slots).reshape(1, -1)
+
+    def take(self, tensor, slots):
+        """What stands at slots of the texts: [1, tokens, …] and [batch, S] → [batch, S, …].
+
+        >>> Packing([2, 3], 4).take(torch.arange(5)[None], torch.tensor([[0], [1]]))
+        tensor([[0],
+                [3]])
+        """
+        return tensor[0][self.places(slots)].reshape(*slots.shape, *tensor.shape[2:])
+
+
+def packing_of(bb, inputs):
+    """How to pack keyword arguments of a backbone's model, or None where that changes or gains nothing.
+
+    >>> packing_of(bb, {"input_ids": ids, "attention_mask": mask})
+    Packing(lengths=[12, 31], width=31)
+
+    On a CPU, in wide models, for texts padded on the right; not with a cache, where slots are counted (local
+    attention), where somebody listens who cannot tell, and in compiled blocks.
+    """
+    mask = inputs.get("attention_mask")
+    if mask is None or mask.ndim != 2 or mask.device.type != "cpu" or bb.hidden_size < NARROW:
+        return None
+    tensors = [value for value in inputs.values() if value is not None and not isinstance(value, bool)]
+    if not all(isinstance(one, torch.Tensor) and one.shape[:2] == mask.shape for one in tensors):
+        return None
+    lengths = mask.sum(1).tolist()
+    if sum(lengths) > FULL * mask.numel() or not min(lengths) or (mask[:, 1:] > mask[:, :-1]).any():
+        return None
+    return Packing(lengths, mask.shape[1]) if _open_to_it(bb) else None
+
+
+def read_packed(bb, module, inputs, packing):
+    """Last hidden states [batch, T, hidden] of the base model or one of its stacks, zeros where padding is.
+
+    >>> read_packed(bb, bb.model.base_model, inputs, packing).shape
+    torch.Size([2, 31, 768])
+
+    Meanwhile `bb.packing` tells hooks how the texts stand.
+    """
+    given = {name: packing.pack(one) if torch.is_tensor(one) else one for name, one in inputs.items()}
+    with _packed(bb, packing):
+        return packing.unpack(module(**given, lengths=packing.lengths).last_hidden_state)
+
+
+@contextmanager
+def _packed(bb, packing):
+    configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
+    try:
+        bb.packing = packing
+        for config in configs.values():
+            config._attn_implementation = _NAME
+        yield
+    finally:
+        bb.packing = None
+        for config in configs.values():
+            config._attn_implementation = "sdpa"
+
+
+def packable(hook):
+    """Mark a hook on a module as one that is right for packed texts too.
+
+    >>> module.register_forward_hook(packable(lambda module, args, out: 2 * out))
+    """
+    hook.packable = True
+    return hook
+
+
+def local_attention(bb):
+    """Whether some layer sees only the slots nearby: GPT-Neo says so by `window_size`, others by `sliding_window`.
+
+    >>> local_attention(bb)
+    False
+    """
+    config = bb.model.config
+    return any(getattr(config, name, None) for name in ("window_size", "sliding_window"))
+
+
+def _open_to_it(bb):
+    if bb.model.config._attn_implementation != "sdpa" or local_attention(bb):
+        return False
+    return not any(_closed(module) for module in bb.model.modules())
+
+
+def _closed(module):
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
+    heard = any(not getattr(hook, "packable", False) for held in hooks if held for hook in held.values())
+    return heard or module._compiled_call_impl is not None
+
+
+def _attend(module, query, key, value, mask, lengths=None, position_bias=None, **kwargs):
+    """Every text by itself: query, key, value [1, heads, tokens, d] → [1, tokens, heads, d]; masks are not needed."""
+    read = []
+    for three in zip(*(one.split(lengths, 2) for one in (query, key, value)), strict=True):
+        count = three[0].shape[2]
+        bias = None if position_bias is None else position_bias[..., :count, :count]
+        read.append(sdpa_attention_forward(module, *three, None, position_bias=bias, **kwargs)[0])
+    return torch.cat(read, 1), None
+
+
+AttentionInterface.register(_NAME, _attend)
