@@ -118,7 +118,8 @@ class QuickSelfAttention(torch.nn.Module):
 
 
 class QuickT5Attention(T5Attention):
-    """T5's attention as `quicken` has changed it: one query reads the text itself; see `read_text`.
+    """T5's attention as `quicken` has changed it: one query reads the text itself (see `read_text`), and a token
+    that sees nothing but itself needs neither query nor key.
 
     >>> type(t5.model.decoder.block[0].layer[1].EncDecAttention).__name__
     'QuickT5Attention'
@@ -133,27 +134,30 @@ class QuickT5Attention(T5Attention):
         past_key_values=None,
         **kwargs,
     ):
-        """T5Attention's arguments and what it returns; other cases than one query over a text go the long way."""
-        if past_key_values is not None or not self._one_query(hidden_states, key_value_states):
-            if position_bias is None and "lengths" in kwargs and self.has_relative_attention_bias:
-                longest = max(kwargs["lengths"])  # packed texts: the bias is every text's own
-                position_bias = self.compute_bias(longest, longest, hidden_states.device)
-            return super().forward(
-                hidden_states, mask, key_value_states, position_bias, past_key_values, **kwargs
-            )
-        query = self.q(hidden_states).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-        read, weights = read_text(query, key_value_states, self.k, self.v, mask)
-        return self.o(read), position_bias, weights
+        """T5Attention's arguments and what it returns; cases other than those above go the long way."""
+        text = hidden_states if key_value_states is None else key_value_states
+        alone = past_key_values is None and self._one_query(hidden_states, text)
+        if alone and key_value_states is None and only_multiplies(self.q, self.k):
+            weights = hidden_states.new_ones(len(hidden_states), self.n_heads, 1, 1)
+            return self.o(self.v(hidden_states)), position_bias, weights
+        if alone and key_value_states is not None and only_multiplies(self.k, self.v):
+            query = self.q(hidden_states).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+            read, weights = read_text(query, key_value_states, self.k, self.v, mask)
+            return self.o(read), position_bias, weights
+        if position_bias is None and "lengths" in kwargs and self.has_relative_attention_bias:
+            longest = max(kwargs["lengths"])  # packed texts: the bias is every text's own
+            position_bias = self.compute_bias(longest, longest, hidden_states.device)
+        return super().forward(
+            hidden_states, mask, key_value_states, position_bias, past_key_values, **kwargs
+        )
 
     def _one_query(self, hidden_states, text):
         return (
-            text is not None
-            and hidden_states.shape[1] == 1
+            hidden_states.shape[1] == 1
             and not self.training
             and self.config._attn_implementation in ("sdpa", "eager")  # others have masks of their own
             and text.dtype == self.k.weight.dtype
             and text.device == self.k.weight.device
-            and only_multiplies(self.k, self.v)
         )
 
 

@@ -183,7 +183,9 @@ class _Stream(Hooks):
         if not self.text:
             return values
         # Packed texts one by one: each is small enough to stay in the processor's cache.
-        texts = zip(packing.texts(neurons), packing.texts(packing.pack(text))) if packing else [(neurons, text)]
+        texts = (
+            zip(packing.texts(neurons), packing.texts(packing.pack(text))) if packing else [(neurons, text)]
+        )
         return torch.cat([values, torch.cat([pooled(one.to(wide), where) for one, where in texts])], 1)
 
 

@@ -105,14 +105,13 @@ class Bench:
 
 
 def rounds(job, threads):
-    """{way: seconds in each round} and {way: speeds of a product around it}; half as many rounds on all threads.
+    """{way: seconds in each round} and {way: speeds of a product around it}.
 
     The speeds are measured before and after each turn of a way, since a machine wanders from minute to minute.
     """
     times, speeds = ({name: [] for name in job.ways} for _ in range(2))
     expected = None
-    count = job.rounds if threads in (1, "cuda") else -(-job.rounds // 2)
-    for turn in range(-job.warm, count):
+    for turn in range(-job.warm, job.rounds):
         for name, way in job.ways.items():
             speed = partial(product_speed, job.dtypes.get(name, torch.float32), name in job.common)
             before, (seconds, found), after = speed(), clocked(way, threads), speed()

@@ -26,10 +26,10 @@ def questions(kind, lengths):
     return [Question(tokens, (slot,), (2000,)) for tokens, slot in zip(ids, slots, strict=True)]
 
 
-@pytest.mark.parametrize("kind, lengths, mark, rounds", [
-    ("bert", [8, 9, 10, 11, 11, 12, 13, 14], 3.0, 2), ("gpt2", [14], 12.0, 3), ("gpt2", [64], 30.0, 2),
+@pytest.mark.parametrize("kind, lengths, mark", [
+    ("bert", [8, 9, 10, 11, 11, 12, 13, 14], 3.0), ("gpt2", [14], 12.0), ("gpt2", [64], 30.0),
 ])  # fmt: skip
-def test_scores(bench, kind, lengths, mark, rounds):
+def test_scores(bench, kind, lengths, mark):
     bb, asked = base(kind), questions(kind, lengths)
     exact, guarded = (lambda: ours(bb, asked)), (lambda: ours(bb, asked, 5))
     ways = {
@@ -54,7 +54,6 @@ def test_scores(bench, kind, lengths, mark, rounds):
             dict(zip(ways, map(near, (1e-4, 1e-4, 1e-4, 1e-3)), strict=True)),
             needed,
             scale=scale,
-            rounds=rounds,
             warm=kind != "bert",
         )
     )

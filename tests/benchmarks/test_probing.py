@@ -47,7 +47,7 @@ def test_all_views(bench):
     up = sum(slots) * bb.hidden_size * bb.num_neurons  # the last layer's neurons, and nothing after them
     needed = 2 * (whole * bb.num_layers - up)
     shape = f"roberta base, 2 × {ROWS} texts of 8–56 tokens, {LENGTH} slots, all layers"
-    bench.run(Job("probing", shape, ways, marks, close, needed, rounds=2))
+    bench.run(Job("probing", shape, ways, marks, close, needed))
 
 
 def ours(bb, task, prompt):

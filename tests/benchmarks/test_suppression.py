@@ -35,7 +35,7 @@ def test_curve_on_a_base_model(bench):
     whole = (1 + (len(RATES) - 1) * masks) / (1 + masks)  # the untouched model is read once
     scale = {"from text each time": len(RATES), "ours": whole, "ours, PyTorch's products": whole}
     marks = [Mark("from text each time", name, 2.0 if name == "ours" else None) for name in list(ways)[1:]]
-    bench.run(Job("suppression curve", shape, ways, marks, near(1e-3), scale=scale, rounds=2))
+    bench.run(Job("suppression curve", shape, ways, marks, near(1e-3), scale=scale))
 
 
 def test_curve_on_an_embedded_model(bench):
@@ -45,7 +45,7 @@ def test_curve_on_an_embedded_model(bench):
     ways = {"from text each time": lambda: setting.plain(RATES), "ours": lambda: setting.ours(RATES)}
     shape = f"embedded/roberta, 11 rates × (1 + {DRAWS}) masks, {TEXTS} texts"
     bench.run(Job(
-        "suppression curve", shape, ways, [Mark("from text each time", "ours")], near(1e-3), rounds=2
+        "suppression curve", shape, ways, [Mark("from text each time", "ours")], near(1e-3)
     ))  # fmt: skip
 
 

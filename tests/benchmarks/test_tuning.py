@@ -105,7 +105,7 @@ def test_steps(bench):
     marks = [Mark("as published", name, wanted.get(name)) for name in list(ways)[1:]]
     shape = f"roberta base, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
     dtypes = {"ours, bf16": torch.bfloat16}
-    bench.run(Job("prompt tuning", shape, ways, marks, near(0.1), setting.multiply_adds, dtypes, rounds=2))
+    bench.run(Job("prompt tuning", shape, ways, marks, near(0.1), setting.multiply_adds, dtypes))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])
@@ -117,7 +117,7 @@ def test_steps_of_other_models(bench, kind):
     setting.ours()  # warm up
     if kind == "t5":
         bench.tell("What tuning T5 can save", "multiply–adds", _told_of_t5(setting))
-    bench.run(Job("prompt tuning", shape, ways, marks, near(1e-3), rounds=2, warm=False))
+    bench.run(Job("prompt tuning", shape, ways, marks, near(1e-3), warm=False))
 
 
 def _told_of_t5(setting):

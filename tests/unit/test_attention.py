@@ -47,6 +47,22 @@ def test_one_query_reads_texts_without_keys_of_their_own(monkeypatch, attention)
     assert texts == [(2, 9, 512)] * 2
 
 
+def test_a_token_that_sees_itself_alone_needs_no_query(monkeypatch):
+    config = transformers.T5Config(vocab_size=300, num_layers=2, num_heads=4, decoder_start_token_id=0)
+    model = transformers.T5ForConditionalGeneration(config)
+    plain = copy.deepcopy(model).requires_grad_(False).eval()
+    bb = from_model(model, tiny_tokenizer("t5"), "wide")
+    bb.model.double()
+    attention = bb.model.decoder.block[1].layer[0].SelfAttention
+    expected, tokens, query = read_once(plain.double()), [], attention.q.forward
+    monkeypatch.setattr(attention.q, "forward", lambda hidden: tokens.append(hidden.shape) or query(hidden))
+    for listened in (0, 1):
+        for mine, theirs in zip(read_once(bb.model), expected):
+            assert (mine - theirs).abs().max() <= 1e-13 * theirs.abs().max()
+        assert len(tokens) == listened
+        attention.q.register_forward_hook(lambda *_: None)  # somebody reads the queries
+
+
 def slope_of(value, text):
     return torch.autograd.grad(value, text, retain_graph=True)[0]
 

@@ -5,7 +5,6 @@ import torch
 
 from skillkit import backbones, packing
 from skillkit.adapters import adapting, new_adapters
-from skillkit.backbones import from_model
 from skillkit.compiling import compile_blocks
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import label_logits
@@ -209,7 +208,9 @@ def closed_by_positions_of_one_text(bb, inputs):
     inputs["position_ids"] = torch.arange(inputs["input_ids"].shape[1])[None]
 
 
-@pytest.mark.parametrize("close", [one for name, one in sorted(globals().items()) if name.startswith("closed_by")])
+@pytest.mark.parametrize(
+    "close", [one for name, one in sorted(globals().items()) if name.startswith("closed_by")]
+)
 def test_where_it_would_be_wrong_texts_stay_side_by_side(passes, close):
     bb = tiny_backbone("bert")
     inputs, _ = inputs_of(bb)
@@ -242,7 +243,10 @@ def test_after_an_error_all_is_as_before(passes):
     bb = tiny_backbone("bert")
     inputs, _ = inputs_of(bb)
     before = bb.run(inputs)
-    with pytest.raises(SkillkitError, match="must return shape"), edit(bb, {1: lambda neurons: neurons[:, :1]}):
+    with (
+        pytest.raises(SkillkitError, match="must return shape"),
+        edit(bb, {1: lambda neurons: neurons[:, :1]}),
+    ):
         bb.run(inputs)
     assert bb.packing is None
     assert bb.model.config._attn_implementation == "sdpa"
