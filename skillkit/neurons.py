@@ -85,7 +85,8 @@ class record(Hooks):
     grad       keep the tensors in the autograd graph instead of detaching them
     stop       end the forward pass after the last of these layers; needs `bb.run`, which then returns None
 
-    `acts` is a read-only mapping from layer to tensor [batch, positions, neurons] in the backbone's dtype.
+    `acts` is a read-only mapping from layer to tensor [batch, positions, neurons] in the backbone's dtype. What
+    stands at padding means nothing; where padding was not computed it is zero.
     """
 
     def __init__(self, bb, layers=None, positions=None, before=False, grad=False, stop=False):

@@ -1,7 +1,7 @@
 """The texts of a batch one after another instead of side by side, so that no time goes into padding.
 
->>> packing = packing_of(bb, inputs)                   # None where it would change or gain nothing
->>> hidden = read_packed(bb, bb.model.base_model, inputs, packing)     # [batch, T, hidden], zeros in the padding
+>>> if how := packing_of(bb, inputs):              # None where it would change or gain nothing
+...     hidden = read_packed(bb, bb.model.base_model, inputs, how)     # [batch, T, hidden], zeros in the padding
 
 All that a block does, it does token by token, but for attention; that goes text by text then. Whoever reads or
 changes neurons meanwhile sees them as [batch, positions, neurons] all the same (`skillkit.neurons`).
@@ -40,9 +40,9 @@ class Packing(NamedTuple):
     def unpack(self, tensor):
         """[1, tokens, …] → [batch, width, …], with zeros in the padding.
 
-        >>> packing = Packing([2, 3], 4)
-        >>> torch.equal(packing.pack(packing.unpack(tensor)), tensor)
-        True
+        >>> Packing([2, 3], 4).unpack(torch.ones(1, 5, 1))[..., 0]
+        tensor([[1., 1., 0., 0.],
+                [1., 1., 1., 0.]])
         """
         rows = pad_sequence(tensor[0].split(self.lengths), batch_first=True)
         missing = self.width - rows.shape[1]
@@ -78,8 +78,7 @@ class Packing(NamedTuple):
 def packing_of(bb, inputs):
     """How to pack keyword arguments of a backbone's model, or None where that changes or gains nothing.
 
-    >>> packing_of(bb, {"input_ids": ids, "attention_mask": mask})
-    Packing(lengths=[12, 31], width=31)
+    >>> packing_of(bb, inputs)                         # None, or for texts of 2 and of 3 tokens Packing([2, 3], 3)
 
     On a CPU, in wide models, for texts padded on the right; not with a cache, where slots are counted (local
     attention), where somebody listens who cannot tell, and in compiled blocks.
@@ -99,8 +98,9 @@ def packing_of(bb, inputs):
 def read_packed(bb, module, inputs, packing):
     """Last hidden states [batch, T, hidden] of the base model or one of its stacks, zeros where padding is.
 
-    >>> read_packed(bb, bb.model.base_model, inputs, packing).shape
-    torch.Size([2, 31, 768])
+    >>> given = {"input_ids": torch.tensor([[7, 8, 0], [7, 8, 9]])}
+    >>> read_packed(bb, bb.model.base_model, given, Packing([2, 3], 3)).shape
+    torch.Size([2, 3, 128])
 
     Meanwhile `bb.packing` tells hooks how the texts stand.
     """
@@ -112,21 +112,22 @@ def read_packed(bb, module, inputs, packing):
 @contextmanager
 def _packed(bb, packing):
     configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
+    before = [(config, config._attn_implementation) for config in configs.values()]
     try:
         bb.packing = packing
-        for config in configs.values():
+        for config, _ in before:
             config._attn_implementation = _NAME
         yield
     finally:
         bb.packing = None
-        for config in configs.values():
-            config._attn_implementation = "sdpa"
+        for config, implementation in before:
+            config._attn_implementation = implementation
 
 
 def packable(hook):
     """Mark a hook on a module as one that is right for packed texts too.
 
-    >>> module.register_forward_hook(packable(lambda module, args, out: 2 * out))
+    >>> bb.value_matrices[0].register_forward_hook(packable(lambda module, args, out: 2 * out)).remove()
     """
     hook.packable = True
     return hook

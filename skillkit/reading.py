@@ -182,11 +182,11 @@ class _Stream(Hooks):
         values = (packing.take(neurons, self.slots) if packing else take(neurons, self.slots)).to(wide)
         if not self.text:
             return values
-        # Packed texts one by one: each is small enough to stay in the processor's cache.
-        texts = (
-            zip(packing.texts(neurons), packing.texts(packing.pack(text))) if packing else [(neurons, text)]
-        )
-        return torch.cat([values, torch.cat([pooled(one.to(wide), where) for one, where in texts])], 1)
+        texts, where = [neurons], [text]
+        if packing:  # one by one: each is small enough to stay in the processor's cache
+            texts, where = packing.texts(neurons), packing.texts(packing.pack(text))
+        pools = [pooled(one.to(wide), here) for one, here in zip(texts, where, strict=True)]
+        return torch.cat([values, torch.cat(pools)], 1)
 
 
 def pooled(neurons, text):

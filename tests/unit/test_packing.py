@@ -15,7 +15,7 @@ from skillkit.packing import Packing, packable, packing_of
 from skillkit.probing import probe
 from skillkit.prompts import random_prompt
 from skillkit.suppression import suppress
-from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.tiny import POSITIONS, TINY_MODELS, tiny_backbone
 from tests.unit.test_backbones import gradient, inputs_of
 from tests.unit.test_suppression import TASK
 
@@ -67,6 +67,15 @@ def test_hidden_states_and_answers_are_those_of_padded_texts(monkeypatch, passes
     close(found, expected)
     assert bb.packing is None
     assert bb.model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("model_type", ABLE)
+def test_all_texts_together_may_be_longer_than_the_model_takes(monkeypatch, passes, model_type):
+    bb = tiny_backbone(model_type)
+    inputs, answer = inputs_of(bb, ["the movie was good " * count for count in range(2, 14)])
+    assert inputs["attention_mask"].sum() > POSITIONS
+    found, expected = both_ways(monkeypatch, passes, lambda: bb.answer_logits(inputs, answer))
+    close(found, expected)
 
 
 @pytest.mark.parametrize("model_type", ABLE)
