@@ -9,9 +9,10 @@ import torch
 from skillkit.clozes import by_shape
 from skillkit.progress import progress as progress_bar
 from skillkit.quadrature import carried_weights, nested_nodes, rule_nodes
-from skillkit.replay import stacks
+from skillkit.replay import stacks_of_groups
 
 MEMORY = 2**30  # bytes of one sweep; more makes nothing faster on a CPU
+PLAIN = 1 / 16  # how much of that plain passes that wait for their sweeps may keep
 
 
 def integrals(bb, questions, plan=None, before=False, memory=MEMORY, progress=False):
@@ -25,16 +26,30 @@ def integrals(bb, questions, plan=None, before=False, memory=MEMORY, progress=Fa
     """
     found = [None] * len(questions)
     with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
-        for group in by_shape(questions):
-            size = max(1, memory // _footprint(bb, questions[group[0]], range(bb.num_layers)))
-            size = max(1, size // (plan.sweeps if plan else 1))
-            for at in range(0, len(group), size):
-                rows = group[at : at + size]
-                batch = _Batch(bb, [questions[i] for i in rows], plan, before, memory)
-                for row, result in zip(rows, batch.results(), strict=True):
+        for batches in _passes(bb, questions, plan, memory):
+            groups = [[questions[row] for row in rows] for rows in batches]
+            for rows, group, of in zip(batches, groups, stacks_of_groups(bb, groups, before), strict=True):
+                for row, result in zip(rows, _Batch(bb, group, plan, memory, of).results(), strict=True):
                     found[row] = result
                 bar.update(len(rows))
     return found
+
+
+def _passes(bb, questions, plan, memory):
+    """Row numbers of questions, in batches of one shape that fit into memory, and those in lists for one plain pass."""
+    kept, passes, room = bb.num_layers * 4 * bb.hidden_size * _bytes(bb), [], 0
+    for group in by_shape(questions):
+        length = len(questions[group[0]].ids)
+        size = max(1, memory // _footprint(bb, questions[group[0]], range(bb.num_layers)))
+        size = max(1, size // (plan.sweeps if plan else 1))
+        for at in range(0, len(group), size):
+            rows = group[at : at + size]
+            room -= len(rows) * length * kept
+            if room < 0:
+                passes.append([])
+                room = memory * PLAIN - len(rows) * length * kept
+            passes[-1].append(rows)
+    return passes
 
 
 class Plan:
@@ -63,9 +78,8 @@ class Plan:
 class _Batch:
     """Questions of one shape that are attributed together."""
 
-    def __init__(self, bb, questions, plan, before, memory):
-        self.bb, self.questions, self.plan, self.memory = bb, questions, plan, memory
-        self.stacks = stacks(bb, questions, before)
+    def __init__(self, bb, questions, plan, memory, stacks):
+        self.bb, self.questions, self.plan, self.memory, self.stacks = bb, questions, plan, memory, stacks
 
     def results(self):
         """One (scores, errors, probability, predicted, estimated) per question, on the CPU."""
@@ -180,4 +194,8 @@ def _footprint(bb, question, layers):
         kept = tokens * (10 * bb.hidden_size + 4 * bb.num_neurons) + seen
         head = 3 * len(question.slots) * bb.model.config.vocab_size
         total += (1 + blocks) * kept + head
-    return total * bb.model.get_input_embeddings().weight.element_size()
+    return total * _bytes(bb)
+
+
+def _bytes(bb):
+    return bb.model.get_input_embeddings().weight.element_size()

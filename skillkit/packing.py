@@ -75,6 +75,16 @@ class Packing(NamedTuple):
         return tensor[0][self.places(slots)].reshape(*slots.shape, *tensor.shape[2:])
 
 
+def open_to_packing(bb):
+    """Whether a backbone's model can be given packed texts, and all who listen to it can tell.
+
+    >>> open_to_packing(bb)
+    True
+    """
+    plain = bb.device.type == "cpu" and bb.model.config._attn_implementation == "sdpa"
+    return plain and not local_attention(bb) and not any(map(_closed, bb.model.modules()))
+
+
 def packing_of(bb, inputs):
     """How to pack keyword arguments of a backbone's model, or None where that changes or gains nothing.
 
@@ -84,7 +94,7 @@ def packing_of(bb, inputs):
     attention), where somebody listens who cannot tell, and in compiled blocks.
     """
     mask = inputs.get("attention_mask")
-    if mask is None or mask.ndim != 2 or mask.device.type != "cpu" or bb.hidden_size < NARROW:
+    if mask is None or mask.ndim != 2 or bb.hidden_size < NARROW:
         return None
     tensors = [value for value in inputs.values() if value is not None and not isinstance(value, bool)]
     if not all(isinstance(one, torch.Tensor) and one.shape[:2] == mask.shape for one in tensors):
@@ -92,7 +102,7 @@ def packing_of(bb, inputs):
     lengths = mask.sum(1).tolist()
     if sum(lengths) > FULL * mask.numel() or not min(lengths) or (mask[:, 1:] > mask[:, :-1]).any():
         return None
-    return Packing(lengths, mask.shape[1]) if _open_to_it(bb) else None
+    return Packing(lengths, mask.shape[1]) if open_to_packing(bb) else None
 
 
 def read_packed(bb, module, inputs, packing):
@@ -141,12 +151,6 @@ def local_attention(bb):
     """
     config = bb.model.config
     return any(getattr(config, name, None) for name in ("window_size", "sliding_window"))
-
-
-def _open_to_it(bb):
-    if bb.model.config._attn_implementation != "sdpa" or local_attention(bb):
-        return False
-    return not any(_closed(module) for module in bb.model.modules())
 
 
 def _closed(module):

@@ -14,21 +14,22 @@ which read the text without keys and values of its tokens.
 
 from collections import defaultdict
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch.autograd.function import once_differentiable
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from skillkit.attention import Joined, only_multiplies
-from skillkit.clozes import slots_of
+from skillkit.clozes import inputs_of, slots_of
 from skillkit.errors import SkillkitError
 from skillkit.neurons import edit, hooked, put, take
+from skillkit.packing import Packing, open_to_packing, read_packed
 from skillkit.prefixes import Prefix, spread
 
 
 def stacks(bb, questions, before=False):
-    """One plain pass over questions of one shape: a `Stack` for each stack of blocks, the encoder's first.
+    """A `Stack` for each stack of blocks, the encoder's first, after a plain pass over questions of one shape.
 
     >>> asked = encode_cloze(t5, "the capital of velmora is [MASK].", "hilvek")
     >>> [stack.layers for stack in stacks(t5, asked)]
@@ -37,22 +38,80 @@ def stacks(bb, questions, before=False):
     `before` scales the input of the activation function instead of the neurons. Raises SkillkitError inside an
     intervention: what is scaled would no longer be what the intervention changed.
     """
+    return next(iter(stacks_of_groups(bb, [questions], before)))
+
+
+def stacks_of_groups(bb, groups, before=False):
+    """The `stacks` of several groups of questions, each of one shape, one after another.
+
+    >>> [[stack]] = stacks_of_groups(bb, [questions])
+
+    In masked models all groups share one plain pass: one of a few tokens would mostly wait for the weights.
+    """
     if hooked(bb):
         raise SkillkitError("attribution inside an intervention is not defined; leave its with block first")
+    if bb.family == "masked" and len(groups) > 1 and open_to_packing(bb):
+        return _together(bb, groups, before)
+    return (_alone(bb, questions, before) for questions in groups)
+
+
+def _together(bb, groups, before):
+    inputs, at, made = inputs_of(bb, [question for group in groups for question in group]), 0, []
+    packing = Packing(inputs["attention_mask"].sum(1).tolist(), inputs["input_ids"].shape[1])
+    inputs["position_ids"] = bb.position_ids(inputs["attention_mask"])
+    for questions in groups:
+        tokens = slice(at, at + len(questions) * len(questions[0].ids))
+        made.append(_masked(bb, questions, before, tokens))
+        at = tokens.stop
+    _passed(made, partial(read_packed, bb, bb.model.base_model, inputs, packing))
+    return [[stack] for stack in made]
+
+
+def _masked(bb, questions, before, tokens=None):
+    slots, finish = slots_of(bb, questions)[0], lambda hidden: bb.head(_norm(bb, 0)(hidden))
+    return Stack(bb, slots, finish, _targets(bb, questions), before=before, tokens=tokens)
+
+
+def _alone(bb, questions, before):
     ids = torch.tensor([question.ids for question in questions], device=bb.device)
-    targets = torch.tensor([question.targets for question in questions], device=bb.device)
-    make = partial(Stack, bb, targets=targets, before=before)
+    make = partial(Stack, bb, targets=_targets(bb, questions), before=before)
     if bb.family == "seq2seq":
         return _encoder_and_decoder(bb, questions, ids, make)
     inputs = {"input_ids": ids}
     if bb.row.positions != "relative":
         inputs["position_ids"] = bb.position_ids(torch.ones_like(ids))
     if bb.family == "causal":
-        return [_last_token(bb, bb.model.base_model, inputs, make)]
-    slots = slots_of(bb, questions)[0]
-    return [
-        make(slots=slots, run=partial(bb.run, inputs), finish=lambda hidden: bb.head(_norm(bb, 0)(hidden)))
-    ]
+        return _last_token(bb, bb.model.base_model, inputs, make)
+    return _passed([_masked(bb, questions, before)], partial(bb.run, inputs))
+
+
+def _targets(bb, questions):
+    return torch.tensor([question.targets for question in questions], device=bb.device)
+
+
+def _passed(made, run):
+    """Stacks of which `run` does the plain pass; one way back tells the slopes of all."""
+    with ExitStack() as hooks, torch.enable_grad():
+        for stack in made:
+            stack.listen(hooks)
+        run()
+        probability = sum(
+            stack.answered(logits).sum() for stack, logits in zip(made, _logits(made), strict=True)
+        )
+        taps = [tap for stack in made for tap in stack.taps.values()]
+        slopes = iter(torch.autograd.grad(probability, taps))
+    for stack in made:
+        stack.slopes = {layer: next(slopes) for layer in stack.taps}
+    return made
+
+
+def _logits(made):
+    """At the slots of each stack, [questions, S, vocabulary]; the head reads several stacks at once."""
+    if len(made) == 1:
+        return [made[0].finish(made[0].last_hidden())]
+    hidden = torch.cat([stack.last_hidden().flatten(0, 1) for stack in made])
+    logits = made[0].finish(hidden[None])[0].split([stack.slots.numel() for stack in made])
+    return [one.unflatten(0, stack.slots.shape) for one, stack in zip(logits, made, strict=True)]
 
 
 def _encoder_and_decoder(bb, questions, ids, make):
@@ -64,14 +123,17 @@ def _encoder_and_decoder(bb, questions, ids, make):
         return bb.head(bb.model.decoder(**read, use_cache=False).last_hidden_state[:, -1:])
 
     run = partial(bb.model.encoder, input_ids=ids)
-    encoder = make(slots=slots_of(bb, questions)[0], run=run, finish=finish, whole=True)
+    encoder = make(slots=slots_of(bb, questions)[0], finish=finish, whole=True)
+    _passed([encoder], run)
     hidden = _norm(bb, 0)(encoder.outputs[encoder.layers[-1]])
-    decoder = _last_token(bb, bb.model.decoder, {"input_ids": tokens}, make, encoder_hidden_states=hidden)
-    return [encoder, decoder]
+    return [
+        encoder,
+        *_last_token(bb, bb.model.decoder, {"input_ids": tokens}, make, encoder_hidden_states=hidden),
+    ]
 
 
 def _last_token(bb, module, inputs, make, **given):
-    """A stack that the last token alone goes through; the tokens before it are in the cache."""
+    """One stack that the last token alone goes through; the tokens before it are in the cache."""
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache()) if given else DynamicCache()
     module = partial(module, past_key_values=cache, use_cache=True, **given)
     count, length = inputs["input_ids"].shape
@@ -81,7 +143,7 @@ def _last_token(bb, module, inputs, make, **given):
     run = partial(module, **{name: tensor[:, -1:] for name, tensor in inputs.items()})
     number, slots = len(bb.row.value) - 1, torch.zeros(count, 1, dtype=torch.long, device=bb.device)
     finish = lambda hidden: bb.head(_norm(bb, number)(hidden))
-    return make(number=number, slots=slots, run=run, finish=finish, cache=cache)
+    return _passed([make(number=number, slots=slots, finish=finish, cache=cache)], run)
 
 
 class Stack:
@@ -91,12 +153,12 @@ class Stack:
     >>> stack.probability, stack.scaled[3]         # [questions]; [questions, slots, neurons]
 
     slots     [questions, S], where neurons are scaled and answers are read
-    run       does the plain pass
     finish    from the last block's output at the slots to logits [variants, S, vocabulary]
     targets   [questions, S], token ids of the answers
     number    which stack of the model, from 0
     cache     keys and values of the tokens before the one that passes
     whole     `finish` reads all of the last block's output, not only the slots
+    tokens    which tokens of the plain pass are of these questions, where it is one packed text (a slice)
 
     `narrow` says whether variants need not pass through blocks with all their tokens (`skillkit.attention`);
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
@@ -104,24 +166,15 @@ class Stack:
     [questions, S] the tokens that the model puts first.
     """
 
-    def __init__(self, bb, slots, run, finish, targets, number=0, cache=None, before=False, whole=False):
+    def __init__(
+        self, bb, slots, finish, targets, number=0, cache=None, before=False, whole=False, tokens=None
+    ):
         self.bb, self.slots, self.finish, self.targets, self.number = bb, slots, finish, targets, number
-        self.cache, self.before, self.whole = cache, before, whole
+        self.cache, self.before, self.whole, self.tokens = cache, before, whole, tokens
         self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
         self.narrow = cache is not None or (not whole and self._shares())
-        self.calls, self.outputs, self.sums, self.scaled = {}, {}, {}, {}
+        self.calls, self.outputs, self.sums, self.scaled, self.slopes = {}, {}, {}, {}, {}
         self.given, self.read, self.taps, self.nothing, self.known = {}, {}, {}, {}, defaultdict(list)
-        with ExitStack() as hooks, torch.enable_grad():
-            for layer in self.layers:
-                self._listen(layer, hooks)
-            run()
-            output = self.outputs[self.layers[-1]]
-            logits = finish(output if whole else take(output, slots))
-            probability = self._of_targets(logits)
-            slopes = torch.autograd.grad(probability.sum(), list(self.taps.values()))
-        self.slopes = dict(zip(self.taps, slopes, strict=True))
-        self.probability, self.predicted = probability.detach(), logits.argmax(-1)
-        self.outputs = {layer: tensor.detach() for layer, tensor in self.outputs.items()}
 
     def sweep(self, layers, alphas, slopes=True):
         """Scale `layers` (a range), one at a time, by each α; all variants go upwards together.
@@ -162,12 +215,31 @@ class Stack:
 
     # ---- the plain pass ---------------------------------------------------------------------------------------
 
-    def _listen(self, layer, hooks):
-        """Keep what a replay needs of one block."""
+    def listen(self, hooks):
+        """Keep what a replay needs of the pass that comes, as long as `hooks` (an ExitStack) is open."""
+        for layer in self.layers:
+            for listener in self._listeners(layer):
+                hooks.callback(listener.remove)
+
+    def last_hidden(self):
+        """What `finish` reads of the plain pass."""
+        output = self.outputs[self.layers[-1]]
+        self.outputs = {layer: tensor.detach() for layer, tensor in self.outputs.items()}
+        return output if self.whole else take(output, self.slots)
+
+    def answered(self, logits):
+        """Take note of the answer of the plain pass; its probability [questions], with a gradient."""
+        probability = self._of_targets(logits)
+        self.probability, self.predicted = probability.detach(), logits.argmax(-1)
+        return probability
+
+    def _listeners(self, layer):
         block, value, norm, network, activation = self._modules(layer)
         listeners = [
             block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True),
-            block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: _first(out)})),
+            block.register_forward_hook(
+                lambda _, args, out: self.outputs.update({layer: self._own(_first(out))})
+            ),
             value.register_forward_hook(partial(self._keep_neurons, layer)),
         ]
         if norm is not None:
@@ -177,18 +249,20 @@ class Stack:
             listeners.append(activation.register_forward_pre_hook(partial(self._keep_inputs, layer)))
         if self.narrow and self.cache is None:
             listeners += [
-                reader.register_forward_hook(lambda _, args, out: self.known[layer].append(out.detach()))
+                reader.register_forward_hook(
+                    lambda _, args, out: self.known[layer].append(self._own(out).detach())
+                )
                 for reader in self._readers(layer)
             ]
-        for listener in listeners:
-            hooks.callback(listener.remove)
+        return listeners
 
     def _keeper(self, kept, layer):
         return lambda _, args: kept.update({layer: self._take(args[0])})
 
     def _keep_call(self, layer, block, args, kwargs):
         if layer > self.layers[0]:
-            self.calls[layer] = self._any_row(args[1:]), self._any_row(kwargs)
+            own = {name: value for name, value in kwargs.items() if name != "lengths"}  # of packed texts
+            self.calls[layer] = self._any_row(args[1:]), self._any_row(own)
 
     def _any_row(self, value):
         """Masks and positions of the first question stand for all: questions of one shape share them."""
@@ -211,12 +285,25 @@ class Stack:
 
     def _tapped(self, layer, tensor):
         """The tensor unchanged, with a leaf of zeros added at the slots to tell the slope."""
-        here = take(tensor, self.slots)
-        self.taps[layer] = torch.zeros_like(here).requires_grad_()
-        return put(tensor, here + self.taps[layer], self.slots)
+        here = take(tensor, self._places)
+        self.taps[layer] = here.new_zeros(*self.slots.shape, here.shape[2]).requires_grad_()
+        return put(tensor, here + self.taps[layer].view_as(here), self._places)
 
     def _take(self, tensor):
-        return take(tensor, self.slots).detach()
+        return take(tensor, self._places).detach().reshape(*self.slots.shape, -1)
+
+    def _own(self, tensor):
+        """What belongs to these questions, [questions, T, ·]."""
+        return tensor if self.tokens is None else tensor[0, self.tokens].unflatten(0, (len(self.slots), -1))
+
+    @cached_property
+    def _places(self):
+        """The slots, in what passes: [questions, S], or in one packed text [1, questions · S]."""
+        if self.tokens is None:
+            return self.slots
+        length = (self.tokens.stop - self.tokens.start) // len(self.slots)
+        starts = torch.arange(self.tokens.start, self.tokens.stop, length)
+        return (starts[:, None] + self.slots).reshape(1, -1)
 
     # ---- the sweep --------------------------------------------------------------------------------------------
 
@@ -243,7 +330,7 @@ class Stack:
             with edit(self.bb, {layer: lambda _: leaf}, before=True):
                 leaf = network(spread(self.read[layer], count))
             leaf = leaf if any(module is value for module in network.modules()) else value(leaf)
-        whole = self.sums[layer] if norm is not None else self._take(self.outputs[layer])
+        whole = self.sums[layer] if norm is not None else take(self.outputs[layer], self.slots)
         hidden = spread(whole - self.given[layer], count) + leaf
         return hidden if norm is None else norm(hidden)
 

@@ -1,5 +1,7 @@
 """The fast attribution equals the formula, in every family and with every rule."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from skillkit.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.errors import SkillkitError
 from skillkit.integrals import _footprint
 from skillkit.neurons import edit
+from skillkit.packing import packable
 from skillkit.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
 from skillkit.replay import Stack
 from tests.helpers import shared_path
@@ -93,6 +96,30 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
     for cloze, answer, one in zip(clozes, answers, found, strict=True):
         assert (one.cloze, one.answer) == (cloze, answer)
         assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3)), 1e-9)
+
+
+def test_masked_models_read_clozes_of_several_lengths_once(monkeypatch):
+    bb, passes = tiny_backbone("bert"), []
+    clozes = [CLOZE, "it is [MASK] .", "in germany you watch [MASK] .", "that is [MASK] ."]
+    bb.model.base_model.register_forward_hook(packable(lambda _, args, out: passes.append(out[0].shape[:2])))
+    tokens = [len(question.ids) for cloze in clozes for question in encode_cloze(bb, cloze, ANSWER)]
+    for before in (False, True):
+        together = attribute(bb, clozes, [ANSWER] * 4, steps=3, before=before)
+        assert passes == [(1, sum(tokens))]
+        passes.clear()
+        alone = [attribute(bb, cloze, ANSWER, steps=3, before=before) for cloze in clozes]
+        assert len(passes) == 4
+        passes.clear()
+        for one, other in zip(together, alone, strict=True):
+            assert (one.scores - other.scores).abs().max() <= 1e-4 * other.scores.abs().max()
+    attribute(bb, clozes, [ANSWER] * 4, steps=3, memory=2**10)
+    assert sum(length for _, length in passes) == sum(tokens) and len(passes) == 4  # more does not fit
+    passes.clear()
+    bb.model.base_model.encoder.layer[1].register_forward_hook(lambda *_: None)  # who knows what it reads
+    attribute(bb, clozes, [ANSWER] * 4, steps=3)
+    assert sorted(tuple(shape) for shape in passes) == sorted(
+        (n, length) for length, n in Counter(tokens).items()
+    )
 
 
 def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
