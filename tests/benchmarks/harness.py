@@ -29,6 +29,7 @@ from skillkit import attention, matrices
 from skillkit.provenance import usable_cores
 
 ROUNDS = 3
+_MMAP_THRESHOLD = -3  # of glibc's mallopt: larger pieces are taken from the system, and given back to it
 
 
 class Mark(NamedTuple):
@@ -182,13 +183,18 @@ def peak_memory(way):
         way()
         return torch.cuda.max_memory_allocated() - before
     try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed goes back, so that taking it again shows
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(
+            _MMAP_THRESHOLD, 2**16
+        )  # what is freed goes back at once: gaps that malloc keeps do not count
+        libc.malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return None
     before = psutil.Process().memory_info().rss
     way()
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    libc.mallopt(_MMAP_THRESHOLD, 2**25)
     return 1024 * int(peak[1]) - before
 
 

@@ -1,5 +1,7 @@
 """What more of something costs: time, and memory at its peak beyond what was held before.
 
+Probing takes as much memory for many examples as for few, attribution no more than its budget.
+
 A random RoBERTa of 256 hidden units: how costs grow does not depend on the size, and the points are soon made.
 """
 
@@ -62,5 +64,9 @@ def test_growth(bench, axis):
             work = make(size)
             memory = peak_memory(work)
             points.append({"axis": axis, "size": size, "seconds": clocked(work, 1)[0], "memory": memory})
+    kept = [point["memory"] for point in points]
     bench.grown = [point for point in bench.grown if point["axis"] != axis] + points
     bench.keep()
+    if None not in kept:
+        assert axis != "probing: examples" or max(kept) <= 1.2 * min(kept)
+        assert not axis.startswith("attribution") or max(kept) <= BUDGET
