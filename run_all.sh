@@ -82,7 +82,7 @@ run_tests() {
 # Each has a process of its own, as published code has: memory that another job leaves would spare it page faults.
 run_bench() {
     local job jobs status=0
-    say "benchmarks (half an hour on two cores that do nothing else)"
+    say "benchmarks (a good half hour on two cores that do nothing else)"
     jobs="$("$python" -m pytest -q --collect-only -p no:xdist tests/benchmarks "$@")" || { echo "$jobs"; return 1; }
     while read -r job; do
         "$python" -m pytest -q --timeout 0 -p no:xdist "$job" < /dev/null || status=$?
