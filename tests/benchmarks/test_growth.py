@@ -1,6 +1,6 @@
 """What more of something costs: time, and memory at its peak beyond what was held before.
 
-Probing takes as much memory for many examples as for few, attribution no more than its budget.
+Probing takes hardly more memory for many examples than for few, attribution no more than its budget.
 
 A random RoBERTa of 256 hidden units: how costs grow does not depend on the size, and the points are soon made.
 """
@@ -69,5 +69,6 @@ def test_growth(bench, axis):
     bench.grown = [point for point in bench.grown if point["axis"] != axis] + points
     bench.keep()
     if None not in kept:
-        assert axis != "probing: examples" or max(kept) <= 1.2 * min(kept)
+        # Eight times as many rows have a few more megabytes of tokens; activations would be eight times as many.
+        assert axis != "probing: examples" or max(kept) <= 1.3 * min(kept)
         assert not axis.startswith("attribution") or max(kept) <= BUDGET
