@@ -70,5 +70,5 @@ def test_growth(bench, axis):
     bench.keep()
     if None not in kept:
         # Eight times as many rows have a few more megabytes of tokens; activations would be eight times as many.
-        assert axis != "probing: examples" or max(kept) <= 1.3 * min(kept)
+        assert axis != "probing: examples" or max(kept) <= 1.5 * min(kept)
         assert not axis.startswith("attribution") or max(kept) <= BUDGET
