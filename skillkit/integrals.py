@@ -44,10 +44,11 @@ def _passes(bb, questions, plan, memory):
         size = max(1, size // (plan.sweeps if plan else 1))
         for at in range(0, len(group), size):
             rows = group[at : at + size]
-            room -= len(rows) * length * kept
-            if room < 0:
+            cost = len(rows) * length * kept
+            if cost > room:
                 passes.append([])
-                room = memory * PLAIN - len(rows) * length * kept
+                room = memory * PLAIN
+            room -= cost
             passes[-1].append(rows)
     return passes
 

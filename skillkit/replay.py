@@ -301,9 +301,9 @@ class Stack:
         """The slots, in what passes: [questions, S], or in one packed text [1, questions · S]."""
         if self.tokens is None:
             return self.slots
-        length = (self.tokens.stop - self.tokens.start) // len(self.slots)
-        starts = torch.arange(self.tokens.start, self.tokens.stop, length)
-        return (starts[:, None] + self.slots).reshape(1, -1)
+        count = len(self.slots)
+        length = (self.tokens.stop - self.tokens.start) // count
+        return self.tokens.start + Packing([length] * count, length).places(self.slots)
 
     # ---- the sweep --------------------------------------------------------------------------------------------
 

@@ -49,9 +49,10 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
             f"the mask selects no neuron in the layers given{' that read text' * (positions == 'text')}, so "
             "nothing would change; widen the layers or the mask"
         )
-    change, tokenwise = _change(bb, mask, kind, alpha, fill, chosen, seed), kind != "gaussian"
+    change = _change(bb, mask, kind, alpha, fill, chosen, seed)
+    tokenwise = kind != "gaussian" and positions is None
     if isinstance(positions, str):
-        change, positions, tokenwise = _at(bb, change, positions), None, False
+        change, positions = _at(bb, change, positions), None
     return edit(bb, {layer: _of(change, layer) for layer in chosen}, positions, tokenwise=tokenwise)
 
 

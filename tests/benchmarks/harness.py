@@ -184,9 +184,8 @@ def peak_memory(way):
         return torch.cuda.max_memory_allocated() - before
     try:
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(
-            _MMAP_THRESHOLD, 2**16
-        )  # what is freed goes back at once: gaps that malloc keeps do not count
+        # What is freed goes back at once: gaps that malloc keeps do not count, and taking memory again shows.
+        libc.mallopt(_MMAP_THRESHOLD, 2**16)
         libc.malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
