@@ -33,20 +33,31 @@ def _when(table):
 
 
 def _draw(bench):
-    """Time above, peak memory below, a column for each axis."""
+    """Time above, peak memory below, a column for each axis: medians of the rounds, bars from the least to the most."""
     figures.style()
     plt.close("all")
-    table = pd.DataFrame(bench.grown).assign(memory=lambda rows: rows.memory / 2**20)
+    table = pd.DataFrame(bench.grown)
+    table[["memory", "bound"]] /= 2**20
     axes = list(dict.fromkeys(table.axis))
     figure, grid = plt.subplots(2, len(axes), figsize=(2.9 * len(axes), 4.8), squeeze=False)
     for column, name in enumerate(axes):
         rows = table[table.axis == name]
         for row, (value, label) in enumerate((("seconds", "seconds"), ("memory", "peak memory in MB"))):
-            grid[row][column].plot(rows["size"], rows[value], "o-")
-            grid[row][column].set_ylim(0, 1.15 * max(rows[value].max(), 1e-3))
-            grid[row][column].set(title="" if row else name.split(": ")[0], xlabel=name.split(": ")[1])
-            grid[row][column].set_ylabel("" if column else label)
+            panel = grid[row][column]
+            _medians(panel, rows.groupby("size")[value])
+            panel.set(title="" if row else name.split(": ")[0], xlabel=name.split(": ")[1])
+            panel.set_ylabel("" if column else label)
+        if rows.bound.notna().any():
+            panel.axhline(rows.bound.iloc[0], ls="--", color="tab:gray", label="budget")
+            panel.legend()
+            panel.set_ylim(0, 1.15 * rows.bound.iloc[0])
     return figure
+
+
+def _medians(panel, rounds):
+    middle, least, most = rounds.median(), rounds.min(), rounds.max()
+    panel.errorbar(middle.index, middle, [middle - least, most - middle], fmt="o-", capsize=3)
+    panel.set_ylim(0, 1.15 * max(most.max(), 1e-3))
 
 
 _HOW = """Seconds are medians over rounds in which all ways took turns; on one thread of the processor's time, else of \

@@ -5,6 +5,8 @@ Probing takes hardly more memory for many examples than for few, attribution no 
 A random RoBERTa of 256 hidden units: how costs grow does not depend on the size, and the points are soon made.
 """
 
+import statistics
+
 import pytest
 import transformers
 
@@ -19,6 +21,7 @@ from tests.benchmarks.test_attribution import questions
 from tests.tiny import tiny_tokenizer
 
 LAYERS, BUDGET = 4, 2**26
+ROUNDS = 3
 
 
 def model(layers=LAYERS):
@@ -58,17 +61,22 @@ AXES = {
 @pytest.mark.parametrize("axis", AXES)
 def test_growth(bench, axis):
     make, sizes = AXES[axis]
+    bound = BUDGET if axis.startswith("attribution") else None
     with on(1):
         make(sizes[0])()  # what is loaded when it is first used
-        kept = [peak_memory(make(size)) for size in sizes]  # before the clock, which lets malloc keep gaps
-        times = [clocked(make(size), 1)[0] for size in sizes]
+        # Memory first: the clock lets malloc keep gaps.
+        kept = [[peak_memory(make(size)) for _ in range(ROUNDS)] for size in sizes]
+        times = [[clocked(make(size), 1)[0] for _ in range(ROUNDS)] for size in sizes]
     points = [
-        {"axis": axis, "size": size, "seconds": seconds, "memory": memory}
-        for size, seconds, memory in zip(sizes, times, kept, strict=True)
+        {"axis": axis, "size": size, "seconds": seconds, "memory": memory, "bound": bound}
+        for size, *rounds in zip(sizes, times, kept, strict=True)
+        for seconds, memory in zip(*rounds, strict=True)
     ]
-    bench.grown = [point for point in bench.grown if point["axis"] != axis] + points
+    others = [point for point in bench.grown if point["axis"] != axis]
+    bench.grown = sorted(others + points, key=lambda point: list(AXES).index(point["axis"]))
     bench.keep()
-    if None not in kept:
+    if kept[0][0] is not None:
+        most = list(map(statistics.median, kept))
         # Eight times as many rows have a few more megabytes of tokens; activations would be eight times as many.
-        assert axis != "probing: examples" or max(kept) <= 1.5 * min(kept)
-        assert not axis.startswith("attribution") or max(kept) <= BUDGET
+        assert axis != "probing: examples" or max(most) <= 1.5 * min(most)
+        assert bound is None or max(most) <= bound
