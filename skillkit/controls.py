@@ -8,7 +8,6 @@ import copy
 
 import torch
 
-from skillkit.backbones import from_model
 from skillkit.errors import SkillkitError
 from skillkit.prompts import random_prompt
 
@@ -40,6 +39,8 @@ def random_backbone(bb, seed=0):
 
     Raises SkillkitError for a pruned backbone, whose shape its configuration does not tell.
     """
+    from skillkit.backbones import from_model  # takes seconds, for the classes of models
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = type(bb.model)(copy.deepcopy(bb.model.config))

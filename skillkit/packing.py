@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 # Models of smaller hidden states lose more to small pieces, and to ever new widths, than padding costs them.
 NARROW = 256
@@ -121,6 +119,9 @@ def read_packed(bb, module, inputs, packing):
 
 @contextmanager
 def _packed(bb, packing):
+    from transformers import AttentionInterface  # takes seconds, for the classes of models
+
+    AttentionInterface.register(_NAME, _attend)
     configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
     before = [(config, config._attn_implementation) for config in configs.values()]
     try:
@@ -161,12 +162,11 @@ def _closed(module):
 
 def _attend(module, query, key, value, mask, lengths=None, position_bias=None, **kwargs):
     """Every text by itself: query, key, value [1, heads, tokens, d] → [1, tokens, heads, d]; masks are not needed."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
     read = []
     for three in zip(*(one.split(lengths, 2) for one in (query, key, value)), strict=True):
         count = three[0].shape[2]
         bias = None if position_bias is None else position_bias[..., :count, :count]
         read.append(sdpa_attention_forward(module, *three, None, position_bias=bias, **kwargs)[0])
     return torch.cat(read, 1), None
-
-
-AttentionInterface.register(_NAME, _attend)

@@ -13,7 +13,6 @@ import copy
 
 import torch
 
-from skillkit.backbones import from_model
 from skillkit.errors import SkillkitError
 from skillkit.networks import networks
 from skillkit.neurons import checked_layers, hooked
@@ -46,6 +45,8 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     another backbone, a fill that is NaN for a neuron to be left out, and, with "uniform", for layers
     of different widths or constants that need a new bias.
     """
+    from skillkit.backbones import from_model  # takes seconds, for the classes of models
+
     if width not in WIDTHS:
         raise SkillkitError(f"width is {' or '.join(map(repr, WIDTHS))}, not {width!r}")
     layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)

@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 import transformers
 
-from skillkit.backbones import from_model
 from skillkit.errors import SkillkitError
 from skillkit.evaluation import Evaluation
 from skillkit.intervals import mean_interval
@@ -99,6 +98,8 @@ def base_shaped(tokenizer, seed=0):
     >>> size(base_shaped(bb.tokenizer))["parameters"]          # doctest: +SKIP
     124697433
     """
+    from skillkit.backbones import from_model  # takes seconds, for the classes of models
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = transformers.RobertaConfig(max_position_embeddings=514, type_vocab_size=1)

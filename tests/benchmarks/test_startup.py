@@ -42,7 +42,7 @@ def test_import(bench):
     assert wall <= 0.5
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS[1:4:2], ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_set_up_cell(bench, notebook):
     """Python, the parameters and the cell after them: imports, `sk.start`."""
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"][:2]

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from importlib import metadata
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -103,6 +104,21 @@ def test_import_is_light():
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_chapters_open_without_the_classes_of_models():
+    """Those take seconds to import, and come with the first backbone."""
+    chapters = sorted((REPOSITORY / "notebooks").glob("0*.ipynb"))
+    set_up = [nbformat.read(path, 4).cells for path in chapters]
+    sources = [[cell.source for cell in cells if cell.cell_type == "code"][1] for cells in set_up]
+    nodes = [node for source in sources for node in ast.parse(source).body]
+    lines = [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert any("skillkit" in line for line in lines)
+    script = "\n".join(["import sys", *lines, "print('transformers.modeling_utils' in sys.modules)"])
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 def test_run_all_explains_itself():
