@@ -37,7 +37,7 @@ def _draw(bench):
     figures.style()
     plt.close("all")
     table = pd.DataFrame(bench.grown)
-    table[["memory", "bound"]] /= 2**20
+    table[["memory", "bound"]] = table[["memory", "bound"]].astype(float) / 2**20
     axes = list(dict.fromkeys(table.axis))
     figure, grid = plt.subplots(2, len(axes), figsize=(2.9 * len(axes), 4.8), squeeze=False)
     for column, name in enumerate(axes):
@@ -57,7 +57,7 @@ def _draw(bench):
 def _medians(panel, rounds):
     middle, least, most = rounds.median(), rounds.min(), rounds.max()
     panel.errorbar(middle.index, middle, [middle - least, most - middle], fmt="o-", capsize=3)
-    panel.set_ylim(0, 1.15 * max(most.max(), 1e-3))
+    panel.set_ylim(0, 1.15 * max(1e-3, most.max()))  # NaN where the system does not tell
 
 
 _HOW = """Seconds are medians over rounds in which all ways took turns; on one thread of the processor's time, else of \
