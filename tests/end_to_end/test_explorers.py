@@ -32,7 +32,7 @@ loaded, tuned = {names[0]: sk.load_task(names[0])}, {("prompt", names[0], 0): sk
     ),
     "07_knowledge_neurons": (
         'backbone, steps, factors = "embedded/bert", 2, [0.0, 1.0, 2.0]',
-        'one, where = pick(load_facts("world", per_relation=1)), "answer"',
+        'bb, one, where = sk.load_backbone(p.backbone), pick(load_facts("world", per_relation=1)), "answer"',
     ),
 }
 
