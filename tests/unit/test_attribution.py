@@ -98,7 +98,7 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
         assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3)), 1e-9)
 
 
-def test_masked_models_read_clozes_of_several_lengths_once(monkeypatch):
+def test_masked_models_read_clozes_of_several_lengths_once():
     bb, passes = tiny_backbone("bert"), []
     clozes = [CLOZE, "it is [MASK] .", "in germany you watch [MASK] .", "that is [MASK] ."]
     bb.model.base_model.register_forward_hook(packable(lambda _, args, out: passes.append(out[0].shape[:2])))
