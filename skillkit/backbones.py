@@ -188,7 +188,8 @@ class Backbone:
         >>> bb.answer_logits(inputs, torch.tensor([0, 0]), vocabulary=task.label_ids(bb))     # [2, labels]
 
         `answer` [batch] indexes the last hidden states (the decoder's, for an encoder–decoder); the head sees
-        nothing else, nor does the last feed-forward network, unless that layer is being recorded or edited.
+        nothing else, nor does the last feed-forward network, unless somebody records that layer, or edits it in
+        another way than the same at every position.
         Returns float32 [batch, V], or [batch, len(vocabulary)]. Gradients flow to `inputs_embeds`.
         """
         with self._last_network_at(answer):
@@ -232,7 +233,8 @@ class Backbone:
         # Given one slot, the network gives one slot back, and the residual sum broadcasts it over the
         # sequence: right at the answer, wrong everywhere else, where nobody looks.
         last = (self.value_matrices[-1], self.activation_functions[-1])
-        if any(module._forward_pre_hooks for module in last):
+        hooks = [hook for module in last for hook in module._forward_pre_hooks.values()]
+        if not all(getattr(hook, "tokenwise", False) for hook in hooks):
             yield
             return
         # Packed texts share one sequence, over which several slots cannot be broadcast: they are put in place.

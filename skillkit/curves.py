@@ -17,6 +17,7 @@ from skillkit.evaluation import Evaluation
 from skillkit.intervals import difference_interval, mean_interval
 from skillkit.progress import progress as steps
 from skillkit.reading import prepare
+from skillkit.resuming import Resuming
 from skillkit.skills import probes_in, random_neurons, skill_neurons
 from skillkit.store import artifact
 from skillkit.suppression import suppress
@@ -76,8 +77,8 @@ def suppression_curve(
     per_layer  as in `skill_neurons`
     examples   at most so many rows of the split, drawn with `seed`, which the random draws depend on too
 
-    Texts are tokenised once for the whole curve. Raises SkillkitError for a rate outside [0, 1], one that
-    selects no neuron, and a ranking of another backbone or layout.
+    Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises
+    SkillkitError for a rate outside [0, 1], one that selects no neuron, and a ranking of another backbone or layout.
     """
     if draws < 1:
         raise SkillkitError(
@@ -93,17 +94,21 @@ def suppression_curve(
     for rate in rates:
         mask = skill_neurons(ranking, rate, per_layer)
         drawn = _draws(bb, mask, draws, draws * seed, noisy=kind == "gaussian")
-        plan += [(window, rate, *one) for window in windows for one in drawn]
-    rows, untouched = [], target.evaluate() if 0 in rates else None
-    for window, rate, neurons, draw, mask in steps(plan, f"suppressing in {task.name}", disable=not progress):
+        plan += [(number, rate, *one) for number in range(len(windows)) for one in drawn]
+    rows, untouched = {}, target.evaluate() if 0 in rates else None
+    # Window by window: what is below one is of no use to the next.
+    order = sorted(range(len(plan)), key=lambda place: plan[place][0])
+    for place in steps(order, f"suppressing in {task.name}", disable=not progress):
+        number, rate, neurons, draw, mask = plan[place]
+        window = windows[number]
         found = target.evaluate(mask, layers=window, seed=draw, **options) if rate else untouched
         layers = list(range(bb.num_layers) if window is None else window)
-        rows.append({
+        rows[place] = {
             "task": task.name, "layers": " ".join(map(str, layers)), "rate": float(rate), "neurons": neurons,
             "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
             "margin": found.margin, "n": found.n,
-        })  # fmt: skip
-    return Curve(rows)
+        }  # fmt: skip
+    return Curve([rows[place] for place in range(len(plan))])
 
 
 def _draws(bb, mask, draws, first, noisy):
@@ -121,11 +126,24 @@ class _Target:
     def __init__(self, bb, task, prompt, rows, batch_size):
         self.bb, self.task, self.batch_size = bb, task, batch_size
         self.reading, self.words = prepare(bb, task, prompt, rows), task.label_ids(bb)
+        self.again = None
 
     def evaluate(self, mask=None, **options):
-        with nullcontext() if mask is None else suppress(self.bb, mask, **options):
+        change = below = nullcontext()
+        if mask is not None:
+            change = suppress(self.bb, mask, **options)
+            below = self._from(change.layers[0])
+        with below, change:
             logits = self.reading.logits(self.words, self.batch_size)
         return Evaluation(logits, self.reading.labels, self.task.labels, self.task.metric)
+
+    def _from(self, layer):
+        """Context in which passes begin at a layer, once they went through the blocks below; of the latest layer."""
+        if self.reading.tuned:  # adapters hook in inside, unseen
+            return nullcontext()
+        if self.again is None or self.again.layer != layer:
+            self.again = Resuming(self.bb, layer)
+        return self.again
 
 
 def _check(bb, ranking, target):

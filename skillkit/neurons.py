@@ -35,8 +35,9 @@ class Hooks:
     `layers` are indices into `bb.layers`. `visit(layer, neurons)` gets the tensor [batch, positions, neurons]
     and returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the
     activation function instead (in a gated network: of the gate's). With `tokenwise=True` it does the same to
-    every position, and then may get all tokens of a batch as one text. Raises SkillkitError when there is no
-    layer or an unknown one, and on a normal exit when no forward pass came by. Exceptions pass through.
+    every position, and then may get all tokens of a batch as one text, or only those that are read. Raises
+    SkillkitError when there is no layer or an unknown one, and on a normal exit when no forward pass came by.
+    Exceptions pass through.
     """
 
     def __init__(self, bb, layers, visit, before=False, tokenwise=False):
@@ -68,7 +69,7 @@ class Hooks:
                 return None
             return (packing.pack(changed) if packing else changed, *args[1:])
 
-        return pre_hook if self.grad else packable(pre_hook)
+        return pre_hook if self.grad else packable(pre_hook, self.tokenwise)
 
 
 class record(Hooks):

@@ -135,12 +135,14 @@ def _packed(bb, packing):
             config._attn_implementation = implementation
 
 
-def packable(hook):
+def packable(hook, tokenwise=False):
     """Mark a hook on a module as one that is right for packed texts too.
 
     >>> bb.value_matrices[0].register_forward_hook(packable(lambda module, args, out: 2 * out)).remove()
+
+    `tokenwise`: it does the same to every token, so that it may get only those that are read.
     """
-    hook.packable = True
+    hook.packable, hook.tokenwise = True, tokenwise
     return hook
 
 

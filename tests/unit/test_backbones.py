@@ -9,6 +9,7 @@ from transformers import AutoConfig, BertForPreTraining, DistilBertConfig, Disti
 
 from skillkit.backbones import NEURON_TABLE, UNLIMITED, from_model, list_backbones, load_backbone
 from skillkit.errors import SkillkitError
+from skillkit.neurons import edit
 from tests.helpers import full_disk, shared_path
 from tests.tiny import HIDDEN, POSITIONS, TINY_MODELS, tiny_backbone, tiny_tokenizer
 
@@ -38,6 +39,25 @@ def test_answer_logits_are_the_full_models_logits_at_the_slot(model_type):
     torch.testing.assert_close(bb.answer_logits(inputs, answer, words), full[:, words], atol=2e-5, rtol=1e-5)
     with bb.record():  # the whole last layer is computed then
         torch.testing.assert_close(bb.answer_logits(inputs, answer), full, atol=2e-5, rtol=1e-5)
+
+
+@every_family
+@pytest.mark.parametrize("before", [False, True])
+def test_edits_of_every_token_alike_leave_the_last_network_at_the_answer(model_type, before):
+    bb, seen = tiny_backbone(model_type), []
+    inputs, answer = inputs_of(bb)
+
+    def halved(neurons):
+        seen.append(neurons.shape[1])
+        return neurons / 2
+
+    found = {}
+    for tokenwise in (True, False):
+        with edit(bb, {bb.num_layers - 1: halved}, before=before, tokenwise=tokenwise):
+            found[tokenwise] = bb.answer_logits(inputs, answer)
+    torch.testing.assert_close(found[True], found[False], atol=2e-5, rtol=1e-5)
+    assert (found[True] - bb.answer_logits(inputs, answer)).abs().max() > 1e-3
+    assert seen[0] == 1 < seen[1]
 
 
 def gradient(bb, inputs, read):

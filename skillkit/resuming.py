@@ -1,0 +1,153 @@
+"""Passes that begin where they differ: what lies below the neurons that are changed is computed once.
+
+>>> again, found = Resuming(bb, 3), []
+>>> for rate in (0.1, 0.2, 0.3):                   # the first pass goes through all blocks, others begin in layer 3
+...     with again, suppress(bb, skill_neurons(probe, rate), layers=[3, 4]):
+...         found.append(evaluate(bb, task, prompt))
+
+Changing neurons of layer 3 leaves everything below as it was, and in layer 3 all but what its value matrix gives.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from skillkit.packing import packable
+
+MEMORY = 2**30  # bytes that may be kept; batches beyond that are computed each time
+
+
+class Known(NamedTuple):
+    """What is kept of a batch.
+
+    >>> Known(hidden, [None], neurons, rest)                # doctest: +SKIP
+
+    entering  hidden states before the first block, by which the batch is known again
+    outputs  of the blocks, without hidden states that nobody needs again
+    neurons  of the lowest changed layer, before the change; None where that layer's whole block is run again
+    rest     the sum behind its network, without what the value matrix gives
+    """
+
+    entering: torch.Tensor
+    outputs: list
+    neurons: torch.Tensor | None = None
+    rest: torch.Tensor | None = None
+
+    @property
+    def size(self):
+        """Bytes, without what several blocks share."""
+        kept = [self.entering, self.neurons, self.rest, *map(_first, self.outputs)]
+        return sum(one.numel() * one.element_size() for one in kept if one is not None)
+
+
+class Resuming:
+    """Context in which batches that were read in it before begin at a layer.
+
+    >>> again = Resuming(bb, 2)
+    >>> with again: first = evaluate(bb, task, prompt)
+    >>> with again: second = evaluate(bb, task, prompt)                                # begins in layer 2
+
+    layer   all weights below it, and those that lead to its neurons, must be the same each time
+    memory  bytes to keep, about
+
+    A batch is known by the rows that `bb.now` tells, and by its hidden states before the first block. Passes are left
+    as they are with gradients, in half precision (sums taken apart there would not come together again), in compiled
+    blocks, and where somebody reads or changes neurons below the layer.
+    """
+
+    def __init__(self, bb, layer, memory=MEMORY):
+        base = bb.model.base_model
+        blocks = [block for path in bb.row.stacks for block in base.get_submodule(path)]
+        # The last network may be computed at the answer alone, of which a pass that leaves it out knows nothing.
+        self.inside = layer < bb.num_layers - 1
+        self.bb, self.layer, self.room = bb, layer, memory
+        self.blocks = blocks[: layer + self.inside]
+        self.norm = base.get_submodule(bb.row.block_norm.format(layer)) if bb.row.block_norm else None
+        self.known, self.own = {}, []
+
+    def __enter__(self):
+        if self._able():
+            self.own = [(block, vars(block).get("forward")) for block in self.blocks]
+            for number, block in enumerate(self.blocks):
+                block.forward = partial(self._pass, number, block.forward)
+        return self
+
+    def __exit__(self, *error):
+        for block, forward in self.own:
+            del block.forward
+            if forward is not None:
+                block.forward = forward
+        self.own = []
+
+    def _able(self):
+        compiled = any(block._compiled_call_impl is not None for block in self.blocks)
+        return self.bb.dtype in (torch.float32, torch.float64) and not compiled
+
+    def _heard(self):
+        """Whether somebody reads or changes neurons in what would be left out."""
+        below = self.bb.value_matrices[: self.layer], self.bb.activation_functions[: len(self.blocks)]
+        return any(module._forward_pre_hooks or module._forward_hooks for part in below for module in part)
+
+    def _pass(self, number, compute, hidden, *args, **kwargs):
+        if number == 0:
+            self._open(hidden)
+        if self.read is None:
+            return self._first_time(number, partial(compute, hidden, *args, **kwargs))
+        return _with(self._changed() if number == self.layer else hidden, self.read.outputs[number])
+
+    def _open(self, hidden):
+        told = self.bb.now is not None and not torch.is_grad_enabled() and not self._heard()
+        self.rows = tuple(self.bb.now.index.tolist()) if told else None
+        self.entering, self.outputs = hidden, []
+        read = self.known.get(self.rows)
+        self.read = read if read is not None and torch.equal(read.entering, hidden) else None
+
+    def _first_time(self, number, compute):
+        inside = ()
+        if number == self.layer:
+            output, *inside = self._watched(compute)
+        else:
+            output = compute()
+        needed = not inside and number + 1 in (len(self.blocks), len(self.bb.encoder_layers))
+        self.outputs.append(output if needed else _with(None, output, always=True))
+        if number + 1 == len(self.blocks):
+            self._keep(Known(self.entering, self.outputs, *inside))
+        return output
+
+    def _watched(self, compute):
+        """(what the block gives back, the neurons before they are changed, the rest of the sum behind the network)."""
+        seen, value = {}, self.bb.value_matrices[self.layer]
+        before = lambda _, args: seen.update(neurons=args[0])
+        after = lambda _, args, out: seen.update(given=out)
+        handles = [
+            value.register_forward_pre_hook(packable(before), prepend=True),
+            value.register_forward_hook(packable(after)),
+        ]
+        if self.norm is not None:
+            handles.append(self.norm.register_forward_pre_hook(lambda _, args: seen.update(whole=args[0])))
+        try:
+            output = compute()
+        finally:
+            for handle in handles:
+                handle.remove()
+        return output, seen["neurons"], seen.get("whole", _first(output)) - seen["given"]
+
+    def _keep(self, known):
+        if self.rows is not None and known.size <= self.room:
+            self.known[self.rows] = known
+            self.room -= known.size
+
+    def _changed(self):
+        hidden = self.read.rest + self.bb.value_matrices[self.layer](self.read.neurons)
+        return hidden if self.norm is None else self.norm(hidden)
+
+
+def _first(output):
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _with(hidden, output, always=False):
+    """A block's output with these hidden states, where it has none of its own (or `always`)."""
+    hidden = hidden if always or _first(output) is None else _first(output)
+    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden

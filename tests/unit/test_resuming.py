@@ -1,0 +1,148 @@
+"""Passes that begin at a layer give what whole ones give, and compute nothing below it."""
+
+import pytest
+import torch
+
+from skillkit import packing
+from skillkit.neurons import edit, record
+from skillkit.prompts import random_prompt
+from skillkit.reading import prepare
+from skillkit.resuming import Resuming
+from skillkit.suppression import suppress
+from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.unit.test_suppression import TASK
+
+
+class Setting:
+    """A reading of a tiny model, and how often each of its blocks was computed."""
+
+    def __init__(self, model_type):
+        self.bb = tiny_backbone(model_type)
+        base = self.bb.model.base_model
+        self.blocks = [block for path in self.bb.row.stacks for block in base.get_submodule(path)]
+        self.reading = prepare(self.bb, TASK, random_prompt(self.bb, 3), TASK["test"])
+        self.words = TASK.label_ids(self.bb)
+        self.computed = [0] * len(self.blocks)
+        for number, block in enumerate(self.blocks):
+            block.forward = self._counted(number, block.forward)
+
+    def _counted(self, number, compute):
+        def forward(*args, **kwargs):
+            self.computed[number] += 1
+            return compute(*args, **kwargs)
+
+        return forward
+
+    def logits(self, batch_size=4):
+        return self.reading.logits(self.words, batch_size)
+
+    def suppressed(self, seed, layers, kind="zero", again=None):
+        """Logits under a random mask; counts anew how often each block is computed."""
+        mask = some_neurons(self.bb, seed)
+        fill = torch.ones(mask.shape)
+        self.computed = [0] * len(self.blocks)
+        change = suppress(self.bb, mask, kind, alpha=2.0, fill=fill, layers=layers, seed=seed)
+        if again is None:
+            with change:
+                return self.logits()
+        with again, change:
+            return self.logits()
+
+
+def some_neurons(bb, seed):
+    draw = torch.Generator().manual_seed(seed)
+    return torch.rand(bb.num_layers, bb.num_neurons, generator=draw) < 0.4
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.fixture(params=[False, True], ids=["padded", "packed"])
+def wide(request, monkeypatch):
+    """Tiny models are read packed, as wide ones are, and as they are."""
+    monkeypatch.setattr(packing, "NARROW", 1 if request.param else 10**6)
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
+@pytest.mark.parametrize("model_type", TINY_MODELS)
+def test_answers_are_those_of_whole_passes(wide, model_type, kind):
+    here = Setting(model_type)
+    plain = here.logits()
+    batches = here.computed[0]
+    for layer in range(here.bb.num_layers):
+        layers, again = range(layer, here.bb.num_layers), Resuming(here.bb, layer)
+        for seed in range(3):
+            expected = here.suppressed(seed, layers, kind)
+            close(here.suppressed(seed, layers, kind, again), expected)
+            assert not torch.equal(expected, plain)
+            inside = layer < here.bb.num_layers - 1
+            lower = 0 if seed else batches
+            assert here.computed == [lower] * (layer + inside) + [batches] * (
+                len(here.blocks) - layer - inside
+            )
+    assert torch.equal(here.logits(), plain)
+
+
+def test_positions_and_windows():
+    here = Setting("t5")
+    for positions in ("prompt", "text", slice(0, 2)):
+        again = Resuming(here.bb, 1)
+        for mask in (some_neurons(here.bb, 0), some_neurons(here.bb, 1)):
+            with suppress(here.bb, mask, layers=[1, 2], positions=positions):
+                expected = here.logits()
+            with again, suppress(here.bb, mask, layers=[1, 2], positions=positions):
+                close(here.logits(), expected)
+
+
+def test_what_does_not_fit_is_computed_again(monkeypatch):
+    here = Setting("roberta")
+    again = Resuming(here.bb, 1)
+    here.suppressed(0, [1], again=again)
+    sizes = [known.size for known in again.known.values()]
+    for memory, kept in ((0, 0), (sizes[0] + sizes[1], 2), (sum(sizes), len(sizes))):
+        again = Resuming(here.bb, 1, memory)
+        for seed in range(2):
+            close(here.suppressed(seed, [1], again=again), here.suppressed(seed, [1]))
+        assert len(again.known) == kept and again.room == memory - sum(sizes[:kept])
+
+
+def test_other_rows_are_other_batches():
+    here = Setting("roberta")
+    again = Resuming(here.bb, 1)
+    expected = here.suppressed(0, [1], again=again)
+    with again, suppress(here.bb, torch.ones(3, here.bb.num_neurons, dtype=torch.bool), layers=[1]):
+        few, many = here.logits(2), here.logits(8)
+    close(few, many)
+    assert not torch.equal(few, expected)
+
+
+def test_passes_are_left_alone_where_they_would_change():
+    here = Setting("roberta")
+    before = [vars(block)["forward"] for block in here.blocks]
+    again = Resuming(here.bb, 1)
+    with again, record(here.bb, [0]) as acts, edit(here.bb, {1: torch.zeros_like}, before=True):
+        here.logits()
+    assert len(acts) == 1 and not again.known
+    with again:  # with gradients, and of rows that nobody told
+        attached, _ = next(here.reading.batches(4))
+        here.bb.run(attached.inputs)
+        assert not again.known
+        with torch.no_grad():
+            here.bb.run(attached.inputs)
+        assert not again.known
+    here.bb.model.bfloat16()
+    with again:
+        here.logits()
+    assert not again.known
+    with pytest.raises(KeyboardInterrupt), Resuming(here.bb, 1):
+        raise KeyboardInterrupt
+    assert [vars(block)["forward"] for block in here.blocks] == before
+
+
+def test_a_block_without_a_forward_of_its_own_has_none_afterwards():
+    bb = tiny_backbone("gpt2")
+    reading, words = prepare(bb, TASK, random_prompt(bb, 3), TASK["test"]), TASK.label_ids(bb)
+    with Resuming(bb, 1) as again:
+        reading.logits(words)
+    assert again.known and not any("forward" in vars(module) for module in bb.model.modules())
