@@ -38,6 +38,17 @@ def test_curve_on_a_base_model(bench):
     bench.run(Job("suppression curve", shape, ways, marks, near(1e-3), scale=scale))
 
 
+def test_curve_by_layer(bench):
+    """One rate, in one layer at a time: what lies below is the same for all masks."""
+    setting, windows = Setting(base("roberta"), task_of(lengths(ROWS)), None, BATCH), [[3], [8]]
+    ways = {
+        "from text each time": plainly(lambda: setting.plain([0.1], windows)),
+        "ours": lambda: setting.ours([0.1], windows),
+    }
+    shape = f"roberta base, layers 3 and 8 × (1 + {DRAWS}) masks, {ROWS} texts of 8–56 tokens"
+    bench.run(Job("suppression by layer", shape, ways, [Mark("from text each time", "ours")], near(1e-3)))
+
+
 def test_curve_on_an_embedded_model(bench):
     """The whole curve."""
     bb, task = load_backbone("embedded/roberta"), load_task("world/movies")
@@ -58,30 +69,31 @@ class Setting:
         draw = torch.Generator().manual_seed(0)
         self.scores = torch.rand(bb.num_layers, bb.num_neurons, generator=draw)
 
-    def ours(self, rates):
+    def ours(self, rates, windows=(None,)):
         curve = suppression_curve(
-            self.bb, self.task, self.prompt, self.scores, rates, draws=DRAWS, examples=self.examples,
-            batch_size=self.batch_size, progress=False,
+            self.bb, self.task, self.prompt, self.scores, rates, windows=windows, draws=DRAWS,
+            examples=self.examples, batch_size=self.batch_size, progress=False,
         )  # fmt: skip
         return _margins([(row["rate"], row["margin"]) for row in curve.rows if row["rate"]])
 
-    def plain(self, rates):
+    def plain(self, rates, windows=(None,)):
         found = []
         for rate in rates:
             mask = skill_neurons(self.scores, rate)
             masks = [mask] * (1 + DRAWS)
             if rate:
                 masks[1:] = [random_neurons(mask, number, self.bb.widths) for number in range(DRAWS)]
-            found += [(rate, self._from_text(mask)) for mask in masks]
+            found += [(rate, self._from_text(mask, window)) for window in windows for mask in masks]
         return _margins([(rate, margin) for rate, margin in found if rate])
 
     @torch.inference_mode()
-    def _from_text(self, mask):
+    def _from_text(self, mask, window):
         reading = prepare(self.bb, self.task, self.prompt, self.task.sample("test", self.examples, 0))
         words, logits = self.task.label_ids(self.bb), torch.zeros(len(reading), 2)
         hooks = [
             matrix.register_forward_pre_hook(lambda _, args, row=row: (args[0] * ~row.to(args[0].device),))
-            for matrix, row in zip(self.bb.value_matrices, mask, strict=True)
+            for layer, (matrix, row) in enumerate(zip(self.bb.value_matrices, mask, strict=True))
+            if window is None or layer in window
         ]
         order = random.Random(0).sample(range(len(reading)), len(reading))
         for at in range(0, len(order), self.batch_size):

@@ -13,6 +13,7 @@ from skillkit.prompts import random_prompt
 from skillkit.skills import random_neurons, skill_neurons
 from skillkit.store import cached
 from skillkit.suppression import suppress
+from skillkit.tuning import tune_adapter, tune_bitfit
 from tests.planted import MODELS, planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -44,6 +45,21 @@ def test_a_curve_is_what_single_calls_give(kind):
             assert table.loc[rate, neurons, draw].accuracy == expected.accuracy
             assert table.loc[rate, neurons, draw].margin == pytest.approx(expected.margin, abs=1e-5)
             assert table.loc[rate, neurons, draw]["count"] == mask.sum()
+
+
+@pytest.mark.parametrize("tune", [tune_bitfit, tune_adapter])
+def test_curves_of_tuned_backbones_are_what_single_calls_give(tune):
+    bb = tiny_backbone("roberta")
+    scores = torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(0))
+    tuned = tune(bb, TASK, max_steps=3, learning_rate=0.1, layout="prefix", progress=False)
+    options = {"draws": 2, "windows": [[0], [1], [2]], "progress": False}
+    for row in suppression_curve(bb, TASK, tuned, scores, (0.3,), **options).rows:
+        mask = skill_neurons(scores, 0.3)
+        here = mask if row["neurons"] == "skill" else random_neurons(mask, row["draw"])
+        with suppress(bb, here, layers=[int(row["layers"])]):
+            expected = evaluate(bb, TASK, tuned)
+        assert row["margin"] == pytest.approx(expected.margin, abs=1e-5)
+        assert row["margin"] != pytest.approx(evaluate(bb, TASK, tuned).margin, abs=1e-4)
 
 
 def test_draws_of_different_seeds_are_different():
