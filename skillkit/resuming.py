@@ -24,9 +24,9 @@ class Known(NamedTuple):
     >>> Known(hidden, [None], neurons, rest)                # doctest: +SKIP
 
     entering  hidden states before the first block, by which the batch is known again
-    outputs  of the blocks, without hidden states that nobody needs again
-    neurons  of the lowest changed layer, before the change; None where that layer's whole block is run again
-    rest     the sum behind its network, without what the value matrix gives
+    outputs   of the blocks, without hidden states that nobody needs again
+    neurons   of the lowest changed layer, before the change; None where that layer's whole block is run again
+    rest      the sum behind its network, without what the value matrix gives
     """
 
     entering: torch.Tensor
