@@ -77,9 +77,10 @@ class Backbone:
         self.tokenizer, self.name, self.row = tokenizer, name, row
         self.family, self.model_type = row.family, model.config.model_type
         base = model.base_model
-        depths = [len(base.get_submodule(path)) for path in row.stacks]
-        stacks = ("layer",) if len(depths) == 1 else ("encoder", "decoder")
-        self.layers = [f"{stack}.{i}" for stack, n in zip(stacks, depths, strict=True) for i in range(n)]
+        stacks = [base.get_submodule(path) for path in row.stacks]
+        depths, self.blocks = [len(stack) for stack in stacks], [block for stack in stacks for block in stack]
+        names = ("layer",) if len(depths) == 1 else ("encoder", "decoder")
+        self.layers = [f"{name}.{i}" for name, n in zip(names, depths, strict=True) for i in range(n)]
         self.num_layers = len(self.layers)
         self.encoder_layers, self.decoder_layers = range(depths[0]), range(depths[0], self.num_layers)
         self.value_matrices = _modules(base, row.value, depths)

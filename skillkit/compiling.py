@@ -20,7 +20,6 @@ def compile_blocks(bb, **options):
     # Else what was compiled without a hook would go on running without it.
     torch._dynamo.config.skip_nnmodule_hook_guards = False
     torch._dynamo.config.suppress_errors = True  # what it cannot follow runs as it was written
-    for path in bb.row.stacks:
-        for block in bb.model.base_model.get_submodule(path):
-            block.compile(dynamic=True, **options)
+    for block in bb.blocks:
+        block.compile(dynamic=True, **options)
     return bb

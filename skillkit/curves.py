@@ -97,9 +97,9 @@ def suppression_curve(
         plan += [(number, rate, *one) for number in range(len(windows)) for one in drawn]
     rows, untouched = {}, target.evaluate() if 0 in rates else None
     # Window by window: what is below one is of no use to the next.
-    order = sorted(range(len(plan)), key=lambda place: plan[place][0])
-    for place in steps(order, f"suppressing in {task.name}", disable=not progress):
-        number, rate, neurons, draw, mask = plan[place]
+    order = sorted(enumerate(plan), key=lambda one: one[1][0])
+    for place, one in steps(order, f"suppressing in {task.name}", disable=not progress):
+        number, rate, neurons, draw, mask = one
         window = windows[number]
         found = target.evaluate(mask, layers=window, seed=draw, **options) if rate else untouched
         layers = list(range(bb.num_layers) if window is None else window)
@@ -108,7 +108,7 @@ def suppression_curve(
             "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
             "margin": found.margin, "n": found.n,
         }  # fmt: skip
-    return Curve([rows[place] for place in range(len(plan))])
+    return Curve([rows[place] for place in sorted(rows)])
 
 
 def _draws(bb, mask, draws, first, noisy):

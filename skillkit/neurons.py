@@ -151,8 +151,25 @@ def hooked(bb):
     >>> hooked(bb)
     False
     """
-    modules = (*bb.value_matrices, *bb.activation_functions)
+    return heard([*bb.value_matrices, *bb.activation_functions])
+
+
+def heard(modules):
+    """Whether somebody listens to some of these modules.
+
+    >>> heard(bb.value_matrices[:2])
+    False
+    """
     return any(module._forward_pre_hooks or module._forward_hooks for module in modules)
+
+
+def first(output):
+    """Hidden states in what a block gives back, beside which some give more.
+
+    >>> first(("hidden states", "more")), first("hidden states")
+    ('hidden states', 'hidden states')
+    """
+    return output[0] if isinstance(output, tuple) else output
 
 
 def take(neurons, positions=None):

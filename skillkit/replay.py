@@ -23,7 +23,7 @@ from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from skillkit.attention import Joined, only_multiplies
 from skillkit.clozes import inputs_of, slots_of
 from skillkit.errors import SkillkitError
-from skillkit.neurons import edit, hooked, put, take
+from skillkit.neurons import edit, first, hooked, put, take
 from skillkit.packing import Packing, open_to_packing, read_packed
 from skillkit.prefixes import Prefix, spread
 
@@ -238,7 +238,7 @@ class Stack:
         listeners = [
             block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True),
             block.register_forward_hook(
-                lambda _, args, out: self.outputs.update({layer: self._own(_first(out))})
+                lambda _, args, out: self.outputs.update({layer: self._own(first(out))})
             ),
             value.register_forward_hook(partial(self._keep_neurons, layer)),
         ]
@@ -359,7 +359,7 @@ class Stack:
             known = tuple(spread(kept, len(joining)) for kept in self.known[layer])
             slots = spread(self.slots, len(joining))
             kwargs = kwargs | {"joined": Joined(before, joining, known, slots)}
-        return _first(block(variants, *args, **kwargs))
+        return first(block(variants, *args, **kwargs))
 
     def _slots_alone(self, layer):
         """Whether a block's output is computed at the slots only: with a cache always, else in the last block."""
@@ -388,11 +388,10 @@ class Stack:
         return both
 
     def _modules(self, layer):
-        row, path = self.bb.row, self.bb.row.activation[self.number]
-        block = self._module(row.stacks[self.number] + ".{}", layer)
+        bb, row, path = self.bb, self.bb.row, self.bb.row.activation[self.number]
         norm = row.block_norm and self._module(row.block_norm, layer)
         network = self._module(path.rpartition(".")[0], layer)
-        return block, self.bb.value_matrices[layer], norm, network, self.bb.activation_functions[layer]
+        return bb.blocks[layer], bb.value_matrices[layer], norm, network, bb.activation_functions[layer]
 
     def _module(self, path, layer):
         return self.bb.model.base_model.get_submodule(path.format(layer - self.layers[0]))
@@ -414,10 +413,6 @@ class _Probability(torch.autograd.Function):
         everything, wanted, tokens = ctx.saved_tensors
         slope = slope[..., None] * wanted
         return everything.mul_(-slope).scatter_add_(-1, tokens, slope), None
-
-
-def _first(output):
-    return output[0] if isinstance(output, tuple) else output
 
 
 def _norm(bb, number):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from skillkit.neurons import first, heard
 from skillkit.packing import packable
 
 MEMORY = 2**30  # bytes that may be kept; batches beyond that are computed each time
@@ -37,7 +38,7 @@ class Known(NamedTuple):
     @property
     def size(self):
         """Bytes, without what several blocks share."""
-        kept = [self.entering, self.neurons, self.rest, *map(_first, self.outputs)]
+        kept = [self.entering, self.neurons, self.rest, *map(first, self.outputs)]
         return sum(one.numel() * one.element_size() for one in kept if one is not None)
 
 
@@ -57,17 +58,17 @@ class Resuming:
     """
 
     def __init__(self, bb, layer, memory=MEMORY):
-        base = bb.model.base_model
-        blocks = [block for path in bb.row.stacks for block in base.get_submodule(path)]
+        path = bb.row.block_norm
         # The last network may be computed at the answer alone, of which a pass that leaves it out knows nothing.
         self.inside = layer < bb.num_layers - 1
         self.bb, self.layer, self.room = bb, layer, memory
-        self.blocks = blocks[: layer + self.inside]
-        self.norm = base.get_submodule(bb.row.block_norm.format(layer)) if bb.row.block_norm else None
+        self.blocks = bb.blocks[: layer + self.inside]
+        self.norm = bb.model.base_model.get_submodule(path.format(layer)) if path else None
         self.known, self.own = {}, []
 
     def __enter__(self):
         if self._able():
+            # No hook can leave a block out, so what a block does is replaced.
             self.own = [(block, vars(block).get("forward")) for block in self.blocks]
             for number, block in enumerate(self.blocks):
                 block.forward = partial(self._pass, number, block.forward)
@@ -86,15 +87,20 @@ class Resuming:
 
     def _heard(self):
         """Whether somebody reads or changes neurons in what would be left out."""
-        below = self.bb.value_matrices[: self.layer], self.bb.activation_functions[: len(self.blocks)]
-        return any(module._forward_pre_hooks or module._forward_hooks for part in below for module in part)
+        values, activations = self.bb.value_matrices, self.bb.activation_functions
+        return heard([*values[: self.layer], *activations[: len(self.blocks)]])
 
     def _pass(self, number, compute, hidden, *args, **kwargs):
         if number == 0:
             self._open(hidden)
+        if self.rows is None:
+            return compute(hidden, *args, **kwargs)
         if self.read is None:
             return self._first_time(number, partial(compute, hidden, *args, **kwargs))
-        return _with(self._changed() if number == self.layer else hidden, self.read.outputs[number])
+        output = self.read.outputs[number]
+        if first(output) is not None:
+            return output
+        return _with(self._changed() if number == self.layer else hidden, output)
 
     def _open(self, hidden):
         told = self.bb.now is not None and not torch.is_grad_enabled() and not self._heard()
@@ -110,7 +116,7 @@ class Resuming:
         else:
             output = compute()
         needed = not inside and number + 1 in (len(self.blocks), len(self.bb.encoder_layers))
-        self.outputs.append(output if needed else _with(None, output, always=True))
+        self.outputs.append(output if needed else _with(None, output))
         if number + 1 == len(self.blocks):
             self._keep(Known(self.entering, self.outputs, *inside))
         return output
@@ -131,10 +137,10 @@ class Resuming:
         finally:
             for handle in handles:
                 handle.remove()
-        return output, seen["neurons"], seen.get("whole", _first(output)) - seen["given"]
+        return output, seen["neurons"], seen.get("whole", first(output)) - seen["given"]
 
     def _keep(self, known):
-        if self.rows is not None and known.size <= self.room:
+        if known.size <= self.room:
             self.known[self.rows] = known
             self.room -= known.size
 
@@ -143,11 +149,6 @@ class Resuming:
         return hidden if self.norm is None else self.norm(hidden)
 
 
-def _first(output):
-    return output[0] if isinstance(output, tuple) else output
-
-
-def _with(hidden, output, always=False):
-    """A block's output with these hidden states, where it has none of its own (or `always`)."""
-    hidden = hidden if always or _first(output) is None else _first(output)
+def _with(hidden, output):
+    """A block's output with these hidden states instead of its own."""
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden

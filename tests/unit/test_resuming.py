@@ -18,8 +18,7 @@ class Setting:
 
     def __init__(self, model_type):
         self.bb = tiny_backbone(model_type)
-        base = self.bb.model.base_model
-        self.blocks = [block for path in self.bb.row.stacks for block in base.get_submodule(path)]
+        self.blocks = self.bb.blocks
         self.reading = prepare(self.bb, TASK, random_prompt(self.bb, 3), TASK["test"])
         self.words = TASK.label_ids(self.bb)
         self.computed = [0] * len(self.blocks)
