@@ -1,0 +1,1 @@
+"""Facts and their neurons: clozes, attribution, knowledge neurons, editing."""

@@ -1,0 +1,1 @@
+"""Frozen backbones: loading, the table of architectures, the one hook primitive."""

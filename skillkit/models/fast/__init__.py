@@ -1,0 +1,1 @@
+"""What only saves time: every result is the same without it."""

@@ -1,0 +1,1 @@
+"""From predictivity to masks: probing, skill neurons, suppression, pruning."""

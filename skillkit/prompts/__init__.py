@@ -1,0 +1,1 @@
+"""Soft prompts, BitFit and adapters: trained, evaluated, saved, exchanged."""

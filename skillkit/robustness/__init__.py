@@ -1,0 +1,1 @@
+"""Clean against adversarial: pairs, perturbations, measures, repair."""

@@ -1,0 +1,1 @@
+"""Studies and sweeps: parameters, notebooks through papermill, results."""

@@ -1,0 +1,1 @@
+"""The report: an offline site of plain HTML."""

@@ -1,0 +1,1 @@
+"""Prompts on other tasks and other models, and what predicts the transfer."""
