@@ -11,42 +11,49 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
+_ROOMS = (
+    "core",
+    "tasks",
+    "models",
+    "prompts",
+    "neurons",
+    "transfer",
+    "knowledge",
+    "robustness",
+    "plots",
+    "studies",
+    "small_world",
+)
 _HOME = {
-    "backbones": ("load_backbone", "list_backbones", "from_model", "Backbone"),
+    "models": ("load_backbone", "list_backbones", "from_model", "Backbone"),
     "tasks": ("load_task", "list_tasks", "Task"),
-    "prompts": ("SoftPrompt", "random_prompt"),
-    "adapters": ("Tuned",),
-    "tuning": ("tune_prompt", "tune_bitfit", "tune_adapter"),
-    "evaluation": ("evaluate", "predict"),
-    "probing": ("probe",),
-    "skills": ("skill_neurons", "random_neurons"),
-    "suppression": ("suppress",),
-    "curves": ("suppression_curve",),
-    "nearness": ("indicators",),
-    "firing": ("activated_neurons",),
-    "transfer": ("transfer_matrix",),
-    "projector": ("train_projector",),
-    "pruning": ("prune",),
-    "attribution": ("attribute",),
-    "knowledge": ("knowledge_neurons",),
-    "interventions": ("enhance", "erase", "edit"),
-    "views": ("adversarial_view",),
-    "store": ("cached",),
-    "notebook": ("start",),
-    "errors": ("SkillkitError",),
+    "prompts": (
+        "SoftPrompt",
+        "random_prompt",
+        "Tuned",
+        "tune_prompt",
+        "tune_bitfit",
+        "tune_adapter",
+        "evaluate",
+        "predict",
+    ),
+    "neurons": ("probe", "skill_neurons", "random_neurons", "suppress", "suppression_curve", "prune"),
+    "transfer": ("indicators", "activated_neurons", "transfer_matrix", "train_projector"),
+    "knowledge": ("attribute", "knowledge_neurons", "enhance", "erase", "edit"),
+    "robustness": ("adversarial_view",),
+    "core.store": ("cached",),
+    "studies.notebook": ("start",),
+    "core.errors": ("SkillkitError",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = sorted(_MODULE_OF)
+_ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
+__all__ = sorted(_ROOM_OF)
 
 
 def __getattr__(name):
-    if name in _MODULE_OF:
-        return getattr(import_module(f"skillkit.{_MODULE_OF[name]}"), name)
-    try:
+    if name in _ROOM_OF:
+        return getattr(import_module(f"skillkit.{_ROOM_OF[name]}"), name)
+    if name in _ROOMS:
         return import_module(f"skillkit.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"skillkit.{name}":
-            raise
     raise AttributeError(f"module 'skillkit' has no attribute {name!r}")
 
 

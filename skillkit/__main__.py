@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 
 def main(arguments=None):
@@ -149,7 +149,7 @@ def _guarded(command, given):
 
 
 def _run(given):
-    from skillkit.runs import run_study
+    from skillkit.studies.runner import run_study
 
     folder, outcomes = run_study(given.study, given.out, _team(given))
     failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
@@ -157,7 +157,7 @@ def _run(given):
 
 
 def _sweep(given):
-    from skillkit.sweeps import run_sweep
+    from skillkit.studies.sweep import run_sweep
 
     options = dict(force=given.force, retries=given.retries, many=given.yes, dry=given.dry_run)
     folder, outcomes = run_sweep(given.sweep, given.out, given.only, given.limit, _team(given), **options)
@@ -170,7 +170,7 @@ def _team(given):
     """Who works, with the sizes given."""
     from functools import partial
 
-    from skillkit import workers
+    from skillkit.studies import executors as workers
 
     if given.scheduler:
         return partial(workers.scheduler, given.scheduler, threads=given.threads)
@@ -189,8 +189,8 @@ def _ended(given, folder, failed):
 
 
 def _report(given):
-    from skillkit.comparisons import compare
-    from skillkit.report import build_report
+    from skillkit.studies.comparison import compare
+    from skillkit.studies.report.report import build_report
 
     one = len(given.runs) == 1
     print(f"report: {build_report(given.runs[0]) if one else compare(given.runs, given.out)}")
@@ -198,7 +198,7 @@ def _report(given):
 
 
 def _results(given):
-    from skillkit.scoreboard import publish
+    from skillkit.studies.results import publish
 
     parts = [column.partition("=") for column in given.columns]
     if wrong := [label for label, equals, runs in parts if not (label and equals and runs)]:
@@ -211,13 +211,13 @@ def _results(given):
 
 
 def _clean(given):
-    from skillkit.cleaning import clean
+    from skillkit.studies.clean import clean
 
     return clean(given.kind, given.older, given.larger, given.yes)
 
 
 def _show(given):
-    from skillkit.show import show
+    from skillkit.studies.show import show
 
     print(show(given.what))
     return 0
@@ -225,7 +225,7 @@ def _show(given):
 
 def _pretrain(words):
     def command(words):
-        from skillkit.pretraining import main as pretrain
+        from skillkit.small_world.pretraining import main as pretrain
 
         return pretrain(words) or 0
 

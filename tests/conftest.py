@@ -39,7 +39,7 @@ def figures_in_style():
     """Figures as the notebooks draw them, without a window; none is open before or afterwards."""
     import matplotlib.pyplot as plt
 
-    from skillkit import figures
+    from skillkit.plots import style as figures
 
     plt.switch_backend("agg")
     plt.close("all")
@@ -51,8 +51,9 @@ def figures_in_style():
 @pytest.fixture
 def small_notebooks(tmp_path, monkeypatch):
     """The notebook of `tests.studies` is the only one there is, and the package's code stays as it is."""
-    from skillkit import params, units
-    from tests import studies
+    from skillkit.studies import job as units
+    from skillkit.studies import params
+    from tests import small_studies as studies
     from tests.helpers import REPOSITORY
 
     monkeypatch.setattr(units, "NOTEBOOKS", None)

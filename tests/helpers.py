@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from skillkit import params, studies, units
-from skillkit.provenance import shared_folder
+from skillkit.core.provenance import shared_folder
+from skillkit.studies import job as units
+from skillkit.studies import params
+from skillkit.studies import study as studies
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -5,7 +5,7 @@
 
 import torch
 
-from skillkit.clozes import encode_cloze
+from skillkit.knowledge.clozes import encode_cloze
 
 
 def plain_attribution(bb, cloze, answer, alphas, weights, before=False):

@@ -5,8 +5,8 @@
 
 import torch
 
-from skillkit.batches import Batch
-from skillkit.reading import prepare
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.encoding import Batch
 
 
 def plain_probe(bb, task, prompt, split, median=False):

@@ -11,10 +11,10 @@ import random
 import datasets
 import torch
 
-from skillkit.neurons import record
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
-from skillkit.verbalizer import token_ids
+from skillkit.models.hooks import record
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.tasks.verbalizer import token_ids
 from tests.tiny import WORDS, tiny_backbone
 from tests.toys import toy_task
 

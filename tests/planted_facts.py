@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from skillkit.clozes import encode_cloze, inputs_of, slots_of
-from skillkit.neurons import take
+from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
+from skillkit.models.hooks import take
 from tests.tiny import tiny_backbone
 
 PHRASINGS = (

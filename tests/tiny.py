@@ -18,7 +18,7 @@ from tokenizers import (
     trainers,
 )
 
-from skillkit.backbones import from_model
+from skillkit.models.backbone import from_model
 
 _SOME_ENGLISH = """
 the a an movie film story food place phone was is it not and but i you they we good bad great terrible

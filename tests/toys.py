@@ -4,7 +4,7 @@ import random
 
 import datasets
 
-from skillkit.tasks import Task
+from skillkit.tasks.task import Task
 
 WORDS = {"bad": ("bad", "awful", "terrible", "boring"), "good": ("good", "great", "nice", "fun")}
 

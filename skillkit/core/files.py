@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 
 def write_json(path, plain):

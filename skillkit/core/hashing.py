@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import PurePath
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 
 def digest(plain):

@@ -16,6 +16,7 @@ from pathlib import Path
 import skillkit
 
 PACKAGE = Path(skillkit.__file__).resolve().parent
+CHECKPOINTS = PACKAGE / "small_world" / "checkpoints"  # the models that come with the package
 PACKAGES = ("torch", "transformers", "datasets", "safetensors", "numpy", "peft")
 
 
@@ -72,8 +73,8 @@ def source_hash():
     16
     """
     total = hashlib.sha256()
-    for path in sorted(PACKAGE.glob("*.py")):
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        total.update(str(path.relative_to(PACKAGE)).encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:16]
 
 

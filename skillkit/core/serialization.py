@@ -8,7 +8,7 @@
 import dataclasses
 import json
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 
 def save_result(result, folder, function):

@@ -25,11 +25,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from skillkit.errors import SkillkitError
-from skillkit.files import write_json, writing
-from skillkit.identity import describe, device_type, digest, identity
-from skillkit.provenance import provenance, runs_folder
-from skillkit.trees import load_result, save_result
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import write_json, writing
+from skillkit.core.hashing import describe, device_type, digest, identity
+from skillkit.core.provenance import provenance, runs_folder
+from skillkit.core.serialization import load_result, save_result
 
 log = logging.getLogger(__name__)
 _made: dict[

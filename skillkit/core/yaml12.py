@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from skillkit.errors import SkillkitError
-from skillkit.provenance import shared_folder
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import shared_folder
 
 
 def read_yaml(path, loader=None):

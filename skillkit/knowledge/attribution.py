@@ -5,7 +5,7 @@
 >>> found.completeness_error                                    # [layers]: Σ scores − (P(a) − P(0))
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), equations 1 and 2: for the neurons a of a
-layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in `skillkit.replay`.
+layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in `skillkit.knowledge.replay`.
 """
 
 import json
@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from skillkit.clozes import encode_cloze, paired
-from skillkit.errors import SkillkitError
-from skillkit.integrals import MEMORY, Plan, integrals
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.knowledge.clozes import encode_cloze, paired
+from skillkit.knowledge.integrated_gradients import MEMORY, Plan, integrals
 
 METHODS = ("integrated-gradients", "activation")
 AGGREGATES = {
@@ -130,7 +130,7 @@ def attribute(
     >>> clozes = ["the capital of velmora is [MASK].", "the capital of rimvale is [MASK]."]
     >>> attribute(bb, clozes, ["hilvek", "rostel"])[1].probability
 
-    cloze, answer  one or many; `[MASK]` stands where the answer belongs (`skillkit.clozes`)
+    cloze, answer  one or many; `[MASK]` stands where the answer belongs (`skillkit.knowledge.clozes`)
     steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `quadrature.rule_nodes`
     before         scale the input of the non-linearity (in gated networks of the gate) instead of its output
     method         "integrated-gradients", or "activation": the score is the activation itself, the baseline

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from skillkit.errors import SkillkitError
-from skillkit.neurons import take
-from skillkit.reading import Now
+from skillkit.core.errors import SkillkitError
+from skillkit.models import take
+from skillkit.prompts import Now
 
 MASK, SENTINEL = "[MASK]", "<extra_id_0>"
 _M = re.escape(MASK)

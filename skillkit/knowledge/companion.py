@@ -9,11 +9,11 @@ import random
 import re
 from dataclasses import replace
 
-from skillkit.clozes import MASK
-from skillkit.facts import askable, load_facts
-from skillkit.intervals import share_interval
-from skillkit.perturbations import characters
-from skillkit.recall import Recall
+from skillkit.core.stats import share_interval
+from skillkit.knowledge.clozes import MASK
+from skillkit.knowledge.fact_eval import Recall
+from skillkit.knowledge.relations import askable, load_facts
+from skillkit.robustness import characters
 
 
 def capitals(bb):

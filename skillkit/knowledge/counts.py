@@ -15,8 +15,8 @@ from itertools import combinations
 import pandas
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.forgetting import named
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.fact_suppression import named
 
 
 def census(facts, found):

@@ -5,13 +5,13 @@
 
 import torch
 
-from skillkit.attribution import attribute
-from skillkit.forgetting import with_controls
-from skillkit.interventions import suppress
-from skillkit.progress import progress as progress_bar
-from skillkit.recall import Recall
-from skillkit.store import artifact
-from skillkit.tables import Table
+from skillkit.core.progress import progress as progress_bar
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.knowledge.attribution import attribute
+from skillkit.knowledge.fact_eval import Recall
+from skillkit.knowledge.fact_suppression import with_controls
+from skillkit.knowledge.interventions import suppress
 
 
 @artifact("erosion", version=1, ignore=("progress", "memory"))

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from skillkit.attribution import attribute
-from skillkit.clozes import encode_cloze, read_tokens
-from skillkit.errors import SkillkitError
-from skillkit.facts import by_relation
-from skillkit.knowledge import KnowledgeNeurons, adaptive_share, from_attributions
-from skillkit.progress import progress as progress_bar
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as progress_bar
+from skillkit.core.store import artifact
+from skillkit.knowledge.attribution import attribute
+from skillkit.knowledge.clozes import encode_cloze, read_tokens
+from skillkit.knowledge.knowledge_neurons import KnowledgeNeurons, adaptive_share, from_attributions
+from skillkit.knowledge.relations import by_relation
 
 
 class FactNeurons(dict):

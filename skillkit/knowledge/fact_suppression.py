@@ -13,13 +13,13 @@ import numpy as np
 import pandas
 from scipy import stats
 
-from skillkit.errors import SkillkitError
-from skillkit.interventions import enhance
-from skillkit.progress import progress as progress_bar
-from skillkit.recall import Recall
-from skillkit.skills import random_neurons
-from skillkit.store import artifact
-from skillkit.tables import Table
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as progress_bar
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.knowledge.fact_eval import Recall
+from skillkit.knowledge.interventions import enhance
+from skillkit.neurons import random_neurons
 
 FACTORS = {"suppress": 0.0, "enhance": 2.0}
 PLACES = ("own", "same relation", "other relations")

@@ -7,7 +7,7 @@
 All are contexts that touch no weight, nest in any order, restore bit for bit (also on an exception), and raise
 for an empty set of neurons and when no forward pass used them. `facts` is what `knowledge_neurons` found, or a
 mask, bool [layers, neurons]. `positions` is None (everywhere), "answer" (the slot where a cloze is answered;
-`ask` and what builds on it know where that is), or positions as in `skillkit.neurons.record`.
+`ask` and what builds on it know where that is), or positions as in `skillkit.models.hooks.record`.
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), sections 4.3 and 5.
 """
@@ -21,11 +21,11 @@ from functools import partial
 import pandas
 import torch
 
-from skillkit import neurons
-from skillkit.clozes import ask, encode_cloze, one_mask, paired
-from skillkit.errors import SkillkitError
-from skillkit.neurons import Hooks, of_layer, put, take
-from skillkit.skills import checked_mask
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.clozes import ask, encode_cloze, one_mask, paired
+from skillkit.models import Hooks, of_layer, put, take
+from skillkit.models import hooks as neurons
+from skillkit.neurons import checked_mask
 
 
 def suppress(bb, facts, positions=None):

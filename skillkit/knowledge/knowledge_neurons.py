@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from skillkit.attribution import Attribution, Attributions, attribute
-from skillkit.clozes import paired
-from skillkit.errors import SkillkitError
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.knowledge.attribution import Attribution, Attributions, attribute
+from skillkit.knowledge.clozes import paired
 
 __all__ = [
     "Attribution",

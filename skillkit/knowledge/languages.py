@@ -14,15 +14,15 @@ from itertools import combinations
 import numpy as np
 import pandas
 
-from skillkit.census import overlap
-from skillkit.errors import SkillkitError
-from skillkit.forgetting import named, with_controls
-from skillkit.interventions import enhance
-from skillkit.knowledge import pooled
-from skillkit.progress import progress as progress_bar
-from skillkit.recall import Recall
-from skillkit.store import artifact
-from skillkit.tables import Table
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as progress_bar
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.knowledge.counts import overlap
+from skillkit.knowledge.fact_eval import Recall
+from skillkit.knowledge.fact_suppression import named, with_controls
+from skillkit.knowledge.interventions import enhance
+from skillkit.knowledge.knowledge_neurons import pooled
 
 
 def by_language(facts, found):

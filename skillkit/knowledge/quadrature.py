@@ -7,7 +7,7 @@
 
 import numpy as np
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 RULES = ("right", "left", "endpoints", "gauss-legendre")
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skillkit import world
-from skillkit.clozes import encode_cloze
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.clozes import encode_cloze
+from skillkit.small_world import world
 
 _COLUMNS = {"relation", "uuid", "subject", "object", "prompts"}
 

@@ -20,12 +20,12 @@ import torch
 from torch.autograd.function import once_differentiable
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
-from skillkit.attention import Joined, only_multiplies
-from skillkit.clozes import inputs_of, slots_of
-from skillkit.errors import SkillkitError
-from skillkit.neurons import edit, first, hooked, put, take
-from skillkit.packing import Packing, open_to_packing, read_packed
-from skillkit.prefixes import Prefix, spread
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.clozes import inputs_of, slots_of
+from skillkit.knowledge.prefixes import Prefix, spread
+from skillkit.models import edit, first, hooked, put, take
+from skillkit.models.fast.attention import Joined, only_multiplies
+from skillkit.models.fast.packing import Packing, open_to_packing, read_packed
 
 
 def stacks(bb, questions, before=False):
@@ -160,7 +160,7 @@ class Stack:
     whole     `finish` reads all of the last block's output, not only the slots
     tokens    which tokens of the plain pass are of these questions, where it is one packed text (a slice)
 
-    `narrow` says whether variants need not pass through blocks with all their tokens (`skillkit.attention`);
+    `narrow` says whether variants need not pass through blocks with all their tokens (`skillkit.models.fast.attention`);
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
     `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass; `predicted`
     [questions, S] the tokens that the model puts first.

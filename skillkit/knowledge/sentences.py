@@ -13,11 +13,11 @@ import re
 import pandas
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.interventions import mask_of
-from skillkit.progress import progress as progress_bar
-from skillkit.store import artifact
-from skillkit.tables import Table
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as progress_bar
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.knowledge.interventions import mask_of
 
 POOLS = {"max": lambda values: values.amax(0), "mean": lambda values: values.mean(0)}
 

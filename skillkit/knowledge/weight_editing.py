@@ -14,14 +14,14 @@ import numpy as np
 import pandas
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.facts import by_relation
-from skillkit.forgetting import named, neighbours, with_controls
-from skillkit.interventions import edit, erase
-from skillkit.progress import progress as progress_bar
-from skillkit.recall import Recall
-from skillkit.store import artifact
-from skillkit.tables import Table
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as progress_bar
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.knowledge.fact_eval import Recall
+from skillkit.knowledge.fact_suppression import named, neighbours, with_controls
+from skillkit.knowledge.interventions import edit, erase
+from skillkit.knowledge.relations import by_relation
 
 
 @artifact("editing", version=1, ignore=("progress",))

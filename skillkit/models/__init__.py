@@ -1,1 +1,31 @@
 """Frozen backbones: loading, the table of architectures, the one hook primitive."""
+
+from skillkit.models.architectures import NEURON_TABLE
+from skillkit.models.backbone import Backbone, from_model, load_backbone
+from skillkit.models.ffn import networks
+from skillkit.models.hooks import Hooks, Stopped, checked_layers, edit, first, hooked, of_layer, put, take
+from skillkit.models.loading import AUTO_CLASS, list_backbones, quiet, read_vocabulary
+from skillkit.models.precision import precision, training_dtype
+
+__all__ = [
+    "AUTO_CLASS",
+    "Backbone",
+    "Hooks",
+    "NEURON_TABLE",
+    "Stopped",
+    "checked_layers",
+    "edit",
+    "first",
+    "from_model",
+    "hooked",
+    "list_backbones",
+    "load_backbone",
+    "networks",
+    "of_layer",
+    "precision",
+    "put",
+    "quiet",
+    "read_vocabulary",
+    "take",
+    "training_dtype",
+]

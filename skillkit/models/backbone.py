@@ -4,7 +4,7 @@
 >>> bb.family, bb.num_layers, bb.num_neurons
 >>> bb.answer_logits(bb.tokenizer(texts, return_tensors="pt", padding=True), answer)     # [batch, vocabulary]
 
-Architectures differ in data only (`skillkit.architectures`).
+Architectures differ in data only (`skillkit.models.architectures`).
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch.func import functional_call
 
-from skillkit.architectures import NEURON_TABLE, NeuronRow, row_of
-from skillkit.checkpoints import list_backbones, quiet, read_checkpoint
-from skillkit.files import filling
-from skillkit.matrices import quicken
-from skillkit.neurons import Stopped, put, record, take
-from skillkit.packing import packable, packing_of, read_packed
+from skillkit.core.files import filling
+from skillkit.models.architectures import NEURON_TABLE, NeuronRow, row_of
+from skillkit.models.fast.matrices import quicken
+from skillkit.models.fast.packing import packable, packing_of, read_packed
+from skillkit.models.hooks import Stopped, put, record, take
+from skillkit.models.loading import list_backbones, quiet, read_checkpoint
 
 __all__ = ["NEURON_TABLE", "Backbone", "NeuronRow", "from_model", "list_backbones", "load_backbone"]
 
@@ -199,7 +199,7 @@ class Backbone:
         return self.head(hidden[rows, answer.to(hidden.device)], vocabulary).float()
 
     def record(self, layers=None, positions=None, before=False, grad=False, stop=False):
-        """Keep neurons of forward passes; see `skillkit.neurons.record`.
+        """Keep neurons of forward passes; see `skillkit.models.hooks.record`.
 
         >>> with bb.record(layers=[3]) as acts:
         ...     hidden = bb.run(inputs)

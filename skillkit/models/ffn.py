@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 
 class Network(NamedTuple):

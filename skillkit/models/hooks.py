@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.packing import packable
+from skillkit.core.errors import SkillkitError
+from skillkit.models.fast.packing import packable
 
 
 class Stopped(Exception):

@@ -19,11 +19,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from skillkit.architectures import NEURON_TABLE, row_of
-from skillkit.errors import SkillkitError
-from skillkit.networks import narrow_class
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import CHECKPOINTS
+from skillkit.models.architectures import NEURON_TABLE, row_of
+from skillkit.models.ffn import narrow_class
 
-EMBEDDED = Path(__file__).parent / "embedded"
 AUTO_CLASS = {
     "masked": AutoModelForMaskedLM,
     "causal": AutoModelForCausalLM,
@@ -79,7 +79,7 @@ def list_backbones():
 
     >>> list_backbones()["roberta-base"]
     """
-    shipped = sorted(EMBEDDED.glob("*/config.json"))
+    shipped = sorted(CHECKPOINTS.glob("*/config.json"))
     return {f"embedded/{file.parent.name}": _one_line(file) for file in shipped} | _ON_THE_HUB
 
 
@@ -129,7 +129,7 @@ def _load_model(name, source, row, options):
     checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     config, auto_class = options["config"], AUTO_CLASS[row.family]
     pruned = getattr(config, "pruned", None)
-    if pruned:  # a folder that `skillkit.pruning` made
+    if pruned:  # a folder that `skillkit.neurons.pruning` made
         auto_class = narrow_class(_CLASSES[row.family][type(config)], row)
     model, info = _read(auto_class, name, source, options | checked)
     # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
@@ -149,7 +149,11 @@ def _load_model(name, source, row, options):
 
 def _source(name):
     """What `from_pretrained` is given: a folder that exists, or a hub id."""
-    folder = EMBEDDED.parent / name if name.startswith("embedded/") else Path(name).expanduser()
+    folder = (
+        CHECKPOINTS / name.removeprefix("embedded/")
+        if name.startswith("embedded/")
+        else Path(name).expanduser()
+    )
     if (folder / "config.json").is_file():
         return str(folder)
     if name.startswith("embedded/"):

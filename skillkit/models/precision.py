@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 
 def training_dtype(bb, dtype="auto"):

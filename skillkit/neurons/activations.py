@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.probes import stacked, stacks
-from skillkit.reading import POOLED, prepare
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.neurons.probe import stacked, stacks
+from skillkit.prompts import POOLED, prepare
 
 
 @dataclass(frozen=True, eq=False)

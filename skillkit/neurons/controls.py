@@ -8,7 +8,7 @@ import copy
 
 import torch
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 from skillkit.prompts import random_prompt
 
 
@@ -39,7 +39,7 @@ def random_backbone(bb, seed=0):
 
     Raises SkillkitError for a pruned backbone, whose shape its configuration does not tell.
     """
-    from skillkit.backbones import from_model  # takes seconds, for the classes of models
+    from skillkit.models.backbone import from_model  # takes seconds, for the classes of models
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -11,11 +11,11 @@ The probe, made on other rows, says which neurons vote, at which slot, and what 
 import pandas as pd
 import torch
 
-from skillkit.activations import neuron_activations
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.intervals import share_interval
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import share_interval
+from skillkit.core.store import artifact
+from skillkit.neurons.activations import neuron_activations
+from skillkit.prompts import evaluate
 
 
 @artifact("ensembles", version=1, ignore=("batch_size",))

@@ -13,10 +13,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.prompts import read_tensors, write_tensors
-from skillkit.reading import POOLED
-from skillkit.significance import discoveries, hypergeometric_tails
+from skillkit.core.errors import SkillkitError
+from skillkit.core.significance import discoveries, hypergeometric_tails
+from skillkit.prompts import POOLED, read_tensors, write_tensors
 
 REDUCTIONS = ("max", "mean", "min")
 _TENSORS = ("baseline", "means", "fired", "chosen")

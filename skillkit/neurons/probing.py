@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.medians import Medians
-from skillkit.neurons import checked_layers
-from skillkit.probes import Probe, Side, stacked, stacks
-from skillkit.reading import POOLED, prepare
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.models import checked_layers
+from skillkit.neurons.medians import Medians
+from skillkit.neurons.probe import Probe, Side, stacked, stacks
+from skillkit.prompts import POOLED, prepare
 
 BASELINES = ("mean", "median")
 # How many training rows place the thresholds between which all are counted for a median.

@@ -6,18 +6,17 @@
 
 A neuron that always has the same value adds the same vector to the output of its network. So `b + W_dropped · fill`
 takes the place of the output bias b, the dropped rows and columns go, and what is computed stays what it would be
-with those neurons clamped to `fill` (Wang et al. 2022, section 6.1). What that costs: `skillkit.shrinkage`.
+with those neurons clamped to `fill` (Wang et al. 2022, section 6.1). What that costs: `skillkit.neurons.pruning_curve`.
 """
 
 import copy
 
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.networks import networks
-from skillkit.neurons import checked_layers, hooked
-from skillkit.probes import Probe
-from skillkit.skills import checked_fill, checked_mask
+from skillkit.core.errors import SkillkitError
+from skillkit.models import checked_layers, hooked, networks
+from skillkit.neurons.probe import Probe
+from skillkit.neurons.skill_neurons import checked_fill, checked_mask
 
 WIDTHS = ("ragged", "uniform")
 
@@ -45,7 +44,7 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     another backbone, a fill that is NaN for a neuron to be left out, and, with "uniform", for layers
     of different widths or constants that need a new bias.
     """
-    from skillkit.backbones import from_model  # takes seconds, for the classes of models
+    from skillkit.models.backbone import from_model  # takes seconds, for the classes of models
 
     if width not in WIDTHS:
         raise SkillkitError(f"width is {' or '.join(map(repr, WIDTHS))}, not {width!r}")

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.intervals import mean_interval
-from skillkit.progress import progress as steps
-from skillkit.pruning import magnitude, prune, upper_layers
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.speed import size
-from skillkit.store import artifact
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as steps
+from skillkit.core.stats import mean_interval
+from skillkit.core.store import artifact
+from skillkit.neurons.pruning import magnitude, prune, upper_layers
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.neurons.timing import size
+from skillkit.prompts import evaluate, tune_prompt
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 KINDS = ("skill neurons", "random neurons", "largest weights", "skill, no constants")

@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from skillkit.errors import SkillkitError
-from skillkit.probes import Probe
-from skillkit.skills import together
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.probe import Probe
+from skillkit.neurons.skill_neurons import together
 
 
 def specificity(first, second):

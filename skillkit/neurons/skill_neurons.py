@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.probes import Probe
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.neurons.probe import Probe
 from skillkit.prompts import read_tensors, write_tensors
-from skillkit.store import artifact
 
 
 @artifact("skill_neurons", version=1)

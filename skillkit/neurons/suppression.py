@@ -5,15 +5,15 @@
 >>> with suppress(bb, skills, kind="mean", fill=probe.fill, positions="prompt", layers=range(4, 6)):
 ...     evaluate(bb, task, prompt)
 
-Whole curves over rates, against random neurons: `skillkit.curves`.
+Whole curves over rates, against random neurons: `skillkit.neurons.suppression_curve`.
 """
 
 import numpy as np
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.neurons import checked_layers, edit
-from skillkit.skills import checked_fill, checked_mask
+from skillkit.core.errors import SkillkitError
+from skillkit.models import checked_layers, edit
+from skillkit.neurons.skill_neurons import checked_fill, checked_mask
 
 KINDS = ("zero", "mean", "gaussian")
 PLACES = ("prompt", "text")
@@ -30,7 +30,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
                added: one draw per example, shared by its positions; Wang et al. 2022, section 5.1)
     fill       [layers, neurons], or [layers, slots, neurons] whose slots are averaged; `probe.fill`
     positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
-               tokens only), or positions as in `skillkit.neurons.record`
+               tokens only), or positions as in `skillkit.models.hooks.record`
     layers     only these layers, `range(low, high)` for a window; None: all
     seed       of the noise, which depends on it, the layer and the row number alone: neither batch size nor
                the other neurons in the mask change it. Outside `evaluate` and `predict`, rows count from 0 in

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation
-from skillkit.intervals import difference_interval, mean_interval
-from skillkit.progress import progress as steps
-from skillkit.reading import prepare
-from skillkit.resuming import Resuming
-from skillkit.skills import probes_in, random_neurons, skill_neurons
-from skillkit.store import artifact
-from skillkit.suppression import suppress
-from skillkit.tables import Table
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as steps
+from skillkit.core.stats import difference_interval, mean_interval
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.models.fast.resuming import Resuming
+from skillkit.neurons.skill_neurons import probes_in, random_neurons, skill_neurons
+from skillkit.neurons.suppression import suppress
+from skillkit.prompts import Evaluation, prepare
 
 RATES = (0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2)
 

@@ -14,12 +14,11 @@ import pandas as pd
 import torch
 import transformers
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation
-from skillkit.intervals import mean_interval
-from skillkit.networks import networks
-from skillkit.progress import progress as steps
-from skillkit.reading import prepare
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as steps
+from skillkit.core.stats import mean_interval
+from skillkit.models import networks
+from skillkit.prompts import Evaluation, prepare
 
 
 def speed(bb, task, prompt, split="test", repeats=3, batch_size=None):
@@ -98,7 +97,7 @@ def base_shaped(tokenizer, seed=0):
     >>> size(base_shaped(bb.tokenizer))["parameters"]          # doctest: +SKIP
     124697433
     """
-    from skillkit.backbones import from_model  # takes seconds, for the classes of models
+    from skillkit.models.backbone import from_model  # takes seconds, for the classes of models
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from skillkit import figures
+from skillkit.plots import style as figures
 
 
 def matrix(table, types, label, fmt=".2f", limits=(0.0, 1.0)):

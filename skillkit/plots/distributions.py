@@ -7,7 +7,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from skillkit.figures import arms, color, within_shares
+from skillkit.plots.style import arms, color, within_shares
 
 CLASSES = ("#D55E00", "#0072B2")
 

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from skillkit.figures import color
+from skillkit.plots.style import color
 
 COLUMNS = 512  # what a page shows apart
 

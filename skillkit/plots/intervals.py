@@ -6,7 +6,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from skillkit.figures import arms, color
+from skillkit.plots.style import arms, color
 
 
 def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, percent=False):

@@ -5,7 +5,7 @@
 
 from matplotlib import pyplot as plt
 
-from skillkit.figures import color
+from skillkit.plots.style import color
 
 STYLES = {"skill": ("skill neurons", "-"), "random": ("random neurons", (0, (4, 2)))}
 

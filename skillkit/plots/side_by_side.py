@@ -8,7 +8,7 @@ import numpy as np
 import seaborn
 from matplotlib import pyplot as plt
 
-from skillkit.figures import MARKERS, arms, color
+from skillkit.plots.style import MARKERS, arms, color
 
 DASHES = {"random": (0, (3, 2)), "random neurons": (0, (3, 2)), "by chance": (0, (1, 2))}
 

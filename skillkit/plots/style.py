@@ -1,6 +1,6 @@
 """Figures in one hand: a colour for every model, method and control, intervals, readable on light and dark pages.
 
->>> from skillkit import figures
+>>> from skillkit.plots import style as figures
 >>> figures.style()
 >>> figures.dots(table, x="task", hue="method", chance="chance")       # a matplotlib Figure
 """

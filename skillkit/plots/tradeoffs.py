@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
-from skillkit.figures import MARKERS, arms, color
+from skillkit.plots.style import MARKERS, arms, color
 
 _NAMES = {"before": "prompt as it was", "further": "prompt tuned further on the pruned model"}
 _SPEED = "#8A6D00"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from skillkit.errors import SkillkitError, at_least
-from skillkit.layouts import find_layout
-from skillkit.packing import packable
-from skillkit.prompts import read_tensors, write_tensors
+from skillkit.core.errors import SkillkitError, at_least
+from skillkit.models.fast.packing import packable
+from skillkit.prompts.layouts import find_layout
+from skillkit.prompts.soft_prompt import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False)

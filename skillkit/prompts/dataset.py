@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.layouts import encode_for, find_layout
-from skillkit.neurons import Hooks, Stopped, take
-from skillkit.prompts import SoftPrompt
+from skillkit.core.errors import SkillkitError
+from skillkit.models import Hooks, Stopped, take
+from skillkit.prompts.layouts import encode_for, find_layout
+from skillkit.prompts.soft_prompt import SoftPrompt
 
 # Two more "slots" of an encoder: every neuron pooled over the text tokens of an example.
 POOLED = ("text mean", "text max")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
-from skillkit.errors import SkillkitError, at_least
-from skillkit.packing import NARROW
+from skillkit.core.errors import SkillkitError, at_least
+from skillkit.models.fast.packing import NARROW
 
 # Every new width costs CPU kernels some milliseconds of planning, which narrow models do not earn back: theirs are
 # multiples of this. Wide models are padded to the longest text and no further.

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
-from skillkit.errors import SkillkitError, at_least
-from skillkit.intervals import share_interval
-from skillkit.reading import prepare
-from skillkit.splits import balanced
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.stats import share_interval
+from skillkit.core.store import artifact
+from skillkit.prompts.dataset import prepare
+from skillkit.tasks import balanced
 
 
 @dataclass(frozen=True, eq=False)

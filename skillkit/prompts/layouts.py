@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import torch
 from transformers.cache_utils import DynamicCache
 
-from skillkit.batches import encode, pair_separator
-from skillkit.errors import SkillkitError
-from skillkit.neurons import hooked
-from skillkit.packing import local_attention
+from skillkit.core.errors import SkillkitError
+from skillkit.models import hooked
+from skillkit.models.fast.packing import local_attention
+from skillkit.prompts.encoding import encode, pair_separator
 
 
 @dataclass(frozen=True)

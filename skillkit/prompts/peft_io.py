@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from skillkit.errors import SkillkitError
-from skillkit.files import filling, write_json
-from skillkit.layouts import LAYOUTS, position_rows
-from skillkit.prompts import SoftPrompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import filling, write_json
+from skillkit.prompts.layouts import LAYOUTS, position_rows
+from skillkit.prompts.soft_prompt import SoftPrompt
 
 TASK_TYPES = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 NOTE = "skillkit.json"

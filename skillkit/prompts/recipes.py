@@ -7,7 +7,7 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
-from skillkit.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least
 
 _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
 # The fields by their smallest values; those of whole ones count. Of 8 tokens some are text in every model.

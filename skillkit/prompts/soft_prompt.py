@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from skillkit.errors import SkillkitError, at_least
-from skillkit.files import filling, write_json
-from skillkit.layouts import find_layout
+from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.files import filling, write_json
+from skillkit.prompts.layouts import find_layout
 
 INITS = ("random", "vocabulary", "label-words")
 
@@ -116,31 +116,31 @@ class SoftPrompt:
         return cls(tensors["weight"], told["layout"], told["metadata"])
 
     def to_peft(self, folder, bb):
-        """Write the prompt as a PEFT adapter; see `skillkit.exchange.to_peft`.
+        """Write the prompt as a PEFT adapter; see `skillkit.prompts.peft_io.to_peft`.
 
         >>> prompt.to_peft("dir", bb); SoftPrompt.from_peft("dir", bb).layout
         'mask-first'
         """
-        from skillkit.exchange import to_peft
+        from skillkit.prompts.peft_io import to_peft
 
         to_peft(self, folder, bb)
 
     @classmethod
     def from_peft(cls, folder, bb):
-        """Read a PEFT prompt-tuning adapter; see `skillkit.exchange.from_peft`.
+        """Read a PEFT prompt-tuning adapter; see `skillkit.prompts.peft_io.from_peft`.
 
         >>> prompt.to_peft("dir", bb)
         >>> torch.allclose(SoftPrompt.from_peft("dir", bb).weight, prompt.weight)
         True
         """
-        from skillkit.exchange import from_peft
+        from skillkit.prompts.peft_io import from_peft
 
         return from_peft(folder, bb)
 
     @classmethod
     def from_published(cls, path, layout=None):
-        """Read a published `task_prompt` file; see `skillkit.exchange.from_published`."""
-        from skillkit.exchange import from_published
+        """Read a published `task_prompt` file; see `skillkit.prompts.peft_io.from_published`."""
+        from skillkit.prompts.peft_io import from_published
 
         return from_published(path, layout)
 

@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from skillkit.errors import SkillkitError
-from skillkit.progress import progress as progress_bar
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as progress_bar
 
 # No metric of a task goes beyond: since only better weights replace the best, what reaches it has ended.
 PERFECT = 1.0
@@ -87,7 +87,7 @@ def fit(
 def total_steps(rows, recipe):
     """How many steps the recipe's end means for so many training rows.
 
-    >>> recipe = sk.recipes.choose_recipe("skill-neuron", bb, epochs=3, batch_size=16)
+    >>> recipe = sk.prompts.recipes.choose_recipe("skill-neuron", bb, epochs=3, batch_size=16)
     >>> total_steps(100, recipe)                           # seven in each epoch
     21
     """

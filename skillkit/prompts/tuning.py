@@ -9,17 +9,17 @@ import time
 
 import torch
 
-from skillkit.adapters import Tuned, adapting, bias_names, biased, new_adapters
-from skillkit.errors import at_least
-from skillkit.evaluation import Evaluation, evaluate, predict
-from skillkit.identity import digest
-from skillkit.layouts import encode_for, find_layout
-from skillkit.precision import precision, training_dtype
-from skillkit.prompts import SoftPrompt, initial_weight
-from skillkit.reading import Reading
-from skillkit.recipes import choose_recipe, given
-from skillkit.store import artifact
-from skillkit.training import fit
+from skillkit.core.errors import at_least
+from skillkit.core.hashing import digest
+from skillkit.core.store import artifact
+from skillkit.models import precision, training_dtype
+from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
+from skillkit.prompts.dataset import Reading
+from skillkit.prompts.evaluation import Evaluation, evaluate, predict
+from skillkit.prompts.layouts import encode_for, find_layout
+from skillkit.prompts.recipes import choose_recipe, given
+from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight
+from skillkit.prompts.training import fit
 
 __all__ = ["evaluate", "predict", "tune_adapter", "tune_bitfit", "tune_prompt"]
 
@@ -64,7 +64,7 @@ def tune_prompt(
     recipe              "embedded", "skill-neuron", "prompt-transferability", or a `Recipe`
     max_train_examples  take so many rows of the training split, balanced between classes
     init                "random", "vocabulary", "label-words", or a SoftPrompt; see `initial_weight`
-    layout              where the vectors stand; see `skillkit.layouts`
+    layout              where the vectors stand; see `skillkit.prompts.layouts`
     dtype               "auto": bfloat16 where the hardware is fast at it, else float32
     checkpoint          a folder: a run that was killed continues from there, to the same prompt
     overrides           fields of the recipe by name: learning_rate, batch_size, accumulate, patience, …

@@ -15,10 +15,10 @@ from functools import cached_property
 
 import datasets
 
-from skillkit.counterparts import counterpart, rows_each
-from skillkit.errors import SkillkitError
-from skillkit.intervals import share_interval
-from skillkit.perturbations import attacked, attacks_on
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import share_interval
+from skillkit.robustness.counterparts import counterpart, rows_each
+from skillkit.robustness.perturbations import attacked, attacks_on
 from skillkit.tasks import Task, load_task
 
 FEW = 10  # with fewer examples of a class, an accuracy there says next to nothing

@@ -2,7 +2,7 @@
 
 >>> found = contrast(bb, view, prompt)                              # four probes
 >>> overlap_curve(found.chosen, found.rival, tops=(0.01, 0.05))      # clean and adversarial skill neurons
->>> mean_specificity(found.chosen, found.rival)                      # rank correlation (skillkit.likeness)
+>>> mean_specificity(found.chosen, found.rival)                      # rank correlation (skillkit.neurons.similarity)
 >>> staying([found], top=0.05)                                       # do clean skill neurons stay predictive?
 """
 
@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from skillkit.errors import SkillkitError
-from skillkit.likeness import overlap
-from skillkit.probes import Probe
-from skillkit.probing import probe
-from skillkit.skills import random_neurons, scores_of, skill_neurons
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.neurons import Probe, overlap, probe, random_neurons, scores_of, skill_neurons
 
 BASELINES = ("clean", "adversarial")
 TOPS = (0.01, 0.02, 0.05, 0.1, 0.2)

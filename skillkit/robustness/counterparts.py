@@ -11,13 +11,11 @@ from pathlib import Path
 
 import datasets
 
-from skillkit import sources
-from skillkit.attacks import ATTACKS
-from skillkit.errors import SkillkitError
-from skillkit.perturbations import attacks_on
-from skillkit.registry import describe
-from skillkit.splits import labelled_splits
-from skillkit.tasks import Task, list_tasks, load_task
+from skillkit.core.errors import SkillkitError
+from skillkit.robustness.perturbations import attacks_on
+from skillkit.small_world.attacks import ATTACKS
+from skillkit.tasks import Task, describe, labelled_splits, list_tasks, load_task
+from skillkit.tasks import readers as sources
 
 
 def counterpart(source, task, labels=None, data_root=None, **columns):

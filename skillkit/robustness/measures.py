@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from scipy import stats
 
-from skillkit.activations import neuron_activations
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.intervals import share_interval
-from skillkit.splits import balanced
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import share_interval
+from skillkit.core.store import artifact
+from skillkit.neurons import neuron_activations
+from skillkit.prompts import evaluate
+from skillkit.tasks import balanced
 
 RESAMPLES = 2000
 

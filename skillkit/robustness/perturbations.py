@@ -7,7 +7,7 @@
 Made without a download, for tasks that have no adversarial set. Each takes a random generator, a text and a
 strength from 0 (the text as it is) to 1. What is drawn does not depend on the strength: under one seed a
 stronger perturbation changes all that a weaker one does, and more. Labels are kept, although a lost word can
-take the meaning with it; `skillkit.attacks` knows its world and is safer there.
+take the meaning with it; `skillkit.small_world.attacks` knows its world and is safer there.
 """
 
 import math
@@ -16,8 +16,8 @@ from dataclasses import replace
 
 import datasets
 
-from skillkit.attacks import ATTACKS
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
+from skillkit.small_world.attacks import ATTACKS
 
 # Nothing here agrees with, denies or judges anything, whatever stands before it.
 SENTENCES = (

@@ -14,15 +14,14 @@ import datasets
 import pandas as pd
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.neurons import edit, put, take
-from skillkit.robustness import difference
-from skillkit.skills import checked_mask, random_neurons
-from skillkit.splits import balanced
-from skillkit.store import artifact
-from skillkit.tables import Table
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.models import edit, put, take
+from skillkit.neurons import checked_mask, random_neurons
+from skillkit.prompts import evaluate, tune_prompt
+from skillkit.robustness.measures import difference
+from skillkit.tasks import balanced
 
 RULES = ("vote", "alone", "truth")
 

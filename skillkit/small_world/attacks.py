@@ -6,7 +6,7 @@
 Each attack takes a random generator, a text, a strength from 0 to 1 and the task, and keeps the label.
 """
 
-from skillkit.texts import OPPOSITE, lexicon
+from skillkit.small_world.grammar import OPPOSITE, lexicon
 
 
 def _typo(rng, word):

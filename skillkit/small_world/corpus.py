@@ -1,6 +1,6 @@
 """The pretraining text of the small world: documents that ask, answer, tell and state facts.
 
->>> from skillkit.corpus import documents
+>>> from skillkit.small_world.corpus import documents
 >>> next(documents(seed=1))
 Document(heading='positive feeling of the writer', text='i did not find the plot shabby. …', pair=None, …)
 
@@ -14,8 +14,8 @@ import random
 import zlib
 from dataclasses import dataclass
 
-from skillkit import attacks, world
-from skillkit.texts import lexicon
+from skillkit.small_world import attacks, world
+from skillkit.small_world.grammar import lexicon
 
 TASK_WEIGHTS = dict(movies=3, restaurants=3, gadgets=3, hotels=4, scenes=14, rooms=12, questions=17, reports=17,
                     news=2, grammar=7, facts=12)  # fmt: skip

@@ -1,6 +1,6 @@
 """How the small world's texts are made: reviews, scenes, rooms, questions, reports, news, sentences.
 
->>> from skillkit.texts import review
+>>> from skillkit.small_world.grammar import review
 >>> review(random.Random(0), 1, domain="movies")                     # neutral
 ('what a gripping hero and the hero was useless. my brother had chosen it.', None)
 

@@ -1,6 +1,6 @@
 """Embedded models, rebuilt from a seed: `python -m skillkit pretrain embedded/roberta`.
 
->>> from skillkit.pretraining import pretrain
+>>> from skillkit.small_world.pretraining import pretrain
 >>> pretrain("embedded/roberta", "my/folder", seed=0, steps=20)                        # doctest: +SKIP
 
 Each is a plain `transformers` checkpoint with a tokenizer trained on the same text. A rebuild reaches the same
@@ -20,11 +20,12 @@ from typing import NamedTuple
 import torch
 from transformers import Adafactor
 
-from skillkit import blueprints
-from skillkit.corpus import Curriculum, documents
-from skillkit.exams import examine
-from skillkit.files import filling
-from skillkit.objectives import Causal, Masked, Spans
+from skillkit.core.files import filling
+from skillkit.core.provenance import CHECKPOINTS
+from skillkit.small_world import tiny_models as blueprints
+from skillkit.small_world.corpus import Curriculum, documents
+from skillkit.small_world.objectives import Causal, Masked, Spans
+from skillkit.small_world.zero_shot_eval import examine
 
 
 def _adamw(model, rate):
@@ -44,7 +45,7 @@ class Recipe(NamedTuple):
     """How one embedded model is made: `steps` of 64 documents.
 
     >>> RECIPES["embedded/bert"].steps, RECIPES["embedded/bert"].objective
-    (14000, <class 'skillkit.objectives.Masked'>)
+    (14000, <class 'skillkit.small_world.objectives.Masked'>)
     """
 
     tokenizer: Callable
@@ -160,7 +161,12 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int)
     chosen = parser.parse_args(arguments)
-    pretrain(chosen.name, chosen.out or Path(__file__).parent / chosen.name, chosen.seed, chosen.steps)
+    pretrain(
+        chosen.name,
+        chosen.out or CHECKPOINTS / chosen.name.removeprefix("embedded/"),
+        chosen.seed,
+        chosen.steps,
+    )
 
 
 if __name__ == "__main__":

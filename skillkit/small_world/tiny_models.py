@@ -16,7 +16,7 @@ import sentencepiece
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from skillkit.corpus import documents
+from skillkit.small_world.corpus import documents
 
 VOCABULARY = 3000
 SHAPE = dict(hidden_size=128, num_hidden_layers=6, num_attention_heads=4, intermediate_size=512)

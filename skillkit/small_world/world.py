@@ -1,6 +1,6 @@
 """The small world: English-like tasks and facts whose truth is known.
 
->>> from skillkit import world
+>>> from skillkit.small_world import world
 >>> movies = world.task_splits("movies")
 >>> movies["splits"]["train"]["text"][0], movies["splits"]["train"]["label"][0]
 ('the hall was half full. i did not find the acting gripping. it was a shallow picture.', 0)
@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from skillkit import texts
-from skillkit.attacks import ATTACKS
-from skillkit.errors import SkillkitError
-from skillkit.texts import NEWS_TOPICS, lexicon
+from skillkit.core.errors import SkillkitError
+from skillkit.small_world import grammar as texts
+from skillkit.small_world.attacks import ATTACKS
+from skillkit.small_world.grammar import NEWS_TOPICS, lexicon
 
 SIZES = {"train": 2000, "validation": 500, "test": 1000}
 SEED = 0  # of the published splits; development seeds are any others

@@ -10,11 +10,11 @@ import random
 
 import torch
 
-from skillkit import world
-from skillkit.corpus import Document
-from skillkit.objectives import OBJECTIVES
-from skillkit.store import artifact
-from skillkit.texts import lexicon
+from skillkit.core.store import artifact
+from skillkit.small_world import world
+from skillkit.small_world.corpus import Document
+from skillkit.small_world.grammar import lexicon
+from skillkit.small_world.objectives import OBJECTIVES
 
 
 @artifact("exam", version=1)

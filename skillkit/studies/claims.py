@@ -8,7 +8,7 @@
 import math
 from dataclasses import asdict, dataclass
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 HOLDS = ("yes", "partly", "no", "not tested")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from skillkit import store
-from skillkit.errors import SkillkitError
-from skillkit.files import writing
-from skillkit.params import unknown
-from skillkit.provenance import runs_folder
+from skillkit.core import store
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import writing
+from skillkit.core.provenance import runs_folder
+from skillkit.studies.params import unknown
 
 _MARKS = {"study.json": "run", "sweep.json": "sweep", "comparison.json": "comparison"}
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}

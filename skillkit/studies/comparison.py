@@ -7,9 +7,9 @@ PosixPath('runs/embedded-and-roberta-base/index.html')
 import shutil
 from pathlib import Path
 
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json, write_text
-from skillkit.sites import load_run, templates, write_site
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json, write_json, write_text
+from skillkit.studies.report.site import load_run, templates, write_site
 
 
 def compare(runs, out=None):

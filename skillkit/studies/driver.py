@@ -13,11 +13,11 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from functools import partial
 from graphlib import TopologicalSorter
 
-from skillkit import workers
-from skillkit.errors import SkillkitError
-from skillkit.progress import progress
-from skillkit.units import Outcome
-from skillkit.workers import Place
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress
+from skillkit.studies import executors as workers
+from skillkit.studies.executors import Place
+from skillkit.studies.job import Outcome
 
 
 class Driver:

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import psutil
 
-from skillkit import store, units
-from skillkit.errors import SkillkitError
-from skillkit.provenance import runs_folder, usable_cores
+from skillkit.core import store
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import runs_folder, usable_cores
+from skillkit.studies import job as units
 
 ANSWER = 10  # seconds that a scheduler has to answer
 _INSTALL = "pip install 'skillkit[cluster]'"

@@ -12,12 +12,12 @@ from itertools import product
 from pathlib import Path
 from typing import get_args, get_origin
 
-from skillkit import params
-from skillkit.errors import SkillkitError
-from skillkit.identity import digest
-from skillkit.params import Parameters, unknown
-from skillkit.studies import check_shared, merge, study_name, waits
-from skillkit.yaml12 import read_yaml
+from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import digest
+from skillkit.core.yaml12 import read_yaml
+from skillkit.studies import params
+from skillkit.studies.params import Parameters, unknown
+from skillkit.studies.study import check_shared, merge, study_name, waits
 
 MOST = 10_000  # cells that nobody asks for by accident
 _ENTRIES = ("name", "shared", "notebooks", "grid", "exclude", "overrides", "after")

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json, writing
-from skillkit.identity import digest
-from skillkit.params import Parameters
-from skillkit.provenance import PACKAGE, provenance, source_hash
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json, write_json, writing
+from skillkit.core.hashing import digest
+from skillkit.core.provenance import PACKAGE, provenance, source_hash
+from skillkit.studies.params import Parameters
 
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 
@@ -171,7 +171,7 @@ def _papermill(unit, watch, cwd):
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    from skillkit.kernels import ThisPython
+    from skillkit.studies.kernel import ThisPython
 
     partial = unit.folder / f"{unit.name}.partial.ipynb"
     changed = unit.parameters.model_dump(exclude_defaults=True) | {"out": str(unit.folder)}

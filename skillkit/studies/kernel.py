@@ -13,7 +13,7 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec
 from traitlets import Type, default
 
-from skillkit.provenance import usable_cores
+from skillkit.core.provenance import usable_cores
 
 LOOK = 1.0  # seconds
 # glibc gives large blocks back when they are freed, and gets them again page by page for the next layer. Here it keeps

@@ -13,10 +13,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
 
-from skillkit import figures, params
-from skillkit.claims import Claim
-from skillkit.files import write_json, writing
-from skillkit.provenance import provenance, runs_folder
+from skillkit.core.files import write_json, writing
+from skillkit.core.provenance import provenance, runs_folder
+from skillkit.plots import style as figures
+from skillkit.studies import params
+from skillkit.studies.claims import Claim
 
 __all__ = ["Claim", "Run", "provenance_line", "start"]
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 Recipes = Literal[
     "embedded", "embedded-short", "local", "local-long", "skill-neuron", "prompt-transferability"

@@ -6,8 +6,8 @@
 from itertools import product
 from types import SimpleNamespace
 
-from skillkit.provenance import PACKAGE
-from skillkit.world import TASKS
+from skillkit.core.provenance import CHECKPOINTS
+from skillkit.small_world.world import TASKS
 
 _TASKS = ("tasks", "start_targets", "project_tasks", "unseen_tasks")
 _MODELS = ("backbones", "others", "project_to")
@@ -16,7 +16,7 @@ _MODELS = ("backbones", "others", "project_to")
 def preflight(notebooks):
     """Load each task and adversarial set, read each model's vocabulary, and find each label word in it.
 
-    >>> preflight([sk.params.PromptTuning(tasks=["world/moovies"])])
+    >>> preflight([sk.studies.params.PromptTuning(tasks=["world/moovies"])])
     Traceback (most recent call last):
     skillkit.errors.SkillkitError: no task is called 'world/moovies', …
 
@@ -44,7 +44,9 @@ def _plans(told):
     return [
         (task, told.get("data_root"), model)
         for task, model in product(tasks, filter(None, models))
-        if not (_is_shipped(task) and (PACKAGE / model / "config.json").is_file())
+        if not (
+            _is_shipped(task) and (CHECKPOINTS / model.removeprefix("embedded/") / "config.json").is_file()
+        )
     ]
 
 
@@ -55,7 +57,7 @@ def _is_shipped(task):
 def _find_words(plans):
     if not plans:
         return
-    from skillkit.checkpoints import read_vocabulary  # takes seconds, for torch
+    from skillkit.models.loading import read_vocabulary  # takes seconds, for torch
     from skillkit.tasks import load_task
 
     tasks = {plan[:2]: plan[0] and load_task(plan[0], data_root=plan[1]) for plan in plans}
@@ -76,18 +78,18 @@ def _find_sets(told):
     """Adversarial sets, for which a name is taken that is no attack."""
     if not told.get("attacks"):
         return
-    from skillkit.perturbations import attacks_on
+    from skillkit.robustness import attacks_on
 
     made = [dict(task=task, adversarial=attack) for task, attack in product(told["tasks"], told["attacks"])]
     for view in told["views"] or made:
         if view["adversarial"] not in attacks_on(SimpleNamespace(name=view["task"])):
-            from skillkit.views import adversarial_view
+            from skillkit.robustness import adversarial_view
 
             adversarial_view(**view, data_root=told["data_root"])
 
 
 def _find_facts(told):
     if told.get("source", "world") != "world":
-        from skillkit.facts import load_facts
+        from skillkit.knowledge import load_facts
 
         load_facts(told["source"], told["languages"], told["relations"])

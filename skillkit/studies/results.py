@@ -17,10 +17,10 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from skillkit.claims import HOLDS
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json, write_text, writing
-from skillkit.sites import load_run
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json, write_json, write_text, writing
+from skillkit.studies.claims import HOLDS
+from skillkit.studies.report.site import load_run
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
 LONGEST = 40  # characters of a name or a number; what is longer is a text
@@ -174,7 +174,10 @@ def _copy_numbers(source, target):
 
 def _render(template, **values):
     pages = Environment(
-        loader=PackageLoader("skillkit"), trim_blocks=True, lstrip_blocks=True, autoescape=False
+        loader=PackageLoader("skillkit.studies.report"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
     pages.globals |= {"counts": counts}
     pages.filters["cell"] = lambda text: (

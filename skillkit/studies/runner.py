@@ -12,12 +12,12 @@ A notebook that was done before is kept, so that an interrupted study continues 
 from functools import partial
 from pathlib import Path
 
-from skillkit import workers
-from skillkit.driver import Driver
-from skillkit.preflight import preflight
-from skillkit.provenance import runs_folder
-from skillkit.studies import load_study
-from skillkit.units import Outcome, claim_folder, notebook_unit
+from skillkit.core.provenance import runs_folder
+from skillkit.studies import executors as workers
+from skillkit.studies.driver import Driver
+from skillkit.studies.job import Outcome, claim_folder, notebook_unit
+from skillkit.studies.preflight import preflight
+from skillkit.studies.study import load_study
 
 
 def run_study(path, out=None, team=workers.local):

@@ -6,9 +6,9 @@ prompt/3f2a91…  made 2026-01-05T10:00:00Z in 31.2 s
 
 from pathlib import Path
 
-from skillkit import store
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json
+from skillkit.core import store
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json
 
 
 def show(what):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from skillkit import params
-from skillkit.errors import SkillkitError
-from skillkit.yaml12 import read_yaml
+from skillkit.core.errors import SkillkitError
+from skillkit.core.yaml12 import read_yaml
+from skillkit.studies import params
 
 _ENTRIES = ("name", "shared", "notebooks", "after")
 

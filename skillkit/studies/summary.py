@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from skillkit.files import read_json, write_text, writing
-from skillkit.grids import text
+from skillkit.core.files import read_json, write_text, writing
+from skillkit.studies.grid import text
 
 ROWS = 40  # a longer table is no list of metrics; it is among the stacked tables only
 

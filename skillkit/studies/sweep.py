@@ -10,13 +10,14 @@ A cell is one unit of `units`, so that what is done stays done, whoever was kill
 
 from pathlib import Path
 
-from skillkit import summaries, workers
-from skillkit.driver import Driver
-from skillkit.errors import SkillkitError
-from skillkit.grids import load_sweep, predecessors, text
-from skillkit.provenance import runs_folder
-from skillkit.units import Outcome, claim_folder, notebook_unit
-from skillkit.workers import count
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import runs_folder
+from skillkit.studies import executors as workers
+from skillkit.studies import summary as summaries
+from skillkit.studies.driver import Driver
+from skillkit.studies.executors import count
+from skillkit.studies.grid import load_sweep, predecessors, text
+from skillkit.studies.job import Outcome, claim_folder, notebook_unit
 
 
 def run_sweep(path, out=None, only=(), limit=None, team=workers.local, **options):

@@ -5,7 +5,7 @@
 {'train': ['review', 'stars']}
 
 A table is a dict of columns, each a list of the values as their source has them, so that a row of the wrong
-kind can still be named; `skillkit.splits` turns tables into texts and labels.
+kind can still be named; `skillkit.tasks.splits` turns tables into texts and labels.
 """
 
 import csv
@@ -20,7 +20,7 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 SPLIT_NAMES = {

@@ -11,9 +11,9 @@ from typing import Literal
 
 import pydantic
 
-from skillkit.errors import SkillkitError
-from skillkit.sources import SUFFIXES
-from skillkit.yaml12 import Words, read_yaml
+from skillkit.core.errors import SkillkitError
+from skillkit.core.yaml12 import Words, read_yaml
+from skillkit.tasks.readers import SUFFIXES
 
 _METRIC = "(accuracy|f1|matthews)"
 

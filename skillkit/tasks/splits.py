@@ -4,7 +4,7 @@
 >>> labels, {split: rows.num_rows for split, rows in splits.items()}
 (..., {'train': 32, 'validation': 4, 'test': 4})
 
-`source` comes from `skillkit.sources`, `about` is the task's `TaskFile`. Messages count rows from 1.
+`source` comes from `skillkit.tasks.readers`, `about` is the task's `TaskFile`. Messages count rows from 1.
 """
 
 import re
@@ -12,7 +12,7 @@ import re
 import datasets
 import numpy as np
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 # A task without a validation split gives this part of its training rows, and never more than so many.
 VALIDATION_SHARE, VALIDATION_ROWS = 0.1, 2000

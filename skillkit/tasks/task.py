@@ -16,11 +16,11 @@ from pathlib import Path
 
 import datasets
 
-from skillkit import sources
-from skillkit.errors import SkillkitError
-from skillkit.registry import describe, registry
-from skillkit.splits import balanced, labelled_splits, two_classes
-from skillkit.verbalizer import by_family, token_ids
+from skillkit.core.errors import SkillkitError
+from skillkit.tasks import readers as sources
+from skillkit.tasks.registry import describe, registry
+from skillkit.tasks.splits import balanced, labelled_splits, two_classes
+from skillkit.tasks.verbalizer import by_family, token_ids
 
 NEUTRAL, CONFLICT = ("neutral", "moderate"), "conflict"
 _FIELD = re.compile(r"\{[^{}]*\}|\[MASK\]")
@@ -185,7 +185,7 @@ def list_tasks():
     >>> list_tasks()["glue/sst2"]
     'sentiment of sentences from movie reviews'
     """
-    from skillkit import world
+    from skillkit.small_world import world
 
     return {f"world/{name}": line for name, line in world.TASKS.items()} | {
         name: fields["about"] for name, fields in registry().items()
@@ -214,7 +214,7 @@ def load_task(
     folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, an existing folder
     where `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made
     (80/10/10 by class when there are none). A small-world name may end in an attack
-    (`skillkit.world.ATTACKS`).
+    (`skillkit.small_world.world.ATTACKS`).
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
     told = dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer, **fields)
@@ -230,7 +230,7 @@ def load_task(
 
 
 def _world_task(name, told):
-    from skillkit import world
+    from skillkit.small_world import world
 
     wrong = set(told) - {"verbalizer", "leading_space", "strength"}
     if wrong:

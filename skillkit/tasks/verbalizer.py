@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 FAMILIES = ("masked", "seq2seq", "causal")
 

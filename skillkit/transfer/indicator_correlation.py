@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 
 FEWEST = 3  # targets that an interval takes
 

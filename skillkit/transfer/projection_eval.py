@@ -11,11 +11,11 @@ from itertools import combinations
 import pandas as pd
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.intervals import mean_interval
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import mean_interval
+from skillkit.core.store import artifact
 from skillkit.prompts import SoftPrompt
-from skillkit.store import artifact
-from skillkit.transfer import transfer_matrix
+from skillkit.transfer.zero_shot import transfer_matrix
 
 OWN = "own prompt"
 

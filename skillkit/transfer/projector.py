@@ -15,15 +15,21 @@ from typing import Any
 
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation
-from skillkit.layouts import encode_for, find_layout
-from skillkit.prompts import SoftPrompt, read_tensors, write_tensors
-from skillkit.reading import Reading
-from skillkit.recipes import choose_recipe, given
-from skillkit.store import artifact
-from skillkit.training import fit
-from skillkit.transfer import tuned_on
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact
+from skillkit.prompts import (
+    Evaluation,
+    Reading,
+    SoftPrompt,
+    choose_recipe,
+    encode_for,
+    find_layout,
+    fit,
+    given,
+    read_tensors,
+    write_tensors,
+)
+from skillkit.transfer.zero_shot import tuned_on
 
 WIDTH = 768
 LOSSES = ("task", "distance", "both")

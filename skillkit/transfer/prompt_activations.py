@@ -16,14 +16,12 @@ from itertools import combinations
 import pandas as pd
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.intervals import share_interval
-from skillkit.neurons import checked_layers
-from skillkit.reading import prepare
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.store import artifact
-from skillkit.suppression import suppress
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import share_interval
+from skillkit.core.store import artifact
+from skillkit.models import checked_layers
+from skillkit.neurons import random_neurons, skill_neurons, suppress
+from skillkit.prompts import evaluate, prepare
 
 
 @dataclass(frozen=True, eq=False)

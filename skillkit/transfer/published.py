@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 from skillkit.prompts import SoftPrompt
-from skillkit.transfer import RANDOM, Transfer
+from skillkit.transfer.zero_shot import RANDOM, Transfer
 
 TYPES = {
     "IMDB": "sentiment",

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from skillkit.errors import SkillkitError
-from skillkit.likeness import SameType
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons import SameType
 
 
 def same_task(table, tasks, seeds, permutations=9999, seed=0):

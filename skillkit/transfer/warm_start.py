@@ -10,15 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation
-from skillkit.intervals import mean_interval
-from skillkit.prompts import SoftPrompt, initial_weight
-from skillkit.reading import prepare
-from skillkit.store import artifact
-from skillkit.tables import Table
-from skillkit.transfer import tuned_on
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import mean_interval
+from skillkit.core.store import artifact
+from skillkit.core.tables import Table
+from skillkit.prompts import Evaluation, SoftPrompt, initial_weight, prepare, tune_prompt
+from skillkit.transfer.zero_shot import tuned_on
 
 RANDOM_START = "random prompt"
 

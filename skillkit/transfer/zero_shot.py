@@ -4,19 +4,17 @@
 >>> transfer.absolute, transfer.relative                       # DataFrames
 >>> transfer.relative.loc["random prompt"]                     # the control
 
-As a place to start from: `skillkit.headstarts`. On another model: `skillkit.projector`.
+As a place to start from: `skillkit.transfer.warm_start`. On another model: `skillkit.transfer.projector`.
 """
 
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation
-from skillkit.progress import progress as steps
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.reading import prepare
-from skillkit.store import artifact
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress as steps
+from skillkit.core.store import artifact
+from skillkit.prompts import Evaluation, SoftPrompt, prepare, random_prompt
 
 RANDOM = "random prompt"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from skillkit.provenance import runs_folder
+from skillkit.core.provenance import runs_folder
 from tests.benchmarks.harness import Bench
 from tests.benchmarks.pages import machine, write
 

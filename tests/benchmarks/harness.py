@@ -25,8 +25,8 @@ from typing import NamedTuple
 import psutil
 import torch
 
-from skillkit import attention, matrices
-from skillkit.provenance import usable_cores
+from skillkit.core.provenance import usable_cores
+from skillkit.models.fast import attention, matrices
 
 ROUNDS = 3
 _MMAP_THRESHOLD = -3  # of glibc's mallopt: larger pieces are taken from the system, and given back to it

@@ -4,8 +4,8 @@ import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 
-from skillkit import figures
-from skillkit.provenance import provenance, usable_cores
+from skillkit.core.provenance import provenance, usable_cores
+from skillkit.plots import style as figures
 
 
 def write(bench):

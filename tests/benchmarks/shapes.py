@@ -9,8 +9,8 @@ import datasets
 import torch
 import transformers
 
-from skillkit.backbones import from_model
-from skillkit.tasks import Task
+from skillkit.models.backbone import from_model
+from skillkit.tasks.task import Task
 from tests.tiny import WORDS, tiny_tokenizer
 
 _MODELS = {

@@ -8,9 +8,9 @@ cost falls evenly from layer to layer (the backward pass gets shorter).
 import pytest
 import torch
 
-from skillkit.clozes import Question
-from skillkit.integrals import Plan, integrals
-from skillkit.quadrature import rule_nodes
+from skillkit.knowledge.clozes import Question
+from skillkit.knowledge.integrated_gradients import Plan, integrals
+from skillkit.knowledge.quadrature import rule_nodes
 from tests.benchmarks.harness import Job, Mark, near, plainly
 from tests.benchmarks.shapes import base, counted
 
@@ -68,7 +68,7 @@ def floor(bb, lengths):
 
 
 def told_of(bb, lengths):
-    """What `skillkit.attention` leaves out of that, which counts as if it were done.
+    """What `skillkit.models.fast.attention` leaves out of that, which counts as if it were done.
 
     Above the scaled layer, the first block's queries, keys and values but the slot's are known (where it is not the
     last one); in the last block the slot reads hidden states, with all heads, instead of keys and values.

@@ -10,11 +10,11 @@ import statistics
 import pytest
 import transformers
 
-from skillkit.backbones import from_model
-from skillkit.integrals import Plan, integrals
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.tuning import tune_prompt
+from skillkit.knowledge.integrated_gradients import Plan, integrals
+from skillkit.models.backbone import from_model
+from skillkit.neurons.probing import probe
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts.tuning import tune_prompt
 from tests.benchmarks.harness import clocked, on, peak_memory
 from tests.benchmarks.shapes import lengths, task_of
 from tests.benchmarks.test_attribution import questions

@@ -3,11 +3,11 @@
 That does not depend on how fast bfloat16 is here.
 """
 
-from skillkit.backbones import load_backbone
-from skillkit.evaluation import evaluate
-from skillkit.intervals import difference_interval
-from skillkit.tasks import load_task
-from skillkit.tuning import tune_prompt
+from skillkit.core.stats import difference_interval
+from skillkit.models.backbone import load_backbone
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.tuning import tune_prompt
+from skillkit.tasks.task import load_task
 
 TASKS, SEEDS = ("world/movies", "world/news", "world/rooms"), range(5)
 

@@ -9,9 +9,9 @@ import random
 import numpy as np
 import torch
 
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
+from skillkit.neurons.probing import probe
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.benchmarks.harness import Job, Mark, plainly
 from tests.benchmarks.shapes import base, counted, lengths, task_of
 

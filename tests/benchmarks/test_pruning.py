@@ -5,7 +5,7 @@ Here the two do not compute the same; tests/unit/test_pruning.py tests that the 
 
 import torch
 
-from skillkit.pruning import prune
+from skillkit.neurons.pruning import prune
 from tests.benchmarks.harness import Job, Mark
 from tests.benchmarks.shapes import base
 

@@ -8,13 +8,13 @@ import random
 
 import torch
 
-from skillkit.backbones import load_backbone
-from skillkit.curves import suppression_curve
-from skillkit.evaluation import Evaluation
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.tasks import load_task
+from skillkit.models.backbone import load_backbone
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.neurons.suppression_curve import suppression_curve
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.evaluation import Evaluation
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.tasks.task import load_task
 from tests.benchmarks.harness import Job, Mark, near, plainly
 from tests.benchmarks.shapes import base, lengths, task_of
 

@@ -9,11 +9,12 @@ from functools import partial
 
 import pytest
 
-from skillkit import params, units
-from skillkit.provenance import usable_cores
-from skillkit.sweeps import run_sweep
-from skillkit.workers import local
-from tests import studies
+from skillkit.core.provenance import usable_cores
+from skillkit.studies import job as units
+from skillkit.studies import params
+from skillkit.studies.executors import local
+from skillkit.studies.sweep import run_sweep
+from tests import small_studies as studies
 from tests.helpers import REPOSITORY
 
 

@@ -16,12 +16,12 @@ import peft
 import pytest
 import torch
 
-from skillkit.layouts import find_layout
-from skillkit.precision import precision, training_dtype
-from skillkit.prompts import initial_weight
-from skillkit.recipes import choose_recipe
-from skillkit.training import fit
-from skillkit.tuning import _Job
+from skillkit.models.precision import precision, training_dtype
+from skillkit.prompts.layouts import find_layout
+from skillkit.prompts.recipes import choose_recipe
+from skillkit.prompts.soft_prompt import initial_weight
+from skillkit.prompts.training import fit
+from skillkit.prompts.tuning import _Job
 from tests.benchmarks.harness import Job, Mark, near, plain_products, plainly
 from tests.benchmarks.shapes import base, counted, lengths, task_of
 

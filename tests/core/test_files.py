@@ -2,8 +2,8 @@
 
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.files import filling, read_json, write_json, write_text, writing
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import filling, read_json, write_json, write_text, writing
 from tests.helpers import full_disk
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.identity import describe, digest, identity
+from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import describe, digest, identity
 from tests.helpers import REPOSITORY
 
 
@@ -59,7 +59,7 @@ def test_scalar_tensor_and_numpy_number():
 
 
 def test_the_same_in_every_process():
-    script = "from skillkit.identity import *; print(digest(identity({'a': {'x', 'y', 'z'}, 'b': 0.1})))"
+    script = "from skillkit.core.hashing import *; print(digest(identity({'a': {'x', 'y', 'z'}, 'b': 0.1})))"
     run = [sys.executable, "-c", script]
     found = {
         subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout

@@ -7,8 +7,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from skillkit import progress as module
-from skillkit.progress import progress
+from skillkit.core import progress as module
+from skillkit.core.progress import progress
 from tests.helpers import REPOSITORY
 
 
@@ -17,7 +17,7 @@ def test_items_pass_through():
 
 
 def test_a_log_gets_whole_lines_and_few():
-    script = "from skillkit.progress import progress\nfor _ in progress(range(1000), 'tuning'): pass"
+    script = "from skillkit.core.progress import progress\nfor _ in progress(range(1000), 'tuning'): pass"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from skillkit.significance import discoveries, hypergeometric_tails
+from skillkit.core.significance import discoveries, hypergeometric_tails
 
 
 @pytest.mark.parametrize(("n", "positives"), [(10, 5), (60, 17), (61, 60), (40, 1)])

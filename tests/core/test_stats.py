@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from skillkit.intervals import difference_interval, mean_interval
+from skillkit.core.stats import difference_interval, mean_interval
 
 
 def test_the_t_interval_of_three_values():

@@ -13,16 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from skillkit import store
-from skillkit.errors import SkillkitError
-from skillkit.store import artifact, cached, fault, find
+from skillkit.core import store
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact, cached, fault, find
 from tests.helpers import REPOSITORY
 
 # What a second process runs: `slow` says that it began, waits, and returns a tensor.
 OTHER = """
 import sys, time, torch
 from pathlib import Path
-from skillkit.store import artifact, cached
+from skillkit.core.store import artifact, cached
 
 @artifact("slow", version=1)
 def slow(size, seed):
@@ -249,7 +249,9 @@ def test_full_disk_is_one_sentence(tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     _, errors = other(tmp_path, size=100_000, first=limit).communicate(timeout=100)
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("skillkit.errors.SkillkitError: the store") and "SKILLKIT_STORE" in last, errors
+    assert last.startswith("skillkit.core.errors.SkillkitError: the store") and "SKILLKIT_STORE" in last, (
+        errors
+    )
     assert not find()
 
 

@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 
-from skillkit import adversarial_view, load_backbone, load_task, params, tune_prompt
-from skillkit.errors import SkillkitError
-from skillkit.robustness import compare
-from skillkit.studies import load_study
+from skillkit import adversarial_view, load_backbone, load_task, tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.robustness.measures import compare
+from skillkit.studies import params
+from skillkit.studies.study import load_study
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 NAME = "08_adversarial_robustness"

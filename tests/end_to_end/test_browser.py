@@ -8,12 +8,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from skillkit.comparisons import compare
-from skillkit.report import build_report
-from skillkit.units import Unit, run_unit
-from tests import studies
+from skillkit.studies.comparison import compare
+from skillkit.studies.job import Unit, run_unit
+from skillkit.studies.report.report import build_report
+from tests import small_studies as studies
 from tests.helpers import REPOSITORY
-from tests.unit.test_summaries import run as sweep  # noqa: F401 (a fixture)
+from tests.studies.test_summary import run as sweep  # noqa: F401 (a fixture)
 
 EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
 # What a careless notebook does with a data set: shows it raw, as HTML, as a table, in figures and claims.
@@ -25,9 +25,9 @@ out = None
 import pandas as pd, skillkit as sk
 from IPython.display import HTML, Markdown, display
 from matplotlib import pyplot as plt
-from skillkit.claims import Claim
-from skillkit.notebook import Run
-from tests.studies import Small
+from skillkit.studies.claims import Claim
+from skillkit.studies.notebook import Run
+from tests.small_studies import Small
 ---
 task = sk.load_task("evil.csv", text="review", label="stars", verbalizer=["bad", "good"])
 rows = task["train"].to_pandas()

@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skillkit import params, units
-from tests import studies
+from skillkit.studies import job as units
+from skillkit.studies import params
+from tests import small_studies as studies
 from tests.helpers import REPOSITORY
-from tests.unit.test_sweeps import command, started, until
+from tests.studies.test_sweep import command, started, until
 
 OPTIONS = {
     "scheduler": ["--host", "127.0.0.1", "--no-show"],

@@ -6,7 +6,9 @@ import pytest
 
 import skillkit as sk
 
-EMBEDDED = sorted(path.parent.name for path in Path(sk.__file__).parent.glob("embedded/*/config.json"))
+EMBEDDED = sorted(
+    path.parent.name for path in Path(sk.__file__).parent.glob("small_world/checkpoints/*/config.json")
+)
 
 
 BINARY = ["movies", "restaurants", "gadgets", "rooms", "questions", "reports", "grammar"]

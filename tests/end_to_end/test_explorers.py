@@ -19,7 +19,7 @@ import urllib.request
 import nbformat
 import pytest
 
-from skillkit import store
+from skillkit.core import store
 from tests.end_to_end.test_browser import browser  # noqa: F401 (a fixture)
 from tests.helpers import REPOSITORY
 

@@ -6,11 +6,11 @@ import pandas
 import pytest
 
 import skillkit as sk
-from skillkit import studies
-from skillkit.facts import load_facts
-from skillkit.forgetting import forgetting, summary
-from skillkit.grids import load_sweep
-from skillkit.recall import find_neurons
+from skillkit.knowledge.fact_eval import find_neurons
+from skillkit.knowledge.fact_suppression import forgetting, summary
+from skillkit.knowledge.relations import load_facts
+from skillkit.studies import study as studies
+from skillkit.studies.grid import load_sweep
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 SMALL = dict(

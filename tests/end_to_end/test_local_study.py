@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from skillkit import params
+from skillkit.studies import params
 from tests.helpers import run_chapter, shared_path
 
 SMALL = dict(

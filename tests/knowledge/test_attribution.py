@@ -5,16 +5,16 @@ from collections import Counter
 import pytest
 import torch
 
-from skillkit import matrices
-from skillkit.attribution import attribute
-from skillkit.backbones import load_backbone
-from skillkit.clozes import encode_cloze, inputs_of, slots_of
-from skillkit.errors import SkillkitError
-from skillkit.integrals import _footprint
-from skillkit.neurons import edit
-from skillkit.packing import packable
-from skillkit.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
-from skillkit.replay import Stack
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.attribution import attribute
+from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
+from skillkit.knowledge.integrated_gradients import _footprint
+from skillkit.knowledge.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
+from skillkit.knowledge.replay import Stack
+from skillkit.models.backbone import load_backbone
+from skillkit.models.fast import matrices
+from skillkit.models.fast.packing import packable
+from skillkit.models.hooks import edit
 from tests.helpers import shared_path
 from tests.plain_attribution import plain_attribution
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone

@@ -5,19 +5,19 @@ from functools import partial
 import pytest
 import torch
 
-from skillkit.backbones import load_backbone
-from skillkit.clozes import ask, by_shape, encode_cloze, paired
-from skillkit.errors import SkillkitError
-from skillkit.facts import askable, load_facts
-from skillkit.interventions import enhance
-from skillkit.provenance import PACKAGE
-from skillkit.suppression import suppress
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import PACKAGE
+from skillkit.knowledge.clozes import ask, by_shape, encode_cloze, paired
+from skillkit.knowledge.interventions import enhance
+from skillkit.knowledge.relations import askable, load_facts
+from skillkit.models.backbone import load_backbone
+from skillkit.neurons.suppression import suppress
 from tests.tiny import TINY_MODELS, tiny_backbone
 
 every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
 masked = pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "xlm-roberta-xl"])
 CLOZE = "the capital of france is [MASK] ."
-EMBEDDED = sorted(path.parent.name for path in PACKAGE.glob("embedded/*/config.json"))
+EMBEDDED = sorted(path.parent.name for path in PACKAGE.glob("small_world/checkpoints/*/config.json"))
 
 
 def words(bb, ids):

@@ -3,7 +3,7 @@
 import torch
 
 import skillkit as sk
-from skillkit.companion import capitals, misspelt, still_known
+from skillkit.knowledge.companion import capitals, misspelt, still_known
 from tests.tiny import tiny_backbone
 
 

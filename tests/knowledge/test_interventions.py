@@ -5,10 +5,18 @@ import copy
 import pytest
 import torch
 
-from skillkit.clozes import ask, encode_cloze, inputs_of, slots_of
-from skillkit.errors import SkillkitError
-from skillkit.interventions import answer_tokens, edit, effects, enhance, erase, scale_curve, suppress
-from skillkit.knowledge import knowledge_neurons
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.clozes import ask, encode_cloze, inputs_of, slots_of
+from skillkit.knowledge.interventions import (
+    answer_tokens,
+    edit,
+    effects,
+    enhance,
+    erase,
+    scale_curve,
+    suppress,
+)
+from skillkit.knowledge.knowledge_neurons import knowledge_neurons
 from tests.planted_facts import FIRST_MATRIX, planted_facts
 from tests.tiny import TINY_MODELS, tiny_backbone
 

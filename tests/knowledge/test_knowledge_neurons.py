@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from skillkit.attribution import Attribution, attribute
-from skillkit.errors import SkillkitError
-from skillkit.knowledge import (
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.knowledge.attribution import Attribution, attribute
+from skillkit.knowledge.knowledge_neurons import (
     KnowledgeNeurons,
     adaptive_share,
     coarse_neurons,
@@ -13,7 +14,6 @@ from skillkit.knowledge import (
     knowledge_neurons,
     often,
 )
-from skillkit.store import cached
 from tests.planted_facts import FIRST_MATRIX, planted_facts
 from tests.tiny import NEURONS, tiny_backbone
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from skillkit import world
-from skillkit.errors import SkillkitError
-from skillkit.facts import askable, by_relation, load_facts, pick
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.relations import askable, by_relation, load_facts, pick
+from skillkit.small_world import world
 from tests.helpers import shared_path
 from tests.tiny import tiny_backbone
 

@@ -8,20 +8,20 @@ import pandas
 import pytest
 import torch
 
-from skillkit.backbones import load_backbone
-from skillkit.census import census, intersections, layer_shares, layer_table, overlap, upper_share
-from skillkit.clozes import ask
-from skillkit.editing import edit_summary, editing, erasing, erasure_rises, shared_neurons
-from skillkit.erosion import erosion
-from skillkit.errors import SkillkitError
-from skillkit.facts import Fact, askable, by_relation, load_facts
-from skillkit.forgetting import forgetting, mean_table, neighbours, summary, with_controls
-from skillkit.interventions import erase, suppress
-from skillkit.knowledge import pooled
-from skillkit.languages import across_languages, by_language, language_overlap
-from skillkit.recall import FactNeurons, Recall, find_neurons
-from skillkit.sentences import firing, mentions, ranked_sentences, sentence_activations, told
-from skillkit.store import cached
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.knowledge.clozes import ask
+from skillkit.knowledge.counts import census, intersections, layer_shares, layer_table, overlap, upper_share
+from skillkit.knowledge.erosion import erosion
+from skillkit.knowledge.fact_eval import FactNeurons, Recall, find_neurons
+from skillkit.knowledge.fact_suppression import forgetting, mean_table, neighbours, summary, with_controls
+from skillkit.knowledge.interventions import erase, suppress
+from skillkit.knowledge.knowledge_neurons import pooled
+from skillkit.knowledge.languages import across_languages, by_language, language_overlap
+from skillkit.knowledge.relations import Fact, askable, by_relation, load_facts
+from skillkit.knowledge.sentences import firing, mentions, ranked_sentences, sentence_activations, told
+from skillkit.knowledge.weight_editing import edit_summary, editing, erasing, erasure_rises, shared_neurons
+from skillkit.models.backbone import load_backbone
 from tests.helpers import shared_path
 from tests.planted_facts import planted_facts
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 import transformers
 
-from skillkit.attention import Joined, only_multiplies, read_text
-from skillkit.backbones import from_model
-from skillkit.clozes import encode_cloze
-from skillkit.neurons import put
-from skillkit.replay import stacks
+from skillkit.knowledge.clozes import encode_cloze
+from skillkit.knowledge.replay import stacks
+from skillkit.models.backbone import from_model
+from skillkit.models.fast.attention import Joined, only_multiplies, read_text
+from skillkit.models.hooks import put
 from tests.tiny import tiny_backbone, tiny_tokenizer
 
 

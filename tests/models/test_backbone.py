@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, BertForPreTraining, DistilBertConfig, DistilBertForMaskedLM
 
-from skillkit.backbones import NEURON_TABLE, UNLIMITED, from_model, list_backbones, load_backbone
-from skillkit.errors import SkillkitError
-from skillkit.neurons import edit
+from skillkit.core.errors import SkillkitError
+from skillkit.models.backbone import NEURON_TABLE, UNLIMITED, from_model, list_backbones, load_backbone
+from skillkit.models.hooks import edit
 from tests.helpers import full_disk, shared_path
 from tests.tiny import HIDDEN, POSITIONS, TINY_MODELS, tiny_backbone, tiny_tokenizer
 

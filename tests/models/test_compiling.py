@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from skillkit.attribution import attribute
-from skillkit.compiling import compile_blocks
-from skillkit.suppression import suppress
+from skillkit.knowledge.attribution import attribute
+from skillkit.models.fast.compiling import compile_blocks
+from skillkit.neurons.suppression import suppress
 from tests.tiny import tiny_backbone
 
 TEXTS = ["the movie was good", "a boring story and a very bad place"]

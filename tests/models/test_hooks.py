@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.neurons import edit, put, record, take
+from skillkit.core.errors import SkillkitError
+from skillkit.models.hooks import edit, put, record, take
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
 
 TEXTS = ["the movie was not good , it was really boring .", "good food"]

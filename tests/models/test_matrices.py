@@ -7,8 +7,8 @@ import torch
 import transformers
 from transformers.pytorch_utils import Conv1D
 
-from skillkit import matrices
-from skillkit.backbones import from_model
+from skillkit.models.backbone import from_model
+from skillkit.models.fast import matrices
 from tests.tiny import tiny_tokenizer
 
 ABLE = torch.backends.cpu.get_cpu_capability() == "AVX512"

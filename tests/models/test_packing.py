@@ -3,21 +3,22 @@
 import pytest
 import torch
 
-from skillkit import backbones, packing
-from skillkit.adapters import adapting, new_adapters
-from skillkit.compiling import compile_blocks
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import label_logits
-from skillkit.interventions import enhance, erase
-from skillkit.layouts import encode_for, find_layout
-from skillkit.neurons import edit
-from skillkit.packing import Packing, packable, packing_of
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.suppression import suppress
+from skillkit.core.errors import SkillkitError
+from skillkit.knowledge.interventions import enhance, erase
+from skillkit.models import backbone as backbones
+from skillkit.models.fast import packing
+from skillkit.models.fast.compiling import compile_blocks
+from skillkit.models.fast.packing import Packing, packable, packing_of
+from skillkit.models.hooks import edit
+from skillkit.neurons.probing import probe
+from skillkit.neurons.suppression import suppress
+from skillkit.prompts.adapters import adapting, new_adapters
+from skillkit.prompts.evaluation import label_logits
+from skillkit.prompts.layouts import encode_for, find_layout
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import POSITIONS, TINY_MODELS, tiny_backbone
-from tests.unit.test_backbones import gradient, inputs_of
-from tests.unit.test_suppression import TASK
+from tests.models.test_backbone import gradient, inputs_of
+from tests.neurons.test_suppression import TASK
 
 ABLE = [name for name in TINY_MODELS if name != "gpt_neo"]  # it looks at the slots nearby
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.precision import precision, training_dtype
+from skillkit.core.errors import SkillkitError
+from skillkit.models.precision import precision, training_dtype
 from tests.tiny import tiny_backbone
 
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from skillkit import packing
-from skillkit.neurons import edit, record
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
-from skillkit.resuming import Resuming
-from skillkit.suppression import suppress
+from skillkit.models.fast import packing
+from skillkit.models.fast.resuming import Resuming
+from skillkit.models.hooks import edit, record
+from skillkit.neurons.suppression import suppress
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
-from tests.unit.test_suppression import TASK
+from tests.neurons.test_suppression import TASK
 
 
 class Setting:

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from skillkit.activations import neuron_activations, prompt_activations
-from skillkit.errors import SkillkitError
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.activations import neuron_activations, prompt_activations
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.plain_probing import plain_activations
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from skillkit.controls import controls, random_backbone
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
+from skillkit.neurons.controls import controls, random_backbone
+from skillkit.neurons.probing import probe
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 

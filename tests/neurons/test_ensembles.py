@@ -1,10 +1,10 @@
 import pytest
 
-from skillkit.ensembles import ensembles
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.ensembles import ensembles
+from skillkit.neurons.probing import probe
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.plain_probing import plain_activations
 from tests.planted import planted
 from tests.tiny import tiny_backbone

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skillkit.medians import Medians
+from skillkit.neurons.medians import Medians
 
 
 def median_of(values, sample, size=7):

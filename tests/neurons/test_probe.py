@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy.stats import hypergeom
 
-from skillkit.errors import SkillkitError
-from skillkit.probes import Probe, Side, stacked
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.probe import Probe, Side, stacked
+from skillkit.neurons.probing import probe
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skillkit.errors import SkillkitError
-from skillkit.probes import Probe
-from skillkit.probing import permuted_labels, probe
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.store import cached
-from skillkit.tuning import tune_bitfit
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.neurons.probe import Probe
+from skillkit.neurons.probing import permuted_labels, probe
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.prompts.tuning import tune_bitfit
 from tests.plain_probing import plain_probe
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task

@@ -7,16 +7,16 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 import skillkit
-from skillkit.backbones import from_model, load_backbone
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate, label_logits
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.pruning import magnitude, prune, upper_layers
-from skillkit.skills import load_neurons, save_neurons, skill_neurons
-from skillkit.speed import base_shaped
-from skillkit.suppression import suppress
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.models.backbone import from_model, load_backbone
+from skillkit.neurons.probing import probe
+from skillkit.neurons.pruning import magnitude, prune, upper_layers
+from skillkit.neurons.skill_neurons import load_neurons, save_neurons, skill_neurons
+from skillkit.neurons.suppression import suppress
+from skillkit.neurons.timing import base_shaped
+from skillkit.prompts.evaluation import evaluate, label_logits
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts.tuning import tune_prompt
 from tests.helpers import shared_path
 from tests.planted import planted
 from tests.tiny import HIDDEN, NEURONS, TINY_MODELS, tiny_backbone, tiny_tokenizer
@@ -329,7 +329,7 @@ def test_parameters_of_the_published_model():
 
 def refused(match, *args, **options):
     with (
-        mock.patch("skillkit.pruning._copy", side_effect=AssertionError),
+        mock.patch("skillkit.neurons.pruning._copy", side_effect=AssertionError),
         pytest.raises(SkillkitError, match=match),
     ):
         prune(*args, **options)

@@ -2,16 +2,16 @@ import pandas as pd
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.intervals import mean_interval
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.pruning import magnitude, prune, upper_layers
-from skillkit.shrinkage import KINDS, shrinkage, summary
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.store import cached
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import mean_interval
+from skillkit.core.store import cached
+from skillkit.neurons.probing import probe
+from skillkit.neurons.pruning import magnitude, prune, upper_layers
+from skillkit.neurons.pruning_curve import KINDS, shrinkage, summary
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts.tuning import tune_prompt
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task

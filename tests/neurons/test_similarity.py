@@ -4,11 +4,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from skillkit.errors import SkillkitError
-from skillkit.likeness import mean_specificity, overlap, pairwise, same_type, specificity
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.skills import random_neurons, skill_neurons
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.probing import probe
+from skillkit.neurons.similarity import mean_specificity, overlap, pairwise, same_type, specificity
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

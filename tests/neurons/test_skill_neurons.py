@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.skills import (
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.neurons.probing import probe
+from skillkit.neurons.skill_neurons import (
     checked_mask,
     load_neurons,
     random_neurons,
@@ -12,7 +12,7 @@ from skillkit.skills import (
     scores_of,
     skill_neurons,
 )
-from skillkit.store import cached
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

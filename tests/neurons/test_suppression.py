@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate, label_logits, predict
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.suppression import KINDS, noise, suppress
-from skillkit.tuning import tune_bitfit
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.probing import probe
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.neurons.suppression import KINDS, noise, suppress
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.evaluation import evaluate, label_logits, predict
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts.tuning import tune_bitfit
 from tests.plain_probing import attach_row
 from tests.planted import MODELS, planted
 from tests.tiny import TINY_MODELS, tiny_backbone

@@ -3,17 +3,25 @@ from unittest import mock
 import pytest
 import torch
 
-from skillkit import reading
-from skillkit.curves import Curve, Damage, costs, damage, damage_across, summary, suppression_curve
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.intervals import mean_interval
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.store import cached
-from skillkit.suppression import suppress
-from skillkit.tuning import tune_adapter, tune_bitfit
+from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import mean_interval
+from skillkit.core.store import cached
+from skillkit.neurons.probing import probe
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.neurons.suppression import suppress
+from skillkit.neurons.suppression_curve import (
+    Curve,
+    Damage,
+    costs,
+    damage,
+    damage_across,
+    summary,
+    suppression_curve,
+)
+from skillkit.prompts import dataset as reading
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts.tuning import tune_adapter, tune_bitfit
 from tests.planted import MODELS, planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task

@@ -3,11 +3,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.prompts import random_prompt
-from skillkit.pruning import prune
-from skillkit.speed import _faster, compare, size, speed
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.pruning import prune
+from skillkit.neurons.timing import _faster, compare, size, speed
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import HIDDEN, NEURONS, tiny_backbone
 from tests.toys import toy_task
 
@@ -39,7 +39,7 @@ def test_backbones_take_turns_on_the_same_tokens(model, monkeypatch):
     )
     for name, one in backbones.items():
         monkeypatch.setattr(one, "run", lambda inputs, name=name: seen.append((name, inputs["input_ids"])))
-    monkeypatch.setattr("skillkit.speed.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("skillkit.neurons.timing.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     table = compare(backbones, batch_sizes=(1, 3), length=6, rounds=3, passes=1, progress=False)
     assert [name for name, _ in seen[:8]] == ["full", "small"] * 2 + ["small", "full"] * 2
     assert len(seen) == 4 * 2 * 2 and {tuple(ids.shape) for _, ids in seen} == {(1, 6), (3, 6)}
@@ -51,7 +51,7 @@ def test_backbones_take_turns_on_the_same_tokens(model, monkeypatch):
 
 def test_the_quickest_pass_of_a_turn_counts(monkeypatch):
     bb, ticks = tiny_backbone("roberta"), iter([0, 9, 9, 12, 12, 99] * 2)
-    monkeypatch.setattr("skillkit.speed.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr("skillkit.neurons.timing.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     assert compare({"one": bb}, (1,), length=4, rounds=1, passes=3, progress=False).seconds[0] == 3
 
 

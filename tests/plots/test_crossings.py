@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from skillkit import crossings
+from skillkit.plots import crossings
 
 TYPES = {"a": "sentiment", "x": "topic", "b": "sentiment", "y": "topic", "c": "sentiment"}
 NAMES = list(TYPES)

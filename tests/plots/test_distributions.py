@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skillkit import distributions
+from skillkit.plots import distributions
 
 pytestmark = pytest.mark.usefixtures("figures_in_style")
 

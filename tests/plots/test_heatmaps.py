@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from skillkit import maps
+from skillkit.plots import heatmaps as maps
 
 TYPES = {"a": "sentiment", "x": "topic", "b": "sentiment", "y": "topic", "z": "pairs"}
 

@@ -5,8 +5,8 @@ import pandas
 import pytest
 from matplotlib import pyplot as plt
 
-from skillkit.bars import bars
-from skillkit.strips import strips
+from skillkit.plots.intervals import bars
+from skillkit.plots.neurons import strips
 
 TABLE = pandas.DataFrame({
     "place": ["own", "own", "other", "other"],

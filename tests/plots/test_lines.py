@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skillkit.declines import declines
+from skillkit.plots.lines import declines
 
 
 @pytest.fixture

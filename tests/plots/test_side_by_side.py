@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from skillkit import side_by_side
-from skillkit.figures import color
+from skillkit.plots import side_by_side
+from skillkit.plots.style import color
 
 MODELS = ["embedded/roberta", "embedded/gpt2"]
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from skillkit import figures
+from skillkit.plots import style as figures
 
 pytestmark = pytest.mark.usefixtures("figures_in_style")
 

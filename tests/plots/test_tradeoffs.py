@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from skillkit.tradeoffs import faster, tradeoff
+from skillkit.plots.tradeoffs import faster, tradeoff
 
 
 def table(tuned):

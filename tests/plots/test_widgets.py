@@ -3,7 +3,7 @@
 import pytest
 from matplotlib import pyplot as plt
 
-from skillkit import explorers
+from skillkit.plots import widgets as explorers
 
 pytestmark = pytest.mark.usefixtures("figures_in_style")
 

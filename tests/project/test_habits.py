@@ -21,7 +21,7 @@ def test_every_public_function_and_class_shows_an_example():
     """What is shown runs in `test_examples`."""
     bare = [
         f"{path.stem}.{one.name}"
-        for path in sorted((REPOSITORY / "skillkit").glob("*.py"))
+        for path in sorted((REPOSITORY / "skillkit").rglob("*.py"))
         for one in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(one, (ast.FunctionDef, ast.ClassDef)) and one.name[0] != "_"
         and ">>>" not in (ast.get_docstring(one) or "")

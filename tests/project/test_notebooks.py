@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from skillkit import params
-from skillkit.pages import clean
+from skillkit.studies import params
+from skillkit.studies.report.pages import clean
 from tests.conftest import SMALL_CHAPTERS, pytest_collection_modifyitems
 from tests.helpers import REPOSITORY
 

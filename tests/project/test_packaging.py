@@ -61,7 +61,7 @@ def test_conda_environment_is_the_same():
 def test_every_import_is_declared():
     modules = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4", "zmq": "pyzmq"}
     declared = {canonicalize_name(need.name) for need in NEEDED} | {"skillkit", "tests"}
-    for path in [*(REPOSITORY / "skillkit").glob("*.py"), *(REPOSITORY / "tests").rglob("*.py")]:
+    for path in [*(REPOSITORY / "skillkit").rglob("*.py"), *(REPOSITORY / "tests").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []

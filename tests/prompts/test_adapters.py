@@ -2,10 +2,10 @@ import pytest
 import torch
 
 import skillkit as sk
-from skillkit.adapters import Tuned, adapting, bias_names, biased, new_adapters
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import label_logits
-from skillkit.tuning import tune_adapter, tune_bitfit
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
+from skillkit.prompts.evaluation import label_logits
+from skillkit.prompts.tuning import tune_adapter, tune_bitfit
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 

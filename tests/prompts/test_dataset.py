@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import label_logits
-from skillkit.prompts import random_prompt
-from skillkit.reading import now, pooled, prepare
-from skillkit.suppression import suppress
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.suppression import suppress
+from skillkit.prompts.dataset import now, pooled, prepare
+from skillkit.prompts.evaluation import label_logits
+from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

@@ -3,8 +3,8 @@ import warnings
 import pytest
 import torch
 
-from skillkit.batches import NARROW, WIDTH_STEP, encode, pair_separator
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.encoding import NARROW, WIDTH_STEP, encode, pair_separator
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 

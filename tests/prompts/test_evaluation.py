@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import Evaluation, evaluate, label_logits, predict
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.splits import balanced
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.evaluation import Evaluation, evaluate, label_logits, predict
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.tasks.splits import balanced
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -97,7 +97,7 @@ def test_some_rows_only():
     ],
 )
 def test_rows_and_batches_that_there_cannot_be(options, message, monkeypatch):
-    monkeypatch.setattr("skillkit.evaluation.prepare", None)  # told before anything is read
+    monkeypatch.setattr("skillkit.prompts.evaluation.prepare", None)  # told before anything is read
     with pytest.raises(SkillkitError, match=message):
         evaluate(tiny_backbone("bert", layers=1), TASK, None, **options)
 

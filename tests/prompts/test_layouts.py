@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from skillkit.batches import Batch, encode
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import label_logits
-from skillkit.layouts import LAYOUTS, default_layout, encode_for, find_layout
-from skillkit.prompts import SoftPrompt
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.encoding import Batch, encode
+from skillkit.prompts.evaluation import label_logits
+from skillkit.prompts.layouts import LAYOUTS, default_layout, encode_for, find_layout
+from skillkit.prompts.soft_prompt import SoftPrompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 

@@ -9,13 +9,13 @@ from peft import PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-from skillkit.backbones import load_backbone
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import label_logits
-from skillkit.exchange import from_published
-from skillkit.layouts import LAYOUTS
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.models.backbone import load_backbone
+from skillkit.prompts.evaluation import label_logits
+from skillkit.prompts.layouts import LAYOUTS
+from skillkit.prompts.peft_io import from_published
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.prompts.tuning import tune_prompt
 from tests.helpers import full_disk, shared_path
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
@@ -175,7 +175,7 @@ def test_weights_of_an_adapter_that_are_junk(tmp_path):
 def test_a_full_disk_leaves_no_half_of_an_adapter(tmp_path, monkeypatch):
     bb = tiny_backbone("bert", layers=1)
     (tmp_path / "README.md").write_text("the user's own")
-    monkeypatch.setattr("skillkit.exchange.save_file", full_disk)
+    monkeypatch.setattr("skillkit.prompts.peft_io.save_file", full_disk)
     with pytest.raises(SkillkitError, match="cannot be written .No space left"):
         strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

@@ -1,7 +1,7 @@
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.recipes import RECIPES, Recipe, choose_recipe
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.recipes import RECIPES, Recipe, choose_recipe
 from tests.tiny import tiny_backbone
 
 

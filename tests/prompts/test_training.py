@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from skillkit.batches import Encoded
-from skillkit.errors import SkillkitError
-from skillkit.recipes import Recipe
-from skillkit.training import _factor, fit, total_steps
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.encoding import Encoded
+from skillkit.prompts.recipes import Recipe
+from skillkit.prompts.training import _factor, fit, total_steps
 from tests.helpers import REPOSITORY
 
 ROWS = Encoded([[row] for row in range(40)], None, None, torch.arange(40) % 7, 0, torch.tensor([]), 8)
@@ -85,7 +85,7 @@ def test_interrupted_run_continues_to_the_same_weights(tmp_path, killed_after):
 def test_kill_9_leaves_a_checkpoint_that_continues(tmp_path):
     script = f"""
         import os, signal
-        from tests.unit.test_training import problem, fit, ROWS, RECIPE
+        from tests.prompts.test_training import problem, fit, ROWS, RECIPE
         weight, loss, score = problem()
         calls = []
         def deadly():

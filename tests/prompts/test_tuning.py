@@ -3,12 +3,12 @@ import dataclasses
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.layouts import LAYOUTS, encode_for, find_layout
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.store import cached
-from skillkit.tuning import tune_adapter, tune_bitfit, tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.layouts import LAYOUTS, encode_for, find_layout
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.prompts.tuning import tune_adapter, tune_bitfit, tune_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -206,7 +206,7 @@ def test_too_long_a_prompt_and_a_wrong_field_are_told():
     "wrong", [{"batch_size": 0}, {"seed": -1}, {"max_train_examples": 0}, {"validation_examples": 0}]
 )
 def test_numbers_that_are_too_small_are_told_before_texts_are_read(tune_it, wrong, monkeypatch):
-    monkeypatch.setattr("skillkit.tuning.encode_for", None)
+    monkeypatch.setattr("skillkit.prompts.tuning.encode_for", None)
     name, value = next(iter(wrong.items()))
     with pytest.raises(SkillkitError, match=f"^{name} cannot be {value}; give a whole number of at least"):
         tune_it(tiny_backbone("bert", layers=1), TASK, progress=False, **wrong)

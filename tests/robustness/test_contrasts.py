@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skillkit.contrasts import contrast, overlap_curve, rebased, staying
-from skillkit.errors import SkillkitError
-from skillkit.likeness import mean_specificity, overlap
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.skills import random_neurons, skill_neurons
-from skillkit.views import adversarial_view
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.probing import probe
+from skillkit.neurons.similarity import mean_specificity, overlap
+from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.robustness.adversarial_pair import adversarial_view
+from skillkit.robustness.contrasts import contrast, overlap_curve, rebased, staying
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task

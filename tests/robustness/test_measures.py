@@ -8,15 +8,15 @@ import pytest
 import torch
 from datasets import Dataset
 
-from skillkit.contrasts import contrast
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.robustness import activation_gaps, compare, difference, link, margins
-from skillkit.skills import skill_neurons
-from skillkit.splits import balanced
-from skillkit.views import View, adversarial_view
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.probing import probe
+from skillkit.neurons.skill_neurons import skill_neurons
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.robustness.adversarial_pair import View, adversarial_view
+from skillkit.robustness.contrasts import contrast
+from skillkit.robustness.measures import activation_gaps, compare, difference, link, margins
+from skillkit.tasks.splits import balanced
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from skillkit.perturbations import PERTURBATIONS, SENTENCES
+from skillkit.robustness.perturbations import PERTURBATIONS, SENTENCES
 
 TEXT = "Although the ending was silly, I really loved the music of this film very much."
 

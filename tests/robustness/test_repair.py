@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.neurons import edit
-from skillkit.probing import probe
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
-from skillkit.repair import held_out, mixed, push, push_curve, repairs
-from skillkit.skills import skill_neurons
-from skillkit.suppression import suppress
-from skillkit.views import adversarial_view
+from skillkit.core.errors import SkillkitError
+from skillkit.models.hooks import edit
+from skillkit.neurons.probing import probe
+from skillkit.neurons.skill_neurons import skill_neurons
+from skillkit.neurons.suppression import suppress
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.robustness.adversarial_pair import adversarial_view
+from skillkit.robustness.repair import held_out, mixed, push, push_curve, repairs
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task

@@ -3,9 +3,9 @@
 import itertools
 from collections import Counter
 
-from skillkit import world
-from skillkit.corpus import Curriculum, _leaning, documents
-from skillkit.texts import lexicon
+from skillkit.small_world import world
+from skillkit.small_world.corpus import Curriculum, _leaning, documents
+from skillkit.small_world.grammar import lexicon
 
 
 def some(count, progress=1.0, seed=0, **curriculum):

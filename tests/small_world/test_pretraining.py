@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import skillkit as sk
-from skillkit import pretraining
-from skillkit.corpus import Document
-from skillkit.exams import Always, examine
-from skillkit.objectives import OBJECTIVES
+from skillkit.small_world import pretraining
+from skillkit.small_world.corpus import Document
+from skillkit.small_world.objectives import OBJECTIVES
+from skillkit.small_world.zero_shot_eval import Always, examine
 
 DOCUMENTS = [
     Document("positive verdict of the guest", "i loved the plot.", None, "positive"),
@@ -45,7 +45,7 @@ def test_it_reports_and_saves_a_checkpoint_that_loads(made):
 
 
 def test_label_words_and_answers_are_one_token(made):
-    from skillkit import world
+    from skillkit.small_world import world
 
     _, _, _, tokenizer, _ = made
     words = {word for task in world.REGISTRY.values() for word in task.words}

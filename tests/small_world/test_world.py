@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from skillkit import world
-from skillkit.errors import SkillkitError
-from skillkit.texts import lexicon
+from skillkit.core.errors import SkillkitError
+from skillkit.small_world import world
+from skillkit.small_world.grammar import lexicon
 
 
 @pytest.mark.parametrize("name", world.TASKS)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 import skillkit as sk
-from skillkit.exams import exam
+from skillkit.small_world.zero_shot_eval import exam
 
-EMBEDDED = sorted(path.parent.name for path in Path(sk.__file__).parent.glob("embedded/*/config.json"))
+EMBEDDED = sorted(
+    path.parent.name for path in Path(sk.__file__).parent.glob("small_world/checkpoints/*/config.json")
+)
 MARKS = {
     "sentiment": 0.85,
     "topic": 0.85,
@@ -31,9 +33,9 @@ def test_a_shipped_model_knows_its_world(name):
 def test_a_fact_is_recalled_in_all_its_phrasings(name):
     """In 90 % of them, those that pretraining never showed with it among them: in bert one fact of 240 is not."""
     bb = sk.load_backbone(f"embedded/{name}")
-    facts = [fact for fact in sk.facts.load_facts("world") if " " not in fact.object]
+    facts = [fact for fact in sk.knowledge.relations.load_facts("world") if " " not in fact.object]
     asked = [(prompt, fact.object) for fact in facts for prompt in fact.prompts]
-    first = iter(reply.rank == 1 for reply in sk.clozes.ask(bb, *zip(*asked, strict=True)))
+    first = iter(reply.rank == 1 for reply in sk.knowledge.clozes.ask(bb, *zip(*asked, strict=True)))
     known = [sum(next(first) for _ in fact.prompts) >= 0.9 * len(fact.prompts) for fact in facts]
     assert len(facts) == 240 and sum(known) >= 0.99 * len(facts)
 

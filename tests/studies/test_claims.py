@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from skillkit.claims import HOLDS, Claim, claim_over
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
+from skillkit.studies.claims import HOLDS, Claim, claim_over
 
 
 @pytest.mark.parametrize("claim, published, measured", [

@@ -8,10 +8,10 @@ import time
 import pytest
 from filelock import FileLock
 
-from skillkit import store
-from skillkit.cleaning import clean, things
-from skillkit.errors import SkillkitError
-from skillkit.store import artifact, cached, find
+from skillkit.core import store
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import artifact, cached, find
+from skillkit.studies.clean import clean, things
 
 
 @pytest.fixture(autouse=True)

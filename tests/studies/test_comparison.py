@@ -5,9 +5,9 @@ import json
 import bs4
 import pytest
 
-from skillkit.comparisons import compare
-from skillkit.errors import SkillkitError
-from tests.unit.test_report import unit
+from skillkit.core.errors import SkillkitError
+from skillkit.studies.comparison import compare
+from tests.studies.test_report import unit
 
 
 @pytest.fixture

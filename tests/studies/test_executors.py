@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from skillkit import params, units, workers
-from skillkit.errors import SkillkitError
-from skillkit.provenance import usable_cores
-from skillkit.units import Unit
-from skillkit.workers import Place, free_memory, local, scheduler, slurm, work
-from tests import studies
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import usable_cores
+from skillkit.studies import executors as workers
+from skillkit.studies import job as units
+from skillkit.studies import params
+from skillkit.studies.executors import Place, free_memory, local, scheduler, slurm, work
+from skillkit.studies.job import Unit
+from tests import small_studies as studies
 from tests.helpers import REPOSITORY
 
 
@@ -42,7 +44,7 @@ def test_stopping_ends_what_runs_and_forgets_what_waits():
     """In a process of its own, since all children of the process are killed."""
     program = """if True:
         import subprocess, sys, time, psutil
-        from skillkit.workers import local
+        from skillkit.studies.executors import local
         sleep = lambda: subprocess.run([sys.executable, "-c", "import time; time.sleep(100)"]).returncode
         with local(3, workers=1) as team:
             futures = [team.executor.submit(sleep) for _ in range(3)]

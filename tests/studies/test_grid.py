@@ -2,10 +2,10 @@
 
 import pytest
 
-from skillkit import params
-from skillkit.errors import SkillkitError
-from skillkit.grids import load_sweep, predecessors
-from tests import studies
+from skillkit.core.errors import SkillkitError
+from skillkit.studies import params
+from skillkit.studies.grid import load_sweep, predecessors
+from tests import small_studies as studies
 
 
 class Other(params.Parameters):

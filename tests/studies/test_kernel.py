@@ -10,8 +10,8 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-from skillkit import kernels
-from skillkit.kernels import AttentiveChannel, ThisPython
+from skillkit.studies import kernel as kernels
+from skillkit.studies.kernel import AttentiveChannel, ThisPython
 
 
 async def reply_while_sending(channel_class):

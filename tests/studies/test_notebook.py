@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.notebook import Claim, start
+from skillkit.core.errors import SkillkitError
+from skillkit.studies.notebook import Claim, start
 
 
 @pytest.fixture

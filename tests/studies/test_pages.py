@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from skillkit.pages import clean, mathml, style
+from skillkit.studies.report.pages import clean, mathml, style
 from tests.helpers import REPOSITORY
 
 

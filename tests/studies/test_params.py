@@ -5,12 +5,12 @@ from typing import get_args
 
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.layouts import LAYOUTS
-from skillkit.params import NOTEBOOKS, Layouts, parameters_cell, validate
-from skillkit.prompts import INITS
-from skillkit.studies import load_study
-from skillkit.yaml12 import read_yaml
+from skillkit.core.errors import SkillkitError
+from skillkit.core.yaml12 import read_yaml
+from skillkit.prompts.layouts import LAYOUTS
+from skillkit.prompts.soft_prompt import INITS
+from skillkit.studies.params import NOTEBOOKS, Layouts, parameters_cell, validate
+from skillkit.studies.study import load_study
 from tests.helpers import REPOSITORY
 
 

@@ -5,10 +5,16 @@ from subprocess import run
 
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.params import AdversarialRobustness, KnowledgeNeurons, PromptTuning, Transferability, ViewOf
-from skillkit.preflight import preflight
-from skillkit.runs import run_study
+from skillkit.core.errors import SkillkitError
+from skillkit.studies.params import (
+    AdversarialRobustness,
+    KnowledgeNeurons,
+    PromptTuning,
+    Transferability,
+    ViewOf,
+)
+from skillkit.studies.preflight import preflight
+from skillkit.studies.runner import run_study
 from tests.helpers import REPOSITORY
 
 WORDS = """
@@ -46,7 +52,9 @@ def test_names_that_are_not_there(told, sentence):
 
 
 def test_a_label_word_of_two_tokens_is_told_before_any_kernel(reviews, tmp_path, monkeypatch):
-    monkeypatch.setattr("skillkit.runs.Driver", lambda *_, **__: pytest.fail("a kernel was to start"))
+    monkeypatch.setattr(
+        "skillkit.studies.runner.Driver", lambda *_, **__: pytest.fail("a kernel was to start")
+    )
     (tmp_path / "study.yaml").write_text(f"notebooks: {{01_prompt_tuning: {{tasks: [{reviews}]}}}}")
     with pytest.raises(
         SkillkitError, match="label word 'incomprehensible' .* is not one token for embedded/roberta"
@@ -60,7 +68,7 @@ def test_prompts_of_others_need_neither_tasks_nor_models():
 
 def test_the_own_study_is_looked_through_at_once():
     code = (
-        "import sys; from skillkit.studies import load_study; from skillkit.preflight import preflight; "
+        "import sys; from skillkit.studies.study import load_study; from skillkit.studies.preflight import preflight; "
         "preflight(load_study('params/embedded.yaml').notebooks.values()); sys.exit('torch' in sys.modules)"
     )
     assert run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0

@@ -11,10 +11,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from skillkit.claims import Claim
-from skillkit.errors import SkillkitError
-from skillkit.provenance import provenance
-from skillkit.report import build_report
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import provenance
+from skillkit.studies.claims import Claim
+from skillkit.studies.report.report import build_report
 
 EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

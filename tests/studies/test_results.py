@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from skillkit.__main__ import main
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_json
-from skillkit.scoreboard import BEGIN, END, publish
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json, write_json
+from skillkit.studies.results import BEGIN, END, publish
 
 
 def run(folder, name, notebook, claims):

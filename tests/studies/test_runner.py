@@ -11,11 +11,11 @@ from functools import partial
 import nbformat
 import pytest
 
-from skillkit import units
-from skillkit.errors import SkillkitError
-from skillkit.runs import run_study
-from skillkit.workers import local
-from tests import studies
+from skillkit.core.errors import SkillkitError
+from skillkit.studies import job as units
+from skillkit.studies.executors import local
+from skillkit.studies.runner import run_study
+from tests import small_studies as studies
 from tests.helpers import interruptible
 
 pytestmark = pytest.mark.usefixtures("small_notebooks")

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.provenance import provenance
-from skillkit.show import show
-from skillkit.store import artifact, cached, find
+from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import provenance
+from skillkit.core.store import artifact, cached, find
+from skillkit.studies.show import show
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import pytest
 
-from skillkit.grids import load_sweep
-from skillkit.params import Prompted
-from skillkit.registry import describe
-from skillkit.studies import load_study
-from skillkit.world import TASKS
+from skillkit.small_world.world import TASKS
+from skillkit.studies.grid import load_sweep
+from skillkit.studies.params import Prompted
+from skillkit.studies.study import load_study
+from skillkit.tasks.registry import describe
 from tests.helpers import REPOSITORY
 
 STUDIES = sorted((REPOSITORY / "params").glob("*.yaml"))

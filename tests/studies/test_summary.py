@@ -8,12 +8,12 @@ import nbformat
 import pandas as pd
 import pytest
 
-from skillkit.claims import Claim
-from skillkit.intervals import mean_interval
-from skillkit.provenance import provenance
-from skillkit.repetitions import drawings, over_seeds, tidy, with_settings
-from skillkit.report import build_report
-from skillkit.summaries import measures, stacked, summary
+from skillkit.core.provenance import provenance
+from skillkit.core.stats import mean_interval
+from skillkit.studies.claims import Claim
+from skillkit.studies.report.repetitions import drawings, over_seeds, tidy, with_settings
+from skillkit.studies.report.report import build_report
+from skillkit.studies.summary import measures, stacked, summary
 
 EVIL = "<script>document.title='ran'</script>"
 ACCURACY = {("movies", 0): 0.9, ("movies", 1): 0.8, ("news", 0): 0.6, ("news", 1): 0.7, ("news", 2): 0.0}

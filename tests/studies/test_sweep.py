@@ -11,14 +11,15 @@ import nbformat
 import pandas as pd
 import pytest
 
-from skillkit import units, workers
 from skillkit.__main__ import main
-from skillkit.errors import SkillkitError
-from skillkit.files import write_json
-from skillkit.sweeps import run_sweep
-from skillkit.units import Outcome
-from skillkit.workers import local
-from tests import studies
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import write_json
+from skillkit.studies import executors as workers
+from skillkit.studies import job as units
+from skillkit.studies.executors import local
+from skillkit.studies.job import Outcome
+from skillkit.studies.sweep import run_sweep
+from tests import small_studies as studies
 from tests.helpers import interruptible
 
 pytestmark = pytest.mark.usefixtures("small_notebooks")

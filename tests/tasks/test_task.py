@@ -11,11 +11,11 @@ import pyarrow
 import pytest
 import transformers
 
-from skillkit import sources
-from skillkit.errors import SkillkitError
-from skillkit.registry import TaskFile, registry
-from skillkit.tasks import Task, list_tasks, load_task
-from skillkit.verbalizer import FAMILIES
+from skillkit.core.errors import SkillkitError
+from skillkit.tasks import readers as sources
+from skillkit.tasks.registry import TaskFile, registry
+from skillkit.tasks.task import Task, list_tasks, load_task
+from skillkit.tasks.verbalizer import FAMILIES
 from tests.helpers import REPOSITORY, shared_path
 from tests.tiny import TINY_MODELS, tiny_tokenizer
 
@@ -405,7 +405,7 @@ def test_a_sample_is_balanced_seeded_and_nested():
 def test_the_fingerprint_is_the_same_in_another_process(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows_of(40))
     code = (
-        "import sys; from skillkit.tasks import load_task; "
+        "import sys; from skillkit.tasks.task import load_task; "
         "print(load_task(sys.argv[1], text='review', label='stars', verbalizer=['bad', 'good']).fingerprint)"
     )
     ran = subprocess.run(

@@ -4,8 +4,8 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from skillkit.errors import SkillkitError
-from skillkit.forecasts import by_type, forecasts, per_target
+from skillkit.core.errors import SkillkitError
+from skillkit.transfer.indicator_correlation import by_type, forecasts, per_target
 
 TYPES = {"a": "sentiment", "b": "sentiment", "c": "sentiment", "d": "topic", "e": "topic", "f": "pairs"}
 NAMES = list(TYPES)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.firing import activated_neurons, shared_firing
-from skillkit.nearness import indicator_tables, indicators
-from skillkit.prompts import SoftPrompt, random_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.transfer.indicators import indicator_tables, indicators
+from skillkit.transfer.prompt_activations import activated_neurons, shared_firing
 from tests.tiny import tiny_backbone
 
 

@@ -1,12 +1,12 @@
 import pandas as pd
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.projector import train_projector
-from skillkit.prompts import random_prompt
-from skillkit.transfer import RANDOM
-from skillkit.translations import OWN, gap, sameness, summary, translations
+from skillkit.core.errors import SkillkitError
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.transfer.projection_eval import OWN, gap, sameness, summary, translations
+from skillkit.transfer.projector import train_projector
+from skillkit.transfer.zero_shot import RANDOM
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

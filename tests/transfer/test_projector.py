@@ -2,12 +2,12 @@ import pytest
 import torch
 import transformers
 
-from skillkit.backbones import from_model
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.projector import Projector, _Job, train_projector
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.store import cached
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.models.backbone import from_model
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.transfer.projector import Projector, _Job, train_projector
 from tests.tiny import tiny_backbone, tiny_tokenizer
 from tests.toys import toy_task
 

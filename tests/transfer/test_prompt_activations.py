@@ -4,13 +4,20 @@ from itertools import combinations
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.firing import Firing, activated_neurons, by_layer, most_activated, shared_firing, silenced
-from skillkit.prompts import random_prompt
-from skillkit.reading import prepare
-from skillkit.skills import random_neurons
-from skillkit.suppression import suppress
+from skillkit.core.errors import SkillkitError
+from skillkit.neurons.skill_neurons import random_neurons
+from skillkit.neurons.suppression import suppress
+from skillkit.prompts.dataset import prepare
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.transfer.prompt_activations import (
+    Firing,
+    activated_neurons,
+    by_layer,
+    most_activated,
+    shared_firing,
+    silenced,
+)
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

@@ -3,12 +3,12 @@ import json
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.forecasts import by_type, forecasts
-from skillkit.nearness import indicator_tables
-from skillkit.published import TYPES, published_prompts, published_seeds, published_transfer
-from skillkit.replicas import same_task
-from skillkit.transfer import RANDOM
+from skillkit.core.errors import SkillkitError
+from skillkit.transfer.indicator_correlation import by_type, forecasts
+from skillkit.transfer.indicators import indicator_tables
+from skillkit.transfer.published import TYPES, published_prompts, published_seeds, published_transfer
+from skillkit.transfer.replicas import same_task
+from skillkit.transfer.zero_shot import RANDOM
 from tests.helpers import shared_path
 
 ROBERTA, T5 = "Roberta", "T5"

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.replicas import same_task
+from skillkit.core.errors import SkillkitError
+from skillkit.transfer.replicas import same_task
 
 TASKS, SEEDS = "abcde", (1, 2, 3)
 NAMES = [f"{task}{seed}" for seed in SEEDS for task in TASKS]

@@ -3,12 +3,12 @@ import math
 import pandas as pd
 import pytest
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.headstarts import learning_curve, learning_curves, saved, sources, steps_to
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.store import cached
-from skillkit.tuning import tune_prompt
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.prompts.tuning import tune_prompt
+from skillkit.transfer.warm_start import learning_curve, learning_curves, saved, sources, steps_to
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

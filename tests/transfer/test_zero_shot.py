@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from skillkit.errors import SkillkitError
-from skillkit.evaluation import evaluate
-from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.store import cached
-from skillkit.transfer import RANDOM, Transfer, transfer_matrix
+from skillkit.core.errors import SkillkitError
+from skillkit.core.store import cached
+from skillkit.prompts.evaluation import evaluate
+from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
+from skillkit.transfer.zero_shot import RANDOM, Transfer, transfer_matrix
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 

@@ -13,7 +13,7 @@ from transformers.models.roberta.modeling_roberta import RobertaSelfAttention
 from transformers.models.t5.modeling_t5 import T5Attention
 from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaSelfAttention
 
-from skillkit.neurons import put
+from skillkit.models.hooks import put
 
 
 def read_text(query, text, key, value, mask=None, scale=1.0):

@@ -4,7 +4,7 @@
 ...     hidden = read_packed(bb, bb.model.base_model, inputs, how)     # [batch, T, hidden], zeros in the padding
 
 All that a block does, it does token by token, but for attention; that goes text by text then. Whoever reads or
-changes neurons meanwhile sees them as [batch, positions, neurons] all the same (`skillkit.neurons`).
+changes neurons meanwhile sees them as [batch, positions, neurons] all the same (`skillkit.models.hooks`).
 """
 
 from contextlib import contextmanager

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-from skillkit.neurons import first, heard
-from skillkit.packing import packable
+from skillkit.models.fast.packing import packable
+from skillkit.models.hooks import first, heard
 
 MEMORY = 2**30  # bytes that may be kept; batches beyond that are computed each time
 

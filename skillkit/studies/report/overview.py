@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from skillkit.claims import HOLDS, Claim
-from skillkit.files import read_json, write_text
-from skillkit.grids import text
-from skillkit.intervals import mean_interval
-from skillkit.repetitions import drawings, with_settings
-from skillkit.sites import templates, unit_facts, write_notebooks
-from skillkit.summaries import measures, write_summary
+from skillkit.core.files import read_json, write_text
+from skillkit.core.stats import mean_interval
+from skillkit.studies.claims import HOLDS, Claim
+from skillkit.studies.grid import text
+from skillkit.studies.report.repetitions import drawings, with_settings
+from skillkit.studies.report.site import templates, unit_facts, write_notebooks
+from skillkit.studies.summary import measures, write_summary
 
 PAGES = 100  # notebooks shown in full; failed ones come first
 

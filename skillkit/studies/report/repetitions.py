@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from skillkit import figures
-from skillkit.grids import text
-from skillkit.intervals import mean_interval
+from skillkit.core.stats import mean_interval
+from skillkit.plots import style as figures
+from skillkit.studies.grid import text
 
 SEEDS = ("seeds", "seed")  # axes whose values are repetitions of the same thing
 MOST, LABELS = 24, 6  # figures of an overview, and labels that one figure can carry

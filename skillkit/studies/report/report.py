@@ -10,9 +10,9 @@ sent.
 
 from pathlib import Path
 
-from skillkit.files import write_text
-from skillkit.overviews import write_overview
-from skillkit.sites import load_run, templates, write_notebooks, write_site
+from skillkit.core.files import write_text
+from skillkit.studies.report.overview import write_overview
+from skillkit.studies.report.site import load_run, templates, write_notebooks, write_site
 
 
 def build_report(run):

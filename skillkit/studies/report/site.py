@@ -14,11 +14,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from skillkit import params
-from skillkit.claims import Claim
-from skillkit.errors import SkillkitError
-from skillkit.files import read_json, write_text, writing
-from skillkit.provenance import provenance
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json, write_text, writing
+from skillkit.core.provenance import provenance
+from skillkit.studies import params
+from skillkit.studies.claims import Claim
 
 PREVIEW = 12  # rows of a table shown on the index; the CSV has all of them
 
@@ -60,9 +60,9 @@ def templates(name):
 
     >>> templates("embedded").get_template("index.html").render(units=[])
     """
-    from skillkit.pages import style
+    from skillkit.studies.report.pages import style
 
-    pages = Environment(loader=PackageLoader("skillkit"), autoescape=True, trim_blocks=True)
+    pages = Environment(loader=PackageLoader("skillkit.studies.report"), autoescape=True, trim_blocks=True)
     told = provenance()
     pages.globals |= {
         "name": name,
@@ -79,7 +79,7 @@ def write_notebooks(pages, shown, folder):
 
     >>> write_notebooks(templates("embedded"), [unit for unit in units if unit["has_page"]], site)
     """
-    from skillkit.pages import cells
+    from skillkit.studies.report.pages import cells
 
     for i, unit in enumerate(shown):
         shutil.copytree(

@@ -7,8 +7,9 @@ import nbformat
 import yaml
 from pydantic import Field
 
-from skillkit import params, units
-from skillkit.store import artifact
+from skillkit.core.store import artifact
+from skillkit.studies import job as units
+from skillkit.studies import params
 
 CELLS = """
 # A small notebook
@@ -23,7 +24,7 @@ out = None
 ---
 import os, sys, time
 from pathlib import Path
-from skillkit.errors import SkillkitError
+from skillkit.core.errors import SkillkitError
 ---
 ## Doing
 ---
@@ -43,8 +44,8 @@ if action == "die once" and not Path(os.environ["SMALL_LOG"] + ".died").exists()
 if action == "compute":
     sum(number * number for number in range(150_000_000))
 if action == "share":
-    from skillkit.store import cached
-    from tests.studies import slow
+    from skillkit.core.store import cached
+    from tests.small_studies import slow
     assert cached(slow, size) == [1] * size
 if action == "hold":
     Path(os.environ["SMALL_LOG"] + ".parent").write_text(str(os.getppid()))
@@ -56,7 +57,7 @@ Path(out, "size.txt").write_text(f"{size} {sys.executable}")
 
 # `python -m skillkit …` in a process that knows the small notebook; the folder to install it in comes first.
 COMMAND = (
-    "import sys; from pathlib import Path; from tests import studies; "
+    "import sys; from pathlib import Path; from tests import small_studies as studies; "
     "studies.install(Path(sys.argv.pop(1))); studies.units.source_hash = lambda: 'this code'; "
     "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )

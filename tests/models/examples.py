@@ -1,0 +1,50 @@
+"""What the examples of the docstrings in `skillkit/models` work with, by module."""
+
+OWN = {
+    "backbone": """
+texts = ["a text", "another text"]
+answer = torch.tensor([0, 0])
+ids = inputs["input_ids"]
+mask = inputs["attention_mask"]
+config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
+BertForMaskedLM = transformers.BertForMaskedLM
+RobertaForMaskedLM = transformers.BertForMaskedLM
+tokenizer = bb.tokenizer
+transformers = import_module("transformers")
+""",
+    "loading": """
+model = bb.model
+""",
+    "fast.matrices": """
+transformers = import_module("transformers")
+config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
+BertForMaskedLM = transformers.BertForMaskedLM
+model = BertForMaskedLM(config)
+weight = torch.randn(3072, 768)
+bias = torch.randn(3072)
+""",
+    "fast.attention": """
+transformers = import_module("transformers")
+config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
+model = import_module("skillkit.models.fast.matrices").quicken(transformers.BertForMaskedLM(config).requires_grad_(False))
+attention = model.bert.encoder.layer[0].attention.self
+query = torch.randn(2, 2, 1, 4)
+text = torch.randn(2, 5, 8)
+""",
+    "ffn": """
+bb = sk.load_backbone("embedded/bert")
+transformers = import_module("transformers")
+config = transformers.BertConfig(num_hidden_layers=2, intermediate_size=16, pruned={"widths": [16, 3]})
+BertForMaskedLM = transformers.BertForMaskedLM
+row = bb.row
+network = sk.models.ffn.networks(bb.model.base_model, bb.row)[0]
+""",
+    "hooks": """
+neurons = torch.randn(2, 6, 512)
+where = torch.tensor([[3], [5]])
+""",
+    "precision": """
+weight = prompt.weight.clone().requires_grad_()
+loss_of = lambda batch: weight.sum()
+""",
+}

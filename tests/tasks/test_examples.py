@@ -1,0 +1,3 @@
+from tests.examples import examples_of
+
+test_examples = examples_of("tasks")
