@@ -135,14 +135,14 @@ class Probe:
     >>> probe.predictivity                    # [layers, neurons], NaN for layers that were not probed
     >>> probe.baseline, probe.accuracy        # [probed layers, slots, neurons]; of T5 a dict by side
     >>> probe.sides["text"].accuracy          # [probed layers, 2, neurons]: mean and maximum over the text
-    >>> probe.told                            # backbone, task, prompt, split, counts, options
+    >>> probe.metadata                            # backbone, task, prompt, split, counts, options
 
     `null` [permutations, layers, neurons] is the predictivity under permuted labels. A probe made with
     `carry` has slots and directions of the other probe: its figures are never maximised again.
     """
 
     sides: dict
-    told: dict
+    metadata: dict
     null: torch.Tensor | None = field(default=None, repr=False)
 
     @property
@@ -286,7 +286,7 @@ class Probe:
         >>> probe.n
         16
         """
-        return sum(self.told["counts"])
+        return sum(self.metadata["counts"])
 
     @property
     def majority(self):
@@ -295,7 +295,7 @@ class Probe:
         >>> probe.majority
         0.5
         """
-        return 0.5 if self.told["balanced"] else max(self.told["counts"]) / self.n
+        return 0.5 if self.metadata["balanced"] else max(self.metadata["counts"]) / self.n
 
     @property
     def fingerprint(self):
@@ -304,7 +304,7 @@ class Probe:
         >>> len(probe.fingerprint)
         64
         """
-        sha = hashlib.sha256(json.dumps(self.told, sort_keys=True).encode())
+        sha = hashlib.sha256(json.dumps(self.metadata, sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
             sha.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return sha.hexdigest()
@@ -315,25 +315,25 @@ class Probe:
         >>> probe.made_on(bb, prompt) is probe
         True
         """
-        if self.told["backbone_fingerprint"] != bb.fingerprint:
+        if self.metadata["backbone_fingerprint"] != bb.fingerprint:
             raise SkillkitError(
-                f"this probe was made on {self.told['backbone']}, whose weights are not those of {bb.name}; "
+                f"this probe was made on {self.metadata['backbone']}, whose weights are not those of {bb.name}; "
                 "probe that backbone"
             )
-        if any(self.told["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
+        if any(self.metadata["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
             raise SkillkitError(
-                f"this probe was made with another prompt (layout {self.told['layout']}, task "
-                f"{self.told['task']}), whose slots mean something else; probe with this one"
+                f"this probe was made with another prompt (layout {self.metadata['layout']}, task "
+                f"{self.metadata['task']}), whose slots mean something else; probe with this one"
             )
         return self
 
     def save(self, folder):
         """Write probe.safetensors and probe.json into `folder`.
 
-        >>> probe.save("dir"); Probe.load("dir").told == probe.told
+        >>> probe.save("dir"); Probe.load("dir").metadata == probe.metadata
         True
         """
-        write_tensors(folder, "probe", self._tensors(), self.told)
+        write_tensors(folder, "probe", self._tensors(), self.metadata)
 
     @classmethod
     def load(cls, folder):
@@ -342,14 +342,14 @@ class Probe:
         >>> probe.save("dir"); Probe.load("dir").fingerprint == probe.fingerprint
         True
         """
-        tensors, told = read_tensors(folder, "probe", "sides", "balanced")
+        tensors, metadata = read_tensors(folder, "probe", "sides", "balanced")
         sides = {}
-        for name, held_by in told["sides"].items():
+        for name, held_by in metadata["sides"].items():
             layers, slots, numbers = map(tuple, held_by)
             held = {part: tensors.get(f"{name}.{part}") for part in _TENSORS}
-            counts = {part: tuple(told[part]) for part in ("counts", "train_counts")}
-            sides[name] = Side(layers, slots, numbers, balanced=told["balanced"], **counts, **held)
-        return cls(sides, told, tensors.get("null"))
+            counts = {part: tuple(metadata[part]) for part in ("counts", "train_counts")}
+            sides[name] = Side(layers, slots, numbers, balanced=metadata["balanced"], **counts, **held)
+        return cls(sides, metadata, tensors.get("null"))
 
     def _tensors(self):
         held = {
@@ -368,7 +368,7 @@ class Probe:
 
     def _whole(self, figure, sides=None, missing=torch.nan):
         """A figure of each side, put together: [all layers, neurons of the widest]."""
-        layers, neurons = self.told["shape"]
+        layers, neurons = self.metadata["shape"]
         found = {name: figure(side) for name, side in (sides or self.stacks).items()}
         whole = torch.full((layers, neurons), missing, dtype=next(iter(found.values())).dtype)
         for name, part in found.items():

@@ -65,15 +65,21 @@ def probe(
     """
     if carry is not None:
         carry.made_on(bb, prompt)
-        layers, slots, text, balanced = (carry.told[name] for name in ("layers", "slots", "text", "balanced"))
+        layers, slots, text, balanced = (
+            carry.metadata[name] for name in ("layers", "slots", "text", "balanced")
+        )
     plan = _Plan(bb, task, prompt, layers, slots, text, seed, batch_size)
     base = plan.baselines(baseline, train_examples) if carry is None else _carried(carry, bb)
     rows = plan.rows(split, examples)
     fired, hits = plan.count(rows, base.thresholds, permuted_labels(rows.labels, permutations, seed))
-    told = plan.told(rows) | base.told | {"split": split, "balanced": balanced, "carried": carry is not None}
-    found = _assembled(told, base, fired, carry)
+    metadata = (
+        plan.metadata(rows)
+        | base.metadata
+        | {"split": split, "balanced": balanced, "carried": carry is not None}
+    )
+    found = _assembled(metadata, base, fired, carry)
     null = [
-        _assembled(told, base, _relabelled(fired, hits, number), carry).predictivity
+        _assembled(metadata, base, _relabelled(fired, hits, number), carry).predictivity
         for number in range(permutations)
     ]
     return replace(found, null=torch.stack(null)) if null else found
@@ -84,7 +90,7 @@ class _Base(NamedTuple):
 
     means: dict
     thresholds: dict
-    told: dict
+    metadata: dict
 
 
 class _Plan:
@@ -167,7 +173,7 @@ class _Plan:
         slots = [names[number] for number in numbers], numbers
         return {name: [mine, *views.get(name, slots)] for name, mine in layers.items()}
 
-    def told(self, reading):
+    def metadata(self, reading):
         """Where the counts come from, as plain values."""
         bb = self.bb
         return {
@@ -179,22 +185,22 @@ class _Plan:
         }  # fmt: skip
 
 
-def _assembled(told, base, fired, carry):
+def _assembled(metadata, base, fired, carry):
     """A Probe from figures by layer: views become the slots of a stack, and of the pooled text."""
     sides = {}
-    for name, held in told["sides"].items():
+    for name, held in metadata["sides"].items():
         layers, slots, numbers = map(tuple, held)
         views = slice(-len(slots), None) if name == "text" else slice(len(slots))
         parts = {
             part: stacked([figures[layer][..., views, :].cpu() for layer in layers])
             for part, figures in (("means", base.means), ("baseline", base.thresholds), ("fired", fired))
         }
-        counts = {part: tuple(told[part]) for part in ("counts", "train_counts")}
+        counts = {part: tuple(metadata[part]) for part in ("counts", "train_counts")}
         decided = carry.sides[name].decided if carry else None
         sides[name] = Side(
-            layers, slots, numbers, chosen=decided, balanced=told["balanced"], **counts, **parts
+            layers, slots, numbers, chosen=decided, balanced=metadata["balanced"], **counts, **parts
         )
-    return Probe(sides, told)
+    return Probe(sides, metadata)
 
 
 def _carried(carry, bb):
@@ -204,9 +210,9 @@ def _carried(carry, bb):
         for number, layer in enumerate(side.layers):
             means[layer].append(side.means[:, number, :, : bb.widths[layer]].to(bb.device))
             thresholds[layer].append(side.baseline[number, :, : bb.widths[layer]].to(bb.device))
-    told = {name: carry.told[name] for name in ("baseline", "train_counts")}
+    metadata = {name: carry.metadata[name] for name in ("baseline", "train_counts")}
     joined = lambda one: {layer: torch.cat(parts, dim=-2) for layer, parts in one.items()}
-    return _Base(joined(means), joined(thresholds), told)
+    return _Base(joined(means), joined(thresholds), metadata)
 
 
 def _relabelled(fired, hits, number):

@@ -111,7 +111,7 @@ def scores_of(probes, seeds="mean", slots="max"):
 def together(probes, task=True):
     """The probes, or SkillkitError when they are none, or of different backbones, layouts (or tasks).
 
-    >>> [one.told["task"] for one in together([probe, other_probe], task=False)]
+    >>> [one.metadata["task"] for one in together([probe, other_probe], task=False)]
     ['world/movies', 'world/gadgets']
     """
     if not probes:
@@ -119,8 +119,10 @@ def together(probes, task=True):
     same = {"backbone_fingerprint": "backbones", "layout": "layouts", "layers": "layers"}
     same |= {"task_fingerprint": "tasks"} if task else {}
     for key, what in same.items():
-        if any(probe.told[key] != probes[0].told[key] for probe in probes):
-            names = ", ".join(sorted({str(probe.told[key.removesuffix("_fingerprint")]) for probe in probes}))
+        if any(probe.metadata[key] != probes[0].metadata[key] for probe in probes):
+            names = ", ".join(
+                sorted({str(probe.metadata[key.removesuffix("_fingerprint")]) for probe in probes})
+            )
             raise SkillkitError(f"the probes are of different {what} ({names}); combine those of one")
     return probes
 

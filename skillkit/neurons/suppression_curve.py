@@ -145,9 +145,9 @@ class _Target:
 
 def _check(bb, ranking, target):
     for probe in probes_in(ranking):
-        if probe.made_on(bb).told["layout"] != target.reading.layout.name:
+        if probe.made_on(bb).metadata["layout"] != target.reading.layout.name:
             raise SkillkitError(
-                f"the probe was made in layout {probe.told['layout']}, the prompt has layout "
+                f"the probe was made in layout {probe.metadata['layout']}, the prompt has layout "
                 f"{target.reading.layout.name}; use a probe of this layout"
             )
 

@@ -94,7 +94,7 @@ def choosing(carried):
     >>> choosing(probe(bb, task, prompt, "test", carry=chosen)).predictivity >= chosen.predictivity
     """
     sides = {name: replace(side, chosen=None) for name, side in carried.sides.items()}
-    return Probe(sides, carried.told | {"carried": False})
+    return Probe(sides, carried.metadata | {"carried": False})
 
 
 def rebased(chosen, other):
@@ -106,9 +106,9 @@ def rebased(chosen, other):
         name: replace(side, chosen=side.decided, baseline=new.baseline, means=new.means)
         for (name, side), new in zip(chosen.sides.items(), other.sides.values(), strict=True)
     }
-    told = {name: other.told[name] for name in ("baseline", "train_counts")}
+    told = {name: other.metadata[name] for name in ("baseline", "train_counts")}
     sides = {name: replace(side, train_counts=tuple(told["train_counts"])) for name, side in sides.items()}
-    return Probe(sides, chosen.told | told)
+    return Probe(sides, chosen.metadata | told)
 
 
 def overlap_curve(first, second, tops=TOPS):

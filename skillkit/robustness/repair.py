@@ -50,10 +50,10 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     if (rule == "truth") != (labels is not None):
         raise SkillkitError("labels= are what rule='truth' goes by; give both or neither")
     layers = checked_mask(bb, skills).any(1).nonzero()[:, 0].tolist()
-    if not set(layers) <= set(probe.layers) or probe.told["slots"] is not None:
+    if not set(layers) <= set(probe.layers) or probe.metadata["slots"] is not None:
         raise SkillkitError("the probe lacks layers or slots of these neurons; probe all of them")
     # In this layout the answer is slot 0 and stands behind the others.
-    rolled = bb.family == "masked" and probe.told["layout"] == "prefix"
+    rolled = bb.family == "masked" and probe.metadata["layout"] == "prefix"
     change = {
         layer: _Push(bb, probe, skills[layer], layer, strength, rule, labels, rolled) for layer in layers
     }

@@ -16,9 +16,9 @@ from skillkit.prompts.adapters import adapting, new_adapters
 from skillkit.prompts.evaluation import label_logits
 from skillkit.prompts.layouts import encode_for, find_layout
 from skillkit.prompts.soft_prompt import random_prompt
-from tests.tiny import POSITIONS, TINY_MODELS, tiny_backbone
 from tests.models.test_backbone import gradient, inputs_of
 from tests.neurons.test_suppression import TASK
+from tests.tiny import POSITIONS, TINY_MODELS, tiny_backbone
 
 ABLE = [name for name in TINY_MODELS if name != "gpt_neo"]  # it looks at the slots nearby
 

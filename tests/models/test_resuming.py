@@ -9,8 +9,8 @@ from skillkit.models.hooks import edit, record
 from skillkit.neurons.suppression import suppress
 from skillkit.prompts.dataset import prepare
 from skillkit.prompts.soft_prompt import random_prompt
-from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.neurons.test_suppression import TASK
+from tests.tiny import TINY_MODELS, tiny_backbone
 
 
 class Setting:

@@ -243,7 +243,7 @@ def test_carrying_reads_no_training_rows_and_keeps_the_options():
     test_only = dataclasses.replace(TASK, splits={"test": TASK["test"]})
     carried = probe(bb, test_only, prompt, split="test", carry=chosen)
     for name in ("layers", "slots", "text", "balanced", "baseline", "train_counts"):
-        assert carried.told[name] == chosen.told[name]
+        assert carried.metadata[name] == chosen.metadata[name]
 
 
 def test_permutation_null():
@@ -326,7 +326,7 @@ def test_fill_is_the_mean_over_the_slots():
 def test_few_rows_are_balanced_and_seeded():
     bb, task = precise("roberta"), lopsided(TASK, "train")
     found = probe(bb, task, random_prompt(bb, 3), train_examples=8, examples=10)
-    assert found.told["train_counts"] == [4, 4] and found.told["counts"] == [5, 5]
+    assert found.metadata["train_counts"] == [4, 4] and found.metadata["counts"] == [5, 5]
 
 
 def test_saved_loaded_cached(tmp_path, monkeypatch):
@@ -335,7 +335,7 @@ def test_saved_loaded_cached(tmp_path, monkeypatch):
     found = probe(bb, TASK, prompt, permutations=2)
     found.save(tmp_path / "probe")
     back = Probe.load(tmp_path / "probe")
-    assert back.fingerprint == found.fingerprint and back.told == found.told
+    assert back.fingerprint == found.fingerprint and back.metadata == found.metadata
     for name in ("predictivity", "p_values", "fill", "slot", "direction", "null"):
         assert torch.equal(getattr(back, name), getattr(found, name))
     carried = probe(bb, TASK, prompt, split="test", carry=back)

@@ -61,7 +61,7 @@ def test_a_set_without_training_rows_is_its_own_baseline():
     found = contrast(bb, replace(view, adversarial=only), prompt, baseline="adversarial")
     twice = replace(only, splits={"train": only["test"], "test": only["test"]})
     assert torch.equal(found.rival.predictivity, probe(bb, twice, prompt, "test", text=False).predictivity)
-    assert found.rival.told["split"] == "test"
+    assert found.rival.metadata["split"] == "test"
 
 
 def test_rebased_keeps_slots_and_directions():
