@@ -143,10 +143,10 @@ def _shared():
 def _public():
     """What the modules of the package define, by name."""
     modules = [import_module(name) for name in MODULES]
-    return {
+    return {module.__name__.rsplit(".", 1)[-1]: module for module in modules if module.__name__.count(".") > 1} | {
         name: value for module in modules for name, value in vars(module).items()
         if getattr(value, "__module__", None) == module.__name__ and not inspect.ismodule(value) and name[0] != "_"
-    } | {module.__name__.rsplit(".", 1)[-1]: module for module in modules if module.__name__.count(".") > 1}  # fmt: skip
+    }  # fmt: skip
 
 
 class Checker(doctest.OutputChecker):

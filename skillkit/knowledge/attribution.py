@@ -5,7 +5,8 @@
 >>> found.completeness_error                                    # [layers]: Σ scores − (P(a) − P(0))
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), equations 1 and 2: for the neurons a of a
-layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in `skillkit.knowledge.replay`.
+layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in
+`skillkit.knowledge.replay`.
 """
 
 import json

@@ -160,7 +160,7 @@ class Stack:
     whole     `finish` reads all of the last block's output, not only the slots
     tokens    which tokens of the plain pass are of these questions, where it is one packed text (a slice)
 
-    `narrow` says whether variants need not pass through blocks with all their tokens (`skillkit.models.fast.attention`);
+    `narrow` says whether variants need not pass through blocks with all their tokens (`models.fast.attention`);
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
     `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass; `predicted`
     [questions, S] the tokens that the model puts first.

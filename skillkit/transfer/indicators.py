@@ -63,7 +63,7 @@ def indicators(first, second, bb=None, layers=None, dead_rows=False, names=tuple
 
         E_concat   1 / (1 + ‖vec A − vec B‖)          C_concat   cos(vec A, vec B)
         E_average  1 / (1 + mean_ij ‖a_i − b_j‖)      C_average  mean_ij cos(a_i, b_j)
-        cosine_mean  cos(mean_i a_i, mean_j b_j)      ON, ON_chance  see `skillkit.transfer.prompt_activations.shared_firing`
+        cosine_mean  cos(mean_i a_i, mean_j b_j)      ON, ON_chance  see `prompt_activations.shared_firing`
 
     bb         adds ON and ON_chance, over `layers` (None: all with an answer slot)
     dead_rows  count row 0 of prompts in layout "zero-position" too, which the model never reads

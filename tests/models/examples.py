@@ -26,7 +26,8 @@ bias = torch.randn(3072)
     "fast.attention": """
 transformers = import_module("transformers")
 config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
-model = import_module("skillkit.models.fast.matrices").quicken(transformers.BertForMaskedLM(config).requires_grad_(False))
+frozen = transformers.BertForMaskedLM(config).requires_grad_(False)
+model = import_module("skillkit.models.fast.matrices").quicken(frozen)
 attention = model.bert.encoder.layer[0].attention.self
 query = torch.randn(2, 2, 1, 4)
 text = torch.randn(2, 5, 8)

@@ -44,7 +44,8 @@ scores = attribution.scores
 mask = sk.knowledge.knowledge_neurons.coarse_neurons(bb, scores, adaptive=0.2)
 """,
     "tradeoffs": """
-tables = [sk.neurons.pruning_curve.shrinkage(bb, task, prompt, probe, probe.fill, (0.1,), draws=1, further_steps=None).table]
+shrunk = sk.neurons.pruning_curve.shrinkage(bb, task, prompt, probe, probe.fill, (0.1,), 1, further_steps=None)
+tables = [shrunk.table]
 table = sk.neurons.pruning_curve.summary(tables)
 speeds = compare({1.0: bb, 0.1: bb}, [1], 8, 2, progress=False).rename(columns={"model": "share"})
 compare = sk.neurons.timing.compare

@@ -7,7 +7,8 @@ team = import_module("types").SimpleNamespace(threads=1)
 """,
     "grid": """
 PromptTuning = sk.studies.params.NOTEBOOKS["01_prompt_tuning"]
-cells = [sk.studies.grid.Cell(name, {"seeds": 0}, PromptTuning(seeds=[0])) for name in ("01_prompt_tuning", "02_probing")]
+names = ("01_prompt_tuning", "02_probing")
+cells = [sk.studies.grid.Cell(name, {"seeds": 0}, PromptTuning(seeds=[0])) for name in names]
 """,
     "kernel": """
 sys = import_module("sys")

@@ -4,7 +4,7 @@
 
 On a CPU with AVX-512, PyTorch gives float32 products to MKL, which is at its best on Intel's processors only;
 oneDNN, which PyTorch uses for bfloat16, is up to twice as fast on others, and slower on Intel's where gradients go
-back through a wide matrix. Products that attention can do without are not made at all (`skillkit.models.fast.attention`).
+back through a wide matrix. Products that attention can do without are not made at all (`models.fast.attention`).
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def quicken(model):
 
     That is on CPUs with AVX-512 that are not Intel's, in float32, for frozen weights and products of two million
     multiply–adds and more, outside of autocast; in any other case a layer does what it did. A ReLU without gradients
-    makes no copy, and attention is that of `skillkit.models.fast.attention`. State, hooks, copies and saving are as before.
+    makes no copy, and attention is that of `models.fast.attention`. State, hooks, copies and saving are as before.
     Returns the model.
     """
     for module in model.modules():
