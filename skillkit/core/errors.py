@@ -8,7 +8,7 @@ class SkillkitError(ValueError):
 
     >>> raise SkillkitError("no task 'sst' is known; did you mean 'glue/sst2'?")
     Traceback (most recent call last):
-    skillkit.errors.SkillkitError: no task 'sst' is known; did you mean 'glue/sst2'?
+    skillkit.core.errors.SkillkitError: no task 'sst' is known; did you mean 'glue/sst2'?
 
     The command line prints the sentence without a traceback and exits with status 2.
     """

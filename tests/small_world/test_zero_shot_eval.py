@@ -1,15 +1,12 @@
 """What the shipped models must know: a rebuild that falls below these marks is no replacement."""
 
-from pathlib import Path
-
 import pytest
 
 import skillkit as sk
+from skillkit.core.provenance import CHECKPOINTS
 from skillkit.small_world.zero_shot_eval import exam
 
-EMBEDDED = sorted(
-    path.parent.name for path in Path(sk.__file__).parent.glob("small_world/checkpoints/*/config.json")
-)
+EMBEDDED = sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 MARKS = {
     "sentiment": 0.85,
     "topic": 0.85,
@@ -42,7 +39,7 @@ def test_a_fact_is_recalled_in_all_its_phrasings(name):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_a_shipped_model_is_small_and_says_how_it_was_made(name):
-    folder = Path(sk.__file__).parent / "embedded" / name
+    folder = CHECKPOINTS / name
     assert (folder / "model.safetensors").stat().st_size <= 5_000_000
     made = sk.load_backbone(f"embedded/{name}").model.config.skillkit_pretraining
     assert made["name"] == f"embedded/{name}" and made["steps"] > 1000
