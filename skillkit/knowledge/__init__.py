@@ -2,7 +2,8 @@
 
 from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.clozes import ask
-from skillkit.knowledge.companion import capitals, misspelt, still_known
+from skillkit.knowledge.companion import misspelt, still_known
+from skillkit.knowledge.control_fact import capitals
 from skillkit.knowledge.erosion import erosion
 from skillkit.knowledge.fact_eval import FactNeurons, find_neurons
 from skillkit.knowledge.interventions import edit, enhance, erase

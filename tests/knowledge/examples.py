@@ -2,7 +2,10 @@
 
 OWN = {
     "companion": """
-known = sk.knowledge.companion.capitals(bb)
+known = sk.knowledge.capitals(bb)
+""",
+    "control_fact": """
+known = sk.knowledge.capitals(bb)
 """,
     "attribution": """
 found = sk.attribute(bb, cloze, "hilvek", steps=2)
