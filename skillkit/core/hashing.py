@@ -67,12 +67,22 @@ def _object(value, name):
         return {"dataset": digest(value.to_dict())}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {
-            field.name: identity(getattr(value, field.name), name) for field in dataclasses.fields(value)
+            stored_name(field): identity(getattr(value, field.name), name)
+            for field in dataclasses.fields(value)
         }
         return {"type": kind, "fields": fields}
     raise SkillkitError(
         f"{name} is a {kind}, whose content cannot be told; give it a fingerprint or leave it out"
     )
+
+
+def stored_name(field):
+    """What a dataclass field is called in the store: its own name, or the one it had before it was renamed.
+
+    >>> stored_name(dataclasses.field(metadata={"stored": "told"}))
+    'told'
+    """
+    return field.metadata.get("stored", field.name)
 
 
 def describe(value):

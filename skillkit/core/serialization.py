@@ -9,6 +9,7 @@ import dataclasses
 import json
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import stored_name
 
 
 def save_result(result, folder, function):
@@ -26,7 +27,8 @@ def save_result(result, folder, function):
         result.save(folder)
         return
     if dataclasses.is_dataclass(kind):
-        result = {field.name: getattr(result, field.name) for field in dataclasses.fields(kind) if field.init}
+        fields = [field for field in dataclasses.fields(kind) if field.init]
+        result = {stored_name(field): getattr(result, field.name) for field in fields}
     tensors = {}
     plain = _flatten(result, tensors, torch.Tensor, function.__name__)
     (folder / "result.json").write_text(json.dumps(plain), encoding="utf-8")
@@ -49,7 +51,10 @@ def load_result(folder, function):
 
         tensors = load_file(folder / "tensors.safetensors")
     result = _grow(json.loads((folder / "result.json").read_text(encoding="utf-8")), tensors)
-    return kind(**result) if isinstance(kind, type) and dataclasses.is_dataclass(kind) else result
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        names = {stored_name(field): field.name for field in dataclasses.fields(kind)}
+        return kind(**{names[name]: value for name, value in result.items()})
+    return result
 
 
 def _return_type(function):

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 
 import datasets
@@ -52,6 +52,11 @@ def test_same(a, b):
 ])  # fmt: skip
 def test_different(a, b):
     assert key(a) != key(b)
+
+
+def test_a_renamed_field_counts_by_the_name_it_had():
+    Renamed = make_dataclass("Recipe", [("speed", float, field(metadata={"stored": "rate"})), ("steps", int)])
+    assert key(Renamed(0.1, 3)) == key(Recipe(0.1, 3))
 
 
 def test_scalar_tensor_and_numpy_number():

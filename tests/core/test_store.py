@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 import pytest
@@ -56,7 +56,7 @@ class Prompt:
 @dataclass
 class Score:
     accuracy: float
-    interval: tuple
+    interval: tuple = field(metadata={"stored": "ends"})  # renamed
     logits: torch.Tensor
 
 
@@ -158,6 +158,7 @@ def test_dataclass_results_come_back_as_dataclasses():
     assert (
         isinstance(score, Score) and score.interval == (0.4, 0.6) and torch.equal(score.logits, torch.eye(2))
     )
+    assert '"ends"' in next(find("score")[0].glob("result.json")).read_text()
 
 
 def test_none_is_a_result(calls):
