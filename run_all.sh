@@ -65,10 +65,10 @@ run_tests() {
     local status=0 workers
     export SKILLKIT_RUNS OMP_NUM_THREADS=1
     # Words without spaces: NAME=NUMBER, as kernels of runs have them.
-    export $("$python" -c 'from skillkit.kernels import MALLOC; print(*map("=".join, MALLOC.items()))')
+    export $("$python" -c 'from skillkit.studies.kernel import MALLOC; print(*map("=".join, MALLOC.items()))')
     SKILLKIT_RUNS="$(mktemp -d)"    # nothing computed before is found there
     trap 'rm -rf "$SKILLKIT_RUNS"' EXIT
-    workers="$("$python" -c 'from skillkit.provenance import usable_cores; print(min(4, usable_cores()))')"
+    workers="$("$python" -c 'from skillkit.core.provenance import usable_cores; print(min(4, usable_cores()))')"
     say "tests with $workers workers: the notebooks, then unit and end-to-end tests"
     # First the chapter whose prompts others share, and the longest: so no worker waits for another.
     [[ $# -gt 0 ]] || set -- notebooks/0{1,4}_*.ipynb notebooks/0[!0147]_*.ipynb notebooks/0{0,7}_*.ipynb tests

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 from skillkit.core.provenance import CHECKPOINTS
 from skillkit.small_world.world import TASKS
+from skillkit.studies import params
 
 _TASKS = ("tasks", "start_targets", "project_tasks", "unseen_tasks")
+_ATTACKS = set(params.AdversarialRobustness().attacks)
 _MODELS = ("backbones", "others", "project_to")
 
 
@@ -18,7 +20,7 @@ def preflight(notebooks):
 
     >>> preflight([sk.studies.params.PromptTuning(tasks=["world/moovies"])])
     Traceback (most recent call last):
-    skillkit.errors.SkillkitError: no task is called 'world/moovies', …
+    skillkit.core.errors.SkillkitError: no task is called 'world/moovies', …
 
     notebooks: their parameters. No weights are read, and the package's own tasks and models are only looked for.
     Raises the SkillkitError that the notebook would raise.
@@ -76,7 +78,8 @@ def _reader(name, tokenizer, family):
 
 def _find_sets(told):
     """Adversarial sets, for which a name is taken that is no attack."""
-    if not told.get("attacks"):
+    shipped = not told.get("views") and all(map(_is_shipped, told.get("tasks", ())))
+    if not told.get("attacks") or (shipped and set(told["attacks"]) <= _ATTACKS):
         return
     from skillkit.robustness import attacks_on
 

@@ -15,7 +15,7 @@ NAME = "08_adversarial_robustness"
 
 def test_the_local_adversarial_study_runs(tmp_path):
     shared_path("models/minilm-mlm")
-    # One set is enough here; the next test has whole reviews, and tests/unit/test_views.py has every set.
+    # One set is enough here; the next test has whole reviews.
     [first, *_] = load_study(REPOSITORY / "params" / "local-adversarial.yaml").notebooks[NAME].views
     claims = run_chapter(
         "local-adversarial", NAME, tmp_path, seeds=[0], tasks=["glue/sst2"], views=[first.model_dump()],

@@ -21,7 +21,7 @@ backbone = "embedded/roberta"
 """,
     "report.repetitions": """
 measures = summaries.measures("runs/seeds")
-summaries = sk.summaries
+summaries = sk.studies.summary
 rows = sk.studies.report.repetitions.with_settings(measures).query("kind == 'accuracy: accuracy'")
 """,
     "report.site": """
