@@ -7,8 +7,10 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import filling, write_json
 from skillkit.core.hashing import stored_name
 
 
@@ -55,6 +57,49 @@ def load_result(folder, function):
         names = {stored_name(field): field.name for field in dataclasses.fields(kind)}
         return kind(**{names[name]: value for name, value in result.items()})
     return result
+
+
+def write_tensors(folder, name, tensors, plain):
+    """Write tensors as `name`.safetensors and plain data as `name`.json into `folder`, both or neither.
+
+    >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
+    >>> sorted(path.name for path in Path("dir").glob("vectors*"))
+    ['vectors.json', 'vectors.safetensors']
+    """
+    from safetensors.torch import save_file
+
+    held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    with filling(folder, "choose another folder") as fresh:
+        save_file(held, fresh / f"{name}.safetensors")
+        write_json(fresh / f"{name}.json", plain)
+
+
+def read_tensors(folder, name, *needed):
+    """Read what `write_tensors` wrote: (tensors, plain data), which together hold all keys that are `needed`.
+
+    >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
+    >>> read_tensors("dir", "vectors", "weight")
+    ({'weight': tensor([1., 1.])}, {'made': 'by hand'})
+
+    Raises SkillkitError for files that are missing, damaged, or hold something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / f"{name}.safetensors")
+        lost = [key for key in needed if not isinstance(plain, dict) or key not in {*tensors, *plain}]
+        if lost:
+            raise ValueError(f"{name}.json and {name}.safetensors lack {', '.join(lost)}")
+        return tensors, plain
+    except FileNotFoundError as error:
+        raise SkillkitError(
+            f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)"
+        ) from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise SkillkitError(f"the {name} in {folder} is empty or damaged ({error}); save it again") from error
 
 
 def _return_type(function):

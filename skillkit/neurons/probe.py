@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.significance import discoveries, hypergeometric_tails
-from skillkit.prompts import POOLED, read_tensors, write_tensors
+from skillkit.prompts import POOLED
 
 REDUCTIONS = ("max", "mean", "min")
 _TENSORS = ("baseline", "means", "fired", "chosen")

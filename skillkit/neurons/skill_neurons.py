@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
-from skillkit.prompts import read_tensors, write_tensors
 
 
 @artifact("skill_neurons", version=1)

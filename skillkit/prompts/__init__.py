@@ -9,8 +9,6 @@ from skillkit.prompts.soft_prompt import (
     SoftPrompt,
     initial_weight,
     random_prompt,
-    read_tensors,
-    write_tensors,
 )
 from skillkit.prompts.training import fit
 from skillkit.prompts.tuning import tune_adapter, tune_bitfit, tune_prompt
@@ -32,9 +30,7 @@ __all__ = [
     "predict",
     "prepare",
     "random_prompt",
-    "read_tensors",
     "tune_adapter",
     "tune_bitfit",
     "tune_prompt",
-    "write_tensors",
 ]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.models.fast.packing import packable
 from skillkit.prompts.layouts import find_layout
-from skillkit.prompts.soft_prompt import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, eq=False)

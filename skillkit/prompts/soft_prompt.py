@@ -8,14 +8,11 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from skillkit.core.errors import SkillkitError, at_least
-from skillkit.core.files import filling, write_json
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts.layouts import find_layout
 
 INITS = ("random", "vocabulary", "label-words")
@@ -191,40 +188,3 @@ def initial_weight(bb, task, length, init="random", seed=0):
 def _vocabulary(bb):
     """Ids of the tokens that have an embedding: tables may be longer than the vocabulary, or shorter."""
     return torch.arange(min(len(bb.tokenizer), bb.model.get_input_embeddings().num_embeddings))
-
-
-def write_tensors(folder, name, tensors, told):
-    """Write `name`.safetensors and `name`.json into `folder`, or nothing.
-
-    >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
-    >>> sorted(path.name for path in Path("dir").glob("vectors*"))
-    ['vectors.json', 'vectors.safetensors']
-    """
-    held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    with filling(folder, "choose another folder") as fresh:
-        save_file(held, fresh / f"{name}.safetensors")
-        write_json(fresh / f"{name}.json", told)
-
-
-def read_tensors(folder, name, *needed):
-    """Read what `write_tensors` wrote: (tensors, told), which together hold all that is `needed`.
-
-    >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
-    >>> read_tensors("dir", "vectors", "weight")
-    ({'weight': tensor([1., 1.])}, {'made': 'by hand'})
-    """
-    folder = Path(folder)
-    try:
-        told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / f"{name}.safetensors")
-        held = {*tensors, *told} if isinstance(told, dict) else {}
-        lost = [key for key in needed if key not in held]
-        if lost:
-            raise ValueError(f"{name}.json and {name}.safetensors lack {', '.join(lost)}")
-        return tensors, told
-    except FileNotFoundError as error:
-        raise SkillkitError(
-            f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)"
-        ) from error
-    except (OSError, SafetensorError, ValueError) as error:
-        raise SkillkitError(f"the {name} in {folder} is empty or damaged ({error}); save it again") from error

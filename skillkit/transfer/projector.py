@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.prompts import (
     Evaluation,
@@ -26,8 +27,6 @@ from skillkit.prompts import (
     find_layout,
     fit,
     given,
-    read_tensors,
-    write_tensors,
 )
 from skillkit.transfer.zero_shot import tuned_on
 

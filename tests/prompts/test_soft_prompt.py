@@ -149,7 +149,7 @@ def test_a_place_that_cannot_be_written_is_told(bb, tmp_path):
 
 def test_a_full_disk_leaves_the_prompt_from_before(bb, tmp_path, monkeypatch):
     random_prompt(bb, 4, seed=1).save(tmp_path)
-    monkeypatch.setattr("skillkit.prompts.soft_prompt.write_json", full_disk)
+    monkeypatch.setattr("skillkit.core.serialization.write_json", full_disk)
     with pytest.raises(SkillkitError, match="No space left"):
         random_prompt(bb, 4, seed=2).save(tmp_path)
     assert SoftPrompt.load(tmp_path).fingerprint == random_prompt(bb, 4, seed=1).fingerprint
