@@ -43,7 +43,7 @@ def figures_in_style():
 
     plt.switch_backend("agg")
     plt.close("all")
-    figures.style()
+    figures.set_style()
     yield
     plt.close("all")
 

@@ -6,7 +6,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from skillkit.plots.style import arms, color
+from skillkit.plots.style import MARKERS, arms, color, legend, panel_row, unique, within_shares
 
 
 def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, percent=False):
@@ -38,3 +38,52 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
         axes.yaxis.set_major_formatter("{x:.0%}")
     figure.legend(loc="outside upper center", ncols=min(5, len(hues) + labelled))
     return figure
+
+
+def points(
+    table, x, hue, value="accuracy", low="low", high="high", chance=None, panel=None, horizontal=False,
+    label="accuracy on test",
+):  # fmt: skip
+    """Points with their intervals, one group per `x`, one colour per `hue`, one panel per value of `panel`.
+
+    >>> figure = points(table, x="task", hue="method", chance="chance")
+    >>> [group.get_text() for group in figure.axes[0].get_xticklabels()], figure.axes[0].get_ylabel()
+    (['movies'], 'accuracy on test')
+
+    table: a DataFrame with a row per point. `chance` is a column, drawn as a dashed line over its group; horizontal:
+    a group is a line of text. Returns the Figure.
+    """
+    groups, hues = unique(table[x]), unique(table[hue])
+    width, height = (2.9, 0.3 * len(groups) + 1.4) if horizontal else (max(4.3, 1.25 * len(groups) + 1), 3.6)
+    figure, row = panel_row(unique(table[panel]) if panel else [""], width, height, sharex=True, sharey=True)
+    offsets = np.linspace(-0.28, 0.28, len(hues)) if len(hues) > 1 else [0.0]
+    for name, axes in row:
+        rows = table[table[panel] == name] if panel else table
+        for number, (kind, offset) in enumerate(zip(hues, offsets)):
+            mine = rows[rows[hue] == kind]
+            at = np.array([groups.index(group) for group in mine[x]]) + offset
+            reach = arms(mine, value, low, high)
+            place = (
+                dict(x=mine[value], y=at, xerr=reach) if horizontal else dict(x=at, y=mine[value], yerr=reach)
+            )
+            axes.errorbar(**place, fmt=MARKERS[number % len(MARKERS)], ms=5.5, capsize=2.5, color=color(kind, number),
+                          label=kind, lw=1.4)  # fmt: skip
+        if chance:
+            level, at = table.drop_duplicates(x)[chance], np.arange(len(groups))
+            draw = axes.vlines if horizontal else axes.hlines
+            draw(level, at - 0.42, at + 0.42, colors=color("chance"), ls=(0, (3, 2)), lw=1, label="chance")
+        _name_groups(axes, groups, horizontal, label if horizontal or axes is row[0][1] else None)
+    if table[value].between(0, 1).all():
+        within_shares(row[0][1], "x" if horizontal else "y")
+    legend(figure)
+    return figure
+
+
+def _name_groups(axes, groups, horizontal, label):
+    one, other = ("y", "x") if horizontal else ("x", "y")
+    axes.set(**{f"{one}ticks": range(len(groups)), f"{other}label": label or ""})
+    axes.set(
+        **{f"{one}ticklabels": groups, f"{one}lim": (-0.5, len(groups) - 0.5)[:: -1 if horizontal else 1]}
+    )
+    axes.tick_params("x", rotation=20 if len(groups) > 5 and not horizontal else 0)
+    axes.grid(axis=one, visible=False)

@@ -1,8 +1,8 @@
-"""Figures in one hand: a colour for every model, method and control, intervals, readable on light and dark pages.
+"""Style of all figures: a colour for every model, method and control, readable on light and dark pages.
 
->>> from skillkit.plots import style as figures
->>> figures.style()
->>> figures.dots(table, x="task", hue="method", chance="chance")       # a matplotlib Figure
+>>> set_style()
+>>> color("prompt")
+'#0072B2'
 """
 
 import matplotlib as mpl
@@ -16,17 +16,23 @@ PALETTE = {
     "prompt": "#0072B2", "bitfit": "#D55E00", "adapter": "#CC79A7", "random prompt": "#999999", "no prompt": "#BBBBBB",
     "random backbone": "#666666", "whole model": "#000000", "skill neurons": "#0072B2", "random neurons": "#999999",
     "largest weights": "#D55E00", "the relation's neurons": "#0072B2", "knowledge neurons": "#0072B2",
-    "clean": "#0072B2", "adversarial": "#D55E00",
+    "clean": "#0072B2", "adversarial": "#D55E00", "true labels": "#0072B2", "labels permuted": "#999999",
+    "luckiest of all": "#999999", "majority share": "#444444", "baseline": "#222222",
     "english": "#0072B2", "second": "#E69F00", "seen": "#0072B2", "unseen": "#E69F00", "chance": "#444444",
 }  # fmt: skip
+DASHES = {
+    "random": (0, (3, 2)),
+    "chance": (0, (1, 2)),
+    "by chance": (0, (1, 2)),
+}  # by the first word of a name
 _OTHERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 MARKERS = "osD^vP"
 
 
-def style():
+def set_style():
     """Set matplotlib's defaults for every figure of the house.
 
-    >>> style()
+    >>> set_style()
     >>> mpl.rcParams["figure.facecolor"]
     'white'
 
@@ -49,6 +55,54 @@ def color(name, number=0):
     """
     known = (PALETTE.get(one) for one in (name, f"embedded/{name}", str(name).split(", ")[0]))
     return next(filter(None, known), _OTHERS[number % len(_OTHERS)])
+
+
+def line_style(name):
+    """Line style of a curve: controls (random neurons, chance) are dashed, so that colour is not all that tells them.
+
+    >>> line_style("skill neurons"), line_style("random neurons")
+    ('-', (0, (3, 2)))
+    """
+    return next((style for start, style in DASHES.items() if str(name).startswith(start)), "-")
+
+
+def panel_row(names, width, height, **shared):
+    """A figure with a row of axes, one per name: (figure, [(name, axes), …]).
+
+    >>> figure, row = panel_row(["movies", "rooms"], 3.2, 3.3)
+    >>> [axes.get_title("left") for _, axes in row]
+    ['movies', 'rooms']
+    """
+    figure, grid = plt.subplots(
+        1, len(names), figsize=(width * len(names) + 1.2, height), squeeze=False, **shared
+    )
+    for name, axes in zip(names, grid[0]):
+        axes.set_title(name)
+    return figure, list(zip(names, grid[0]))
+
+
+def legend(figure, columns=5):
+    """One legend above all panels, each label once.
+
+    >>> figure = plt.figure()
+    >>> figure.subplots().plot([0, 1], label="prompt")
+    >>> legend(figure)
+    """
+    pairs = [pair for axes in figure.axes for pair in zip(*axes.get_legend_handles_labels())]
+    handles = {label: handle for handle, label in reversed(pairs)}
+    labels = unique(label for _, label in pairs)
+    room = figure.get_figwidth() / (0.085 * max(map(len, labels)) + 0.55)  # inches, at the size of our font
+    columns = max(1, min(columns, len(labels), int(room)))
+    figure.legend([handles[label] for label in labels], labels, loc="outside upper center", ncols=columns)
+
+
+def unique(values):
+    """Different values, in the order in which they come first.
+
+    >>> unique(["b", "a", "b"])
+    ['b', 'a']
+    """
+    return list(dict.fromkeys(values))
 
 
 def dots(table, x, hue, value="accuracy", low="low", high="high", chance=None, ylabel="accuracy on test"):
@@ -93,7 +147,7 @@ def arms(rows, value, low="low", high="high"):
     return np.clip([rows[value] - rows[low], rows[high] - rows[value]], 0, None)
 
 
-def within_shares(axes):
+def within_shares(axes, which="y"):
     """End the axis where shares end: the interval over two seeds may be longer.
 
     >>> axes = dots(table, x="task", hue="method").axes[0]
@@ -102,8 +156,8 @@ def within_shares(axes):
     >>> [round(float(end), 2) for end in axes.get_ylim()]
     [-0.03, 1.03]
     """
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(max(bottom, -0.03), min(top, 1.03))
+    low, high = getattr(axes, f"get_{which}lim")()
+    axes.set(**{f"{which}lim": (max(low, -0.03), min(high, 1.03))})
 
 
 def curves(table, x, y, hue, panel=None, unit=None, xlabel=None, ylabel=None, chance=None):

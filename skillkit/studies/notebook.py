@@ -120,7 +120,7 @@ def start(notebook, namespace):
     fields = params.NOTEBOOKS[notebook].model_fields if notebook in params.NOTEBOOKS else {}
     parameters = params.validate(notebook, {name: namespace[name] for name in fields if name in namespace})
     run = Run(notebook, parameters)
-    figures.style()
+    figures.set_style()
     print(provenance_line(parameters))
     return run
 

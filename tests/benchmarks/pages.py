@@ -34,7 +34,7 @@ def _when(table):
 
 def _draw(bench):
     """Time above, peak memory below, a column for each axis: medians of the rounds, bars from the least to the most."""
-    figures.style()
+    figures.set_style()
     plt.close("all")
     table = pd.DataFrame(bench.grown)
     table[["memory", "bound"]] = table[["memory", "bound"]].astype(float) / 2**20

@@ -1,46 +1,51 @@
-"""Distributions: what is drawn is what was given."""
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from skillkit.plots import distributions
+from skillkit import plots
 
 pytestmark = pytest.mark.usefixtures("figures_in_style")
 
 
 def heights(patch):
-    return patch.get_xy()[:, 1]
+    return patch.get_xy()[:, 1].max()
 
 
-def test_activations_by_class_with_the_baseline():
-    values, labels = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]), torch.tensor([0, 0, 1, 1, 0])
-    figure = distributions.by_class(
-        {"one": (values, torch.tensor(0.4)), "two": (values, 0.6)}, labels, ("no", "yes")
+def test_a_panel_per_neuron_with_its_baseline():
+    seen = {"layer 5": {"bad": [0.0, 0.1, 0.1], "good": [1.0, 1.0]}, "layer 6": {"bad": [0.0], "good": [2.0]}}
+    figure = plots.histogram(seen, "activation", bins=4, marks={name: {"baseline": 0.5} for name in seen})
+    assert [axes.get_title("left") for axes in figure.axes] == list(seen)
+    assert [heights(patch) for patch in figure.axes[0].patches] == [3, 2]
+    assert all(axes.lines[0].get_xdata()[0] == 0.5 for axes in figure.axes)
+
+
+def test_shares_are_of_each_name_alone():
+    found = {"labels permuted": np.full(100, 0.5), "true labels": np.array([0.5, np.nan, 0.9, 0.9])}
+    axes = plots.histogram(
+        found, "predictivity", "share of neurons", marks={"majority share": 0.6}, share=True
+    ).axes[0]
+    assert [heights(patch) for patch in axes.patches] == pytest.approx(
+        [1.0, 2 / 3]
+    ) and axes.get_yscale() == "log"
+
+
+def test_boxes_of_tasks_beside_the_model():
+    points = pd.DataFrame(dict(task=["b", "a"], accuracy=[0.8, 0.9], low=0.5, high=1.0))
+    axes = plots.boxplot(
+        {"a": np.linspace(0, 1, 12).reshape(3, 4), "b": np.full((3, 4), np.nan)}, points
+    ).axes[0]
+    assert axes.containers[0][0].get_ydata() == pytest.approx([0.9, 0.8])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b"]
+
+
+def test_boxes_with_a_panel_per_model_and_a_colour_per_side():
+    keys = [(model, task, side) for model in "mn" for task in "ab" for side in ("clean", "adversarial")]
+    points = pd.DataFrame(
+        [dict(model=m, task=t, side=s, accuracy=0.5 + 0.1 * (s == "clean")) for m, t, s in keys]
     )
-    first, second = figure.axes
-    assert first.lines[0].get_xdata()[0] == pytest.approx(0.4) and second.lines[0].get_xdata()[0] == 0.6
-    no, yes = first.patches
-    assert (no.get_label(), yes.get_label()) == ("no", "yes")
-    assert heights(no).max() == 2 and heights(yes).max() == 2 and first.get_title(loc="left") == "one"
-
-
-def test_the_null_beside_what_was_found():
-    found = torch.tensor([[0.5, 0.9], [torch.nan, 0.6]])
-    null = torch.tensor([[[0.5, 0.52], [torch.nan, 0.55]], [[0.5, 0.5], [torch.nan, 0.58]]])
-    axes = distributions.against_null(found, null, 0.5).axes[0]
-    luckiest, majority = (line.get_xdata()[0] for line in axes.lines)
-    assert luckiest == pytest.approx(0.58) and majority == 0.5
-    shares = [heights(patch).max() for patch in axes.patches]
-    assert shares == pytest.approx([3 / 6, 1 / 3])
-
-
-def test_boxes_in_the_order_given_beside_the_accuracy():
-    scores = {"b": torch.linspace(0.5, 0.7, 9).view(3, 3), "a": torch.full((3, 3), 0.6)}
-    accuracy = pd.DataFrame(
-        dict(task=["a", "b"], accuracy=[0.9, 0.8], low=[0.88, np.nan], high=[0.92, np.nan])
-    )
-    axes = distributions.boxes(scores, accuracy).axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["b", "a"]
-    assert axes.containers[0][0].get_ydata().tolist() == [0.8, 0.9]
+    figure = plots.boxplot({key: np.linspace(0.4, 0.6, 12) for key in keys}, points)
+    assert [axes.get_title("left") for axes in figure.axes] == ["m", "n"]
+    assert {one.get_label(): one[0].get_ydata()[0] for one in figure.axes[1].containers} == {
+        "clean": 0.6,
+        "adversarial": 0.5,
+    }

@@ -1,51 +1,50 @@
-"""Bars and strips show every number they are given, where it belongs."""
-
 import numpy as np
-import pandas
+import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
-from skillkit.plots.intervals import bars
-from skillkit.plots.neurons import strips
+from skillkit import plots
 
-TABLE = pandas.DataFrame({
-    "place": ["own", "own", "other", "other"],
-    "neurons": ["fact", "random", "fact", "random"],
-    "change": [-0.4, 0.0, -0.01, 0.01],
-    "low": [-0.5, -0.1, -0.02, 0.0],
-    "high": [-0.3, 0.1, 0.0, 0.02],
-    "published": [-0.37, np.nan, -0.004, np.nan],
-})  # fmt: skip
+pytestmark = pytest.mark.usefixtures("figures_in_style")
+
+TABLE = pd.DataFrame(
+    dict(
+        task=["a", "a", "b", "b"], method=["prompt", "bitfit"] * 2, accuracy=[0.9, 0.8, 0.7, 0.6], chance=0.5
+    )
+).assign(low=lambda t: t.accuracy - 0.05, high=lambda t: t.accuracy + 0.05)
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+@pytest.mark.parametrize("horizontal", [False, True])
+def test_every_value_has_its_interval(horizontal):
+    axes = plots.points(TABLE, "task", "method", chance="chance", horizontal=horizontal).axes[0]
+    values = {one.get_label(): one[0].get_xydata()[:, 1 - horizontal] for one in axes.containers}
+    assert values["prompt"] == pytest.approx([0.9, 0.7]) and values["bitfit"] == pytest.approx([0.8, 0.6])
+    arm = axes.containers[0][2][0].get_segments()[0]
+    assert arm[:, 1 - horizontal] == pytest.approx([0.85, 0.95])
 
 
-def test_every_bar_stands_in_its_group_with_its_interval():
-    (axes,) = bars(TABLE, "place", "neurons", "change", "low", "high", "published", percent=True).axes
-    groups = [container for container in axes.containers if hasattr(container, "patches")]
-    heights = [[patch.get_height() for patch in group.patches] for group in groups]
-    assert heights == [[-0.4, -0.01], [0.0, 0.01]]
-    centres = [patch.get_x() + patch.get_width() / 2 for group in groups for patch in group.patches]
-    assert np.round(centres).tolist() == [0, 1, 0, 1]
-    ends = [segment[:, 1].tolist() for group in groups for segment in group.errorbar[2][0].get_segments()]
-    np.testing.assert_allclose(ends, [[-0.5, -0.3], [-0.02, 0.0], [-0.1, 0.1], [0.0, 0.02]])
-    (marks,) = [line for line in axes.lines if line.get_label() == "published"]
-    np.testing.assert_allclose(marks.get_ydata(), [-0.37, -0.004])
+def test_a_missing_interval_is_no_arm_and_no_error():
+    plots.points(TABLE.assign(low=np.nan, high=np.nan), "task", "method")
 
 
-def test_bars_without_interval_or_mark():
-    (axes,) = bars(TABLE, "place", "neurons", "change", ylabel="change").axes
-    assert axes.get_ylabel() == "change" and len(axes.patches) == 4
-    assert not [line for line in axes.lines if line.get_label() == "published"]
+def test_the_axis_ends_where_shares_end():
+    shares = plots.points(TABLE.assign(low=-2.0, high=3.0), "task", "method").axes[0]
+    assert shares.get_ylim() == pytest.approx((-0.03, 1.03))
+    others = plots.points(TABLE.assign(accuracy=2.0, low=1.0, high=3.0), "task", "method").axes[0]
+    assert others.get_ylim()[1] > 3
 
 
-def test_every_neuron_is_a_dot_of_its_layer():
-    scores = np.arange(12.0).reshape(3, 4)
-    (axes,) = strips(scores, scores > 9, level=9.5).axes
-    others, chosen, threshold = axes.lines
-    assert sorted(chosen.get_ydata()) == [10, 11] and len(others.get_ydata()) == 10
-    assert (np.round(chosen.get_xdata()) == 2).all() and threshold.get_ydata()[0] == 9.5
+def test_a_panel_per_model_with_the_same_groups():
+    both = pd.concat([TABLE.assign(model="t5"), TABLE[TABLE.task == "b"].assign(model="bert")])
+    figure = plots.points(both, "task", "method", panel="model", horizontal=True)
+    assert [axes.get_title("left") for axes in figure.axes] == ["t5", "bert"]
+    assert figure.axes[1].containers[0][0].get_xdata() == pytest.approx([0.7])
+
+
+def test_bars_have_their_interval_and_published_value():
+    table = TABLE.assign(published=[0.95, np.nan, np.nan, np.nan])
+    figure = plots.bars(table, "task", "method", "accuracy", "low", "high", mark="published", percent=True)
+    axes = figure.axes[0]
+    heights = {one.get_label(): [bar.get_height() for bar in one] for one in axes.containers if len(one) == 2}
+    assert heights["prompt"] == pytest.approx([0.9, 0.7])
+    (diamonds,) = [line for line in axes.lines if line.get_marker() == "D"]
+    assert diamonds.get_ydata()[0] == 0.95 and np.isnan(diamonds.get_ydata()[1])

@@ -2,37 +2,80 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skillkit.plots.lines import declines
+from skillkit import plots
+
+pytestmark = pytest.mark.usefixtures("figures_in_style")
+
+REPEATED = pd.DataFrame(
+    dict(step=[1, 1, 2, 2], score=[0.4, 0.6, 0.8, 1.0], seed=[0, 1, 0, 1], method="prompt")
+)
+
+
+def band_of(axes):
+    return axes.collections[0].get_paths()[0].vertices[:, 1]
+
+
+def test_the_band_spans_all_repetitions():
+    axes = plots.lines(REPEATED, "step", "score", "method").axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([0.5, 0.9])
+    assert band_of(axes).min() == pytest.approx(0.4) and band_of(axes).max() == pytest.approx(1.0)
+
+
+def test_the_band_is_one_standard_error():
+    axes = plots.lines(REPEATED, "step", "score", "method", band="sem").axes[0]
+    assert band_of(axes).min() == pytest.approx(0.4) and axes.lines[0].get_ydata() == pytest.approx(
+        [0.5, 0.9]
+    )
+    single = plots.lines(REPEATED[REPEATED.seed == 0], "step", "score", "method", band="sem").axes[0]
+    assert np.ptp(band_of(single)) == pytest.approx(0.4)  # the line itself
+
+
+def test_a_repetition_that_ended_is_drawn_on_to_the_end():
+    points = [("prompt", 0, 1, 0.9), ("prompt", 1, 1, 0.5), ("prompt", 1, 2, 0.7), ("bitfit", 0, 4, 0.6)]
+    table = pd.DataFrame(points, columns=["method", "seed", "step", "score"])
+    prompt, bitfit = plots.lines(table, "step", "score", "method", unit="seed").axes[0].lines
+    assert prompt.get_xydata().tolist() == [pytest.approx(point) for point in ([1, 0.7], [2, 0.8], [4, 0.8])]
+    assert bitfit.get_xydata().tolist() == [pytest.approx([4, 0.6])]
 
 
 @pytest.fixture
-def table():
+def suppressed():
     rows = [
-        (task, rate, neurons, accuracy, accuracy - 0.1, accuracy + 0.1)
+        (task, rate, f"{kind} neurons", accuracy, accuracy - 0.1, accuracy + 0.2)
         for task in ("movies", "rooms")
-        for neurons, accuracies in (("skill", (0.9, 0.6)), ("random", (0.9, 0.8)))
-        for rate, accuracy in zip((0.0, 0.2), accuracies)
+        for kind, accuracies in (("skill", (0.9, 0.6)), ("random", (0.9, 0.8)))
+        for rate, accuracy in zip((20, 0), accuracies)
     ]
     return pd.DataFrame(rows, columns=["task", "rate", "neurons", "accuracy", "low", "high"])
 
 
-def test_skill_neurons_are_solid_and_random_ones_dashed(table):
-    figure = declines(table, chance={"movies": 0.5, "rooms": 0.4})
-    assert [axes.get_title() for axes in figure.axes] == ["movies", "rooms"]
+def test_columns_give_the_interval_and_controls_are_dashed(suppressed):
+    how = dict(panel="task", band=("low", "high"), chance={"movies": 0.5, "rooms": 0.4})
+    figure = plots.lines(suppressed, "rate", "accuracy", "neurons", **how)
+    assert [axes.get_title("left") for axes in figure.axes] == ["movies", "rooms"]
     for axes, chance in zip(figure.axes, (0.5, 0.4)):
         skill, random, level = axes.get_lines()
         assert skill.get_linestyle() == "-" and random.get_linestyle() != "-"
-        assert list(skill.get_xdata()) == [0, 20] and list(skill.get_ydata()) == [0.9, 0.6]
-        assert list(random.get_ydata()) == [0.9, 0.8] and level.get_ydata()[0] == chance
-        assert len(axes.collections) == 2  # the bands
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "skill neurons",
-        "random neurons",
-        "chance",
-    ]
+        assert list(skill.get_xdata()) == [0, 20] and list(skill.get_ydata()) == [0.6, 0.9]
+        assert level.get_ydata()[0] == chance and band_of(axes).max() <= 1  # no accuracy beyond one
+    assert len(figure.legends[0].get_texts()) == 3
 
 
-def test_a_single_value_has_no_band(table):
-    figure = declines(table.assign(low=np.nan, high=np.nan))
-    band = figure.axes[0].collections[0].get_paths()
-    assert not band or np.isnan(band[0].vertices).all() or len(band[0].vertices) == 0
+def test_colour_and_dash_by_two_columns(suppressed):
+    one = suppressed[suppressed.task == "movies"].assign(side="clean")
+    both = pd.concat([one, one.assign(side="adversarial", accuracy=0.4)])
+    axes = plots.lines(both, "rate", "accuracy", "side", dash="neurons", band="sem").axes[0]
+    styles = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.get_lines()}
+    assert styles["clean, skill neurons"][0] == styles["clean, random neurons"][0]
+    assert styles["clean, skill neurons"][1] == "-" != styles["clean, random neurons"][1]
+
+
+def test_scatter_draws_every_row_and_rings_one():
+    table = pd.DataFrame(
+        dict(gap=[0.1, 0.2, 0.3], drop=[0.0, 0.1, 0.3], model=["a", "a", "b"], attack=["x", "y", "x"])
+    )
+    axes = plots.scatter(table, "gap", "drop", "model", "attack", ring=2).axes[0]
+    drawn = sorted(
+        map(tuple, np.concatenate([line.get_xydata() for line in axes.lines if len(line.get_xdata())]))
+    )
+    assert drawn == [(0.1, 0.0), (0.2, 0.1), (0.3, 0.3), (0.3, 0.3)]

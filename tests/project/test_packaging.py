@@ -89,13 +89,11 @@ def test_every_link_to_the_repository_is_the_one_address():
 
 
 def test_package_data_covers_every_file_of_the_package():
-    patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"][
-        "package-data"
-    ]["skillkit"]
-    package = REPOSITORY / "skillkit"
-    covered = {path for pattern in patterns for path in package.glob(pattern)}
-    data = [path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-    assert set(data) <= covered
+    data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folders = {REPOSITORY / name.replace(".", "/"): patterns for name, patterns in data.items()}
+    covered = {path for folder, patterns in folders.items() for one in patterns for path in folder.glob(one)}
+    files = [path for path in (REPOSITORY / "skillkit").rglob("*") if path.is_file()]
+    assert {path for path in files if path.suffix not in (".py", ".pyc")} <= covered
 
 
 def test_import_is_light():

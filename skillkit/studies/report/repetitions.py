@@ -92,7 +92,7 @@ def over_seeds(rows, title):
     >>> over_seeds(with_settings(measures).query("kind == 'accuracy: accuracy'"), "accuracy")
     """
     settings, labels = list(dict.fromkeys(rows["setting"])), list(dict.fromkeys(rows["label"]))
-    figures.style()
+    figures.set_style()
     width = max(5.5, 0.55 * len(settings) * max(2, len(labels)) + 1.5)
     figure, axes = plt.subplots(figsize=(width, 3.6))
     offsets = np.linspace(-0.3, 0.3, len(labels)) if len(labels) > 1 else [0.0]
