@@ -9,6 +9,7 @@ import torch
 from skillkit.core.progress import progress as progress_bar
 from skillkit.knowledge.clozes import by_shape
 from skillkit.knowledge.quadrature import carried_weights, nested_nodes, rule_nodes
+from skillkit.knowledge.replay import stacks_of_groups
 
 MEMORY = 2**30  # bytes of one sweep; more makes nothing faster on a CPU
 PLAIN = 1 / 16  # how much of that plain passes that wait for their sweeps may keep
@@ -23,8 +24,6 @@ def integrals(bb, questions, plan=None, before=False, memory=MEMORY, progress=Fa
     the ids [S] that the model puts first, and bool [layers] where few nodes were enough. Without a plan, the
     scores are what would be scaled: the activations.
     """
-    from skillkit.knowledge.replay import stacks_of_groups  # takes seconds, for the classes of models
-
     found = [None] * len(questions)
     with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
         for batches in _passes(bb, questions, plan, memory):

@@ -7,12 +7,9 @@
 Scaling the neurons of layer l at the answer slot leaves everything below as it was. One plain pass keeps what
 enters and leaves every block; then one sweep upwards carries all variants (layer, α, question) together: each
 layer's variants join where its value matrix ends. A causal model's variants are one token wide, since what
-stands before the slot is in the cache. In a masked model variants that have just joined differ from the plain pass
-at the slots, so all other queries, keys and values are that one's; and the last block computes the slots alone,
-which read the text without keys and values of its tokens.
+stands before the slot is in the cache. In the last block of a masked model only the slots are computed.
 """
 
-from collections import defaultdict
 from contextlib import ExitStack
 from functools import cached_property, partial
 
@@ -24,7 +21,8 @@ from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.clozes import inputs_of, slots_of
 from skillkit.knowledge.prefixes import Prefix, spread
 from skillkit.models import edit, first, hooked, put, take
-from skillkit.models.fast.attention import Joined, only_multiplies
+from skillkit.models.fast import enabled
+from skillkit.models.fast.attention import reading
 from skillkit.models.fast.packing import Packing, open_to_packing, read_packed
 
 
@@ -160,7 +158,7 @@ class Stack:
     whole     `finish` reads all of the last block's output, not only the slots
     tokens    which tokens of the plain pass are of these questions, where it is one packed text (a slice)
 
-    `narrow` says whether variants need not pass through blocks with all their tokens (`models.fast.attention`);
+    `narrow` says whether the last block need not compute all tokens of the variants (`models.fast.attention`);
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function;
     `slopes[layer]` the slope of the probability at α = 1, for all layers from one backward pass; `predicted`
     [questions, S] the tokens that the model puts first.
@@ -172,9 +170,10 @@ class Stack:
         self.bb, self.slots, self.finish, self.targets, self.number = bb, slots, finish, targets, number
         self.cache, self.before, self.whole, self.tokens = cache, before, whole, tokens
         self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
-        self.narrow = cache is not None or (not whole and self._shares())
+        alone = not whole and bb.row.attention is not None and enabled()
+        self.narrow = cache is not None or alone
         self.calls, self.outputs, self.sums, self.scaled, self.slopes = {}, {}, {}, {}, {}
-        self.given, self.read, self.taps, self.nothing, self.known = {}, {}, {}, {}, defaultdict(list)
+        self.given, self.read, self.taps, self.nothing = {}, {}, {}, {}
 
     def sweep(self, layers, alphas, slopes=True):
         """Scale `layers` (a range), one at a time, by each α; all variants go upwards together.
@@ -247,13 +246,6 @@ class Stack:
         if self.before:
             listeners.append(network.register_forward_pre_hook(self._keeper(self.read, layer)))
             listeners.append(activation.register_forward_pre_hook(partial(self._keep_inputs, layer)))
-        if self.narrow and self.cache is None:
-            listeners += [
-                reader.register_forward_hook(
-                    lambda _, args, out: self.known[layer].append(self._own(out).detach())
-                )
-                for reader in self._readers(layer)
-            ]
         return listeners
 
     def _keeper(self, kept, layer):
@@ -353,28 +345,14 @@ class Stack:
             args = tuple(cache if isinstance(value, Cache) else value for value in args)
             kwargs = {k: cache if isinstance(value, Cache) else value for k, value in kwargs.items()}
         elif self._slots_alone(layer):
-            kwargs = kwargs | {"text": variants}
-            variants = take(variants, spread(self.slots, len(variants)))
-        elif self.narrow and joining is not None:
-            known = tuple(spread(kept, len(joining)) for kept in self.known[layer])
-            slots = spread(self.slots, len(joining))
-            kwargs = kwargs | {"joined": Joined(before, joining, known, slots)}
+            slots = take(variants, spread(self.slots, len(variants)))
+            with reading(self._module(self.bb.row.attention, layer), variants):
+                return first(block(slots, *args, **kwargs))
         return first(block(variants, *args, **kwargs))
 
     def _slots_alone(self, layer):
         """Whether a block's output is computed at the slots only: with a cache always, else in the last block."""
         return self.narrow and (self.cache is not None or layer == self.layers[-1])
-
-    def _shares(self):
-        """Whether attention can share what the plain pass has found, and read texts in the last block."""
-        return self.bb.row.attention is not None and all(
-            only_multiplies(*self._readers(layer)) for layer in self.layers
-        )
-
-    def _readers(self, layer):
-        """The projections to queries, keys and values, in the order in which a block calls them."""
-        attention = self._module(self.bb.row.attention, layer)
-        return attention.query, attention.key, attention.value
 
     def _prefix(self, layer, count):
         own = layer - self.layers[0]

@@ -4,11 +4,10 @@ from skillkit.models.architectures import NEURON_TABLE
 from skillkit.models.backbone import Backbone, from_model, load_backbone
 from skillkit.models.ffn import networks
 from skillkit.models.hooks import Hooks, Stopped, checked_layers, edit, first, hooked, of_layer, put, take
-from skillkit.models.loading import AUTO_CLASS, list_backbones, quiet, read_vocabulary
+from skillkit.models.loading import list_backbones, quiet, read_vocabulary
 from skillkit.models.precision import precision, training_dtype
 
 __all__ = [
-    "AUTO_CLASS",
     "Backbone",
     "Hooks",
     "NEURON_TABLE",

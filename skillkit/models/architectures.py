@@ -31,7 +31,7 @@ class NeuronRow:
     block_norm  the norm over the sum of residual and network, where it comes last in a block (post-norm)
     final_norm  the norm between the last block and the last hidden states; one path per stack
     attention   self-attention that goes both ways and whose `query`, `key` and `value` read a block's input as
-                it is; with it blocks need not be computed at all tokens (`skillkit.models.fast.attention`)
+                it is; with it the last block need not be computed at all tokens (`skillkit.models.fast.attention`)
     """
 
     family: str

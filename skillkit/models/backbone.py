@@ -18,7 +18,6 @@ from torch.func import functional_call
 
 from skillkit.core.files import filling
 from skillkit.models.architectures import NEURON_TABLE, NeuronRow, row_of
-from skillkit.models.fast.matrices import quicken
 from skillkit.models.fast.packing import packable, packing_of, read_packed
 from skillkit.models.hooks import Stopped, put, record, take
 from skillkit.models.loading import list_backbones, quiet, read_checkpoint
@@ -73,7 +72,7 @@ class Backbone:
     """
 
     def __init__(self, model, tokenizer, name, row):
-        self.model = quicken(model.requires_grad_(False).eval())
+        self.model = model.requires_grad_(False).eval()
         self.tokenizer, self.name, self.row = tokenizer, name, row
         self.family, self.model_type = row.family, model.config.model_type
         base = model.base_model

@@ -7,16 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-)
+import transformers  # its classes by attribute: those of models take seconds to import
 from transformers.utils import logging
 
 from skillkit.core.errors import SkillkitError
@@ -24,15 +15,11 @@ from skillkit.core.provenance import CHECKPOINTS
 from skillkit.models.architectures import NEURON_TABLE, row_of
 from skillkit.models.ffn import narrow_class
 
-AUTO_CLASS = {
-    "masked": AutoModelForMaskedLM,
-    "causal": AutoModelForCausalLM,
-    "seq2seq": AutoModelForSeq2SeqLM,
-}
+# Names in `transformers`: the class that loads a family of models, and the table from configurations to their classes.
 _CLASSES = {
-    "masked": MODEL_FOR_MASKED_LM_MAPPING,
-    "causal": MODEL_FOR_CAUSAL_LM_MAPPING,
-    "seq2seq": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    "masked": ("AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING"),
+    "causal": ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING"),
+    "seq2seq": ("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING"),
 }
 # What a device_map may name that is no device.
 _PLACES = (None, "auto", "balanced", "balanced_low_0", "sequential", "disk")
@@ -100,16 +87,16 @@ def quiet():
 
 
 def _one_line(config_file):
-    config = AutoConfig.from_pretrained(config_file.parent)
+    config = transformers.AutoConfig.from_pretrained(config_file.parent)
     family, layers = NEURON_TABLE[config.model_type].family, config.num_hidden_layers
     return f"{family}, {layers} layers, hidden {config.hidden_size}, knows the small world (shipped)"
 
 
 def _without_weights(name, source, options):
     """(configuration, row of the neuron table, tokenizer)."""
-    config = _read(AutoConfig, name, source, options)
+    config = _read(transformers.AutoConfig, name, source, options)
     row = row_of(name, config)
-    tokenizer = _read(AutoTokenizer, name, source, options)
+    tokenizer = _read(transformers.AutoTokenizer, name, source, options)
     _check_vocabulary(name, tokenizer, config)
     return config, row, tokenizer
 
@@ -127,10 +114,11 @@ def _check_vocabulary(name, tokenizer, config):
 def _load_model(name, source, row, options):
     """The one place where a configuration becomes a module with weights."""
     checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    config, auto_class = options["config"], AUTO_CLASS[row.family]
+    config = options["config"]
+    auto_class, table = (getattr(transformers, name) for name in _CLASSES[row.family])
     pruned = getattr(config, "pruned", None)
     if pruned:  # a folder that `skillkit.neurons.pruning` made
-        auto_class = narrow_class(_CLASSES[row.family][type(config)], row)
+        auto_class = narrow_class(table[type(config)], row)
     model, info = _read(auto_class, name, source, options | checked)
     # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
     lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])

@@ -26,7 +26,6 @@ import psutil
 import torch
 
 from skillkit.core.provenance import usable_cores
-from skillkit.models.fast import attention, matrices
 
 ROUNDS = 3
 _MMAP_THRESHOLD = -3  # of glibc's mallopt: larger pieces are taken from the system, and given back to it
@@ -50,7 +49,6 @@ class Job:
     close        (found, expected) → bool: whether a way found what the first of the ways found; or one by way
     multiply_adds   of what the job needs, for its floor; in the dtype that each way multiplies in
     dtypes       by way, where that is not float32
-    common       the ways that use `plain_products`; the floor of the others is at the fastest product's speed
     scale        by way, how many times its work the whole job is
     rounds       that count; warm: whether one goes before them
     """
@@ -62,7 +60,6 @@ class Job:
     close: Callable | dict[str, Callable] | None = None
     multiply_adds: float | None = None
     dtypes: dict = field(default_factory=dict)
-    common: tuple = ("ours, PyTorch's products",)
     scale: dict = field(default_factory=dict)
     rounds: int = ROUNDS
     warm: bool = True
@@ -114,7 +111,7 @@ def rounds(job, threads):
     expected = None
     for turn in range(-job.warm, job.rounds):
         for name, way in job.ways.items():
-            speed = partial(product_speed, job.dtypes.get(name, torch.float32), name in job.common)
+            speed = partial(product_speed, job.dtypes.get(name, torch.float32))
             before, (seconds, found), after = speed(), clocked(way, threads), speed()
             if turn >= 0:
                 times[name].append(seconds * job.scale.get(name, 1))
@@ -197,39 +194,14 @@ def peak_memory(way):
     return 1024 * int(peak[1]) - before
 
 
-def product_speed(dtype=torch.float32, common=False, size=(1024, 768, 3072)):
-    """Floating-point operations per second of the fastest product of two matrices here, or of PyTorch's (`common`)."""
+def product_speed(dtype=torch.float32, size=(1024, 768, 3072)):
+    """Floating-point operations per second of a large product of two matrices here."""
     rows, inner, columns = size
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x, weight = (torch.randn(n, inner, device=device, dtype=dtype) for n in (rows, columns))
-    ways = [lambda: torch.nn.functional.linear(x, weight)]
-    if not common and matrices._worth_while(x, weight):
-        ways.append(lambda: matrices.linear(x, weight))
+    multiply = lambda: torch.nn.functional.linear(x, weight)
     threads = device if device == "cuda" else torch.get_num_threads()
-    quickest = min(statistics.median(clocked(way, threads)[0] for _ in range(15)) for way in ways)
-    return 2 * rows * inner * columns / quickest
-
-
-@contextmanager
-def plain_products():
-    """Linear layers as PyTorch has them, and T5's attention as transformers has it: what other code gets."""
-    t5 = attention.QuickT5Attention
-    before = matrices._ABLE, t5._one_query
-    matrices._ABLE, t5._one_query = False, lambda *_: False
-    try:
-        yield
-    finally:
-        matrices._ABLE, t5._one_query = before
-
-
-def plainly(way):
-    """The same way of doing a job with `plain_products`."""
-
-    def run():
-        with plain_products():
-            return way()
-
-    return run
+    return 2 * rows * inner * columns / statistics.median(clocked(multiply, threads)[0] for _ in range(15))
 
 
 def near(tolerance):

@@ -61,9 +61,8 @@ def _medians(panel, rounds):
 
 
 _HOW = """Seconds are medians over rounds in which all ways took turns; on one thread of the processor's time, else of \
-wall time. *Floor*: the multiply–adds that the job needs, at the speed of this machine's fastest product of matrices \
-(for "PyTorch's products": of PyTorch's own), measured right before and after each turn; few nodes in place of \
-20 steps need less than it. All ways of a job found the same."""
+wall time. *Floor*: the multiply–adds that the job needs, at the speed of a large product of matrices, measured right \
+before and after each turn; few nodes in place of 20 steps need less than it. All ways of a job found the same."""
 
 
 def markdown(table):

@@ -15,7 +15,7 @@ from skillkit.prompts.dataset import prepare
 from skillkit.prompts.evaluation import Evaluation
 from skillkit.prompts.soft_prompt import random_prompt
 from skillkit.tasks.task import load_task
-from tests.benchmarks.harness import Job, Mark, near, plainly
+from tests.benchmarks.harness import Job, Mark, near
 from tests.benchmarks.shapes import base, lengths, task_of
 
 BATCH, LENGTH, ROWS, TEXTS, DRAWS = 8, 16, 16, 48, 5
@@ -29,12 +29,10 @@ def test_curve_on_a_base_model(bench):
     rates, masks = [0, RATES[5]], 1 + DRAWS
     shape = f"roberta base, 11 rates × (1 + {DRAWS}) masks, {ROWS} texts of 8–56 tokens"
     setting = Setting(bb, task, None, BATCH)
-    ours = lambda: setting.ours(rates)
-    ways = {"from text each time": plainly(lambda: setting.plain(rates[1:])), "ours": ours}
-    ways["ours, PyTorch's products"] = plainly(ours)
+    ways = {"from text each time": lambda: setting.plain(rates[1:]), "ours": lambda: setting.ours(rates)}
     whole = (1 + (len(RATES) - 1) * masks) / (1 + masks)  # the untouched model is read once
-    scale = {"from text each time": len(RATES), "ours": whole, "ours, PyTorch's products": whole}
-    marks = [Mark("from text each time", name, 2.0 if name == "ours" else None) for name in list(ways)[1:]]
+    scale = {"from text each time": len(RATES), "ours": whole}
+    marks = [Mark("from text each time", "ours", 2.0)]
     bench.run(Job("suppression curve", shape, ways, marks, near(1e-3), scale=scale))
 
 
@@ -42,7 +40,7 @@ def test_curve_by_layer(bench):
     """One rate, in one layer at a time: what lies below is the same for all masks."""
     setting, windows = Setting(base("roberta"), task_of(lengths(ROWS)), None, BATCH), [[3], [8]]
     ways = {
-        "from text each time": plainly(lambda: setting.plain([0.1], windows)),
+        "from text each time": lambda: setting.plain([0.1], windows),
         "ours": lambda: setting.ours([0.1], windows),
     }
     shape = f"roberta base, layers 3 and 8 × (1 + {DRAWS}) masks, {ROWS} texts of 8–56 tokens"

@@ -22,7 +22,7 @@ from skillkit.prompts.recipes import choose_recipe
 from skillkit.prompts.soft_prompt import initial_weight
 from skillkit.prompts.training import fit
 from skillkit.prompts.tuning import _Job
-from tests.benchmarks.harness import Job, Mark, near, plain_products, plainly
+from tests.benchmarks.harness import Job, Mark, near
 from tests.benchmarks.shapes import base, counted, lengths, task_of
 
 BATCH, LENGTH, ROWS = 8, 16, 32
@@ -64,8 +64,7 @@ class Setting:
         job, total = self.job("float32")
         self.bb.model.requires_grad_(True)
         try:
-            with plain_products():
-                self._steps(job, replace(job.train, step=padded_to))
+            self._steps(job, replace(job.train, step=padded_to))
         finally:
             self.bb.model.requires_grad_(False)
             self.bb.model.zero_grad(set_to_none=True)
@@ -101,7 +100,6 @@ class Setting:
 def test_steps(bench):
     setting = Setting(base("roberta"), lengths(ROWS), LENGTH)
     quick = {"ours": setting.ours} | setting.in_bfloat16()
-    quick |= {"ours, PyTorch's products": plainly(setting.ours)}
     ways = {"as published": setting.as_published} | quick
     wanted = {"ours": 3.0, "ours, bf16": 5.0}
     marks = [Mark("as published", name, wanted.get(name)) for name in quick]
@@ -149,7 +147,7 @@ def _told_of_t5(setting):
 def test_step_of_peft(bench):
     setting = Setting(base("roberta"), [32] * BATCH, 100)
     tuned = _peft_model(setting)
-    ways = {"PEFT": plainly(lambda: _peft_step(setting, tuned)), "ours": setting.ours} | setting.in_bfloat16()
+    ways = {"PEFT": lambda: _peft_step(setting, tuned), "ours": setting.ours} | setting.in_bfloat16()
     marks = [Mark("PEFT", name, {"ours": 1.5}.get(name)) for name in list(ways)[1:]]
     bench.run(Job(
         "prompt tuning beside PEFT", f"roberta base, 1 step of {BATCH} texts of 32 tokens, 100 slots",

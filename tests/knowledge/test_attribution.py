@@ -12,7 +12,6 @@ from skillkit.knowledge.integrated_gradients import _footprint
 from skillkit.knowledge.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
 from skillkit.knowledge.replay import Stack
 from skillkit.models.backbone import load_backbone
-from skillkit.models.fast import matrices
 from skillkit.models.fast.packing import packable
 from skillkit.models.hooks import edit
 from tests.helpers import shared_path
@@ -35,7 +34,6 @@ def double(monkeypatch):
         bb = tiny_backbone(model_type, **options)
         bb.model.double()
         monkeypatch.setattr(torch, "float32", torch.float64)
-        monkeypatch.setattr(matrices, "_ABLE", False)  # is for float32
         return bb
 
     return make

@@ -15,22 +15,9 @@ transformers = import_module("transformers")
     "loading": """
 model = bb.model
 """,
-    "fast.matrices": """
-transformers = import_module("transformers")
-config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
-BertForMaskedLM = transformers.BertForMaskedLM
-model = BertForMaskedLM(config)
-weight = torch.randn(3072, 768)
-bias = torch.randn(3072)
-""",
     "fast.attention": """
-transformers = import_module("transformers")
-config = transformers.BertConfig(hidden_size=8, num_attention_heads=2, intermediate_size=16, num_hidden_layers=1)
-frozen = transformers.BertForMaskedLM(config).requires_grad_(False)
-model = import_module("skillkit.models.fast.matrices").quicken(frozen)
-attention = model.bert.encoder.layer[0].attention.self
-query = torch.randn(2, 2, 1, 4)
-text = torch.randn(2, 5, 8)
+attention = bb.blocks[0].attention.self
+text = torch.randn(2, 5, 128)
 """,
     "ffn": """
 bb = sk.load_backbone("embedded/bert")

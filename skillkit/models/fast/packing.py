@@ -7,11 +7,14 @@ All that a block does, it does token by token, but for attention; that goes text
 changes neurons meanwhile sees them as [batch, positions, neurons] all the same (`skillkit.models.hooks`).
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+
+from skillkit.models.fast import enabled, replaced
 
 # Models of smaller hidden states lose more to small pieces, and to ever new widths, than padding costs them.
 NARROW = 256
@@ -79,7 +82,7 @@ def open_to_packing(bb):
     >>> open_to_packing(bb)
     True
     """
-    plain = bb.device.type == "cpu" and bb.model.config._attn_implementation == "sdpa"
+    plain = enabled() and bb.device.type == "cpu" and bb.model.config._attn_implementation == "sdpa"
     return plain and not local_attention(bb) and not any(map(_closed, bb.model.modules()))
 
 
@@ -119,16 +122,23 @@ def read_packed(bb, module, inputs, packing):
 
 @contextmanager
 def _packed(bb, packing):
-    from transformers import AttentionInterface  # takes seconds, for the classes of models
+    from transformers import AttentionInterface  # start-up time: seconds, for the classes of models
 
     AttentionInterface.register(_NAME, _attend)
     configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
     before = [(config, config._attn_implementation) for config in configs.values()]
+    relative = [
+        module for module in bb.model.modules() if getattr(module, "has_relative_attention_bias", False)
+    ]
     try:
         bb.packing = packing
         for config, _ in before:
             config._attn_implementation = _NAME
-        yield
+        with ExitStack() as biases:
+            for module in relative:  # of the longest text, instead of all tokens as one text
+                bias = partial(module.compute_bias, max(packing.lengths), max(packing.lengths))
+                biases.enter_context(replaced(module, "compute_bias", lambda *_, bias=bias, **__: bias()))
+            yield
     finally:
         bb.packing = None
         for config, implementation in before:
@@ -164,7 +174,7 @@ def _closed(module):
 
 def _attend(module, query, key, value, mask, lengths=None, position_bias=None, **kwargs):
     """Every text by itself: query, key, value [1, heads, tokens, d] → [1, tokens, heads, d]; masks are not needed."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward  # start-up time
 
     read = []
     for three in zip(*(one.split(lengths, 2) for one in (query, key, value)), strict=True):
