@@ -11,51 +11,48 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_ROOMS = (
-    "core",
-    "tasks",
-    "models",
-    "prompts",
-    "neurons",
-    "transfer",
-    "knowledge",
-    "robustness",
-    "plots",
-    "studies",
-    "small_world",
-)
-_HOME = {
-    "models": ("load_backbone", "list_backbones", "from_model", "Backbone"),
-    "tasks": ("load_task", "list_tasks", "Task"),
+_EXPORTS = {
+    "core": ("SkillkitError", "cached"),
+    "tasks": ("Task", "list_tasks", "load_task"),
+    "models": ("Backbone", "from_model", "list_backbones", "load_backbone"),
     "prompts": (
-        "SoftPrompt",
-        "random_prompt",
-        "Tuned",
+        "Evaluation", "SoftPrompt", "Tuned", "evaluate", "predict", "random_prompt", "tune_adapter", "tune_bitfit",
         "tune_prompt",
-        "tune_bitfit",
-        "tune_adapter",
-        "evaluate",
-        "predict",
     ),
-    "neurons": ("probe", "skill_neurons", "random_neurons", "suppress", "suppression_curve", "prune"),
-    "transfer": ("indicators", "activated_neurons", "transfer_matrix", "train_projector"),
-    "knowledge": ("attribute", "knowledge_neurons", "enhance", "erase", "edit"),
+    "neurons": (
+        "Probe", "probe", "prune", "random_neurons", "skill_neurons", "suppress", "suppression_curve",
+    ),
+    "transfer": ("activated_neurons", "indicators", "train_projector", "transfer_matrix"),
+    "knowledge": (
+        "KnowledgeNeurons", "ask", "attribute", "edit", "enhance", "erase", "knowledge_neurons", "load_facts",
+    ),
     "robustness": ("adversarial_view",),
-    "core.store": ("cached",),
-    "studies.notebook": ("start",),
-    "core.errors": ("SkillkitError",),
-}
-_ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
+    "plots": (),
+    "studies": ("start",),
+    "small_world": (),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _EXPORTS.items() for name in names}
 __all__ = sorted(_ROOM_OF)
 
 
 def __getattr__(name):
     if name in _ROOM_OF:
         return getattr(import_module(f"skillkit.{_ROOM_OF[name]}"), name)
-    if name in _ROOMS:
+    if name in _EXPORTS:
         return import_module(f"skillkit.{name}")
-    raise AttributeError(f"module 'skillkit' has no attribute {name!r}")
+    # Tools ask modules for names with an underscore; those are nowhere.
+    homes = (
+        []
+        if name[0] == "_"
+        else [room for room in _EXPORTS if name in dir(import_module(f"skillkit.{room}"))]
+    )
+    found = (
+        f"`{name}` is `skillkit.{homes[0]}.{name}`"
+        if homes
+        else f"module 'skillkit' has no attribute {name!r}"
+    )
+    raise AttributeError(found)
 
 
 def __dir__():
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, *_EXPORTS})
