@@ -43,7 +43,7 @@ def enhance(bb, facts, factor=2.0, positions=None):
     """
     mask = mask_of(bb, facts)
     functions = {layer: partial(_scaled, mask[layer, : bb.widths[layer]], factor) for layer in _layers(mask)}
-    return neurons.edit(bb, functions, _places(bb, positions), tokenwise=True)
+    return neurons.replace_neurons(bb, functions, _places(bb, positions), tokenwise=True)
 
 
 def erase(bb, facts, to="zero", positions=None):

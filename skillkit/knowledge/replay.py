@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.clozes import inputs_of, slots_of
 from skillkit.knowledge.prefixes import Prefix, spread
-from skillkit.models import edit, first, hooked, put, take
+from skillkit.models import hidden_of, hooked, put, replace_neurons, take
 from skillkit.models.fast import enabled
 from skillkit.models.fast.attention import reading
 from skillkit.models.fast.packing import Packing, open_to_packing, read_packed
@@ -237,7 +237,7 @@ class Stack:
         listeners = [
             block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True),
             block.register_forward_hook(
-                lambda _, args, out: self.outputs.update({layer: self._own(first(out))})
+                lambda _, args, out: self.outputs.update({layer: self._own(hidden_of(out))})
             ),
             value.register_forward_hook(partial(self._keep_neurons, layer)),
         ]
@@ -319,7 +319,7 @@ class Stack:
         """Hidden states at the slots after a block in which the value matrix gave back something else."""
         count, (_, value, norm, network, _) = len(leaf), self._modules(layer)
         if self.before:
-            with edit(self.bb, {layer: lambda _: leaf}, before=True):
+            with replace_neurons(self.bb, {layer: lambda _: leaf}, before=True):
                 leaf = network(spread(self.read[layer], count))
             leaf = leaf if any(module is value for module in network.modules()) else value(leaf)
         whole = self.sums[layer] if norm is not None else take(self.outputs[layer], self.slots)
@@ -347,8 +347,8 @@ class Stack:
         elif self._slots_alone(layer):
             slots = take(variants, spread(self.slots, len(variants)))
             with reading(self._module(self.bb.row.attention, layer), variants):
-                return first(block(slots, *args, **kwargs))
-        return first(block(variants, *args, **kwargs))
+                return hidden_of(block(slots, *args, **kwargs))
+        return hidden_of(block(variants, *args, **kwargs))
 
     def _slots_alone(self, layer):
         """Whether a block's output is computed at the slots only: with a cache always, else in the last block."""

@@ -3,7 +3,18 @@
 from skillkit.models.architectures import NEURON_TABLE
 from skillkit.models.backbone import Backbone, from_model, load_backbone
 from skillkit.models.ffn import networks
-from skillkit.models.hooks import Hooks, Stopped, checked_layers, edit, first, hooked, of_layer, put, take
+from skillkit.models.hooks import (
+    Hooks,
+    Stopped,
+    any_batching,
+    checked_layers,
+    hidden_of,
+    hooked,
+    of_layer,
+    put,
+    replace_neurons,
+    take,
+)
 from skillkit.models.loading import list_backbones, quiet, read_vocabulary
 from skillkit.models.precision import precision, training_dtype
 
@@ -13,8 +24,9 @@ __all__ = [
     "NEURON_TABLE",
     "Stopped",
     "checked_layers",
-    "edit",
-    "first",
+    "any_batching",
+    "replace_neurons",
+    "hidden_of",
     "from_model",
     "hooked",
     "list_backbones",

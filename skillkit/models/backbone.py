@@ -9,7 +9,6 @@ Architectures differ in data only (`skillkit.models.architectures`).
 
 import hashlib
 import json
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -17,12 +16,11 @@ import torch
 from torch.func import functional_call
 
 from skillkit.core.files import filling
-from skillkit.models.architectures import NEURON_TABLE, NeuronRow, row_of
-from skillkit.models.fast.packing import packable, packing_of, read_packed
-from skillkit.models.hooks import Stopped, put, record, take
-from skillkit.models.loading import list_backbones, quiet, read_checkpoint
-
-__all__ = ["NEURON_TABLE", "Backbone", "NeuronRow", "from_model", "list_backbones", "load_backbone"]
+from skillkit.models.architectures import row_of
+from skillkit.models.fast.last_layer import last_network_at
+from skillkit.models.fast.packing import packing_of, read_packed
+from skillkit.models.hooks import Padded, Stopped, record
+from skillkit.models.loading import quiet, read_checkpoint
 
 UNLIMITED = 2**20  # tokens; stands for "as many as you like" where positions are relative
 _NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version", "dtype", "architectures")
@@ -84,13 +82,14 @@ class Backbone:
         self.encoder_layers, self.decoder_layers = range(depths[0]), range(depths[0], self.num_layers)
         self.value_matrices = _modules(base, row.value, depths)
         self.activation_functions = _modules(base, row.activation, depths)
-        last_activation = row.activation[-1].format(depths[-1] - 1)
-        self._last_network = base.get_submodule(last_activation.rpartition(".")[0])
+        self.feed_forward = _modules(base, [path.rpartition(".")[0] for path in row.activation], depths)
         self.widths = [self.value_weight(layer).shape[1] for layer in range(self.num_layers)]
         self.num_neurons = max(self.widths)
         self.hidden_size = model.get_input_embeddings().weight.shape[1]
-        self.now = None  # what is being read, for interventions that depend on it; see skillkit.reading
-        self.packing = None  # how the texts stand in the pass that is running; see skillkit.packing
+        self.now = (
+            None  # the batch that is being read, for interventions that depend on it (`skillkit.prompts.now`)
+        )
+        self.batching = Padded()  # how its texts stand in the pass that is running
 
     def __repr__(self):
         shape = f"{self.num_layers} layers, {self.num_neurons} neurons, hidden {self.hidden_size}"
@@ -112,6 +111,11 @@ class Backbone:
         if table is not None:
             return table.num_embeddings - self._first_position
         return getattr(self.model.config, "max_position_embeddings", UNLIMITED)
+
+    @property
+    def local_attention(self):
+        """Whether some layer sees nearby slots only (`window_size` of GPT-Neo, `sliding_window` of others)."""
+        return any(getattr(self.model.config, name, None) for name in ("window_size", "sliding_window"))
 
     @cached_property
     def fingerprint(self):
@@ -188,11 +192,10 @@ class Backbone:
         >>> bb.answer_logits(inputs, torch.tensor([0, 0]), vocabulary=task.label_ids(bb))     # [2, labels]
 
         `answer` [batch] indexes the last hidden states (the decoder's, for an encoder–decoder); the head sees
-        nothing else, nor does the last feed-forward network, unless somebody records that layer, or edits it in
-        another way than the same at every position.
+        nothing else.
         Returns float32 [batch, V], or [batch, len(vocabulary)]. Gradients flow to `inputs_embeds`.
         """
-        with self._last_network_at(answer):
+        with last_network_at(self, answer):
             hidden = self.run(inputs)
         rows = torch.arange(len(answer), device=hidden.device)
         return self.head(hidden[rows, answer.to(hidden.device)], vocabulary).float()
@@ -227,39 +230,6 @@ class Backbone:
         # RoBERTa-like tables keep a row for padding; the first token comes right after it.
         padding = getattr(self._position_table, "padding_idx", None)
         return 0 if padding is None else padding + 1
-
-    @contextmanager
-    def _last_network_at(self, answer):
-        # Given one slot, the network gives one slot back, and the residual sum broadcasts it over the
-        # sequence: right at the answer, wrong everywhere else, where nobody looks.
-        last = (self.value_matrices[-1], self.activation_functions[-1])
-        hooks = [hook for module in last for hook in module._forward_pre_hooks.values()]
-        if not all(getattr(hook, "tokenwise", False) for hook in hooks):
-            yield
-            return
-        # Packed texts share one sequence, over which several slots cannot be broadcast: they are put in place.
-        slot = answer[:, None]
-        where = lambda: self.packing.places(slot) if self.packing else slot
-
-        @packable
-        def narrow(module, args):
-            shape[:] = args[0].shape
-            return (take(args[0], where()),)
-
-        @packable
-        def widen(module, args, out):
-            return put(out.new_zeros(shape), out, where()) if self.packing else None
-
-        shape = []
-        handles = [
-            self._last_network.register_forward_pre_hook(narrow),
-            self.value_matrices[-1].register_forward_hook(widen),
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _encode(self, inputs):
         return self._read(self.model.base_model, inputs)

@@ -1,6 +1,6 @@
 """The one hook primitive: read the neurons of a backbone, or replace them, and always leave it as it was.
 
->>> with bb.record(layers=[0, 3]) as acts, edit(bb, {1: torch.zeros_like}):
+>>> with bb.record(layers=[0, 3]) as acts, replace_neurons(bb, {1: torch.zeros_like}):
 ...     bb.run(inputs)
 >>> acts[3]                                        # [batch, positions, neurons]
 
@@ -15,11 +15,10 @@ from collections.abc import Mapping
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models.fast.packing import packable
 
 
 class Stopped(Exception):
-    """Ends a forward pass whose last wanted neuron has been read; `Backbone.run` catches it.
+    """Raised to end a forward pass early, after the last neuron that is wanted; `Backbone.run` catches it.
 
     >>> with record(bb, layers=[0], stop=True):
     ...     bb.run(inputs) is None                         # the layers above were not reached
@@ -35,9 +34,9 @@ class Hooks:
     `layers` are indices into `bb.layers`. `visit(layer, neurons)` gets the tensor [batch, positions, neurons]
     and returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the
     activation function instead (in a gated network: of the gate's). With `tokenwise=True` it does the same to
-    every position, and then may get all tokens of a batch as one text, or only those that are read. Raises
-    SkillkitError when there is no layer or an unknown one, and on a normal exit when no forward pass came by.
-    Exceptions pass through.
+    every position, and may get the tokens as they stand in the batch (`Backbone.batching`), or only those that are
+    read. Raises SkillkitError when there is no layer or an unknown one, and on a normal exit when no forward pass
+    reached one. Exceptions pass through.
     """
 
     def __init__(self, bb, layers, visit, before=False, tokenwise=False):
@@ -63,13 +62,12 @@ class Hooks:
     def _hook(self, layer):
         def pre_hook(module, args):
             self.used.add(layer)
-            packing = None if self.tokenwise else self.bb.packing
-            changed = self.visit(layer, packing.unpack(args[0]) if packing else args[0])
-            if changed is None:
-                return None
-            return (packing.pack(changed) if packing else changed, *args[1:])
+            batching = Padded() if self.tokenwise else self.bb.batching
+            changed = self.visit(layer, batching.unpack(args[0]))
+            return None if changed is None else (batching.pack(changed), *args[1:])
 
-        return pre_hook if self.grad else packable(pre_hook, self.tokenwise)
+        # What is kept for its gradient must be part of the graph, which an unpacked copy is not.
+        return pre_hook if self.grad else any_batching(pre_hook, self.tokenwise)
 
 
 class record(Hooks):
@@ -117,16 +115,16 @@ class record(Hooks):
         return [(layer, self.kept[layer]) for layer in self]
 
 
-class edit(Hooks):
+class replace_neurons(Hooks):
     """Replace neurons by a function of them.
 
-    >>> with edit(bb, {2: lambda a: 0 * a}, positions=slice(0, 1)):
+    >>> with replace_neurons(bb, {2: lambda a: 0 * a}, positions=slice(0, 1)):
     ...     bb.run(inputs)
 
     `functions` maps a layer to a function from [batch, positions, neurons] to the same shape; `positions` are
-    those of `record`; the rest of the sequence stays as it is. Gradients flow through. With `tokenwise=True` a
-    function that does the same to every position is spared the padding. Raises SkillkitError when a function
-    returns another shape.
+    those of `record`; the rest of the sequence stays as it is. Gradients flow through. `tokenwise=True` says that
+    the function does the same to every position; then it is not given the padding. Raises SkillkitError when a
+    function returns another shape.
     """
 
     def __init__(self, bb, functions, positions=None, before=False, tokenwise=False):
@@ -145,28 +143,65 @@ class edit(Hooks):
         return put(neurons, new.to(neurons.dtype), positions)
 
 
+class Padded:
+    """Texts side by side, padded to one width: how those of a batch stand, unless `skillkit.models.fast` packs them.
+
+    >>> bb.batching.take(neurons, torch.tensor([[3], [5]])).shape
+    torch.Size([2, 1, 512])
+
+    `unpack` gives [batch, positions, …] of a tensor inside the model, `pack` the reverse; `texts` its texts, some
+    at a time; `places` where slots [batch, S] stand in it, and `take` what stands there.
+    """
+
+    def pack(self, tensor):
+        return tensor
+
+    def unpack(self, tensor):
+        return tensor
+
+    def texts(self, tensor):
+        return [tensor]
+
+    def places(self, slots):
+        return slots
+
+    def take(self, tensor, slots):
+        return take(tensor, slots)
+
+
+def any_batching(hook, tokenwise=False):
+    """Mark a hook as right however the texts of a batch stand (`Backbone.batching`); others need them padded.
+
+    >>> bb.value_matrices[0].register_forward_hook(any_batching(lambda module, args, out: 2 * out)).remove()
+
+    `tokenwise`: it does the same to every token, so that it may get only those that are read.
+    """
+    hook.any_batching, hook.tokenwise = True, tokenwise
+    return hook
+
+
 def hooked(bb):
-    """Whether somebody reads or changes the neurons of a backbone at the moment.
+    """Whether the neurons of a backbone are read or changed at the moment.
 
     >>> hooked(bb)
     False
     """
-    return heard([*bb.value_matrices, *bb.activation_functions])
+    return has_hooks([*bb.value_matrices, *bb.activation_functions])
 
 
-def heard(modules):
-    """Whether somebody listens to some of these modules.
+def has_hooks(modules):
+    """Whether some of these modules have forward hooks.
 
-    >>> heard(bb.value_matrices[:2])
+    >>> has_hooks(bb.value_matrices[:2])
     False
     """
     return any(module._forward_pre_hooks or module._forward_hooks for module in modules)
 
 
-def first(output):
-    """Hidden states in what a block gives back, beside which some give more.
+def hidden_of(output):
+    """Hidden states in what a block returns: some return a tuple that begins with them.
 
-    >>> first(("hidden states", "more")), first("hidden states")
+    >>> hidden_of(("hidden states", "more")), hidden_of("hidden states")
     ('hidden states', 'hidden states')
     """
     return output[0] if isinstance(output, tuple) else output
@@ -215,7 +250,7 @@ def checked_layers(bb, layers):
 
 
 def of_layer(positions, layer):
-    """The positions meant for one layer, where they differ by layer; else the positions themselves.
+    """The positions of one layer where `positions` is a dict by layer, else `positions`.
 
     >>> of_layer({0: slice(0, 1)}, 0)
     slice(0, 1, None)

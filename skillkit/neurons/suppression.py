@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models import checked_layers, edit
+from skillkit.models import checked_layers, replace_neurons
 from skillkit.neurons.skill_neurons import checked_fill, checked_mask
 
 KINDS = ("zero", "mean", "gaussian")
@@ -53,7 +53,9 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     tokenwise = kind != "gaussian" and positions is None
     if isinstance(positions, str):
         change, positions = _at(bb, change, positions), None
-    return edit(bb, {layer: _of(change, layer) for layer in chosen}, positions, tokenwise=tokenwise)
+    return replace_neurons(
+        bb, {layer: _of(change, layer) for layer in chosen}, positions, tokenwise=tokenwise
+    )
 
 
 def _of(change, layer):

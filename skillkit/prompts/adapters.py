@@ -13,7 +13,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.models.fast.packing import packable
+from skillkit.models import any_batching
 from skillkit.prompts.layouts import find_layout
 
 
@@ -178,7 +178,7 @@ def adapting(bb, state):
 
 
 def _adapter(state, layer):
-    @packable
+    @any_batching
     def hook(module, args, output):
         down, lift, up, shift = (
             state[f"{layer}.{part}"].to(output)

@@ -178,13 +178,11 @@ class _Stream(Hooks):
         wide = torch.promote_types(neurons.dtype, torch.float32)
         if layer in self.bb.decoder_layers:
             return take(neurons, self.attached.answer[:, None]).to(wide)
-        packing, text = self.bb.packing, self.attached.text
-        values = (packing.take(neurons, self.slots) if packing else take(neurons, self.slots)).to(wide)
+        batching, text = self.bb.batching, self.attached.text
+        values = batching.take(neurons, self.slots).to(wide)
         if not self.text:
             return values
-        texts, where = [neurons], [text]
-        if packing:  # one by one: each is small enough to stay in the processor's cache
-            texts, where = packing.texts(neurons), packing.texts(packing.pack(text))
+        texts, where = batching.texts(neurons), batching.texts(batching.pack(text))
         pools = [pooled(one.to(wide), here) for one, here in zip(texts, where, strict=True)]
         return torch.cat([values, torch.cat(pools)], 1)
 

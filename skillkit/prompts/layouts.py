@@ -22,7 +22,6 @@ from transformers.cache_utils import DynamicCache
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import hooked
-from skillkit.models.fast.packing import local_attention
 from skillkit.prompts.encoding import encode, pair_separator
 
 
@@ -209,7 +208,7 @@ class Suffix(Layout):
         sequence is passed.
         """
         batch = batch.right_padded().to(bb.device)
-        if not (len(weight) and batch.ids.shape[1]) or local_attention(bb) or hooked(bb):
+        if not (len(weight) and batch.ids.shape[1]) or bb.local_attention or hooked(bb):
             return self.attach(bb, weight, batch)
         # Without a mask: padding stands behind the text, and the prompt will not look at it.
         cache, positions = DynamicCache(), bb.position_ids(torch.ones_like(batch.mask))

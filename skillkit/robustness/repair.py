@@ -17,7 +17,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import artifact
 from skillkit.core.tables import Table
-from skillkit.models import edit, put, take
+from skillkit.models import put, replace_neurons, take
 from skillkit.neurons import checked_mask, random_neurons
 from skillkit.prompts import evaluate, tune_prompt
 from skillkit.robustness.measures import difference
@@ -57,7 +57,7 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     change = {
         layer: _Push(bb, probe, skills[layer], layer, strength, rule, labels, rolled) for layer in layers
     }
-    return edit(bb, change)
+    return replace_neurons(bb, change)
 
 
 class _Push:

@@ -12,8 +12,7 @@ from skillkit.knowledge.integrated_gradients import _footprint
 from skillkit.knowledge.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
 from skillkit.knowledge.replay import Stack
 from skillkit.models.backbone import load_backbone
-from skillkit.models.fast.packing import packable
-from skillkit.models.hooks import edit
+from skillkit.models.hooks import any_batching, replace_neurons
 from tests.helpers import shared_path
 from tests.plain_attribution import plain_attribution
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
@@ -99,7 +98,9 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
 def test_masked_models_read_clozes_of_several_lengths_once():
     bb, passes = tiny_backbone("bert"), []
     clozes = [CLOZE, "it is [MASK] .", "in germany you watch [MASK] .", "that is [MASK] ."]
-    bb.model.base_model.register_forward_hook(packable(lambda _, args, out: passes.append(out[0].shape[:2])))
+    bb.model.base_model.register_forward_hook(
+        any_batching(lambda _, args, out: passes.append(out[0].shape[:2]))
+    )
     tokens = [len(question.ids) for cloze in clozes for question in encode_cloze(bb, cloze, ANSWER)]
     for before in (False, True):
         together = attribute(bb, clozes, [ANSWER] * 4, steps=3, before=before)
@@ -228,7 +229,7 @@ def test_attribution_inside_an_intervention_is_refused(before):
     bb = tiny_backbone("bert")
     with (
         pytest.raises(SkillkitError, match="inside an intervention"),
-        edit(bb, {0: torch.relu}, before=before),
+        replace_neurons(bb, {0: torch.relu}, before=before),
     ):
         attribute(bb, CLOZE, ANSWER)
 

@@ -8,8 +8,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, BertForPreTraining, DistilBertConfig, DistilBertForMaskedLM
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models.backbone import NEURON_TABLE, UNLIMITED, from_model, list_backbones, load_backbone
-from skillkit.models.hooks import edit
+from skillkit.models.architectures import NEURON_TABLE
+from skillkit.models.backbone import UNLIMITED, from_model, load_backbone
+from skillkit.models.hooks import replace_neurons
+from skillkit.models.loading import list_backbones
 from tests.helpers import full_disk, shared_path
 from tests.tiny import HIDDEN, POSITIONS, TINY_MODELS, tiny_backbone, tiny_tokenizer
 
@@ -53,7 +55,7 @@ def test_edits_of_every_token_alike_leave_the_last_network_at_the_answer(model_t
 
     found = {}
     for tokenwise in (True, False):
-        with edit(bb, {bb.num_layers - 1: halved}, before=before, tokenwise=tokenwise):
+        with replace_neurons(bb, {bb.num_layers - 1: halved}, before=before, tokenwise=tokenwise):
             found[tokenwise] = bb.answer_logits(inputs, answer)
     torch.testing.assert_close(found[True], found[False], atol=2e-5, rtol=1e-5)
     assert (found[True] - bb.answer_logits(inputs, answer)).abs().max() > 1e-3

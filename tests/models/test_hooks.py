@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models.hooks import edit, put, record, take
+from skillkit.models.hooks import put, record, replace_neurons, take
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
 
 TEXTS = ["the movie was not good , it was really boring .", "good food"]
@@ -45,7 +45,7 @@ def test_recorded_neurons_times_value_weight_are_the_networks_output(model_type)
 @every_family
 def test_pre_activation_leads_to_the_neurons(model_type):
     bb = tiny_backbone(model_type)
-    network = bb._last_network
+    network = bb.feed_forward[-1]
     linear = next((name for name in ("wi_1", "up_proj") if hasattr(network, name)), None)  # gated
     given = outputs_of([network.get_submodule(linear)] if linear else [])
     with bb.record() as acts, bb.record(before=True) as before:
@@ -74,7 +74,7 @@ def test_silencing_neurons_equals_zeroing_their_value_columns(model_type):
     for layer in range(bb.num_layers):
         silenced.value_weight(layer)[:, columns] = 0
     keep = torch.ones(NEURONS).index_fill(0, torch.tensor(columns), 0)
-    with edit(bb, {layer: lambda a: a * keep for layer in range(bb.num_layers)}):
+    with replace_neurons(bb, {layer: lambda a: a * keep for layer in range(bb.num_layers)}):
         edited = bb.run(inputs)
     torch.testing.assert_close(edited, silenced.run(inputs), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(edited, bb.run(inputs), atol=1e-2)
@@ -85,10 +85,10 @@ def test_everything_is_restored_bit_for_bit_on_exit_and_on_exception(model_type)
     bb = tiny_backbone(model_type)
     inputs = inputs_of(bb)
     before, weights = bb.run(inputs), copy.deepcopy(bb.model.state_dict())
-    with edit(bb, {1: torch.zeros_like}):
+    with replace_neurons(bb, {1: torch.zeros_like}):
         bb.run(inputs)
     assert torch.equal(bb.run(inputs), before)
-    with pytest.raises(RuntimeError, match="halfway"), edit(bb, {0: torch.relu}), bb.record():
+    with pytest.raises(RuntimeError, match="halfway"), replace_neurons(bb, {0: torch.relu}), bb.record():
         bb.run(inputs)
         raise RuntimeError("halfway")
     assert torch.equal(bb.run(inputs), before)
@@ -102,7 +102,7 @@ def failing(neurons):
 
 def test_an_edit_that_fails_leaves_no_hook_behind_and_its_own_error():
     bb = tiny_backbone("gpt2")
-    with pytest.raises(ZeroDivisionError), edit(bb, {1: failing}):
+    with pytest.raises(ZeroDivisionError), replace_neurons(bb, {1: failing}):
         bb.run(inputs_of(bb))
     assert not bb.value_matrices[1]._forward_pre_hooks
 
@@ -111,7 +111,7 @@ def test_edits_nest_and_may_be_left_in_any_order():
     bb = tiny_backbone("roberta")
     inputs = inputs_of(bb)
     plain = bb.run(inputs)
-    double, add = edit(bb, {0: lambda a: 2 * a}), edit(bb, {0: lambda a: a + 1})
+    double, add = replace_neurons(bb, {0: lambda a: 2 * a}), replace_neurons(bb, {0: lambda a: a + 1})
     with bb.record([0]) as outer, double, add, bb.record([0]) as inner:
         bb.run(inputs)
     torch.testing.assert_close(inner[0], 2 * outer[0] + 1)
@@ -128,7 +128,7 @@ def test_edits_nest_and_may_be_left_in_any_order():
 
 def test_an_open_context_is_not_entered_twice():
     bb = tiny_backbone("bert")
-    twice = edit(bb, {0: torch.relu})
+    twice = replace_neurons(bb, {0: torch.relu})
     with pytest.raises(SkillkitError, match="already open"), twice, twice:
         pass
     assert not bb.value_matrices[0]._forward_pre_hooks
@@ -139,13 +139,16 @@ def test_layers_are_checked_on_entry(wrong, reason):
     bb = tiny_backbone("bert")
     with pytest.raises(SkillkitError, match=reason), bb.record(wrong):
         pass
-    with pytest.raises(SkillkitError, match=reason), edit(bb, dict.fromkeys(wrong, torch.relu)):
+    with pytest.raises(SkillkitError, match=reason), replace_neurons(bb, dict.fromkeys(wrong, torch.relu)):
         pass
 
 
 def test_unused_contexts_raise_on_a_normal_exit_only():
     bb = tiny_backbone("t5")
-    with pytest.raises(SkillkitError, match=r"no forward pass reached decoder\.1"), edit(bb, {4: torch.relu}):
+    with (
+        pytest.raises(SkillkitError, match=r"no forward pass reached decoder\.1"),
+        replace_neurons(bb, {4: torch.relu}),
+    ):
         bb.model.encoder(bb.tokenizer("good", return_tensors="pt").input_ids)
     with pytest.raises(KeyError, match="mine"), bb.record():
         raise KeyError("mine")
@@ -153,9 +156,12 @@ def test_unused_contexts_raise_on_a_normal_exit_only():
 
 def test_an_edit_must_keep_the_shape():
     bb = tiny_backbone("bert")
-    with pytest.raises(SkillkitError, match=r"edit of layer\.2"), edit(bb, {2: lambda a: a[:, :1]}):
+    with (
+        pytest.raises(SkillkitError, match=r"edit of layer\.2"),
+        replace_neurons(bb, {2: lambda a: a[:, :1]}),
+    ):
         bb.run(inputs_of(bb))
-    with pytest.raises(SkillkitError, match="NoneType"), edit(bb, {2: lambda a: None}):
+    with pytest.raises(SkillkitError, match="NoneType"), replace_neurons(bb, {2: lambda a: None}):
         bb.run(inputs_of(bb))
 
 
@@ -167,7 +173,7 @@ def test_positions_choose_what_is_read_and_what_is_edited(positions):
         bb.run(inputs)
     with (
         bb.record([2], positions) as acts,
-        edit(bb, {2: lambda a: a + 1}, positions),
+        replace_neurons(bb, {2: lambda a: a + 1}, positions),
         bb.record([2]) as edited,
     ):
         bb.run(inputs)
@@ -210,7 +216,7 @@ def test_put_is_the_inverse_of_take_and_leaves_its_argument_alone():
 
 def test_an_edit_in_place_does_not_change_what_was_recorded_before_it():
     bb = tiny_backbone("gpt_neo")
-    with bb.record([1]) as acts, edit(bb, {1: lambda a: a.zero_()}), torch.no_grad():
+    with bb.record([1]) as acts, replace_neurons(bb, {1: lambda a: a.zero_()}), torch.no_grad():
         bb.run(inputs_of(bb))
     assert acts[1].abs().sum() > 0
 
@@ -229,7 +235,7 @@ def test_recorded_neurons_are_detached_unless_gradients_are_asked_for():
 def test_gradients_reach_the_tensor_that_an_edit_puts_in():
     bb = tiny_backbone("gpt2")
     scale = torch.ones(NEURONS, requires_grad=True)
-    with edit(bb, {1: lambda a: a * scale}, positions=torch.tensor([[2], [1]])):
+    with replace_neurons(bb, {1: lambda a: a * scale}, positions=torch.tensor([[2], [1]])):
         bb.run(inputs_of(bb)).square().sum().backward()
     assert (scale.grad != 0).float().mean() > 0.9
 

@@ -7,8 +7,8 @@ from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.interventions import enhance, erase
 from skillkit.models import backbone as backbones
 from skillkit.models.fast import packing
-from skillkit.models.fast.packing import Packing, packable, packing_of
-from skillkit.models.hooks import edit
+from skillkit.models.fast.packing import Packing, packing_of
+from skillkit.models.hooks import Padded, any_batching, replace_neurons
 from skillkit.neurons.probing import probe
 from skillkit.neurons.suppression import suppress
 from skillkit.prompts.adapters import adapting, new_adapters
@@ -65,7 +65,7 @@ def test_hidden_states_and_answers_are_those_of_padded_texts(monkeypatch, passes
         assert not found[~inputs["attention_mask"].bool()].any()
         found, expected = real(inputs, found), real(inputs, expected)
     close(found, expected)
-    assert bb.packing is None
+    assert isinstance(bb.batching, Padded)
     assert bb.model.config._attn_implementation == "sdpa"
 
 
@@ -97,7 +97,7 @@ def test_hooks_see_texts_side_by_side(monkeypatch, passes, model_type):
 
     def way():
         change = lambda neurons: neurons.flip(0) + torch.arange(2.0)[:, None]  # of example and of position
-        with edit(bb, {first: change}, slots), bb.record([first, first + 1], slots) as acts:
+        with replace_neurons(bb, {first: change}, slots), bb.record([first, first + 1], slots) as acts:
             hidden = bb.run(inputs)
         return [hidden[:, 0], *(acts[layer] for layer in acts)]
 
@@ -137,7 +137,7 @@ def test_a_function_of_single_tokens_is_given_no_padding(passes):
     tokens, batch = int(inputs["attention_mask"].sum()), list(inputs["input_ids"].shape)
     for tokenwise, positions in ((True, None), (False, None), (True, slice(0, 1))):
         see = lambda neurons: shapes.append(list(neurons.shape[:2])) or 2 * neurons
-        with edit(bb, {1: see}, positions, tokenwise=tokenwise):
+        with replace_neurons(bb, {1: see}, positions, tokenwise=tokenwise):
             bb.run(inputs)
     assert shapes == [[1, tokens], batch, [batch[0], 1]]
     assert len(passes) == 3
@@ -254,10 +254,10 @@ def test_after_an_error_all_is_as_before(passes):
     before = bb.run(inputs)
     with (
         pytest.raises(SkillkitError, match="must return shape"),
-        edit(bb, {1: lambda neurons: neurons[:, :1]}),
+        replace_neurons(bb, {1: lambda neurons: neurons[:, :1]}),
     ):
         bb.run(inputs)
-    assert bb.packing is None
+    assert isinstance(bb.batching, Padded)
     assert bb.model.config._attn_implementation == "sdpa"
     assert torch.equal(bb.run(inputs), before)
 
@@ -277,6 +277,6 @@ def test_packing_and_unpacking_are_inverse():
 def test_a_hook_may_say_that_it_fits(passes):
     bb = tiny_backbone("bert")
     inputs, _ = inputs_of(bb)
-    bb.value_matrices[0].register_forward_hook(packable(lambda module, args, out: 2 * out))
+    bb.value_matrices[0].register_forward_hook(any_batching(lambda module, args, out: 2 * out))
     bb.run(inputs)
     assert passes

@@ -5,7 +5,7 @@ import torch
 
 from skillkit.models.fast import packing
 from skillkit.models.fast.resuming import Resuming
-from skillkit.models.hooks import edit, record
+from skillkit.models.hooks import record, replace_neurons
 from skillkit.neurons.suppression import suppress
 from skillkit.prompts.dataset import prepare
 from skillkit.prompts.soft_prompt import random_prompt
@@ -120,7 +120,7 @@ def test_passes_are_left_alone_where_they_would_change():
     here = Setting("roberta")
     before = [vars(block)["forward"] for block in here.blocks]
     again = Resuming(here.bb, 1)
-    with again, record(here.bb, [0]) as acts, edit(here.bb, {1: torch.zeros_like}, before=True):
+    with again, record(here.bb, [0]) as acts, replace_neurons(here.bb, {1: torch.zeros_like}, before=True):
         here.logits()
     assert len(acts) == 1 and not again.known
     with again:  # with gradients, and of rows that nobody told

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models.hooks import edit
+from skillkit.models.hooks import replace_neurons
 from skillkit.neurons.probing import probe
 from skillkit.neurons.skill_neurons import skill_neurons
 from skillkit.neurons.suppression import suppress
@@ -133,7 +133,7 @@ def test_push_refuses():
         evaluate(bb, task, random_prompt(bb, 5))
     with pytest.raises(SkillkitError, match="inside evaluate and predict"), push(bb, found, skills):
         bb.run(bb.tokenizer("the movie", return_tensors="pt"))
-    with edit(bb, {0: lambda neurons: neurons}):  # and nothing is left behind
+    with replace_neurons(bb, {0: lambda neurons: neurons}):  # and nothing is left behind
         evaluate(bb, task, prompt, rows=2)
 
 

@@ -18,13 +18,13 @@ def enabled():
 
 
 @contextmanager
-def replaced(module, name, function):
-    """A module with `function` in place of one of its methods, such as "forward".
+def replaced(module, name, value):
+    """Context in which an attribute or a method of a module is another one.
 
     >>> with replaced(bb.blocks[0], "forward", lambda hidden, *args, **kwargs: hidden): bb.run(inputs)
     """
-    own = vars(module).get(name)  # else the method is its class's
-    setattr(module, name, function)
+    own = vars(module).get(name)  # None: it is a method of the class
+    setattr(module, name, value)
     try:
         yield
     finally:

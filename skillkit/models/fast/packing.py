@@ -77,13 +77,13 @@ class Packing(NamedTuple):
 
 
 def open_to_packing(bb):
-    """Whether a backbone's model can be given packed texts, and all who listen to it can tell.
+    """Whether a backbone's model can be given packed texts, and all hooks on it are right for them.
 
     >>> open_to_packing(bb)
     True
     """
     plain = enabled() and bb.device.type == "cpu" and bb.model.config._attn_implementation == "sdpa"
-    return plain and not local_attention(bb) and not any(map(_closed, bb.model.modules()))
+    return plain and not bb.local_attention and not any(map(_closed, bb.model.modules()))
 
 
 def packing_of(bb, inputs):
@@ -92,7 +92,7 @@ def packing_of(bb, inputs):
     >>> packing_of(bb, inputs)                         # None, or for texts of 2 and of 3 tokens Packing([2, 3], 3)
 
     On a CPU, in wide models, for texts padded on the right; not with a cache, where slots are counted (local
-    attention), where somebody listens who cannot tell, and in compiled blocks.
+    attention), where a hook needs padded texts, and in compiled blocks.
     """
     mask = inputs.get("attention_mask")
     if mask is None or mask.ndim != 2 or bb.hidden_size < NARROW:
@@ -113,7 +113,7 @@ def read_packed(bb, module, inputs, packing):
     >>> read_packed(bb, bb.model.base_model, given, Packing([2, 3], 3)).shape
     torch.Size([2, 3, 128])
 
-    Meanwhile `bb.packing` tells hooks how the texts stand.
+    Meanwhile `bb.batching` tells hooks how the texts stand.
     """
     given = {name: packing.pack(one) if torch.is_tensor(one) else one for name, one in inputs.items()}
     with _packed(bb, packing):
@@ -127,49 +127,26 @@ def _packed(bb, packing):
     AttentionInterface.register(_NAME, _attend)
     configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
     before = [(config, config._attn_implementation) for config in configs.values()]
-    relative = [
-        module for module in bb.model.modules() if getattr(module, "has_relative_attention_bias", False)
-    ]
-    try:
-        bb.packing = packing
-        for config, _ in before:
-            config._attn_implementation = _NAME
-        with ExitStack() as biases:
-            for module in relative:  # of the longest text, instead of all tokens as one text
+    with ExitStack() as undo:
+        undo.enter_context(replaced(bb, "batching", packing))
+        for module in bb.model.modules():
+            if getattr(
+                module, "has_relative_attention_bias", False
+            ):  # T5: every text has the bias of its own tokens
                 bias = partial(module.compute_bias, max(packing.lengths), max(packing.lengths))
-                biases.enter_context(replaced(module, "compute_bias", lambda *_, bias=bias, **__: bias()))
-            yield
-    finally:
-        bb.packing = None
+                undo.enter_context(replaced(module, "compute_bias", lambda *_, bias=bias, **__: bias()))
         for config, implementation in before:
-            config._attn_implementation = implementation
-
-
-def packable(hook, tokenwise=False):
-    """Mark a hook on a module as one that is right for packed texts too.
-
-    >>> bb.value_matrices[0].register_forward_hook(packable(lambda module, args, out: 2 * out)).remove()
-
-    `tokenwise`: it does the same to every token, so that it may get only those that are read.
-    """
-    hook.packable, hook.tokenwise = True, tokenwise
-    return hook
-
-
-def local_attention(bb):
-    """Whether some layer sees only the slots nearby: GPT-Neo says so by `window_size`, others by `sliding_window`.
-
-    >>> local_attention(bb)
-    False
-    """
-    config = bb.model.config
-    return any(getattr(config, name, None) for name in ("window_size", "sliding_window"))
+            undo.callback(setattr, config, "_attn_implementation", implementation)
+            config._attn_implementation = _NAME
+        yield
 
 
 def _closed(module):
     hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
-    heard = any(not getattr(hook, "packable", False) for held in hooks if held for hook in held.values())
-    return heard or module._compiled_call_impl is not None
+    needs_padding = any(
+        not getattr(hook, "any_batching", False) for held in hooks if held for hook in held.values()
+    )
+    return needs_padding or module._compiled_call_impl is not None
 
 
 def _attend(module, query, key, value, mask, lengths=None, position_bias=None, **kwargs):

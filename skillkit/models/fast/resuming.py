@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from skillkit.models.fast.packing import packable
-from skillkit.models.hooks import first, heard
+from skillkit.models.hooks import any_batching, has_hooks, hidden_of
 
 MEMORY = 2**30  # bytes that may be kept; batches beyond that are computed each time
 
@@ -38,7 +37,7 @@ class Known(NamedTuple):
     @property
     def size(self):
         """Bytes, without what several blocks share."""
-        kept = [self.entering, self.neurons, self.rest, *map(first, self.outputs)]
+        kept = [self.entering, self.neurons, self.rest, *map(hidden_of, self.outputs)]
         return sum(one.numel() * one.element_size() for one in kept if one is not None)
 
 
@@ -88,7 +87,7 @@ class Resuming:
     def _heard(self):
         """Whether somebody reads or changes neurons in what would be left out."""
         values, activations = self.bb.value_matrices, self.bb.activation_functions
-        return heard([*values[: self.layer], *activations[: len(self.blocks)]])
+        return has_hooks([*values[: self.layer], *activations[: len(self.blocks)]])
 
     def _pass(self, number, compute, hidden, *args, **kwargs):
         if number == 0:
@@ -98,7 +97,7 @@ class Resuming:
         if self.read is None:
             return self._first_time(number, partial(compute, hidden, *args, **kwargs))
         output = self.read.outputs[number]
-        if first(output) is not None:
+        if hidden_of(output) is not None:
             return output
         return _with(self._changed() if number == self.layer else hidden, output)
 
@@ -127,8 +126,8 @@ class Resuming:
         before = lambda _, args: seen.update(neurons=args[0])
         after = lambda _, args, out: seen.update(given=out)
         handles = [
-            value.register_forward_pre_hook(packable(before), prepend=True),
-            value.register_forward_hook(packable(after)),
+            value.register_forward_pre_hook(any_batching(before), prepend=True),
+            value.register_forward_hook(any_batching(after)),
         ]
         if self.norm is not None:
             handles.append(self.norm.register_forward_pre_hook(lambda _, args: seen.update(whole=args[0])))
@@ -137,7 +136,7 @@ class Resuming:
         finally:
             for handle in handles:
                 handle.remove()
-        return output, seen["neurons"], seen.get("whole", first(output)) - seen["given"]
+        return output, seen["neurons"], seen.get("whole", hidden_of(output)) - seen["given"]
 
     def _keep(self, known):
         if known.size <= self.room:
