@@ -1,33 +1,122 @@
-"""The one training loop: a schedule, early stop, the best weights kept, and continuing after a kill.
+"""The training loop and the training job: a schedule, early stopping, the best weights kept, and checkpoints.
 
->>> recipe = choose_recipe("skill-neuron", bb, max_steps=2, batch_size=16)
->>> fitted = fit({"weight": weight}, loss_of, score_of, encoded, recipe, seed=0, checkpoint="runs/checkpoint")
->>> fitted.best["weight"], fitted.history
+>>> job = Job(bb, {"movies": task}, find_layout(bb), 4, choose_recipe("skill-neuron", bb, max_steps=2, batch_size=16))
+>>> weight = torch.zeros(4, bb.hidden_size, requires_grad=True)
+>>> job.prompt = lambda name, turn=0: weight
+>>> fitted = fit(job, {"weight": weight}, checkpoint="runs/checkpoint")
+>>> fitted.best["weight"].shape, fitted.history
+(torch.Size([4, 128]), [{'step': 2, 'loss': ..., 'score': ...}])
 
 The backbone is frozen and in eval mode (no dropout), and the order of the batches is a function of seed and
-epoch: so a run has no hidden random state, and one that was killed continues to the same weights.
+epoch: a run has no hidden random state, so one that was killed continues to the same weights.
 """
 
-import json
 import math
-import os
+import time
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.files import filling
+from skillkit.core.hashing import digest
 from skillkit.core.progress import progress as progress_bar
+from skillkit.models import precision, training_dtype
+from skillkit.prompts.dataset import Reading
+from skillkit.prompts.evaluation import Evaluation
+from skillkit.prompts.layouts import encode_for
+from skillkit.prompts.recipes import given
 
-# No metric of a task goes beyond: since only better weights replace the best, what reaches it has ended.
+# No metric of a task goes beyond: since only better weights replace the best, a run ends here.
 PERFECT = 1.0
+
+
+class Job:
+    """What training needs of one task or several: batches, the loss of a batch, and the validation score.
+
+    >>> tasks = {"movies": task, "gadgets": other_task}
+    >>> job = Job(bb, tasks, find_layout(bb), 4, choose_recipe("embedded", bb), seed=0, max_train_examples=40)
+    >>> [(name, turn, len(rows)) for name, turn, rows in job.plan(epoch=0)][:3]
+    [('movies', 0, ...), ('gadgets', 0, ...), ('movies', 1, ...)]
+
+    tasks {name: Task}; length: rows of the prompt in `layout`. A subclass says with `prompt` which vectors are
+    trained (or None at all), and may add to `loss`; `name` and `about` identify the run in messages, metadata
+    and checkpoints. Raises SkillkitError for numbers that are too small, before texts are read.
+    """
+
+    name, about = "training", {}
+
+    def __init__(self, bb, tasks, layout, length, recipe, seed=0, max_train_examples=None, dtype="float32"):
+        at_least(0, seed=seed)
+        at_least(1, **given({"max_train_examples": max_train_examples}))
+        self.bb, self.tasks, self.layout, self.recipe, self.seed = bb, tasks, layout, recipe, seed
+        self.dtype, self.began = training_dtype(bb, dtype), time.time()
+        self.words = {name: task.label_ids(bb).to(bb.device) for name, task in tasks.items()}
+        options = {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
+        encoded = lambda task, rows: encode_for(bb, task, rows, layout, length, **options)
+        self.train, self.validation = {}, {}
+        for name, task in tasks.items():
+            self.train[name] = encoded(task, task.sample("train", max_train_examples, seed))
+            self.validation[name] = encoded(task, task.sample("validation", recipe.validation_examples))
+
+    def prompt(self, name, turn=0):
+        """The vectors [L, H] in front of the texts of a task, at its `turn`-th batch of an epoch."""
+        raise NotImplementedError
+
+    def plan(self, epoch):
+        """The batches of an epoch: (task, turn, row numbers). Tasks take turns, and shorter ones begin again."""
+        plans = {
+            name: rows.plan(self.recipe.batch_size, (self.seed, epoch)) for name, rows in self.train.items()
+        }
+        turns = range(max(map(len, plans.values())))
+        return [(name, turn, plans[name][turn % len(plans[name])]) for turn in turns for name in plans]
+
+    def loss(self, batch, name, turn=0):
+        """The loss to be minimised on a batch of a task: cross-entropy of the answer."""
+        return self.cross_entropy(batch, name, self.prompt(name, turn))
+
+    def cross_entropy(self, batch, name, weight):
+        """Cross-entropy over the label words, or over the whole vocabulary, under the prompt `weight` [L, H]."""
+        attached = self.layout.attach_trained(self.bb, weight, batch)
+        words, labels = self.words[name], batch.labels.to(self.bb.device)
+        if self.recipe.loss == "vocabulary":
+            logits = self.bb.answer_logits(attached.inputs, attached.answer)
+            return torch.nn.functional.cross_entropy(logits, words[labels])
+        logits = self.bb.answer_logits(attached.inputs, attached.answer, words)
+        return torch.nn.functional.cross_entropy(logits, labels)
+
+    @torch.no_grad()
+    def score(self):
+        """The task's metric on the validation rows; the mean over several tasks."""
+        scores = []
+        for name, rows in self.validation.items():
+            task, reading = self.tasks[name], Reading(self.bb, self.layout, self.prompt(name), rows)
+            logits = reading.logits(self.words[name])
+            scores.append(Evaluation(logits, rows.labels, tuple(task.labels), task.metric).score)
+        return sum(scores) / len(scores)
+
+    def run(self, parameters, checkpoint=None, show=True):
+        """Train these tensors {name: leaf}: the best ones on the CPU, and the metadata of the run.
+
+        >>> state, metadata = job.run({"weight": weight}, show=False)
+        """
+        with precision(self.bb, self.dtype):
+            fitted = fit(self, parameters, checkpoint, show)
+        metadata = self.about | {
+            "history": fitted.history,
+            "best_step": fitted.best_step,
+            "validation_score": fitted.best_score,
+            "steps": fitted.step,
+            "seconds": round(time.time() - self.began, 2),
+        }
+        return {name: tensor.cpu() for name, tensor in fitted.best.items()}, metadata
 
 
 @dataclass
 class Fitted:
-    """What `fit` found, and while it runs, where it stands: also the content of a checkpoint.
+    """What `fit` found, and while it runs, its state: also the content of a checkpoint.
 
     >>> fitted.best, fitted.best_score, fitted.best_step      # tensors of the best evaluation
     >>> fitted.history                                   # [{"step", "loss", "score"}, …], one per evaluation
@@ -42,80 +131,58 @@ class Fitted:
     history: list = field(default_factory=list)
 
 
-def fit(
-    parameters,
-    loss_of,
-    score_of,
-    train,
-    recipe,
-    seed=0,
-    checkpoint=None,
-    identity=None,
-    desc="tuning",
-    show=True,
-):
-    """Minimise `loss_of(batch)` over `parameters` {name: leaf tensor}; keep those with the best `score_of()`.
+def fit(job, parameters, checkpoint=None, show=True):
+    """Minimise the loss of a `Job` over `parameters` {name: leaf tensor}; keep those with the best score.
 
-    >>> fit({"weight": weight}, loss_of, score_of, encoded, recipe, checkpoint="runs/checkpoint").best_step
+    >>> fit(job, {"weight": weight}, show=False).best_step
+    2
 
     It ends with the recipe's steps, by its patience, or with a perfect score, which nothing can replace. With
-    `checkpoint` (a folder) the state is written at every evaluation and taken up again when it is there;
-    `identity` tells whether it belongs to this run. Raises SkillkitError when the loss is no longer a number,
-    and when the checkpoint is another run's.
+    `checkpoint` (a folder) the state is written at every evaluation and taken up again when it is there.
+    Raises SkillkitError when the loss is no longer a number, and when the checkpoint is another run's.
     """
-    named = list(parameters.values())
+    named, recipe, epoch, plan = list(parameters.values()), job.recipe, 0, job.plan(0)
     optimizer = torch.optim.AdamW(named, recipe.learning_rate, recipe.betas, recipe.eps, recipe.weight_decay)
-    total = total_steps(len(train), recipe)
-    state = _resume(checkpoint, identity, parameters, optimizer) or Fitted()
-    losses = []
-    with progress_bar(total=total, desc=desc, disable=not show) as bar:
+    total, losses = total_steps(len(plan), recipe), []
+    state = _resume(checkpoint, job, parameters, optimizer)
+    with progress_bar(total=total, desc=job.name, disable=not show) as bar:
         bar.update(state.step)
-        for step, batch in _schedule(train, recipe, seed, state.step, 0 if state.done else total):
-            losses.append(_update(optimizer, named, loss_of, batch, recipe, step, total))
-            state.step = step + 1
+        while state.step < total and not state.done:
+            if state.step // len(plan) != epoch:
+                epoch = state.step // len(plan)
+                plan = job.plan(epoch)
+            losses.append(_update(optimizer, named, job, plan[state.step % len(plan)], state.step, total))
+            state.step += 1
             bar.update()
             if state.step % recipe.evaluate_every == 0 or state.step == total:
-                _evaluated(state, parameters, score_of(), sum(losses) / len(losses), recipe, total)
+                _evaluated(state, parameters, job.score(), sum(losses) / len(losses), recipe)
                 losses.clear()
                 bar.set_postfix(loss=f"{state.history[-1]['loss']:.3f}", best=f"{state.best_score:.3f}")
-                _save(checkpoint, identity, state, parameters, optimizer)
-            if state.done:
-                break
+                _save(checkpoint, job, parameters, optimizer, state)
     return state
 
 
-def total_steps(rows, recipe):
-    """How many steps the recipe's end means for so many training rows.
+def total_steps(per_epoch, recipe):
+    """How many steps the recipe's end means for so many batches in an epoch.
 
-    >>> recipe = sk.prompts.recipes.choose_recipe("skill-neuron", bb, epochs=3, batch_size=16)
-    >>> total_steps(100, recipe)                           # seven in each epoch
+    >>> total_steps(7, choose_recipe("skill-neuron", bb, epochs=3))
     21
     """
-    by_epochs = None if recipe.epochs is None else math.ceil(rows / recipe.batch_size) * recipe.epochs
+    by_epochs = None if recipe.epochs is None else per_epoch * recipe.epochs
     ends = [end for end in (by_epochs, recipe.max_steps) if end is not None]
-    if not ends or min(ends) < 1:
+    if not ends or min(*ends, per_epoch) < 1:
         raise SkillkitError(
             "training needs at least one step; give epochs or max_steps, and rows to train on"
         )
     return min(ends)
 
 
-def _schedule(train, recipe, seed, start, total):
-    """(step, batch) from `start` on: what a run would see that was never interrupted."""
-    per_epoch, plan, planned = math.ceil(len(train) / recipe.batch_size), None, None
-    for step in range(start, total):
-        epoch, at = divmod(step, per_epoch)
-        if planned != epoch:
-            plan, planned = train.plan(recipe.batch_size, (seed, epoch)), epoch
-        yield step, train.batch(plan[at])
-
-
-def _update(optimizer, named, loss_of, batch, recipe, step, total):
+def _update(optimizer, named, job, entry, step, total):
     """One optimiser step; the loss before it."""
     optimizer.zero_grad()
-    loss = 0.0
-    for part in batch.split(recipe.accumulate):
-        share = loss_of(part) * (len(part) / len(batch))
+    (name, turn, rows), recipe, loss = entry, job.recipe, 0.0
+    for part in job.train[name].batch(rows).split(recipe.accumulate):
+        share = job.loss(part, name, turn) * (len(part) / len(rows))
         share.backward()
         loss = loss + share.detach().double()  # read once per step: reading waits for a GPU
     norm, loss = torch.nn.utils.clip_grad_norm_(named, recipe.clip), float(loss)
@@ -125,20 +192,27 @@ def _update(optimizer, named, loss_of, batch, recipe, step, total):
             f"{recipe.learning_rate:g}; lower learning_rate, or use dtype='float32'"
         )
     for group in optimizer.param_groups:
-        group["lr"] = recipe.learning_rate * _factor(step, total, recipe)
+        group["lr"] = recipe.learning_rate * rate_factor(step, total, recipe)
     optimizer.step()
     return loss
 
 
-def _factor(step, total, recipe):
-    """The share of the peak learning rate at a step: up during warm-up, then down to 0 (or level)."""
+def rate_factor(step, total, recipe):
+    """The share of the peak learning rate at a step: linear warm-up, then linear decay to 0 (or constant).
+
+    >>> [rate_factor(step, 4, choose_recipe("embedded", bb, warmup=0.5)) for step in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
+
+    Warm-up begins above 0. `transformers.get_scheduler` begins it at 0, where the first step changes nothing,
+    and has no arguments that give these factors.
+    """
     warm = round(recipe.warmup * total)
     if step < warm:
         return (step + 1) / warm
     return 1.0 if recipe.schedule == "constant" else (total - step) / max(total - warm, 1)
 
 
-def _evaluated(state, parameters, score, loss, recipe, total):
+def _evaluated(state, parameters, score, loss, recipe):
     """Enter an evaluation into the state: history, the best weights, whether to go on."""
     state.history.append({"step": state.step, "loss": loss, "score": score})
     if score > state.best_score:
@@ -146,55 +220,39 @@ def _evaluated(state, parameters, score, loss, recipe, total):
         state.best_score, state.best_step, state.waited = score, state.step, 0
     else:
         state.waited += 1
-    tired = recipe.patience is not None and state.waited >= recipe.patience
-    state.done = state.step >= total or tired or score >= PERFECT
+    state.done = score >= PERFECT or recipe.patience is not None and state.waited >= recipe.patience
 
 
-_TOLD = ("step", "best_score", "best_step", "waited", "done", "history")
-
-
-def _save(checkpoint, identity, state, parameters, optimizer):
+def _save(checkpoint, job, parameters, optimizer, state):
     """Write the whole state into one file, renamed into place: a kill leaves the old one or the new one."""
     if checkpoint is None:
         return
-    file = Path(checkpoint) / "checkpoint.safetensors"
-    tensors = {f"now/{name}": tensor.detach() for name, tensor in parameters.items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
-    for name, tensor in parameters.items():
-        tensors |= {f"{moment}/{name}": value for moment, value in optimizer.state[tensor].items()}
-    told = {name: getattr(state, name) for name in _TOLD} | {"identity": identity}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        held = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(held, f"{file}.tmp", {"state": json.dumps(told)})
-        os.replace(f"{file}.tmp", file)
-    except (OSError, SafetensorError) as error:
-        raise SkillkitError(
-            f"cannot write the checkpoint {file} ({error}); free some space or choose another folder"
-        ) from error
+    held = {"state": vars(state), "parameters": parameters, "optimizer": optimizer.state_dict()}
+    with filling(checkpoint, "choose another folder") as fresh:
+        content = BytesIO()
+        torch.save({"identity": digest(job.about)} | held, content)
+        (fresh / "checkpoint.pt").write_bytes(content.getvalue())
 
 
-def _resume(checkpoint, identity, parameters, optimizer):
-    """The state that a checkpoint holds, put back into parameters and optimiser; None when there is none."""
-    file = None if checkpoint is None else Path(checkpoint) / "checkpoint.safetensors"
-    if file is None or not file.exists():
-        return None
+def _resume(checkpoint, job, parameters, optimizer):
+    """The state that a checkpoint holds, put back into parameters and optimiser; a fresh one without any."""
+    file = Path(checkpoint or "") / "checkpoint.pt"
+    if checkpoint is None or not file.exists():
+        return Fitted()
     try:
-        with safe_open(file, "pt") as opened:
-            told = json.loads(opened.metadata()["state"])
-        tensors = load_file(file)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+        identity, state = held["identity"], Fitted(**held["state"])
+    except Exception as error:  # what a damaged file raises depends on its bytes
         raise SkillkitError(
             f"the checkpoint {file} is empty or damaged ({error}); remove it to start again"
         ) from error
-    if told.pop("identity") != identity:
+    if identity != digest(job.about):
         raise SkillkitError(
             f"the checkpoint {file} belongs to another run; choose another folder or remove it"
         )
     with torch.no_grad():
         for name, tensor in parameters.items():
-            tensor.copy_(tensors[f"now/{name}"])
-            moments = {key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            optimizer.state[tensor] = {k: v if k == "step" else v.to(tensor) for k, v in moments.items()}
-    best = {name: tensors[f"best/{name}"].to(tensor) for name, tensor in parameters.items()}
-    return Fitted(best=best, **told)
+            tensor.copy_(held["parameters"][name])
+    optimizer.load_state_dict(held["optimizer"])
+    state.best = {name: tensor.to(parameters[name]) for name, tensor in state.best.items()}
+    return state

@@ -1,57 +1,34 @@
-"""Prompt tuning, and its two rivals that change the model itself: BitFit and the bottleneck adapter.
+"""Prompt tuning, and two baselines that change the model itself: BitFit and the bottleneck adapter.
 
 >>> prompt = tune_prompt(bb, task, length=16, seed=0, max_steps=2)
 >>> adapter = tune_adapter(bb, task, seed=0, max_steps=2)
 >>> evaluate(bb, task, prompt).accuracy, evaluate(bb, task, adapter).accuracy
 """
 
-import time
-
 import torch
 
-from skillkit.core.errors import at_least
-from skillkit.core.hashing import digest
 from skillkit.core.store import artifact
-from skillkit.models import precision, training_dtype
+from skillkit.models import training_dtype
 from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
-from skillkit.prompts.dataset import Reading
-from skillkit.prompts.evaluation import Evaluation, evaluate, predict
-from skillkit.prompts.layouts import encode_for, find_layout
+from skillkit.prompts.layouts import find_layout
 from skillkit.prompts.recipes import choose_recipe, given
 from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight
-from skillkit.prompts.training import fit
-
-__all__ = ["evaluate", "predict", "tune_adapter", "tune_bitfit", "tune_prompt"]
+from skillkit.prompts.training import Job
 
 
 def _resolve(arguments):
-    """What decides a result: the precision that "auto" stands for, what the recipe says, what that is changed by."""
+    """What decides a result: the precision that "auto" stands for, the recipe's fields, and changes to them."""
     recipe = choose_recipe(arguments["recipe"], arguments["bb"]).plain()
     changes = {k: value for k, value in given(arguments["overrides"]).items() if recipe.get(k) != value}
-    return {
-        "dtype": str(training_dtype(arguments["bb"], arguments["dtype"])),
-        "recipe": recipe,
-        "overrides": changes,
-    }
+    dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
+    return {"dtype": dtype, "recipe": recipe, "overrides": changes}
 
 
 @artifact("prompt", version=1, resolve=_resolve)
 def tune_prompt(
-    bb,
-    task,
-    length=16,
-    seed=0,
-    epochs=None,
-    max_steps=None,
-    recipe="embedded",
-    max_train_examples=None,
-    init="random",
-    layout=None,
-    dtype="auto",
-    checkpoint=None,
-    progress=True,
-    **overrides,
-) -> SoftPrompt:
+    bb, task, length=16, seed=0, epochs=None, max_steps=None, recipe="embedded", max_train_examples=None,
+    init="random", layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,
+) -> SoftPrompt:  # fmt: skip
     """Train `length` vectors in the input of a frozen model, so that it answers with the right label word.
 
     >>> prompt = tune_prompt(bb, task, length=16, seed=0, max_steps=4, learning_rate=0.01)
@@ -78,27 +55,17 @@ def tune_prompt(
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
     weight = initial_weight(bb, task, length, init, seed).to(bb.device).requires_grad_()
-    told = {"init": getattr(init, "fingerprint", init), "length": length}
-    job = _Job(bb, task, layout, weight, recipe, seed, max_train_examples, dtype, "prompt", told)
-    fitted = job.run({"weight": weight}, checkpoint, progress)
-    return SoftPrompt(fitted.best["weight"].cpu(), layout.name, job.metadata(fitted))
+    setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
+    job = _Tuning("prompt", *setting, weight, init=getattr(init, "fingerprint", init), length=length)
+    state, metadata = job.run({"weight": weight}, checkpoint, progress)
+    return SoftPrompt(state["weight"], layout.name, metadata)
 
 
 @artifact("bitfit", version=1, resolve=_resolve)
 def tune_bitfit(
-    bb,
-    task,
-    seed=0,
-    epochs=None,
-    max_steps=None,
-    recipe="bitfit",
-    max_train_examples=None,
-    layout=None,
-    dtype="auto",
-    checkpoint=None,
-    progress=True,
-    **overrides,
-) -> Tuned:
+    bb, task, seed=0, epochs=None, max_steps=None, recipe="bitfit", max_train_examples=None,
+    layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,
+) -> Tuned:  # fmt: skip
     """Train the model's bias terms alone, without a prompt (Ben Zaken et al. 2022).
 
     >>> tuned = tune_bitfit(bb, task, seed=0, max_steps=2)
@@ -107,31 +74,18 @@ def tune_bitfit(
     Arguments are those of `tune_prompt`. Raises SkillkitError for a model without biases (T5, Llama).
     """
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
-    own = {name: bb.model.get_parameter(name) for name in bias_names(bb)}
-    with biased(bb, own) as parameters:
-        job = _Job(
-            bb, task, find_layout(bb, layout), None, recipe, seed, max_train_examples, dtype, "bitfit", {}
-        )
-        fitted = job.run(parameters, checkpoint, progress)
-    return job.tuned(fitted)
+    layout, state = find_layout(bb, layout), {name: bb.model.get_parameter(name) for name in bias_names(bb)}
+    job = _Tuning("bitfit", bb, task, layout, recipe, seed, max_train_examples, dtype)
+    with biased(bb, state) as parameters:
+        state, metadata = job.run(parameters, checkpoint, progress)
+    return Tuned("bitfit", state, layout.name, metadata)
 
 
 @artifact("adapter", version=1, resolve=_resolve)
 def tune_adapter(
-    bb,
-    task,
-    bottleneck=16,
-    seed=0,
-    epochs=None,
-    max_steps=None,
-    recipe="adapter",
-    max_train_examples=None,
-    layout=None,
-    dtype="auto",
-    checkpoint=None,
-    progress=True,
-    **overrides,
-) -> Tuned:
+    bb, task, bottleneck=16, seed=0, epochs=None, max_steps=None, recipe="adapter", max_train_examples=None,
+    layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,
+) -> Tuned:  # fmt: skip
     """Train a bottleneck of two small matrices behind every feed-forward network (Houlsby et al. 2019).
 
     >>> tuned = tune_adapter(bb, task, bottleneck=16, seed=0, max_steps=2)
@@ -142,33 +96,28 @@ def tune_adapter(
     those of `tune_prompt`.
     """
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
-    state, told = new_adapters(bb, bottleneck, seed), {"bottleneck": bottleneck}
-    job = _Job(
-        bb, task, find_layout(bb, layout), None, recipe, seed, max_train_examples, dtype, "adapter", told
-    )
+    layout, state = find_layout(bb, layout), new_adapters(bb, bottleneck, seed)
+    setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
+    job = _Tuning("adapter", *setting, bottleneck=bottleneck)
     with adapting(bb, {name: tensor.requires_grad_() for name, tensor in state.items()}) as parameters:
-        fitted = job.run(parameters, checkpoint, progress)
-    return job.tuned(fitted)
+        state, metadata = job.run(parameters, checkpoint, progress)
+    return Tuned("adapter", state, layout.name, metadata)
 
 
-class _Job:
-    """Training for one task: encodes its texts, knows loss and score, tells what was done."""
+class _Tuning(Job):
+    """The training job of one task: a prompt, or (with none) what is trained in the model itself."""
 
-    def __init__(self, bb, task, layout, weight, recipe, seed, max_train_examples, dtype, kind, told):
-        at_least(0, seed=seed)
-        at_least(1, **given({"max_train_examples": max_train_examples}))
-        self.bb, self.task, self.layout, self.recipe = bb, task, layout, recipe
+    def __init__(self, kind, bb, task, layout, recipe, seed, max_train_examples, dtype, weight=None, **own):
         self.weight = torch.zeros(0, bb.hidden_size, device=bb.device) if weight is None else weight
-        self.dtype, self.words = training_dtype(bb, dtype), task.label_ids(bb).to(bb.device)
-        self.began = time.time()
-        self.train = self._encode(task.sample("train", max_train_examples, seed))
-        self.validation = self._encode(task.sample("validation", recipe.validation_examples))
-        self.told = {"kind": kind, "seed": seed, "dtype": str(self.dtype).removeprefix("torch.")} | told
-        self.told |= self._about_backbone() | self._about_task()
+        super().__init__(
+            bb, {task.name: task}, layout, len(self.weight), recipe, seed, max_train_examples, dtype
+        )
+        self.name = f"{kind} for {task.name}, seed {seed}"
+        self.about = {"kind": kind, "seed": seed, "dtype": str(self.dtype).removeprefix("torch.")} | own
+        self.about |= self._about_backbone() | self._about_task(task)
 
-    def _encode(self, rows):
-        options = {"max_tokens": self.recipe.max_tokens, "segments": self.recipe.segments}
-        return encode_for(self.bb, self.task, rows, self.layout, len(self.weight), **options)
+    def prompt(self, name, turn=0):
+        return self.weight
 
     def _about_backbone(self):
         return {
@@ -179,58 +128,16 @@ class _Job:
             "layout": self.layout.name,
             "max_tokens": self.recipe.max_tokens,
             "segments": self.recipe.segments,
-            "segment_ids_used": self.task.pair and self.train.token_types is not None,
         }
 
-    def _about_task(self):
+    def _about_task(self, task):
+        train = self.train[task.name]
         return {
-            "task": self.task.name,
-            "task_fingerprint": self.task.fingerprint,
-            "metric": self.task.metric,
-            "label_words": list(self.task.words(self.bb)),
-            "train_examples": len(self.train),
+            "segment_ids_used": task.pair and train.token_types is not None,
+            "task": task.name,
+            "task_fingerprint": task.fingerprint,
+            "metric": task.metric,
+            "label_words": list(task.words(self.bb)),
+            "train_examples": len(train),
             "recipe": self.recipe.plain(),
         }
-
-    def run(self, parameters, checkpoint, show):
-        desc = f"{self.told['kind']} for {self.task.name}, seed {self.told['seed']}"
-        with precision(self.bb, self.dtype):
-            return fit(
-                parameters,
-                self.loss,
-                self.score,
-                self.train,
-                self.recipe,
-                self.told["seed"],
-                checkpoint,
-                digest(self.told),
-                desc,
-                show,
-            )
-
-    def loss(self, batch):
-        attached = self.layout.attach_trained(self.bb, self.weight, batch)
-        labels = batch.labels.to(self.bb.device)
-        if self.recipe.loss == "vocabulary":
-            logits = self.bb.answer_logits(attached.inputs, attached.answer)
-            return torch.nn.functional.cross_entropy(logits, self.words[labels])
-        logits = self.bb.answer_logits(attached.inputs, attached.answer, self.words)
-        return torch.nn.functional.cross_entropy(logits, labels)
-
-    def score(self):
-        reading = Reading(self.bb, self.layout, self.weight, self.validation)
-        logits = reading.logits(self.words)
-        return Evaluation(logits, self.validation.labels, tuple(self.task.labels), self.task.metric).score
-
-    def metadata(self, fitted):
-        return self.told | {
-            "history": fitted.history,
-            "best_step": fitted.best_step,
-            "validation_score": fitted.best_score,
-            "steps": fitted.step,
-            "seconds": round(time.time() - self.began, 2),
-        }
-
-    def tuned(self, fitted):
-        state = {name: tensor.cpu() for name, tensor in fitted.best.items()}
-        return Tuned(self.told["kind"], state, self.layout.name, self.metadata(fitted))

@@ -9,25 +9,14 @@ projections published with that paper are one constant prompt per type of task: 
 source prompt does as well on tasks of the type it was trained on. No figure here stands without that control.
 """
 
-import time
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
-from skillkit.prompts import (
-    Evaluation,
-    Reading,
-    SoftPrompt,
-    choose_recipe,
-    encode_for,
-    find_layout,
-    fit,
-    given,
-)
+from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given
 from skillkit.transfer.zero_shot import tuned_on
 
 WIDTH = 768
@@ -136,120 +125,52 @@ def train_projector(
     _check(source_bb, target_bb, tasks, prompts, targets, loss)
     recipe = choose_recipe(recipe, target_bb, max_steps=max_steps, learning_rate=learning_rate, **overrides)
     job = _Job(target_bb, tasks, prompts, targets, loss, constant, layout, recipe, seed, max_train_examples)
-    began = time.time()
-    fitted = fit(job.weights, job.loss, job.score, job.train, recipe, seed, desc="projector", show=progress)
-    told = job.told | {
+    weights, told = job.run(job.weights, show=progress)
+    told |= {
         "source": source_bb.name,
         "source_fingerprint": source_bb.fingerprint,
         "target": target_bb.name,
         "target_fingerprint": target_bb.fingerprint,
-        "history": fitted.history,
-        "best_step": fitted.best_step,
-        "seconds": round(time.time() - began, 2),
     }
-    weights = {name: tensor.detach().cpu() for name, tensor in fitted.best.items()}
     return Projector(weights | ({"constant": job.mean} if constant else {}), told)
 
 
-class _Job:
-    """Training of one projector: the texts of several tasks, loss and score of the projected prompts."""
+class _Job(Job):
+    """The training job of a projector: the prompts of each task's texts are the projections of its own."""
 
-    def __init__(self, bb, tasks, prompts, targets, loss, constant, layout, recipe, seed, max_train_examples):
-        self.bb, self.kind = bb, loss
-        self.layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
-        self.words = {name: task.label_ids(bb).to(bb.device) for name, task in tasks.items()}
-        self.tasks, options = tasks, {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
+    def __init__(self, bb, tasks, prompts, targets, kind, constant, layout, recipe, seed, max_train_examples):
         self.inputs = {name: torch.stack([one.weight for one in mine]) for name, mine in prompts.items()}
         self.mean = torch.cat(list(self.inputs.values())).mean(0)
         if constant:
             self.inputs = dict.fromkeys(self.inputs, self.mean[None])
         self.targets = {name: targets[name].weight for name in tasks} if targets else None
-        length, width = next(iter(self.inputs.values())).shape[1:]
-        self.told = {
+        length, width = self.mean.shape
+        layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
+        super().__init__(bb, tasks, layout, length, recipe, seed, max_train_examples)
+        self.name, self.kind = "projector", kind
+        self.about = {
             "source_shape": [length, width],
             "target_shape": [length, bb.hidden_size],
-            "layout": self.layout.name,
-            "options": options,
+            "layout": layout.name,
+            "options": {"max_tokens": recipe.max_tokens, "segments": recipe.segments},
             "tasks": list(tasks),
-            "loss": loss,
+            "loss": kind,
             "constant": constant,
             "seed": seed,
         }
-        encoded = {
-            split: {
-                name: encode_for(bb, task, task.sample(split, count, seed if split == "train" else 0),
-                                 self.layout, length, **options)
-                for name, task in tasks.items()
-            }
-            for split, count in (("train", max_train_examples), ("validation", recipe.validation_examples))
-        }  # fmt: skip
-        self.train, self.validation = _Turns(encoded["train"], recipe.batch_size), encoded["validation"]
-        self.weights = _initial(self.told, seed, bb.device)
+        self.weights = _initial(self.about, seed, bb.device)
 
-    def prompts(self, name):
-        """Projections of all source prompts of a task, [prompts, L, H]."""
-        return _projected(self.weights, self.inputs[name].to(self.bb.device), self.told["target_shape"])
+    def prompt(self, name, turn=0):
+        """The projection of one source prompt of a task; several take turns."""
+        projected = _projected(self.weights, self.inputs[name].to(self.bb.device), self.about["target_shape"])
+        return projected[turn % len(projected)]
 
-    def loss(self, turn):
-        projected = self.prompts(turn.name)
-        weight = projected[turn.number % len(projected)]
-        total = 0.0
-        if self.kind in ("distance", "both"):
-            total = torch.nn.functional.mse_loss(weight, self.targets[turn.name].to(weight))
-        if self.kind in ("task", "both"):
-            attached = self.layout.attach_trained(self.bb, weight, turn.batch)
-            logits = self.bb.answer_logits(attached.inputs, attached.answer, self.words[turn.name])
-            total = total + torch.nn.functional.cross_entropy(logits, turn.batch.labels.to(logits.device))
-        return total
-
-    @torch.no_grad()
-    def score(self):
-        """Mean score over the tasks, each under the projection of its first prompt."""
-        scores = []
-        for name, rows in self.validation.items():
-            reading = Reading(self.bb, self.layout, self.prompts(name)[0], rows)
-            task = self.tasks[name]
-            logits = reading.logits(self.words[name])
-            scores.append(Evaluation(logits, rows.labels, tuple(task.labels), task.metric).score)
-        return sum(scores) / len(scores)
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """A batch of one task, and how often it has been this task's turn."""
-
-    name: str
-    number: int
-    batch: Any
-
-    def __len__(self):
-        return len(self.batch)
-
-    def split(self, parts):
-        return [replace(self, batch=part) for part in self.batch.split(parts)]
-
-
-class _Turns:
-    """Several encoded tasks as one: an epoch has batches of one task each, the tasks in turns."""
-
-    def __init__(self, encoded, batch_size):
-        self.encoded, self.size = encoded, batch_size
-
-    def __len__(self):
-        # The training loop divides by the batch size: a last batch that is not full counts as one that is.
-        return (
-            len(self.encoded) * max(-(-len(rows) // self.size) for rows in self.encoded.values()) * self.size
-        )
-
-    def plan(self, batch_size, shuffle_seed):
-        plans = {name: rows.plan(batch_size, shuffle_seed) for name, rows in self.encoded.items()}
-        rounds = range(max(map(len, plans.values())))
-        turns = [(number, name) for number in rounds for name in plans]
-        return [(name, number, plans[name][number % len(plans[name])]) for number, name in turns]
-
-    def batch(self, entry):
-        name, number, rows = entry
-        return _Turn(name, number, self.encoded[name].batch(rows))
+    def loss(self, batch, name, turn=0):
+        weight = self.prompt(name, turn)
+        if self.kind == "task":
+            return self.cross_entropy(batch, name, weight)
+        distance = torch.nn.functional.mse_loss(weight, self.targets[name].to(weight))
+        return distance if self.kind == "distance" else distance + self.cross_entropy(batch, name, weight)
 
 
 def _initial(told, seed, device):

@@ -21,7 +21,7 @@ from skillkit.prompts.layouts import find_layout
 from skillkit.prompts.recipes import choose_recipe
 from skillkit.prompts.soft_prompt import initial_weight
 from skillkit.prompts.training import fit
-from skillkit.prompts.tuning import _Job
+from skillkit.prompts.tuning import _Tuning
 from tests.benchmarks.harness import Job, Mark, near
 from tests.benchmarks.shapes import base, counted, lengths, task_of
 
@@ -46,12 +46,13 @@ class Setting:
         recipe = choose_recipe(
             "embedded", self.bb, epochs=1, batch_size=BATCH, learning_rate=RATE, evaluate_every=10**6
         )
-        return _Job(self.bb, self.task, self.layout, weight, recipe, 0, None, dtype, "prompt", {}), total
+        return _Tuning("prompt", self.bb, self.task, self.layout, recipe, 0, None, dtype, weight), total
 
     def ours(self, dtype="float32"):
         job, total = self.job(dtype)
+        job.score = lambda: 0.0
         with precision(self.bb, job.dtype):
-            fit({"weight": job.weight}, job.loss, lambda: 0.0, job.train, job.recipe, show=False)
+            fit(job, {"weight": job.weight}, show=False)
         return total
 
     def in_bfloat16(self):
@@ -64,7 +65,7 @@ class Setting:
         job, total = self.job("float32")
         self.bb.model.requires_grad_(True)
         try:
-            self._steps(job, replace(job.train, step=padded_to))
+            self._steps(job, replace(job.train[self.task.name], step=padded_to))
         finally:
             self.bb.model.requires_grad_(False)
             self.bb.model.zero_grad(set_to_none=True)
@@ -79,7 +80,7 @@ class Setting:
             for parameter in everything:
                 parameter.grad = None
             logits = self.bb.model(**attached.inputs).logits
-            answers = logits[torch.arange(len(logits)), attached.answer][:, job.words]
+            answers = logits[torch.arange(len(logits)), attached.answer][:, job.words[self.task.name]]
             torch.nn.functional.cross_entropy(answers, batch.labels.to(self.bb.device)).backward()
             torch.nn.utils.clip_grad_norm_(everything, 1.0)
             optimizer.step()
@@ -171,9 +172,9 @@ def _peft_step(setting, tuned):
     model, rows = tuned
     job, _ = setting.job("float32")
     optimizer = torch.optim.AdamW([rows], RATE, weight_decay=0)
-    batch = job.train.batch(range(BATCH)).to(setting.bb.device)
+    batch = job.train[setting.task.name].batch(range(BATCH)).to(setting.bb.device)
     rows.grad = None
-    logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits[:, 0, job.words]
+    logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits[:, 0, job.words[setting.task.name]]
     torch.nn.functional.cross_entropy(logits, batch.labels).backward()
     torch.nn.utils.clip_grad_norm_([rows], 1e9)
     optimizer.step()

@@ -24,10 +24,9 @@ vocabulary = task.label_ids(bb)
 total = torch.zeros(5, 512)
 """,
     "training": """
+job = sk.prompts.tuning._Tuning("prompt", bb, task, prompt.on(bb), recipe, 0, 40, "float32", weight)
 recipe = sk.prompts.recipes.choose_recipe("skill-neuron", bb, max_steps=2, batch_size=16)
-weight = torch.zeros(2, requires_grad=True)
-loss_of = lambda batch: (weight - 1).square().sum()
-score_of = lambda: 0.5
-fitted = sk.prompts.training.fit({"weight": weight}, loss_of, score_of, encoded, recipe)
+weight = torch.zeros(4, 128, requires_grad=True)
+fitted = sk.prompts.training.fit(job, {"weight": weight}, show=False)
 """,
 }

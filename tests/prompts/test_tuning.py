@@ -103,7 +103,7 @@ def test_interrupted_tuning_continues_to_the_same_prompt(model, dtype, tmp_path,
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(type(bb), "answer_logits", dying)
         tune(bb, dtype=dtype, checkpoint=tmp_path)
-    assert (tmp_path / "checkpoint.safetensors").exists()
+    assert (tmp_path / "checkpoint.pt").exists()
     again = tune(bb, dtype=dtype, checkpoint=tmp_path)
     torch.testing.assert_close(again.weight, whole.weight, atol=1e-6, rtol=1e-5)
     assert [entry["step"] for entry in again.metadata["history"]] == [4, 8, 12]
@@ -206,7 +206,7 @@ def test_too_long_a_prompt_and_a_wrong_field_are_told():
     "wrong", [{"batch_size": 0}, {"seed": -1}, {"max_train_examples": 0}, {"validation_examples": 0}]
 )
 def test_numbers_that_are_too_small_are_told_before_texts_are_read(tune_it, wrong, monkeypatch):
-    monkeypatch.setattr("skillkit.prompts.tuning.encode_for", None)
+    monkeypatch.setattr("skillkit.prompts.training.encode_for", None)
     name, value = next(iter(wrong.items()))
     with pytest.raises(SkillkitError, match=f"^{name} cannot be {value}; give a whole number of at least"):
         tune_it(tiny_backbone("bert", layers=1), TASK, progress=False, **wrong)

@@ -77,7 +77,7 @@ def test_every_task_has_its_turns(pair, monkeypatch, batch_size):
     source, target, tasks, prompts, _ = pair
     turns = []
     monkeypatch.setattr(
-        _Job, "loss", lambda job, turn: turns.append(turn.name) or job.prompts(turn.name).sum()
+        _Job, "loss", lambda job, batch, name, turn: turns.append(name) or job.prompt(name, turn).sum()
     )
     tasks = tasks | {"b": toy_task(6)}
     train_projector(source, target, tasks, prompts, max_steps=12, batch_size=batch_size, progress=False)
