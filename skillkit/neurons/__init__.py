@@ -5,7 +5,8 @@ from skillkit.neurons.controls import controls
 from skillkit.neurons.ensembles import ensembles
 from skillkit.neurons.probe import Probe, stacks
 from skillkit.neurons.probing import probe
-from skillkit.neurons.pruning import prune, upper_layers
+from skillkit.neurons.pruning import magnitude, prune
+from skillkit.neurons.pruning_curve import pruning_curve
 from skillkit.neurons.similarity import SameType, mean_specificity, overlap, pairwise
 from skillkit.neurons.skill_neurons import (
     checked_mask,
@@ -15,22 +16,20 @@ from skillkit.neurons.skill_neurons import (
     scores_of,
     skill_neurons,
 )
-from skillkit.neurons.suppression import KINDS, PLACES, suppress
-from skillkit.neurons.suppression_curve import costs, damage, damage_across, summary, suppression_curve
-from skillkit.neurons.timing import speed
+from skillkit.neurons.suppression import suppress
+from skillkit.neurons.suppression_curve import damage_matrix, suppression_curve
+from skillkit.neurons.timing import compare_speed
 
 __all__ = [
-    "KINDS",
-    "PLACES",
     "Probe",
     "SameType",
     "checked_mask",
+    "compare_speed",
     "controls",
-    "costs",
-    "damage",
-    "damage_across",
+    "damage_matrix",
     "ensembles",
     "load_neurons",
+    "magnitude",
     "mean_specificity",
     "neuron_activations",
     "overlap",
@@ -38,14 +37,12 @@ __all__ = [
     "probe",
     "prompt_activations",
     "prune",
+    "pruning_curve",
     "random_neurons",
     "save_neurons",
     "scores_of",
     "skill_neurons",
-    "speed",
     "stacks",
-    "summary",
     "suppress",
     "suppression_curve",
-    "upper_layers",
 ]

@@ -1,4 +1,4 @@
-"""Pruning: a backbone that is really smaller, with the neurons that were left out folded into constants.
+"""Pruning: a backbone that is really smaller, the means of the pruned neurons folded into the output bias.
 
 >>> small = prune(bb, skill_neurons(probe, top=0.02), fill=probe, layers=range(1, 6))
 >>> small.widths, evaluate(small, task, prompt).accuracy
@@ -14,7 +14,7 @@ import copy
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models import checked_layers, hooked, networks
+from skillkit.models import checked_layers, from_model, hooked, networks
 from skillkit.neurons.probe import Probe
 from skillkit.neurons.skill_neurons import checked_fill, checked_mask
 
@@ -44,8 +44,6 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     another backbone, a fill that is NaN for a neuron to be left out, and, with "uniform", for layers
     of different widths or constants that need a new bias.
     """
-    from skillkit.models.backbone import from_model  # takes seconds, for the classes of models
-
     if width not in WIDTHS:
         raise SkillkitError(f"width is {' or '.join(map(repr, WIDTHS))}, not {width!r}")
     layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
@@ -54,20 +52,27 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     for layer in layers:
         dropped[layer, : bb.widths[layer]] = ~mask[layer, : bb.widths[layer]]
     fill = fill.made_on(bb).fill if isinstance(fill, Probe) else fill
-    if fill is not None:
-        fill = checked_fill(fill, dropped, layers)
-    added = [] if fill is None else [at for at in layers if dropped[at].any() and _biasless(bb, at)]
+    fill = None if fill is None else checked_fill(fill, dropped, layers)
+    constant = [] if fill is None else [layer for layer in layers if dropped[layer].any()]
+    biases = {layer for layer in constant if bb.value_matrices[layer].bias is None}
+    biases |= set((getattr(bb.model.config, "pruned", None) or {"biases": []})["biases"])
     widths = [total - int(gone) for total, gone in zip(bb.widths, dropped.sum(1), strict=True)]
-    before = getattr(bb.model.config, "pruned", None) or {"biases": []}
-    told = {"widths": widths, "biases": sorted([*before["biases"], *added])}
-    _check_widths(bb, widths, told["biases"], width)
+    _check_widths(bb, widths, biases, width)
     model = _copy(bb)
     cut = networks(model.base_model, bb.row)
     for layer in layers:
         gone = dropped[layer, : bb.widths[layer]]
-        constant = _constant(bb, layer, gone, fill) if fill is not None and gone.any() else None
-        cut[layer].keep((~gone).nonzero().flatten(), constant)
-    _tell(model.config, bb.row, told, width)
+        cut[layer].keep(
+            (~gone).nonzero().flatten(), _constant(bb, layer, gone, fill) if layer in constant else None
+        )
+    # What a loader must know.
+    model.config.__dict__.pop("pruned", None)
+    shape = (
+        (bb.row.width, widths[0])
+        if width == "uniform"
+        else ("pruned", dict(widths=widths, biases=sorted(biases)))
+    )
+    setattr(model.config, *shape)
     return from_model(model, bb.tokenizer, f"{bb.name}, pruned")
 
 
@@ -101,13 +106,9 @@ def upper_layers(bb):
 
 def _constant(bb, layer, gone, fill):
     """What the neurons that go always add to the output, [hidden] in double precision."""
-    weight = bb.value_weight(layer)
+    weight, gone = bb.value_weight(layer), gone.to(bb.value_weight(layer).device)
     values = fill[layer, : bb.widths[layer]].to(weight.device, torch.float64)
-    return weight[:, gone.to(weight.device)].double() @ values[gone.to(weight.device)]
-
-
-def _biasless(bb, layer):
-    return bb.value_matrices[layer].bias is None
+    return weight[:, gone].double() @ values[gone]
 
 
 def _check_widths(bb, widths, biases, width):
@@ -131,13 +132,5 @@ def _check_widths(bb, widths, biases, width):
 def _copy(bb):
     """A copy of the model without the hooks of an open context, which would stay in it for ever."""
     if hooked(bb):
-        raise SkillkitError(
-            f"{bb.name} is being recorded or changed at the moment; prune it outside of the with block"
-        )
+        raise SkillkitError(f"{bb.name} is being recorded or changed; prune it outside of the with block")
     return copy.deepcopy(bb.model)
-
-
-def _tell(config, row, told, width):
-    """Write into a configuration what a loader must know."""
-    config.__dict__.pop("pruned", None)
-    setattr(config, *((row.width, told["widths"][0]) if width == "uniform" else ("pruned", told)))

@@ -1,20 +1,16 @@
-"""Shrinkage: how much of a skill is left when fewer and fewer neurons are kept, against controls.
+"""Pruning curves: accuracy when fewer and fewer neurons are kept, against random neurons and weight magnitude.
 
->>> found = shrinkage(bb, task, prompt, probe, fill=probe.fill, shares=(0.1,), further_steps=2)
->>> found.table                                    # one row per share, kind of neurons, draw, and tuning
+>>> curve = pruning_curve(bb, task, prompt, probe, fill=probe.fill, shares=(0.1,), further_steps=2)
+>>> curve.table                                    # one row per share, kind of neurons, draw, and tuning
+>>> sum([curve_of_seed_0, curve_of_seed_1]).summary()
 """
-
-from dataclasses import dataclass
-
-import pandas as pd
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as steps
-from skillkit.core.stats import mean_interval
 from skillkit.core.store import artifact
 from skillkit.neurons.pruning import magnitude, prune, upper_layers
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
-from skillkit.neurons.timing import size
+from skillkit.neurons.suppression_curve import Curve
 from skillkit.prompts import evaluate, tune_prompt
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -22,48 +18,32 @@ KINDS = ("skill neurons", "random neurons", "largest weights", "skill, no consta
 _TUNED = ("all", *KINDS[:3])
 
 
-@dataclass(frozen=True, eq=False)
-class Shrinkage:
-    """Accuracies of pruned backbones; see `shrinkage`.
+class PruningCurve(Curve):
+    """Accuracies of pruned backbones, of one run or several; made by `pruning_curve`.
 
-    >>> found.table.groupby(["share", "neurons", "tuned"]).accuracy.mean()
+    >>> curve.table.groupby(["share", "neurons", "tuned"]).accuracy.mean()
+    >>> sum([curve_of_seed_0, curve_of_seed_1]).summary()[["share", "neurons", "tuned", "accuracy", "low", "high"]]
 
     `rows` are dicts: task, share, neurons (one of KINDS, or "all"), draw, tuned ("before" or "further"), kept
     (neurons in the pruned layers), accuracy, score, n, parameters (share of the full model's).
     """
 
-    rows: list
-
-    @property
-    def table(self):
-        return pd.DataFrame(self.rows)
+    _groups = ("share", "neurons", "tuned", "parameters")
 
 
+# The kind keeps the name that it had at first, so that stored results are found.
 @artifact("shrinkage", version=2)
-def shrinkage(
-    bb,
-    task,
-    prompt,
-    ranking,
-    fill,
-    shares=SHARES,
-    layers=None,
-    draws=3,
-    further_steps=None,
-    recipe="embedded",
-    max_train_examples=None,
-    split="test",
-    examples=None,
-    seed=0,
-    progress=True,
-) -> Shrinkage:
+def pruning_curve(
+    bb, task, prompt, ranking, fill, shares=SHARES, layers=None, draws=3, further_steps=None, recipe="embedded",
+    max_train_examples=None, split="test", examples=None, seed=0, progress=True,
+) -> PruningCurve:  # fmt: skip
     """Evaluate a task on smaller and smaller backbones, with the prompt as it is and tuned further.
 
-    >>> shrinkage(bb, task, prompt, [probe_of_seed_0, probe_of_seed_1], fill=probe_of_seed_0, shares=(0.1,))
-    >>> shrinkage(bb, task, prompt, probe, probe, shares=(0.02,), layers=range(3, 6), further_steps=2)
+    >>> pruning_curve(bb, task, prompt, [probe_of_seed_0, probe_of_seed_1], fill=probe_of_seed_0, shares=(0.1,))
+    >>> pruning_curve(bb, task, prompt, probe, probe, shares=(0.02,), layers=range(3, 6), further_steps=2)
 
     ranking        what `skill_neurons` takes, best after the other
-    fill           as in `prune`: what the neurons that go are held at
+    fill           as in `prune`: the constants, mean activations of the neurons that go
     shares         shares of the neurons kept in each pruned layer; the unpruned backbone comes by itself
     layers         the pruned layers; None: `upper_layers`
     draws          random draws per share; the first of them alone is tuned further
@@ -85,9 +65,8 @@ def shrinkage(
     options = dict(length=prompt.length, seed=seed, recipe=recipe, max_steps=further_steps, layout=prompt.layout,
                    init=prompt, max_train_examples=max_train_examples, progress=False)  # fmt: skip
     plan = [(1.0, "all", draws * seed, None, None)]
-    for share in shares:
-        plan += [(share, *one) for one in _kept(bb, ranking, fill, share, draws, seed)]
-    rows, whole = [], size(bb)["parameters"]
+    plan += [(share, *one) for share in shares for one in _kept(bb, ranking, fill, share, draws, seed)]
+    rows, whole = [], bb.model.num_parameters()
     for share, kind, draw, mask, constants in steps(plan, f"pruning for {task.name}", disable=not progress):
         small = bb if mask is None else prune(bb, mask, constants, layers)
         prompts = {"before": prompt}
@@ -98,36 +77,18 @@ def shrinkage(
             rows.append({
                 "task": task.name, "share": float(share), "neurons": kind, "draw": draw, "tuned": tuned,
                 "kept": sum(small.widths[layer] for layer in layers), "accuracy": found.accuracy,
-                "score": found.score, "n": found.n, "parameters": size(small)["parameters"] / whole,
+                "score": found.score, "n": found.n, "parameters": small.model.num_parameters() / whole,
             })  # fmt: skip
-    return Shrinkage(rows)
+    return PruningCurve(rows)
 
 
 def _kept(bb, ranking, fill, share, draws, seed):
-    """(kind, draw, mask, fill) of everything that is kept at one share."""
-    mask = skill_neurons(ranking, share)
+    """(kind, draw, mask, constants) of everything that is kept at one share."""
+    skill, largest = skill_neurons(ranking, share), skill_neurons(magnitude(bb), share)
     numbers = range(draws * seed, draws * (seed + 1))
-    randoms = [
-        ("random neurons", number, random_neurons(mask, number, bb.widths), fill) for number in numbers
+    return [
+        ("skill neurons", numbers[0], skill, fill),
+        ("largest weights", numbers[0], largest, fill),
+        ("skill, no constants", numbers[0], skill, None),
+        *(("random neurons", number, random_neurons(skill, number, bb.widths), fill) for number in numbers),
     ]
-    others = [("skill neurons", mask, fill), ("largest weights", skill_neurons(magnitude(bb), share), fill),
-              ("skill, no constants", mask, None)]  # fmt: skip
-    return [(kind, numbers[0], kept, constants) for kind, kept, constants in others] + randoms
-
-
-def summary(tables):
-    """Mean accuracy and its 95 % interval by share, kind of neurons and tuning: DataFrame.
-
-    >>> summary([table_of_seed_0, table_of_seed_1, table_of_seed_2])
-
-    The interval is over tables (a task and seed each), in which draws are averaged first.
-    """
-    table = pd.concat([one.assign(run=number) for number, one in enumerate(tables)])
-    keys = ["share", "neurons", "tuned"]
-    means = table.groupby([*keys, "run"], as_index=False, sort=False)[["accuracy", "parameters"]].mean()
-    rows = []
-    for key, group in means.groupby(keys, sort=False):
-        mean, low, high = mean_interval(group.accuracy)
-        told = dict(accuracy=mean, low=low, high=high, parameters=group.parameters.mean(), n=len(group))
-        rows.append(dict(zip(keys, key, strict=True)) | told)
-    return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Suppression: silence or disturb chosen neurons for a while.
+"""Suppression of neurons: zero, mean or gaussian noise, while a context is open.
 
 >>> with suppress(bb, skills, kind="gaussian", alpha=0.1):
 ...     evaluate(bb, task, prompt)
@@ -7,6 +7,8 @@
 
 Whole curves over rates, against random neurons: `skillkit.neurons.suppression_curve`.
 """
+
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,7 +30,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     mask       bool [layers, neurons]
     kind       "zero", "mean" (the value in `fill`), or "gaussian" (noise of standard deviation `alpha` is
                added: one draw per example, shared by its positions; Wang et al. 2022, section 5.1)
-    fill       [layers, neurons], or [layers, slots, neurons] whose slots are averaged; `probe.fill`
+    fill       mean activations [layers, neurons], or [layers, slots, neurons] whose slots are averaged; `probe.fill`
     positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
                tokens only), or positions as in `skillkit.models.hooks.record`
     layers     only these layers, `range(low, high)` for a window; None: all
@@ -53,13 +55,8 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     tokenwise = kind != "gaussian" and positions is None
     if isinstance(positions, str):
         change, positions = _at(bb, change, positions), None
-    return replace_neurons(
-        bb, {layer: _of(change, layer) for layer in chosen}, positions, tokenwise=tokenwise
-    )
-
-
-def _of(change, layer):
-    return lambda neurons: change(layer, neurons)
+    changes = {layer: partial(change, layer) for layer in chosen}
+    return replace_neurons(bb, changes, positions, tokenwise=tokenwise)
 
 
 def _change(bb, mask, kind, alpha, fill, layers, seed):
@@ -72,19 +69,22 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
     if kind == "zero":
         return lambda layer, neurons: neurons * kept[layer].to(neurons)
     if kind == "mean":
-        given = _given(fill, mask, rows)
-        return lambda layer, n: torch.addcmul(given[layer].to(n), n, kept[layer].to(n))
+        if fill is None:
+            raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
+        fill = checked_fill(fill, mask, layers)
+        means = {layer: fill[layer, : len(row)].to(row.device).where(row, 0) for layer, row in rows.items()}
+        return lambda layer, n: torch.addcmul(means[layer].to(n), n, kept[layer].to(n))
     if kind == "gaussian":
         if not alpha > 0:
             raise SkillkitError(f"gaussian noise of alpha={alpha} changes nothing; give alpha above 0")
-
-        def disturb(layer, neurons):
-            index = range(len(neurons)) if bb.now is None else bb.now.index.tolist()
-            draws = noise(seed, layer, index, neurons.shape[-1]).to(neurons) * rows[layer]
-            return neurons + alpha * draws[:, None]
-
-        return disturb
+        return lambda layer, neurons: neurons + alpha * _noise_of(bb, seed, layer, neurons) * rows[layer]
     raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
+
+
+def _noise_of(bb, seed, layer, neurons):
+    """Noise for the rows of the batch that is being read, [B, 1, N]."""
+    index = range(len(neurons)) if bb.now is None else bb.now.index.tolist()
+    return noise(seed, layer, index, neurons.shape[-1]).to(neurons)[:, None]
 
 
 def noise(seed, layer, index, width):
@@ -97,16 +97,8 @@ def noise(seed, layer, index, width):
     return torch.from_numpy(np.stack(draws))
 
 
-def _given(fill, mask, rows):
-    """{layer: [neurons]}, checked: a number for every neuron that is to be replaced, 0 for the others."""
-    if fill is None:
-        raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
-    fill = checked_fill(fill, mask, list(rows))
-    return {layer: fill[layer, : len(row)].to(row.device).where(row, 0) for layer, row in rows.items()}
-
-
 def _at(bb, change, place):
-    """The change at one kind of place only, which the batch that is being read tells."""
+    """The change at the prompt or at the text alone, as the batch that is being read has them."""
     if place not in PLACES:
         raise SkillkitError(f"positions are None, {', '.join(map(repr, PLACES))} or numbers, not {place!r}")
 

@@ -1,8 +1,10 @@
-"""What suppressing more and more skill neurons costs, against as many random ones.
+"""Suppression curves: accuracy as more and more skill neurons are suppressed, against as many random ones.
 
 >>> curve = suppression_curve(bb, task, prompt, probe, rates=(0, 0.1), kind="zero", draws=2)
 >>> curve.table                                    # one row per rate, kind of neurons and draw
->>> damage([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2], rate=0.1)
+>>> curves = sum([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2])
+>>> curves.summary()                               # means with 95 % intervals over seeds; `plots.lines` draws them
+>>> curves.damage(rate=0.1)
 Damage(rate=0.1, skill=..., random=..., difference=..., low=..., high=..., n=3)
 """
 
@@ -27,179 +29,101 @@ RATES = (0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2)
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Accuracies under suppression; see `suppression_curve`.
+    """Accuracies under suppression, of one run or several; made by `suppression_curve`.
 
     >>> curve.table.groupby(["neurons", "rate"]).accuracy.mean()
+    >>> (curve_of_seed_0 + curve_of_seed_1).table["run"].unique().tolist(), sum(curves) is not None
+    ([0, 1], True)
 
-    `rows` are dicts: task, layers, rate, neurons ("skill" or "random"), draw, count, accuracy, score, margin (by
-    how much the right label's logit is above the best other one), n.
+    rows  dicts: task, layers, rate, neurons ("skill" or "random"), draw, count, accuracy, score, margin (by how
+          much the right label's logit is above the best other one), n; of several runs also the number of the run
     """
 
     rows: list
+    _groups = ("task", "layers", "rate", "neurons")
 
     @property
     def table(self):
+        """The rows as a DataFrame."""
         return pd.DataFrame(self.rows)
 
+    def __add__(self, other):
+        count = 1 + self._runs.max()
+        more = [row | {"run": row.get("run", 0) + count} for row in other.rows]
+        return type(self)([row | {"run": row.get("run", 0)} for row in self.rows] + more)
 
-@artifact("suppression", version=2, ignore=("batch_size", "progress"))
-def suppression_curve(
-    bb,
-    task,
-    prompt,
-    ranking,
-    rates=RATES,
-    kind="zero",
-    alpha=0.1,
-    fill=None,
-    positions=None,
-    windows=(None,),
-    draws=5,
-    per_layer=True,
-    split="test",
-    examples=None,
-    seed=0,
-    batch_size=None,
-    progress=True,
-) -> Curve:
-    """Evaluate a task with more and more neurons suppressed: skill neurons, and as many random ones.
+    def __radd__(self, zero):
+        return self  # `sum` begins with 0
 
-    >>> suppression_curve(bb, task, prompt, probe, rates=(0, 0.1), kind="gaussian", alpha=0.3, draws=1)
-    >>> suppression_curve(bb, other_task, other_prompt, probe, rates=(0, 0.1), draws=1)  # damage elsewhere
-    >>> suppression_curve(bb, task, prompt, probe, (0, 0.1), windows=[[0], [5]], draws=1)         # by layer
+    def __repr__(self):
+        table = self.table
+        values = [f"{name} {', '.join(map(str, table[name].unique()))}" for name in self._groups]
+        return f"{type(self).__name__}({'; '.join(values)}; runs: {self._runs.nunique()}, rows: {len(table)})"
 
-    ranking    what `skill_neurons` takes: probes (of this task or another), or scores [layers, neurons]
-    rates      shares of neurons; 0 is the untouched model
-    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to that of the probes
-    windows    the layers to suppress in: a curve for each entry; None: all layers
-    draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
-    per_layer  as in `skill_neurons`
-    examples   at most so many rows of the split, drawn with `seed`, which the random draws depend on too
+    def summary(self, value="accuracy"):
+        """Mean accuracy (or another column) with its 95 % interval for every rate and kind of neurons: DataFrame.
 
-    Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises
-    SkillkitError for a rate outside [0, 1], one that selects no neuron, and a ranking of another backbone or layout.
-    """
-    if draws < 1:
-        raise SkillkitError(
-            f"random neurons take at least one draw (five and more tell something), not {draws}"
-        )
-    if not (len(rates) and len(windows)):
-        raise SkillkitError("a curve takes at least one rate and one window of layers")
-    target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
-    fill = _mean_fill(ranking) if fill is None and kind == "mean" else fill
-    options = {"kind": kind, "alpha": alpha, "fill": fill, "positions": positions}
-    _check(bb, ranking, target)
-    plan = []
-    for rate in rates:
-        mask = skill_neurons(ranking, rate, per_layer)
-        drawn = _draws(bb, mask, draws, draws * seed, noisy=kind == "gaussian")
-        plan += [(number, rate, *one) for number in range(len(windows)) for one in drawn]
-    rows, untouched = {}, target.evaluate() if 0 in rates else None
-    # Window by window: what is below one is of no use to the next.
-    order = sorted(enumerate(plan), key=lambda one: one[1][0])
-    for place, one in steps(order, f"suppressing in {task.name}", disable=not progress):
-        number, rate, neurons, draw, mask = one
-        window = windows[number]
-        found = target.evaluate(mask, layers=window, seed=draw, **options) if rate else untouched
-        layers = list(range(bb.num_layers) if window is None else window)
-        rows[place] = {
-            "task": task.name, "layers": " ".join(map(str, layers)), "rate": float(rate), "neurons": neurons,
-            "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
-            "margin": found.margin, "n": found.n,
-        }  # fmt: skip
-    return Curve([rows[place] for place in sorted(rows)])
+        >>> sum(curves).summary("margin")[["rate", "neurons", "margin", "low", "high", "n"]]
 
+        Of several runs the draws are averaged in each, and the interval is over the runs (Student's t); of a
+        single run it is over the draws. n says over how many; one value has no interval (NaN).
+        """
+        table, groups = self.table.assign(run=self._runs), list(self._groups)
+        if table.run.nunique() > 1:
+            table = table.groupby([*groups, "run"], as_index=False, sort=False)[value].mean()
+        rows = []
+        for key, group in table.groupby(groups, sort=False):
+            mean, low, high = mean_interval(group[value])
+            figures = {value: mean, "low": low, "high": high, "n": len(group)}
+            rows.append(dict(zip(groups, key, strict=True)) | figures)
+        return pd.DataFrame(rows)
 
-def _draws(bb, mask, draws, first, noisy):
-    """(neurons, draw, mask) for everything that is evaluated at one rate."""
-    if not mask.any():
-        return [("skill", first, mask), ("random", first, mask)]
-    numbers = range(first, first + draws)
-    skill = [("skill", number, mask) for number in (numbers if noisy else numbers[:1])]
-    return skill + [("random", number, random_neurons(mask, number, bb.widths)) for number in numbers]
+    def costs(self, value="accuracy"):
+        """What is lost against the untouched model: DataFrame by layers, rate, kind of neurons and run.
 
+        >>> curve.costs("margin")[["layers", "rate", "neurons", "cost"]]
 
-class _Target:
-    """A task with its prompt, tokenised, to be evaluated again and again."""
-
-    def __init__(self, bb, task, prompt, rows, batch_size):
-        self.bb, self.task, self.batch_size = bb, task, batch_size
-        self.reading, self.words = prepare(bb, task, prompt, rows), task.label_ids(bb)
-        self.again = None
-
-    def evaluate(self, mask=None, **options):
-        change = below = nullcontext()
-        if mask is not None:
-            change = suppress(self.bb, mask, **options)
-            below = self._from(change.layers[0])
-        with below, change:
-            logits = self.reading.logits(self.words, self.batch_size)
-        return Evaluation(logits, self.reading.labels, self.task.labels, self.task.metric)
-
-    def _from(self, layer):
-        """Context in which passes begin at a layer, once they went through the blocks below; of the latest layer."""
-        if self.again is None or self.again.layer != layer:
-            self.again = Resuming(self.bb, layer)
-        return self.again
-
-
-def _check(bb, ranking, target):
-    for probe in probes_in(ranking):
-        if probe.made_on(bb).metadata["layout"] != target.reading.layout.name:
+        value: "accuracy", lost in points (0.01 is one in a hundred rows), or "margin", lost as a share of the
+        untouched margin, which shrinks long before an answer changes. Draws are averaged. Raises SkillkitError
+        for a curve without rate 0.
+        """
+        table = self.table.assign(run=self._runs)
+        untouched = table[table.rate == 0].groupby("run")[value].first()
+        if len(untouched) < table.run.nunique():
             raise SkillkitError(
-                f"the probe was made in layout {probe.metadata['layout']}, the prompt has layout "
-                f"{target.reading.layout.name}; use a probe of this layout"
+                "a cost is measured against the untouched model; give the curve rate 0 as well"
             )
+        means = table.groupby([*self._groups, "run"], as_index=False, sort=False)[value].mean()
+        before = means.run.map(untouched)
+        return means.assign(cost=(before - means[value]) / (before if value == "margin" else 1))
 
+    def damage(self, rate, value="accuracy"):
+        """What suppressing skill neurons costs beyond what random ones cost, with its interval: `Damage`.
 
-def _mean_fill(ranking):
-    """The mean activation of several probes, [layers, neurons]; None without a probe."""
-    fills = [probe.fill for probe in probes_in(ranking)]
-    return torch.stack(fills).mean(0) if fills else None
+        >>> sum(curves).damage(rate=0.1).difference
 
+        Runs are paired, the interval (95 %) is over them. Raises SkillkitError when a run lacks the rate or rate
+        0, and for several windows of layers.
+        """
+        costs = self.costs(value)
+        lost = costs[costs.rate == rate].pivot_table("cost", "run", "neurons")
+        if costs.layers.nunique() > 1 or len(lost) < costs.run.nunique():
+            raise SkillkitError(f"damage takes curves over one window of layers with rates 0 and {rate}")
+        mean, low, high = difference_interval(lost.skill, lost.random)
+        return Damage(
+            float(rate), float(lost.skill.mean()), float(lost.random.mean()), mean, low, high, len(lost)
+        )
 
-def summary(curves, value="accuracy"):
-    """Mean accuracy (or another column) with its 95 % interval by rate and kind of neurons: DataFrame.
-
-    >>> summary([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2])[["rate", "neurons", "accuracy", "low"]]
-
-    The interval is over curves, each of which (a seed) is averaged over its draws first; of a single curve it
-    is over the draws. n says over how many; one value has no interval (NaN).
-    """
-    tables = [curve.table.assign(curve=number) for number, curve in enumerate(curves)]
-    table, keys = pd.concat(tables), ["task", "layers", "rate", "neurons"]
-    if len(tables) > 1:
-        table = table.groupby([*keys, "curve"], as_index=False, sort=False)[value].mean()
-    rows = []
-    for key, group in table.groupby(keys, sort=False):
-        mean, low, high = mean_interval(group[value])
-        told = {value: mean, "low": low, "high": high, "n": len(group)}
-        rows.append(dict(zip(keys, key, strict=True)) | told)
-    return pd.DataFrame(rows)
-
-
-def costs(curve, value="accuracy"):
-    """What is lost against the untouched model, draws averaged: DataFrame by window, rate and kind of neurons.
-
-    >>> costs(curve)[["layers", "rate", "neurons", "cost"]]
-
-    value: "accuracy", lost in points (0.01 is one in a hundred rows), or "margin", lost as a share of the
-    untouched margin, which shrinks long before an answer changes. Raises SkillkitError for a curve without
-    rate 0.
-    """
-    table = curve.table
-    if not (table.rate == 0).any():
-        raise SkillkitError("a cost is measured against the untouched model; give the curve rate 0 as well")
-    untouched = table[table.rate == 0][value].iloc[0]
-    means = table.groupby(["task", "layers", "rate", "neurons"], as_index=False, sort=False)[value].mean()
-    return means.assign(cost=(untouched - means[value]) / (untouched if value == "margin" else 1))
+    @property
+    def _runs(self):
+        return pd.Series([row.get("run", 0) for row in self.rows])
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What is lost to suppression at one rate (see `costs`), in means over seeds; interval of the difference.
+    """What is lost to suppression at one rate (see `Curve.costs`), in means over runs; interval of the difference.
 
-    >>> damage(curves, 0.1).clear
+    >>> curve.damage(0.1).clear
 
     `clear`: skill neurons cost at least 3 times what random ones do, and at least 3 points, and the interval
     of the difference lies above 0.
@@ -218,37 +142,105 @@ class Damage:
         return self.skill >= 3 * max(0.01, self.random) and self.low > 0
 
 
-def damage(curves, rate, value="accuracy"):
-    """What suppressing skill neurons costs (accuracy, or margin) beyond what random ones cost, with its interval.
+@artifact("suppression", version=2, ignore=("batch_size", "progress"))
+def suppression_curve(
+    bb, task, prompt, ranking, rates=RATES, kind="zero", alpha=0.1, fill=None, positions=None, windows=(None,),
+    draws=5, per_layer=True, split="test", examples=None, seed=0, batch_size=None, progress=True,
+) -> Curve:  # fmt: skip
+    """Evaluate a task with more and more neurons suppressed: skill neurons, and as many random ones.
 
-    >>> damage([curve_of_seed_0, curve_of_seed_1, curve_of_seed_2], rate=0.1).difference
+    >>> suppression_curve(bb, task, prompt, probe, rates=(0, 0.1), kind="gaussian", alpha=0.3, draws=1)
+    Curve(task world/movies; layers 0 1 2 3 4 5; rate 0.0, 0.1; neurons skill, random; runs: 1, rows: 4)
+    >>> suppression_curve(bb, other_task, other_prompt, probe, rates=(0, 0.1), draws=1)  # damage elsewhere
+    >>> suppression_curve(bb, task, prompt, probe, (0, 0.1), windows=[[0], [5]], draws=1)         # by layer
 
-    One curve per seed, all with rate 0; draws are averaged within a curve, differences are paired, the
-    interval (95 %) is over curves. Raises SkillkitError when a curve lacks the rate, or has several windows.
+    ranking    what `skill_neurons` takes: probes (of this task or another), or scores [layers, neurons]
+    rates      shares of neurons; 0 is the untouched model
+    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to the mean activations of the probes
+    windows    the layers to suppress in: a curve for each entry; None: all layers
+    draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
+    per_layer  as in `skill_neurons`
+    examples   at most so many rows of the split, drawn with `seed`, which the random draws depend on too
+
+    Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises
+    SkillkitError for a rate outside [0, 1], one that selects no neuron, and a ranking of another backbone or layout.
     """
-    lost = pd.DataFrame([_at(curve, rate, value) for curve in curves])
-    mean, low, high = difference_interval(lost["skill"], lost["random"])
-    skill, random = lost.mean()[["skill", "random"]]
-    return Damage(float(rate), skill, random, mean, low, high, len(lost))
+    if draws < 1 or not (len(rates) and len(windows)):
+        raise SkillkitError("a curve takes at least one rate, one window of layers and one random draw")
+    target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
+    _check_layout(bb, ranking, target.reading.layout.name)
+    fill = _mean_fill(ranking) if fill is None and kind == "mean" else fill
+    masks = [
+        (rate, *one) for rate in rates
+        for one in _draws(bb, skill_neurons(ranking, rate, per_layer), draws, draws * seed, kind == "gaussian")
+    ]  # fmt: skip
+    rows, untouched = [], target.evaluate() if 0 in rates else None
+    # Window by window: what is below one is of no use to the next.
+    jobs = [(window, *one) for window in windows for one in masks]
+    for window, rate, neurons, draw, mask in steps(jobs, f"suppressing in {task.name}", disable=not progress):
+        how = dict(kind=kind, alpha=alpha, fill=fill, positions=positions, layers=window, seed=draw)
+        found = target.evaluate(mask, **how) if rate else untouched
+        layers = list(range(bb.num_layers) if window is None else window)
+        rows.append({
+            "task": task.name, "layers": " ".join(map(str, layers)), "rate": float(rate), "neurons": neurons,
+            "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
+            "margin": found.margin, "n": found.n,
+        })  # fmt: skip
+    return Curve(sorted(rows, key=lambda row: list(rates).index(row["rate"])))
 
 
-def _at(curve, rate, value="accuracy"):
-    """Cost of skill and of random neurons at one rate of a curve over one window."""
-    if curve.table.layers.nunique() != 1 or not {0.0, float(rate)} <= set(curve.table.rate):
-        raise SkillkitError(f"damage takes curves over one window with rates 0 and {rate}")
-    table = costs(curve, value)
-    return table[table.rate == rate].set_index("neurons").cost
+def _draws(bb, mask, draws, first, noisy):
+    """(neurons, draw, mask) for everything that is evaluated at one rate."""
+    if not mask.any():
+        return [("skill", first, mask), ("random", first, mask)]
+    numbers = range(first, first + draws)
+    skill = [("skill", number, mask) for number in (numbers if noisy else numbers[:1])]
+    return skill + [("random", number, random_neurons(mask, number, bb.widths)) for number in numbers]
+
+
+class _Target:
+    """A task with its prompt, tokenised once, to be evaluated under many masks."""
+
+    def __init__(self, bb, task, prompt, rows, batch_size):
+        self.bb, self.task, self.batch_size = bb, task, batch_size
+        self.reading, self.words = prepare(bb, task, prompt, rows), task.label_ids(bb)
+        self.below = nullcontext()
+
+    def evaluate(self, mask=None, **options):
+        change = nullcontext()
+        if mask is not None:
+            change = suppress(self.bb, mask, **options)
+            if getattr(self.below, "layer", None) != change.layers[0]:
+                self.below = Resuming(self.bb, change.layers[0])  # passes begin at the lowest changed layer
+        with self.below, change:
+            logits = self.reading.logits(self.words, self.batch_size)
+        return Evaluation(logits, self.reading.labels, self.task.labels, self.task.metric)
+
+
+def _check_layout(bb, ranking, layout):
+    for probe in probes_in(ranking):
+        if probe.made_on(bb).metadata["layout"] != layout:
+            raise SkillkitError(
+                f"the probe was made in layout {probe.metadata['layout']}, the prompt has layout {layout}; use a "
+                "probe of this layout"
+            )
+
+
+def _mean_fill(ranking):
+    """Mean activations, averaged over several probes, [layers, neurons]; None without a probe."""
+    fills = [probe.fill for probe in probes_in(ranking)]
+    return torch.stack(fills).mean(0) if fills else None
 
 
 @artifact("damage", version=1)
-def damage_across(bb, rankings, targets, rate=0.1, **options) -> Table:
+def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
     """Is the damage specific? The cost, on every task, of suppressing the skill neurons of every other.
 
     >>> rankings = {"movies": probe, "gadgets": other_probe}
-    >>> damage_across(bb, rankings, {"movies": (task, prompt), "gadgets": (other_task, other_prompt)}, rate=0.1)
+    >>> damage_matrix(bb, rankings, {"movies": (task, prompt), "gadgets": (other_task, other_prompt)}, rate=0.1)
 
     Returns a DataFrame: source, target, value ("accuracy" or "margin"), skill and random (what is lost of it, see
-    `costs`); options as in `suppression_curve`.
+    `Curve.costs`); options as in `suppression_curve`.
     """
     rows = []
     for target, (task, prompt) in targets.items():
@@ -259,5 +251,8 @@ def damage_across(bb, rankings, targets, rate=0.1, **options) -> Table:
             untouched = untouched or [row for row in curve.rows if not row["rate"]]
             curve = Curve([*untouched, *(row for row in curve.rows if row["rate"])])
             for value in ("accuracy", "margin"):
-                rows.append({"source": source, "target": target, "value": value, **_at(curve, rate, value)})
+                lost = curve.damage(rate, value)
+                rows.append(
+                    dict(source=source, target=target, value=value, skill=lost.skill, random=lost.random)
+                )
     return Table(rows)

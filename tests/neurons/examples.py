@@ -44,10 +44,9 @@ small = sk.prune(bb, skills, fill=probe)
     "pruning_curve": """
 probe_of_seed_0 = probe
 probe_of_seed_1 = probe
-table_of_seed_0 = found.table
-table_of_seed_1 = found.table
-table_of_seed_2 = found.table
-found = sk.neurons.pruning_curve.shrinkage(bb, task, prompt, probe, fill=probe.fill, shares=(0.1,), further_steps=2)
+curve = sk.neurons.pruning_curve(bb, task, prompt, probe, fill=probe.fill, shares=(0.1,), draws=1)
+curve_of_seed_0 = curve
+curve_of_seed_1 = curve
 """,
     "skill_neurons": """
 probe_of_seed_0 = probe

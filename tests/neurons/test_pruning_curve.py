@@ -7,11 +7,9 @@ from skillkit.core.stats import mean_interval
 from skillkit.core.store import cached
 from skillkit.neurons.probing import probe
 from skillkit.neurons.pruning import magnitude, prune, upper_layers
-from skillkit.neurons.pruning_curve import KINDS, shrinkage, summary
+from skillkit.neurons.pruning_curve import KINDS, PruningCurve, pruning_curve
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
-from skillkit.prompts.evaluation import evaluate
-from skillkit.prompts.soft_prompt import random_prompt
-from skillkit.prompts.tuning import tune_prompt
+from skillkit.prompts import evaluate, random_prompt, tune_prompt
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -25,7 +23,7 @@ def study():
     prompt = random_prompt(bb, 3)
     found = probe(bb, TASK, prompt)
     options = dict(shares=(0.1, 0.4), draws=2, further_steps=2, seed=3, progress=False)
-    return bb, prompt, found, shrinkage(bb, TASK, prompt, found, found.fill, **options).table
+    return bb, prompt, found, pruning_curve(bb, TASK, prompt, found, found.fill, **options).table
 
 
 def row(table, **wanted):
@@ -38,17 +36,17 @@ def test_every_kind_is_what_it_says(study):
     skill = skill_neurons(found, 0.4)
     kept = {
         "skill neurons": (skill, found),
+        "random neurons": (random_neurons(skill, 7), found),
         "largest weights": (skill_neurons(magnitude(bb), 0.4), found),
         "skill, no constants": (skill, None),
-        "random neurons": (random_neurons(skill, 7), found),
     }
-    assert set(kept) == set(KINDS)
+    assert tuple(kept) == KINDS
     for kind, (mask, fill) in kept.items():
         small, draw = prune(bb, mask, fill, upper_layers(bb)), 7 if kind == "random neurons" else 6
-        told = row(table, share=0.4, neurons=kind, draw=draw, tuned="before")
-        assert told["accuracy"] == evaluate(small, TASK, prompt).accuracy
-        assert told["kept"] == int(mask[upper_layers(bb)].sum())
-        assert told["parameters"] == small.model.num_parameters() / bb.model.num_parameters() < 1
+        measured = row(table, share=0.4, neurons=kind, draw=draw, tuned="before")
+        assert measured["accuracy"] == evaluate(small, TASK, prompt).accuracy
+        assert measured["kept"] == int(mask[upper_layers(bb)].sum())
+        assert measured["parameters"] == small.model.num_parameters() / bb.model.num_parameters() < 1
 
 
 def test_the_whole_backbone_and_tuning_further(study):
@@ -60,46 +58,39 @@ def test_the_whole_backbone_and_tuning_further(study):
     assert tuned == {"all": 1, "skill neurons": 2, "random neurons": 2, "largest weights": 2}
     small = prune(bb, skill_neurons(found, 0.1), found, upper_layers(bb))
     again = tune_prompt(small, TASK, length=3, init=prompt, seed=3, max_steps=2, progress=False)
-    told = row(table, share=0.1, neurons="skill neurons", tuned="further")
-    assert told["accuracy"] == evaluate(small, TASK, again).accuracy
+    measured = row(table, share=0.1, neurons="skill neurons", tuned="further")
+    assert measured["accuracy"] == evaluate(small, TASK, again).accuracy
 
 
-def test_planted_neurons_keep_the_skill_and_random_ones_lose_it():
+def test_planted_neurons_keep_the_skill_and_random_ones_lose_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
     bb, task, prompt, mask = planted()
-    options = dict(shares=(0.125,), layers=[2], draws=3, progress=False)
-    table = shrinkage(bb, task, prompt, mask.float(), probe(bb, task, prompt), **options).table
-    mean = table.groupby("neurons").accuracy.mean()
+    given = (bb, task, prompt, mask.float(), probe(bb, task, prompt))
+    first, again = (
+        cached(pruning_curve, *given, shares=(0.125,), layers=[2], draws=3, progress=progress)
+        for progress in (False, True)
+    )
+    pd.testing.assert_frame_equal(first.table, again.table)
+    assert len(list(tmp_path.glob("shrinkage/*/meta.json"))) == 1  # the kind that stored results have
+    mean = first.table.groupby("neurons").accuracy.mean()
     assert mean["skill neurons"] == 1.0 and mean["random neurons"] < 0.7
 
 
-def test_it_is_stored_and_the_batch_of_options_counts(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
-    bb = tiny_backbone("gpt2")
-    prompt = random_prompt(bb, 3)
-    found = probe(bb, TASK, prompt)
-    given = (bb, TASK, prompt, found, found.fill)
-    first = cached(shrinkage, *given, shares=(0.2,), draws=1, progress=False)
-    again = cached(shrinkage, *given, shares=(0.2,), draws=1, progress=True)
-    pd.testing.assert_frame_equal(first.table, again.table)
-    cached(shrinkage, *given, shares=(0.3,), draws=1, progress=False)
-    assert len(list(tmp_path.glob("shrinkage/*/meta.json"))) == 2
-
-
 def test_summary_averages_draws_before_runs():
-    def table(*accuracies):
-        told = dict(share=0.1, neurons="random neurons", tuned="before", parameters=0.5)
-        return pd.DataFrame([dict(told, accuracy=one) for one in accuracies])
-
-    (told,) = summary([table(0.5, 0.7), table(0.8)]).to_dict("records")
-    assert (told["accuracy"], told["low"], told["high"]) == pytest.approx(mean_interval([0.6, 0.8]))
-    assert told["n"] == 2 and told["parameters"] == 0.5
+    same = dict(task="toy", share=0.1, neurons="random neurons", tuned="before", parameters=0.5)
+    curves = [
+        PruningCurve([same | {"accuracy": one} for one in accuracies]) for accuracies in ((0.5, 0.7), (0.8,))
+    ]
+    (found,) = sum(curves).summary().to_dict("records")
+    assert (found["accuracy"], found["low"], found["high"]) == pytest.approx(mean_interval([0.6, 0.8]))
+    assert found["n"] == 2 and found["parameters"] == 0.5
+    assert repr(sum(curves)).startswith("PruningCurve(share 0.1; neurons random neurons; tuned before;")
 
 
 @pytest.mark.parametrize(
     "options, match",
     [
         ({"shares": (0.0, 0.1)}, r"shares \[0.0, 0.1\] must lie between 0 and 1"),
-        ({"shares": (1.0,)}, "must lie between 0 and 1"),
         ({"draws": 0}, r"draws \(0\) be 1 or more"),
         ({"shares": (0.01,)}, "selects no neuron"),
         ({"shares": (0.7,)}, "only 15 others to draw 33 from"),
@@ -110,4 +101,4 @@ def test_bad_input(options, match):
     bb = tiny_backbone("roberta")
     given = {"ranking": torch.rand(3, 48), "fill": torch.zeros(3, 48), "progress": False} | options
     with pytest.raises(SkillkitError, match=match):
-        shrinkage(bb, TASK, random_prompt(bb, 3), **given)
+        pruning_curve(bb, TASK, random_prompt(bb, 3), **given)

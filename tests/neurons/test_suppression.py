@@ -1,14 +1,15 @@
+from contextlib import ExitStack
+from functools import partial
+
 import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.models import hooked
 from skillkit.neurons.probing import probe
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
 from skillkit.neurons.suppression import KINDS, noise, suppress
-from skillkit.prompts.dataset import prepare
-from skillkit.prompts.evaluation import evaluate, label_logits, predict
-from skillkit.prompts.soft_prompt import random_prompt
-from skillkit.prompts.tuning import tune_bitfit
+from skillkit.prompts import evaluate, predict, prepare, random_prompt, tune_bitfit
 from tests.plain_probing import attach_row
 from tests.planted import MODELS, planted
 from tests.tiny import TINY_MODELS, tiny_backbone
@@ -21,32 +22,30 @@ def some_mask(bb, share=0.3, seed=0):
     return torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(seed)) < share
 
 
+def read(bb, prompt, batch_size=None):
+    return evaluate(bb, TASK, prompt, batch_size=batch_size).logits
+
+
 @torch.no_grad()
 def plain_logits(bb, prompt, change, place):
     """Logits of every row alone, without padding, with `change(layer, row, neuron vector)` at one place."""
     reading, words, logits = prepare(bb, TASK, prompt, TASK["test"]), TASK.label_ids(bb), []
     for row in range(len(reading)):
         attached = attach_row(reading, row)
-        spots = {
-            "prompt": attached.slots[0].tolist(),
-            "text": attached.text[0].nonzero().flatten().tolist(),
-            None: range(attached.text.shape[1]),
-        }[place]
+        length = attached.text.shape[1]
+        text = attached.text[0].nonzero().flatten().tolist()
+        spots = {"prompt": attached.slots[0].tolist(), "text": text, None: range(length)}[place]
 
-        def hook(layer, spots, row=row):
-            def changed(module, args):
-                neurons = args[0].clone()
-                for spot in spots:
-                    neurons[0, spot] = change(layer, row, neurons[0, spot])
-                return (neurons,)
+        def hook(module, args, layer, row=row, spots=spots):
+            neurons = args[0].clone()
+            for spot in ([] if place == "text" else [0]) if layer in bb.decoder_layers else spots:
+                neurons[0, spot] = change(layer, row, neurons[0, spot])
+            return (neurons,)
 
-            return changed
-
-        handles = []
-        for layer, matrix in enumerate(bb.value_matrices):
-            answer = [] if place == "text" else [0]
-            where = answer if layer in bb.decoder_layers else spots
-            handles.append(matrix.register_forward_pre_hook(hook(layer, where)))
+        handles = [
+            matrix.register_forward_pre_hook(partial(hook, layer=layer))
+            for layer, matrix in enumerate(bb.value_matrices)
+        ]
         logits.append(bb.answer_logits(attached.inputs, attached.answer, words)[0])
         for handle in handles:
             handle.remove()
@@ -59,30 +58,20 @@ def test_every_kind_equals_the_plain_loop(model, place):
     bb = tiny_backbone(model)
     bb.model.double()
     prompt, mask = random_prompt(bb, 3), some_mask(bb)
-    fill = torch.randn(mask.shape, generator=torch.Generator().manual_seed(1))
+    fill = torch.randn(mask.shape, generator=torch.Generator().manual_seed(1)).double()
     changes = {
-        "zero": lambda layer, row, values: torch.where(mask[layer], 0, values),
-        "mean": lambda layer, row, values: torch.where(mask[layer], fill[layer].double(), values),
-        "gaussian": lambda layer, row, values: torch.where(
-            mask[layer], values + 0.7 * noise(5, layer, [row], 48)[0], values
-        ),
+        "zero": lambda layer, row, values: 0 * values,
+        "mean": lambda layer, row, values: fill[layer],
+        "gaussian": lambda layer, row, values: values + 0.7 * noise(5, layer, [row], 48)[0],
     }
-    bare = label_logits(bb, TASK, prompt, TASK["test"])
-    for kind, change in changes.items():
+    bare = read(bb, prompt)
+    for kind, become in changes.items():
+        change = lambda layer, row, values: torch.where(mask[layer], become(layer, row, values), values)  # noqa: B023
         with suppress(bb, mask, kind, alpha=0.7, fill=fill, positions=place, seed=5):
-            found = label_logits(bb, TASK, prompt, TASK["test"], batch_size=5)
+            found, many = read(bb, prompt, batch_size=5), read(bb, prompt, batch_size=32)
         torch.testing.assert_close(found, plain_logits(bb, prompt, change, place), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, many, atol=1e-6, rtol=0)
         assert not torch.allclose(found, bare, atol=1e-3)
-
-
-@pytest.mark.parametrize("kind", ["zero", "gaussian"])
-def test_batching_changes_nothing(kind):
-    bb = tiny_backbone("roberta")
-    bb.model.double()
-    prompt = random_prompt(bb, 3)
-    with suppress(bb, some_mask(bb), kind, alpha=0.5, positions="text"):
-        one, many = (label_logits(bb, TASK, prompt, TASK["test"], batch_size=size) for size in (1, 32))
-    torch.testing.assert_close(one, many, atol=1e-6, rtol=0)
 
 
 def test_noise_is_one_draw_per_example_and_neuron():
@@ -114,52 +103,35 @@ def test_positions_share_the_noise():
 def test_restores_bit_for_bit_also_after_an_exception(model):
     bb = tiny_backbone(model)
     prompt = random_prompt(bb, 3)
-    before, fingerprint = label_logits(bb, TASK, prompt, TASK["test"]), bb.fingerprint
+    before, fingerprint = read(bb, prompt), bb.fingerprint
     with pytest.raises(KeyError), suppress(bb, some_mask(bb)):
-        label_logits(bb, TASK, prompt, TASK["test"])
+        read(bb, prompt)
         raise KeyError
     del bb.__dict__["fingerprint"]
-    assert torch.equal(label_logits(bb, TASK, prompt, TASK["test"]), before) and bb.fingerprint == fingerprint
-    assert not any(module._forward_pre_hooks for module in bb.value_matrices) and bb.now is None
+    assert torch.equal(read(bb, prompt), before) and bb.fingerprint == fingerprint and not hooked(bb)
 
 
-def test_contexts_nest():
+def test_nesting_windows_positions_by_number_and_slots_of_a_fill():
     bb = tiny_backbone("roberta")
-    prompt, first, second = random_prompt(bb, 3), some_mask(bb, 0.1), some_mask(bb, 0.1, seed=1)
-    with suppress(bb, first | second):
-        both = label_logits(bb, TASK, prompt, TASK["test"])
-    with suppress(bb, first), suppress(bb, second):
-        assert torch.equal(label_logits(bb, TASK, prompt, TASK["test"]), both)
-
-
-def test_a_window_of_layers():
-    bb = tiny_backbone("roberta")
-    prompt, mask = random_prompt(bb, 3), some_mask(bb)
-    window = mask.clone()
+    prompt, mask, other = random_prompt(bb, 3), some_mask(bb), some_mask(bb, seed=1)
+    window, found = mask.clone(), probe(bb, TASK, prompt)
     window[[0, 2]] = False
-    with suppress(bb, window):
-        expected = label_logits(bb, TASK, prompt, TASK["test"])
-    with suppress(bb, mask, layers=range(1, 2)):
-        assert torch.equal(label_logits(bb, TASK, prompt, TASK["test"]), expected)
-
-
-def test_positions_by_number():
-    bb = tiny_backbone("roberta")
-    prompt, mask = random_prompt(bb, 3), some_mask(bb)
-    with suppress(bb, mask, positions=slice(0, 4)):  # the mask and the prompt
-        expected = label_logits(bb, TASK, prompt, TASK["test"])
-    with suppress(bb, mask, positions="prompt"):
-        torch.testing.assert_close(label_logits(bb, TASK, prompt, TASK["test"]), expected)
-
-
-def test_fill_of_a_probe_and_with_a_slot_axis():
-    bb = tiny_backbone("roberta")
-    prompt, mask = random_prompt(bb, 3), some_mask(bb)
-    found = probe(bb, TASK, prompt)
-    with suppress(bb, mask, "mean", fill=found.fill):
-        expected = label_logits(bb, TASK, prompt, TASK["test"])
-    with suppress(bb, mask, "mean", fill=found.baseline):
-        torch.testing.assert_close(label_logits(bb, TASK, prompt, TASK["test"]), expected)
+    for contexts, same in (
+        ([suppress(bb, mask | other)], [suppress(bb, mask), suppress(bb, other)]),
+        ([suppress(bb, window)], [suppress(bb, mask, layers=range(1, 2))]),
+        (
+            [suppress(bb, mask, positions=slice(0, 4))],
+            [suppress(bb, mask, positions="prompt")],
+        ),  # mask and prompt
+        ([suppress(bb, mask, "mean", fill=found.fill)], [suppress(bb, mask, "mean", fill=found.baseline)]),
+    ):
+        logits = []
+        for these in (contexts, same):
+            with ExitStack() as stack:
+                for context in these:
+                    stack.enter_context(context)
+                logits.append(read(bb, prompt))
+        torch.testing.assert_close(*logits)
 
 
 def test_predict_and_tuned_models_are_reached_too():
@@ -189,46 +161,42 @@ def test_planted_neurons_alone_carry_the_label(model):
                 assert evaluate(bb, task, prompt).accuracy >= 0.95
 
 
-def refused(what, bb, *args, **kwargs):
-    with pytest.raises(SkillkitError, match=what):
-        suppress(bb, *args, **kwargs)
-
-
 def test_bad_input():
     bb = tiny_backbone("roberta")
     mask, fill = some_mask(bb), torch.zeros(3, 48)
     lower = mask.clone()
     lower[1:] = False
-    refused("empty", bb, torch.zeros(3, 48, dtype=torch.bool))
-    refused(r"\[3, 48\]", bb, mask[:, :47])
-    refused(r"\[3, 48\]", bb, mask.float())
-    refused("no neuron in the layers", bb, lower, layers=[1, 2])
-    refused("layers", bb, mask, layers=[3])
-    refused("no layer", bb, mask, layers=[])
-    refused("zero, mean, gaussian", bb, mask, "noise")
-    refused("alpha", bb, mask, "gaussian", alpha=0)
-    refused("alpha", bb, mask, "gaussian", alpha=torch.nan)
-    refused("needs fill", bb, mask, "mean")
-    refused("shape", bb, mask, "mean", fill=fill[:2])
-    refused("NaN", bb, mask, "mean", fill=fill * torch.nan)
-    refused("'prompt', 'text'", bb, mask, positions="answer")
+    for match, given, options in (
+        ("empty", torch.zeros(3, 48, dtype=torch.bool), {}),
+        (r"\[3, 48\]", mask[:, :47], {}),
+        (r"\[3, 48\]", mask.float(), {}),
+        ("no neuron in the layers", lower, {"layers": [1, 2]}),
+        ("layers", mask, {"layers": [3]}),
+        ("no layer", mask, {"layers": []}),
+        ("zero, mean, gaussian", mask, {"kind": "noise"}),
+        ("alpha", mask, {"kind": "gaussian", "alpha": 0}),
+        ("alpha", mask, {"kind": "gaussian", "alpha": torch.nan}),
+        ("needs fill", mask, {"kind": "mean"}),
+        ("shape", mask, {"kind": "mean", "fill": fill[:2]}),
+        ("NaN", mask, {"kind": "mean", "fill": fill * torch.nan}),
+        ("'prompt', 'text'", mask, {"positions": "elsewhere"}),
+    ):
+        with pytest.raises(SkillkitError, match=match):
+            suppress(bb, given, **options)
 
 
-def test_an_intervention_that_does_nothing_is_told():
+def test_an_intervention_that_changes_nothing_is_an_error():
     bb, t5 = tiny_backbone("roberta"), tiny_backbone("t5")
     with pytest.raises(SkillkitError, match="no forward pass"), suppress(bb, some_mask(bb)):
         pass
     decoder = torch.zeros(5, 48, dtype=torch.bool)
     decoder[3:] = True
-    refused("read text", t5, decoder, positions="text")
-    with (
-        pytest.raises(SkillkitError, match="no prompt in this input"),
-        suppress(t5, ~decoder, positions="prompt"),
-    ):
+    with pytest.raises(SkillkitError, match="read text"):
+        suppress(t5, decoder, positions="text")
+    with pytest.raises(SkillkitError, match="no prompt in"), suppress(t5, ~decoder, positions="prompt"):
         evaluate(t5, TASK, None)
-    inputs = bb.tokenizer("good", return_tensors="pt")
     with (
         pytest.raises(SkillkitError, match="evaluate and predict"),
         suppress(bb, some_mask(bb), positions="text"),
     ):
-        bb.run(inputs)
+        bb.run(bb.tokenizer("good", return_tensors="pt"))
