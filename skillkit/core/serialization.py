@@ -56,7 +56,8 @@ def load_result(folder, function):
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         names = {stored_name(field): field.name for field in dataclasses.fields(kind)}
         return kind(**{names[name]: value for name, value in result.items()})
-    return result
+    # A table with methods of its own is annotated with its class, a subclass of DataFrame.
+    return kind(result) if isinstance(kind, type) and hasattr(kind, "itertuples") else result
 
 
 def write_tensors(folder, name, tensors, plain):

@@ -24,7 +24,7 @@ class Table(pandas.DataFrame):
         """Write the columns, with their types, into an existing folder."""
         self.to_parquet(Path(folder) / "table.parquet")
 
-    @staticmethod
-    def load(folder):
+    @classmethod
+    def load(cls, folder):
         """Read what `save` wrote."""
-        return Table(pandas.read_parquet(Path(folder) / "table.parquet"))
+        return cls(pandas.read_parquet(Path(folder) / "table.parquet"))

@@ -1,21 +1,24 @@
 """Prompts on other tasks and other models, and what predicts the transfer."""
 
+from skillkit.transfer.indicator_correlation import by_type, indicator_correlation, same_task
 from skillkit.transfer.indicators import indicators
+from skillkit.transfer.projection_eval import evaluate_projections
 from skillkit.transfer.projector import train_projector
-from skillkit.transfer.prompt_activations import activated_neurons
-from skillkit.transfer.published import TYPES, published_prompts, published_seeds, published_transfer
-from skillkit.transfer.replicas import same_task
-from skillkit.transfer.zero_shot import RANDOM, transfer_matrix
+from skillkit.transfer.prompt_activations import activated_neurons, suppress_activated
+from skillkit.transfer.published import Published
+from skillkit.transfer.warm_start import learning_curves
+from skillkit.transfer.zero_shot import transfer_matrix
 
 __all__ = [
-    "RANDOM",
-    "TYPES",
+    "Published",
     "activated_neurons",
+    "by_type",
+    "evaluate_projections",
+    "indicator_correlation",
     "indicators",
-    "published_prompts",
-    "published_seeds",
-    "published_transfer",
+    "learning_curves",
     "same_task",
+    "suppress_activated",
     "train_projector",
     "transfer_matrix",
 ]

@@ -1,22 +1,27 @@
-"""Does an indicator foretell transfer? Types told apart, and rank correlation with what was measured.
+"""Do indicators predict transfer? Same against different types, and rank correlation with measured transfer.
 
 >>> by_type(tables["C_average"], types)              # means within and between types, the area under the curve
->>> forecasts(tables, transfer.absolute)             # Spearman ρ of every indicator, averaged over the targets
+>>> correlation = indicator_correlation(tables, transfer.absolute)           # Spearman ρ, targets × indicators
+>>> correlation.summary()                            # averaged over the targets, with intervals
+>>> same_task(tables["cosine_mean"], tasks, seeds).p_value        # same task, other seeds: a permutation test
 
-Pairs that share a task are no separate evidence, so all intervals come from drawing whole tasks anew.
+Pairs that share a task are no separate evidence, so all intervals come from resampling whole tasks.
 """
+
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from skillkit.core.errors import SkillkitError
+from skillkit.neurons import SameType
 
-FEWEST = 3  # targets that an interval takes
+FEWEST = 3  # targets that an interval takes, and sources that a rank correlation takes
 
 
 def by_type(table, types, draws=2000, seed=0):
-    """Means over pairs of tasks of one type and of different types, and how well the value tells them apart.
+    """Means over pairs of tasks of one type and of different types, and how well the value separates the two.
 
     >>> by_type(transfer.relative, types)                          # types {"movies": "sentiment", …}
                 value   low  high  pairs
@@ -36,7 +41,8 @@ def by_type(table, types, draws=2000, seed=0):
     kinds = np.unique([types[name] for name in names], return_inverse=True)[1]
     equal, apart = kinds[:, None] == kinds, ~np.eye(len(names), dtype=bool)
     pairs = np.nonzero(equal & apart), np.nonzero(~equal)
-    if not all(len(pair[0]) for pair in pairs):
+    counts = [len(pair[0]) for pair in pairs]
+    if not all(counts):
         raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
     weights = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), draws)
     weights = np.concatenate([np.ones((1, len(names))), weights])  # first the tasks as they are
@@ -44,8 +50,8 @@ def by_type(table, types, draws=2000, seed=0):
     rest = [weights @ table.loc[name, names].to_numpy(dtype=float) / len(names) for name in others]
     found = np.stack([*found, *rest])
     low, high = np.nanquantile(found[:, 1:], [0.025, 0.975], axis=1)
-    counts = [len(pair[0]) for pair in pairs] + [sum(len(pair[0]) for pair in pairs)] * 2
-    columns = {"value": found[:, 0], "low": low, "high": high, "pairs": counts + [len(names)] * len(others)}
+    counts += [sum(counts)] * 2 + [len(names)] * len(others)
+    columns = {"value": found[:, 0], "low": low, "high": high, "pairs": counts}
     return pd.DataFrame(columns, index=["same type", "different", "difference", "AUC", *others])
 
 
@@ -63,22 +69,58 @@ def _measures(same, different, same_weights, different_weights):
     return np.stack([*means, means[0] - means[1], ((one @ above) * other).sum(1)])
 
 
-def per_target(table, transfer):
-    """Spearman correlation of an indicator with measured transfer, one for each target: Series.
+class Correlation(pd.DataFrame):
+    """Spearman's ρ of indicators with measured transfer, targets × indicators; see `indicator_correlation`.
 
-    >>> per_target(tables["C_average"], transfer.absolute)["movies"]
-    np.float64(1.0)
-
-    Over the sources other than the target itself, whose own prompt is nearest and best by construction.
-    NaN where all sources score alike. Raises SkillkitError for fewer than three sources.
+    >>> correlation["ON"] - correlation["cosine_mean"]           # a paired difference for each target
     """
-    targets = [name for name in transfer.columns if name in table.columns]
+
+    @property
+    def _constructor(self):
+        return pd.DataFrame
+
+    def summary(self, draws=2000, seed=0):
+        """Mean ρ over the targets with a 95 % bootstrap interval: a row for each indicator.
+
+        >>> correlation.summary()
+          indicator    rho    low   high  targets
+        0       ON    ...
+        …
+
+        The bootstrap samples of the targets are the same ones for every indicator, and take the sources as
+        given. Fewer than three targets with a ranking have no interval (NaN).
+        """
+        rows = []
+        for name, column in self.items():
+            rho, low, high = column.dropna().to_numpy(), np.nan, np.nan
+            if len(rho) >= FEWEST:
+                options = dict(n_resamples=draws, method="percentile", rng=np.random.default_rng(seed))
+                low, high = stats.bootstrap((rho,), np.mean, **options).confidence_interval
+            mean = rho.mean() if len(rho) else np.nan
+            rows.append({"indicator": name, "rho": mean, "low": low, "high": high, "targets": len(rho)})
+        return pd.DataFrame(rows)
+
+
+def indicator_correlation(tables, transfer):
+    """How well every indicator ranks the sources of each target: Spearman's ρ, a `Correlation` table.
+
+    >>> indicator_correlation(indicators(prompts, bb=bb), transfer.absolute).loc["movies", "C_average"]
+    np.float64(...)
+
+    tables: {indicator: DataFrame}, names × names; transfer: DataFrame, sources × targets. The target itself is
+    left out of its sources, since its own prompt is nearest and best by construction. NaN where all sources
+    score alike. Raises SkillkitError for fewer than three sources.
+    """
+    return Correlation({name: _per_target(table, transfer) for name, table in tables.items()})
+
+
+def _per_target(table, transfer):
     found = {}
-    for target in targets:
+    for target in (name for name in transfer.columns if name in table.columns):
         sources = [name for name in transfer.index if name in table.index and name != target]
-        if len(sources) < 3:
+        if len(sources) < FEWEST:
             raise SkillkitError(
-                f"{len(sources)} sources for {target} have no rank correlation; take 3 or more"
+                f"{len(sources)} sources for {target} have no rank correlation; take {FEWEST} or more"
             )
         pair = table.loc[sources, target], transfer.loc[sources, target]
         constant = any(values.nunique() < 2 for values in pair)
@@ -86,26 +128,42 @@ def per_target(table, transfer):
     return pd.Series(found, dtype=float)
 
 
-def forecasts(tables, transfer, draws=2000, seed=0):
-    """How well every indicator ranks the sources of a target: mean Spearman ρ with a 95 % interval.
+def same_task(table, tasks, seeds, permutations=9999, seed=0):
+    """Are prompts of one task, tuned with different seeds, more similar? Means and a permutation test.
 
-    >>> forecasts(indicator_tables(prompts, bb), transfer.absolute)
-      indicator    rho    low   high  targets
-    0  E_concat    ...
-    …
+    >>> names = [f"{task}, seed {number}" for number in (33, 34) for task in ("SST2", "MNLI")]
+    >>> same_task(table, dict(zip(names, ["SST2", "MNLI"] * 2)), dict(zip(names, [33, 33, 34, 34])))
+    SameType(same=..., different=..., difference=..., p_value=...)
 
-    tables: {indicator: DataFrame}, names × names; transfer: DataFrame, sources × targets. The interval is of
-    `draws` bootstrap samples of the targets, the same ones for every indicator. It takes the sources as given.
-    Targets on which all sources do equally well have no ranking; of fewer than three that have one there is no
-    interval (NaN).
+    table: symmetric DataFrame, prompts × prompts; tasks, seeds: {name of the prompt: its task, its seed}. Only
+    pairs of different seeds count, since prompts of one seed share where they started. The test permutes the
+    tasks of each seed, so that what is exchanged is a task and not a pair. The p-value is one-sided.
+    Raises SkillkitError unless there are two tasks and two seeds, and a prompt for each of both.
     """
-    rows = []
-    for name, table in tables.items():
-        found = per_target(table, transfer).dropna().to_numpy()
-        low = high = np.nan
-        if len(found) >= FEWEST:
-            drawn = np.random.default_rng(seed).integers(len(found), size=(draws, len(found)))
-            low, high = np.quantile(found[drawn].mean(1), [0.025, 0.975])
-        mean = found.mean() if len(found) else np.nan
-        rows.append({"indicator": name, "rho": mean, "low": low, "high": high, "targets": len(found)})
-    return pd.DataFrame(rows)
+    names = {(tasks[name], seeds[name]): name for name in table.index}
+    kinds, numbers = (sorted(set(values.values())) for values in (tasks, seeds))
+    complete = len(names) == len(kinds) * len(numbers) == len(table)
+    if min(len(kinds), len(numbers)) < 2 or not complete:
+        raise SkillkitError(
+            f"{len(table)} prompts of {len(kinds)} tasks and {len(numbers)} seeds; compare two tasks or more, "
+            "each with one prompt for every one of two seeds or more"
+        )
+    order = [names[kind, number] for number in numbers for kind in kinds]
+    shape = (len(numbers), len(kinds))
+    blocks = table.loc[order, order].to_numpy(dtype=float).reshape(*shape, *shape)
+    pairs = list(combinations(range(shape[0]), 2))
+
+    def similarity(*orders, axis=-1):  # of the prompts at one place in the order of each seed
+        return np.mean([blocks[a, orders[a], b, orders[b]].mean(axis) for a, b in pairs], axis=0)
+
+    test = stats.permutation_test(
+        [np.arange(shape[1])] * shape[0],
+        similarity,
+        permutation_type="pairings",
+        alternative="greater",
+        n_resamples=permutations,
+        rng=np.random.default_rng(seed),
+    )
+    same, everything = float(test.statistic), np.mean([blocks[a, :, b].mean() for a, b in pairs])
+    different = float((everything * shape[1] - same) / (shape[1] - 1))
+    return SameType(same, different, same - different, float(test.pvalue))

@@ -1,11 +1,11 @@
-"""Indicators of transferability: how near two prompts are, and how alike the neurons that they set off.
+"""Indicators of transferability: similarity of two prompts, and overlap of the neurons they activate.
 
 >>> indicators(prompt_movies, prompt_hotels)["C_average"]            # from -1 to 1
 >>> indicators(prompt_movies, prompt_hotels, bb)["ON"]               # … and "ON_chance"
 0...
->>> tables = indicator_tables(prompts, bb)                           # {name: DataFrame, tasks × tasks}
+>>> tables = indicators(prompts, bb=bb)                              # {name: DataFrame, tasks × tasks}
 
-None of them looks at a text. Whether they foretell transfer: `skillkit.transfer.indicator_correlation`.
+None of them looks at a text. Whether they predict transfer: `skillkit.transfer.indicator_correlation`.
 """
 
 from itertools import combinations_with_replacement
@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.prompts import SoftPrompt
-from skillkit.transfer.prompt_activations import activated_neurons, shared_firing
+from skillkit.transfer.prompt_activations import activated_neurons
+from skillkit.transfer.zero_shot import by_seed
 
 
 def _e_concat(a, b):
@@ -23,7 +23,7 @@ def _e_concat(a, b):
 
 
 def _e_average(a, b):
-    # By products of matrices: in double precision the difference of large numbers keeps what is told.
+    # By products of matrices: in double precision the difference of large numbers keeps what counts.
     return 1 / (1 + torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist").mean())
 
 
@@ -42,7 +42,7 @@ def _cosine_mean(a, b):
 
 
 # How each is computed from A [L, H] and B; those that go vector by vector need one length.
-_NEARNESS = {
+_INDICATORS = {
     "E_concat": _e_concat,
     "E_average": _e_average,
     "C_concat": _c_concat,
@@ -52,59 +52,56 @@ _NEARNESS = {
 _BY_VECTOR = ("E_concat", "C_concat")
 
 
-def indicators(first, second, bb=None, layers=None, dead_rows=False, names=tuple(_NEARNESS)):
-    """How near two prompts are, and with a backbone how alike the neurons that they set off: {name: float}.
+def indicators(first, second=None, bb=None, layers=None, dead_rows=False, names=tuple(_INDICATORS)):
+    """Similarity of two prompts, and with a backbone the overlap of activated neurons: {name: float}.
 
     >>> indicators(prompt_a, prompt_b)
     {'E_concat': ..., 'E_average': ..., 'C_concat': ..., 'C_average': ..., 'cosine_mean': ...}
+    >>> indicators({"movies": prompt_a, "hotels": prompt_b, "random": untrained}, bb=bb)["ON"]
 
     With A, B of shape [L, H], rows a_i and b_j (Su et al. 2022, section 6; mean-pooled cosine: SPoT, Vu et al.
     2022, section 3.2):
 
         E_concat   1 / (1 + ‖vec A − vec B‖)          C_concat   cos(vec A, vec B)
         E_average  1 / (1 + mean_ij ‖a_i − b_j‖)      C_average  mean_ij cos(a_i, b_j)
-        cosine_mean  cos(mean_i a_i, mean_j b_j)      ON, ON_chance  see `prompt_activations.shared_firing`
+        cosine_mean  cos(mean_i a_i, mean_j b_j)      ON, ON_chance  see `PromptActivations.overlap`
 
+    first      a prompt; or {name: prompt, or a list of them, one per seed}: then all pairs are compared, and the
+               result is {indicator: symmetric DataFrame, names × names}. Of lists, prompts of one seed are
+               compared, and the tables averaged. A random prompt among them is the control.
     bb         adds ON and ON_chance, over `layers` (None: all with an answer slot)
     dead_rows  count row 0 of prompts in layout "zero-position" too, which the model never reads
     names      which to compute (besides ON)
 
     Raises SkillkitError for prompts of different width or backbone, of different length where a chosen
-    indicator goes vector by vector, and for an unknown name.
+    indicator goes vector by vector, for an unknown name, and for names with unequal numbers of prompts.
     """
+    if isinstance(first, dict) != (second is None):
+        raise SkillkitError("give two prompts, or {name: prompt} alone, and the backbone by name (bb=bb)")
+    read = lambda prompt: activated_neurons(bb, prompt, layers) if bb is not None else None
+    if second is None:
+        return _tables(by_seed(first), read, dead_rows, names)
+    return _pair(first, second, read(first), read(second), dead_rows, names)
+
+
+def _pair(first, second, first_acts, second_acts, dead_rows, names):
     a, b = (_rows(prompt, dead_rows).double() for prompt in (first, second))
     _check(first, second, a, b, names)
-    found = {name: float(_NEARNESS[name](a, b)) for name in names}
-    if bb is not None:
-        firing = [activated_neurons(bb, prompt, layers) for prompt in (first, second)]
-        found |= dict(zip(("ON", "ON_chance"), shared_firing(*firing), strict=True))
+    found = {name: float(_INDICATORS[name](a, b)) for name in names}
+    if first_acts is not None:
+        found |= dict(zip(("ON", "ON_chance"), first_acts.overlap(second_acts), strict=True))
     return found
 
 
-def indicator_tables(prompts, bb=None, layers=None, dead_rows=False, names=tuple(_NEARNESS)):
-    """Each indicator for all pairs of prompts: {indicator: symmetric DataFrame, names × names}.
-
-    >>> tables = indicator_tables({"movies": prompt_a, "hotels": prompt_b, "random": untrained}, bb)
-    >>> tables["ON"].loc["movies", "hotels"]
-
-    prompts: {name: SoftPrompt, or a list of them, one per seed}; of lists, prompts of one seed are compared, and
-    the tables averaged. A random prompt among them is the control. The other arguments, and the errors, are
-    those of `indicators`; lists of different length are one more.
-    """
-    listed = {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
-    if len({len(mine) for mine in listed.values()}) != 1:
-        raise SkillkitError(
-            "every name needs as many prompts as the others, one per seed; drop the spare ones"
-        )
+def _tables(prompts, read, dead_rows, names):
+    if len({len(mine) for mine in prompts.values()}) != 1:
+        raise SkillkitError("every name needs as many prompts as the others, one per seed")
     rows = []
-    for seed in range(len(next(iter(listed.values())))):
-        mine = {name: several[seed] for name, several in listed.items()}
-        firing = {name: activated_neurons(bb, one, layers) for name, one in mine.items()} if bb else {}
+    for seed in range(len(next(iter(prompts.values())))):
+        mine = {name: (several[seed], read(several[seed])) for name, several in prompts.items()}
         for one, other in combinations_with_replacement(mine, 2):
-            found = indicators(mine[one], mine[other], dead_rows=dead_rows, names=names)
-            if bb is not None:
-                shared = shared_firing(firing[one], firing[other])
-                found |= dict(zip(("ON", "ON_chance"), shared, strict=True))
+            first, second = zip(mine[one], mine[other], strict=True)
+            found = _pair(*first, *second, dead_rows, names)
             rows += [{"first": a, "second": b, **found} for a, b in {(one, other), (other, one)}]
     wide = pd.DataFrame(rows).groupby(["first", "second"]).mean()
     order = list(prompts)
@@ -118,9 +115,9 @@ def _rows(prompt, dead_rows):
 
 
 def _check(first, second, a, b, names):
-    unknown = [name for name in names if name not in _NEARNESS]
+    unknown = [name for name in names if name not in _INDICATORS]
     if unknown:
-        raise SkillkitError(f"no indicator {unknown[0]!r}; choose among {', '.join(_NEARNESS)}")
+        raise SkillkitError(f"no indicator {unknown[0]!r}; choose among {', '.join(_INDICATORS)}")
     if a.shape[1] != b.shape[1]:
         raise SkillkitError(
             f"prompts of width {a.shape[1]} and {b.shape[1]} have no distance; compare prompts of one backbone"
@@ -132,7 +129,7 @@ def _check(first, second, a, b, names):
             f"{second.metadata['backbone']}), so their vectors mean different things; compare prompts of one"
         )
     if len(a) != len(b) and set(names) & set(_BY_VECTOR):
-        others = tuple(name for name in _NEARNESS if name not in _BY_VECTOR)
+        others = tuple(name for name in _INDICATORS if name not in _BY_VECTOR)
         raise SkillkitError(
             f"{' and '.join(_BY_VECTOR)} compare vector by vector, but the prompts have {len(a)} and {len(b)}; "
             f"use names={others}"

@@ -1,4 +1,4 @@
-"""Prompts of one backbone made into prompts of another: a projector, and the control that ignores its input.
+"""Cross-model transfer: a projector turns prompts of one backbone into prompts of another.
 
 >>> projector = train_projector(source_bb, target_bb, {"movies": task}, {"movies": source_prompt}, max_steps=2)
 >>> projector.project(source_prompt, target_bb)             # a SoftPrompt for target_bb: zero-shot
@@ -6,10 +6,11 @@
 
 The projector of Su et al. 2022 (section 5) is flatten → 768 → LeakyReLU → flatten → LayerNorm per vector. The
 projections published with that paper are one constant prompt per type of task: a projector that ignores the
-source prompt does as well on tasks of the type it was trained on. No figure here stands without that control.
+source prompt does as well on tasks of the type it was trained on. Hence the control beside every figure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations, product
 
 import torch
 
@@ -17,25 +18,30 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given
-from skillkit.transfer.zero_shot import tuned_on
+from skillkit.transfer.zero_shot import by_seed, tuned_on
 
 WIDTH = 768
 LOSSES = ("task", "distance", "both")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Projector:
     """A trained projector for one pair of backbones; see `train_projector`.
 
     >>> projector.project(prompt, target_bb).weight.shape        # [L, hidden size of the target]
     >>> projector.save("dir"); Projector.load("dir")
 
-    weights  {name: tensor} of the two matrices and the norm; the control's one input as well
-    told     the pair of backbones, shapes, layout, tasks, losses, history
+    weights   {name: tensor} of the two matrices and the norm; the control's one input as well
+    metadata  the pair of backbones, shapes, layout, tasks, losses, history
     """
 
     weights: dict
-    told: dict
+    metadata: dict = field(metadata={"stored": "told"})
+
+    def __repr__(self):
+        about = self.metadata
+        pair, tasks = f"{about['source']} → {about['target']}", ", ".join(about["tasks"])
+        return f"Projector({pair}, {about['loss']} loss on {tasks}{', constant' * about['constant']})"
 
     def project(self, prompt, bb):
         """A prompt of the source backbone as a prompt of the target `bb`.
@@ -45,32 +51,46 @@ class Projector:
         Raises SkillkitError for a prompt of another backbone than the projector's source, or of another shape,
         and for a `bb` that is not its target.
         """
-        told = self.told
-        mark = prompt.metadata.get("backbone_fingerprint", told["source_fingerprint"])
-        if mark != told["source_fingerprint"] or bb.fingerprint != told["target_fingerprint"]:
+        about = self.metadata
+        mark = prompt.metadata.get("backbone_fingerprint", about["source_fingerprint"])
+        if mark != about["source_fingerprint"] or bb.fingerprint != about["target_fingerprint"]:
             pair = prompt.metadata.get("backbone", "its backbone"), bb.name
             raise SkillkitError(
-                f"the projector maps prompts of {told['source']} to {told['target']}, not {' to '.join(pair)}; "
+                f"the projector maps prompts of {about['source']} to {about['target']}, not {' to '.join(pair)}; "
                 "train one for that pair"
             )
-        if list(prompt.weight.shape) != told["source_shape"]:
+        if list(prompt.weight.shape) != about["source_shape"]:
             raise SkillkitError(
-                f"the projector takes prompts of shape {told['source_shape']}, not {list(prompt.weight.shape)}"
+                f"the projector takes prompts of shape {about['source_shape']}, not {list(prompt.weight.shape)}"
             )
         with torch.no_grad():
             given = self.weights.get("constant", prompt.weight)
-            weight = _projected(self.weights, given, told["target_shape"])
-        about = {
+            weight = _projected(self.weights, given, about["target_shape"])
+        metadata = {
             "family": bb.family,
             "backbone": bb.name,
             "backbone_fingerprint": bb.fingerprint,
-            "projected_from": told["source"],
+            "projected_from": about["source"],
         }
-        return SoftPrompt(weight.float().cpu(), told["layout"], about | told["options"])
+        return SoftPrompt(weight.float().cpu(), about["layout"], metadata | about["options"])
+
+    def mean_cosine(self, prompts, bb):
+        """Mean cosine between the projections of prompts for different tasks: 1 where the input is ignored.
+
+        >>> control.mean_cosine(prompts, target_bb)
+        1.0...
+
+        prompts: {name: SoftPrompt, or a list, of which the first counts}.
+        """
+        if len(prompts) < 2:
+            raise SkillkitError("one projection has nothing to be compared with; give two tasks or more")
+        flat = [self.project(mine[0], bb).weight.flatten().double() for mine in by_seed(prompts).values()]
+        cosines = [torch.cosine_similarity(a, b, dim=0) for a, b in combinations(flat, 2)]
+        return float(torch.stack(cosines).mean())
 
     def save(self, folder):
         """Write projector.safetensors and projector.json into `folder`."""
-        write_tensors(folder, "projector", self.weights, self.told)
+        write_tensors(folder, "projector", self.weights, self.metadata)
 
     @classmethod
     def load(cls, folder):
@@ -85,22 +105,9 @@ def _resolve(arguments):
 
 @artifact("projector", version=1, resolve=_resolve)
 def train_projector(
-    source_bb,
-    target_bb,
-    tasks,
-    prompts,
-    targets=None,
-    loss="task",
-    constant=False,
-    layout=None,
-    seed=0,
-    max_steps=None,
-    recipe="embedded",
-    learning_rate=1e-3,
-    max_train_examples=None,
-    progress=True,
-    **overrides,
-) -> Projector:
+    source_bb, target_bb, tasks, prompts, targets=None, loss="task", constant=False, layout=None, seed=0,
+    max_steps=None, recipe="embedded", learning_rate=1e-3, max_train_examples=None, progress=True, **overrides,
+) -> Projector:  # fmt: skip
     """Learn to turn prompts of `source_bb` into prompts of `target_bb`: a `Projector`.
 
     >>> own = {name: tune_prompt(target_bb, task, length=4, max_steps=2) for name, task in tasks.items()}
@@ -121,18 +128,15 @@ def train_projector(
     Su et al. 2022, section 5.1. Raises SkillkitError, before any training, for prompts of other backbones,
     shapes or tasks, for a missing target, and for an unknown loss.
     """
-    prompts = {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
-    _check(source_bb, target_bb, tasks, prompts, targets, loss)
+    prompts, targets = by_seed(prompts), targets or {}
+    sides = [("source", source_bb, prompts), ("target", target_bb, by_seed(targets))]
+    _check(loss, tasks, sides[:1] if loss == "task" else sides)
     recipe = choose_recipe(recipe, target_bb, max_steps=max_steps, learning_rate=learning_rate, **overrides)
     job = _Job(target_bb, tasks, prompts, targets, loss, constant, layout, recipe, seed, max_train_examples)
-    weights, told = job.run(job.weights, show=progress)
-    told |= {
-        "source": source_bb.name,
-        "source_fingerprint": source_bb.fingerprint,
-        "target": target_bb.name,
-        "target_fingerprint": target_bb.fingerprint,
-    }
-    return Projector(weights | ({"constant": job.mean} if constant else {}), told)
+    weights, metadata = job.run(job.weights, show=progress)
+    for side, bb, _ in sides:
+        metadata |= {side: bb.name, f"{side}_fingerprint": bb.fingerprint}
+    return Projector(weights | ({"constant": job.mean} if constant else {}), metadata)
 
 
 class _Job(Job):
@@ -143,7 +147,7 @@ class _Job(Job):
         self.mean = torch.cat(list(self.inputs.values())).mean(0)
         if constant:
             self.inputs = dict.fromkeys(self.inputs, self.mean[None])
-        self.targets = {name: targets[name].weight for name in tasks} if targets else None
+        self.targets = {name: one.weight for name, one in targets.items()}
         length, width = self.mean.shape
         layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
         super().__init__(bb, tasks, layout, length, recipe, seed, max_train_examples)
@@ -173,19 +177,14 @@ class _Job(Job):
         return distance if self.kind == "distance" else distance + self.cross_entropy(batch, name, weight)
 
 
-def _initial(told, seed, device):
+def _initial(about, seed, device):
     """Weights as `torch.nn.Linear` and `LayerNorm` start with, from a seed of their own."""
-    sizes = [length * width for length, width in (told["source_shape"], told["target_shape"])]
+    sizes = [length * width for length, width in (about["source_shape"], about["target_shape"])]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        first, second = torch.nn.Linear(sizes[0], WIDTH), torch.nn.Linear(WIDTH, sizes[1])
-    norm = torch.nn.LayerNorm(told["target_shape"][1])
-    parts = {"first": first, "second": second, "norm": norm}
-    return {
-        f"{part}.{name}": tensor.detach().to(device).requires_grad_()
-        for part, module in parts.items()
-        for name, tensor in module.named_parameters()
-    }
+        parts = {"first": torch.nn.Linear(sizes[0], WIDTH), "second": torch.nn.Linear(WIDTH, sizes[1])}
+    parts = torch.nn.ModuleDict(parts | {"norm": torch.nn.LayerNorm(about["target_shape"][1])})
+    return {name: one.detach().to(device).requires_grad_() for name, one in parts.named_parameters()}
 
 
 def _projected(weights, prompt, shape):
@@ -197,25 +196,16 @@ def _projected(weights, prompt, shape):
     return functional.layer_norm(vectors, shape[1:], weights["norm.weight"], weights["norm.bias"])
 
 
-def _check(source_bb, target_bb, tasks, prompts, targets, loss):
+def _check(loss, tasks, sides):
     if loss not in LOSSES:
         raise SkillkitError(f"a projector learns by {', '.join(LOSSES)}, not {loss!r}")
     if not tasks:
         raise SkillkitError("a projector needs at least one task to be trained on; give tasks")
-    for what, held in (("source", prompts), ("target", targets if loss != "task" else tasks)):
-        missing = sorted(set(tasks) - {name for name, mine in (held or {}).items() if mine})
-        if missing:
-            raise SkillkitError(
-                f"there is no {what} prompt for {missing[0]}; tune one, or leave the task out"
-            )
-    for name in tasks:
-        for prompt in prompts[name]:
-            tuned_on(source_bb, prompt, f"the source prompt {name}")
-        if loss != "task":
-            tuned_on(target_bb, targets[name], f"the target prompt {name}")
-    lengths = {
-        one.length for name in tasks for one in [*prompts[name], *([targets[name]] if loss != "task" else [])]
-    }
+    lengths = set()
+    for (side, bb, prompts), name in product(sides, tasks):
+        if not prompts.get(name):
+            raise SkillkitError(f"there is no {side} prompt for {name}; tune one, or leave the task out")
+        lengths |= {tuned_on(bb, one, f"the {side} prompt {name}").length for one in prompts[name]}
     if len(lengths) > 1:
         raise SkillkitError(
             f"the prompts have {' and '.join(map(str, sorted(lengths)))} vectors; a projector takes one length"

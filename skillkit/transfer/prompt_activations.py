@@ -1,17 +1,16 @@
-"""Which neurons a prompt sets off by itself: read at the answer slot, with no text in the input.
+"""Neurons activated by a prompt alone: read at the answer slot, with no text in the input.
 
->>> firing = activated_neurons(bb, prompt)
->>> firing.before.shape, firing.after.shape, firing.fires.float().mean()      # [layers, neurons] twice; a share
->>> shared_firing(firing, activated_neurons(bb, other_prompt))                # (0.83, 0.61): ON, by chance
+>>> acts = activated_neurons(bb, prompt)
+>>> acts.before.shape, acts.after.shape, acts.active.float().mean()           # [layers, neurons] twice; a share
+>>> acts.overlap(activated_neurons(bb, other_prompt))                         # (0.83, 0.61): ON, by chance
 
-A prompt is a way to stimulate a model (Su et al. 2022, section 6): prompts that set off the same neurons
+A prompt is a way to stimulate a model (Su et al. 2022, section 6): prompts that activate the same neurons
 should be good for the same tasks. Encoder–decoders answer in the decoder, so its layers are the ones read.
 """
 
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import combinations
 
 import pandas as pd
 import torch
@@ -24,32 +23,79 @@ from skillkit.neurons import random_neurons, skill_neurons, suppress
 from skillkit.prompts import evaluate, prepare
 
 
-@dataclass(frozen=True, eq=False)
-class Firing:
-    """Every neuron at the answer slot for one prompt and an empty text.
+@dataclass(frozen=True, eq=False, repr=False)
+class PromptActivations:
+    """Activations of all neurons at the answer slot, for one prompt and an empty text.
 
-    >>> firing.after[3].topk(5)                # what the prompt excites most in layer 3
-    >>> firing.fires[3].float().mean()         # the share of layer 3 that fires
+    >>> acts.after[3].topk(5)                  # the neurons of layer 3 with the highest activation
+    >>> acts.active[3].float().mean()          # the share of layer 3 that is active
 
-    before  [layers, neurons], input of the activation function (in a gated network: of the gate's)
-    after   [layers, neurons], the neurons themselves; both NaN in layers that were not read, and where a
-            narrower layer has no neuron
-    told    backbone, its fingerprint, layout
+    before    [layers, neurons], input of the activation function (in a gated network: of the gate's)
+    after     [layers, neurons], the neurons themselves; both NaN in layers that were not read, and where a
+              narrower layer has no neuron
+    metadata  backbone, its fingerprint, layout
     """
 
     before: torch.Tensor
     after: torch.Tensor
-    told: dict
+    metadata: dict
+
+    def __repr__(self):
+        share = self.active.sum() / self.after.isfinite().sum()
+        about = f"{len(self.layers)} of {len(self.after)} layers × {self.after.shape[1]} neurons"
+        return f"PromptActivations({self.metadata['backbone']}, {about}, {share:.0%} active)"
 
     @property
-    def fires(self):
+    def active(self):
         """Where the neuron is above 0, bool [layers, neurons]."""
         return self.after > 0
+
+    @property
+    def layers(self):
+        """Indices of the layers that were read."""
+        return self.after.isfinite().any(1).nonzero().flatten().tolist()
+
+    def overlap(self, other, layers=None):
+        """ON, the cosine of two patterns of active neurons, and the ON expected by chance: (ON, √(pq)).
+
+        >>> acts.overlap(activated_neurons(bb, other_prompt), layers=[5])
+        (..., ...)
+
+        cos(1[x > 0], 1[y > 0]) = |A ∩ B| / √(|A| |B|) over the neurons of `layers` (None: all that were read);
+        p and q are the active shares. Independent patterns share p · q of all neurons: √(pq) is their mean ON.
+        A pattern without an active neuron gives NaN. Su et al. 2022, equation 5; the chance level is ours.
+        Raises SkillkitError for activations of different backbones, and for layers that were not read.
+        """
+        if self.metadata["backbone_fingerprint"] != other.metadata["backbone_fingerprint"]:
+            raise SkillkitError(
+                f"neurons of {self.metadata['backbone']} and {other.metadata['backbone']} are not the same; "
+                "compare prompts of one backbone"
+            )
+        both = ~(self.after.isnan() | other.after.isnan())
+        rows = both.any(1).nonzero().flatten().tolist() if layers is None else list(layers)
+        if not rows or not both[rows].any(1).all():
+            raise SkillkitError(
+                f"not all of layers {rows} were read; choose among those read for both prompts"
+            )
+        mine, theirs = self.active[rows][both[rows]], other.active[rows][both[rows]]
+        size = math.sqrt(int(mine.sum()) * int(theirs.sum()))
+        return (int((mine & theirs).sum()) / size, size / len(mine)) if size else (math.nan, math.nan)
+
+    def most_activated(self, share=0.2, per_layer=True):
+        """The neurons with the highest activation, as a mask: bool [layers, neurons].
+
+        >>> with sk.suppress(bb, acts.most_activated(0.2)):
+        ...     sk.evaluate(bb, task, prompt)              # beside random_neurons(mask): does it hurt more?
+
+        The top `share` of every layer that was read (or of all of them together). It is the
+        `mask_activated_neuron` of Su et al. 2022. Raises SkillkitError for a share that selects nothing.
+        """
+        return skill_neurons(self.after, share, per_layer)
 
 
 @torch.no_grad()
 def activated_neurons(bb, prompt, layers=None):
-    """Read all neurons at the answer slot for a prompt and an empty text: a `Firing`.
+    """Read all neurons at the answer slot for a prompt and an empty text: `PromptActivations`.
 
     >>> activated_neurons(bb, prompt, layers=range(3, 6)).after[3:6]
 
@@ -68,8 +114,8 @@ def activated_neurons(bb, prompt, layers=None):
     slot = attached.answer[:, None]
     with bb.record(layers, slot, before=True) as before, bb.record(layers, slot) as after:
         bb.run(attached.inputs)
-    told = {"backbone": bb.name, "backbone_fingerprint": bb.fingerprint, "layout": prompt.layout}
-    return Firing(_gathered(bb, before), _gathered(bb, after), told)
+    metadata = {"backbone": bb.name, "backbone_fingerprint": bb.fingerprint, "layout": prompt.layout}
+    return PromptActivations(_gathered(bb, before), _gathered(bb, after), metadata)
 
 
 def _gathered(bb, acts):
@@ -79,75 +125,11 @@ def _gathered(bb, acts):
     return values
 
 
-def shared_firing(first, second, layers=None):
-    """ON, the cosine of two patterns of firing neurons, and the ON that chance would give: (ON, √(pq)).
-
-    >>> shared_firing(activated_neurons(bb, prompt_a), activated_neurons(bb, prompt_b), layers=[5])
-    (..., ...)
-
-    cos(1[x > 0], 1[y > 0]) = |A ∩ B| / √(|A| |B|) over the neurons of `layers` (None: all that were read); p
-    and q are the shares that fire. Independent patterns share p · q of all neurons: √(pq) is what their ON is
-    on average. A pattern without a firing neuron gives NaN. Su et al. 2022, equation 5; the chance level is
-    ours. Raises SkillkitError for firings of different backbones, and for layers that were not read.
-    """
-    if first.told["backbone_fingerprint"] != second.told["backbone_fingerprint"]:
-        raise SkillkitError(
-            f"firing neurons of {first.told['backbone']} and {second.told['backbone']} are not the same "
-            "neurons; compare prompts of one backbone"
-        )
-    both = ~(first.after.isnan() | second.after.isnan())
-    rows = both.any(1).nonzero().flatten().tolist() if layers is None else list(layers)
-    if not rows or not both[rows].any(1).all():
-        raise SkillkitError(f"not all of layers {rows} were read; choose among those of both firings")
-    read = both[rows]
-    one, other = first.fires[rows][read], second.fires[rows][read]
-    size = math.sqrt(int(one.sum()) * int(other.sum()))
-    return (int((one & other).sum()) / size, size / len(one)) if size else (math.nan, math.nan)
-
-
-def by_layer(firings, types):
-    """ON of every two prompts in every layer, told by kind: of one type, of different types, with a random prompt.
-
-    >>> by_layer({"movies": firing_a, "gadgets": firing_b, "random": untrained}, types)
-
-    firings {name: Firing}; types {name: type}, names without one are random prompts. A DataFrame with a row for each
-    two prompts and layer; columns one, other, layer, pair, ON, chance. Two random prompts are no pair (nearly equal
-    vectors fire alike). Layers that were not read, and those where one of the two fires no neuron, are missing.
-    """
-    rows = []
-    for one, other in combinations(firings, 2):
-        if one not in types and other not in types:
-            continue
-        pair = _pair(types.get(one), types.get(other))
-        for layer in firings[one].after.isfinite().any(1).nonzero().flatten().tolist():
-            shared, chance = shared_firing(firings[one], firings[other], [layer])
-            rows.append(dict(one=one, other=other, layer=layer, pair=pair, ON=shared, chance=chance))
-    return pd.DataFrame(rows).dropna(ignore_index=True)
-
-
-def _pair(one, other):
-    if None in (one, other):
-        return "random prompt"
-    return "same type" if one == other else "different types"
-
-
-def most_activated(firing, share=0.2, per_layer=True):
-    """The neurons that a prompt excites most, as a mask: bool [layers, neurons].
-
-    >>> with sk.suppress(bb, most_activated(activated_neurons(bb, prompt), 0.2)):
-    ...     sk.evaluate(bb, task, prompt)                  # against random_neurons(mask): does it hurt more?
-
-    The top `share` of every layer that was read (or of all of them together), by activation. It is the
-    `mask_activated_neuron` of Su et al. 2022. Raises SkillkitError for a share that selects nothing.
-    """
-    return skill_neurons(firing.after, share, per_layer)
-
-
 @artifact("silenced", version=1)
-def silenced(bb, task, prompts, share=0.2, draws=2, rows=None):
-    """Accuracy with the neurons off that each prompt excites most, and with as many random ones off: DataFrame.
+def suppress_activated(bb, task, prompts, share=0.2, draws=2, rows=None):
+    """Accuracy with each prompt's most activated neurons suppressed, and with as many random ones: DataFrame.
 
-    >>> silenced(bb, task, [prompt_of_seed_0, prompt_of_seed_1], share=0.1)
+    >>> suppress_activated(bb, task, [prompt_of_seed_0, prompt_of_seed_1], share=0.1)
               neurons  accuracy   low  high   n
     0            none       ...
     1  most activated       ...
@@ -158,7 +140,7 @@ def silenced(bb, task, prompts, share=0.2, draws=2, rows=None):
     """
     correct = {"none": [], "most activated": [], "random neurons": []}
     for prompt in prompts:
-        mask = most_activated(activated_neurons(bb, prompt), share)
+        mask = activated_neurons(bb, prompt).most_activated(share)
         others = [random_neurons(mask, draw, bb.widths) for draw in range(draws)]
         for kind, masks in zip(correct, ([None], [mask], others), strict=True):
             for off in masks:

@@ -1,10 +1,10 @@
-"""Prompts on tasks that they were not tuned for, zero-shot: the matrix of sources × targets.
+"""Zero-shot transfer of prompts between tasks: the matrix of sources × targets.
 
 >>> transfer = transfer_matrix(bb, tasks, prompts)             # {name: Task}, {name: [SoftPrompt per seed]}
 >>> transfer.absolute, transfer.relative                       # DataFrames
 >>> transfer.relative.loc["random prompt"]                     # the control
 
-As a place to start from: `skillkit.transfer.warm_start`. On another model: `skillkit.transfer.projector`.
+As initialisation: `skillkit.transfer.warm_start`. To another model: `skillkit.transfer.projector`.
 """
 
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.progress import progress as steps
+from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
 from skillkit.prompts import Evaluation, SoftPrompt, prepare, random_prompt
 
 RANDOM = "random prompt"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transfer:
     """Accuracies of source prompts on target tasks; see `transfer_matrix`.
 
@@ -31,6 +31,10 @@ class Transfer:
     """
 
     rows: list
+
+    def __repr__(self):
+        sources, targets, seeds = ({row[name] for row in self.rows} for name in ("source", "target", "seed"))
+        return f"Transfer({len(sources)} sources × {len(targets)} targets, {len(seeds)} seeds)"
 
     @property
     def table(self):
@@ -44,7 +48,7 @@ class Transfer:
         paired = own.set_index(["target", "seed"])["accuracy"].rename("own")
         mean = table["target"].map(own.groupby("target")["accuracy"].mean())
         table = table.join(paired, on=["target", "seed"])
-        # Random draws have no counterpart among the seeds: they are held against the mean.
+        # Random draws are not paired with seeds: they are compared with the mean.
         table["own"] = mean.where((table["source"] == RANDOM) | table["own"].isna(), table["own"])
         return table.assign(relative=table["accuracy"] / table["own"])
 
@@ -62,10 +66,8 @@ class Transfer:
         table = self.table
         wide = table.groupby(["source", "target"])[column].mean().unstack()
         sources = sorted(table["source"].unique(), key=lambda name: name == RANDOM)
-        targets = sorted(
-            table["target"].unique(),
-            key=lambda name: sources.index(name) if name in sources else len(sources),
-        )
+        targets = list(dict.fromkeys([*sources, *table["target"]]))
+        targets = [name for name in targets if name in wide.columns]
         return wide.loc[sources, targets].rename_axis(index=None, columns=None)
 
 
@@ -87,30 +89,33 @@ def transfer_matrix(
     Texts are tokenised once per target. Su et al. 2022, section 4. Raises SkillkitError, before any text is
     read, for prompts that do not fit the backbone, were tuned for another one, or differ in number.
     """
-    sources = {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
+    sources = by_seed(prompts)
     _check_sources(bb, tasks, sources)
     first = next(iter(sources.values()))[0]
-    drawn = [random_prompt(bb, first.length, draw, first.layout) for draw in range(random)]
-    plan = [
-        (name, number, one)
-        for name, mine in (sources | {RANDOM: drawn}).items()
-        for number, one in enumerate(mine)
-    ]
+    sources |= {RANDOM: [random_prompt(bb, first.length, draw, first.layout) for draw in range(random)]}
     rows = []
-    for target, task in steps(tasks.items(), "transfer", disable=not progress):
+    for target, task in progress_bar(tasks.items(), "transfer", disable=not progress):
         chosen, readings = task.sample(split, examples, seed), {}
-        for source, number, prompt in plan:
-            found = _evaluated(bb, task, prompt, chosen, readings, batch_size)
-            told = {"source": source, "target": target, "seed": number}
-            rows.append(told | {"accuracy": found.accuracy, "n": found.n})
+        for source, mine in sources.items():
+            for number, prompt in enumerate(mine):
+                found = _evaluated(bb, task, prompt, chosen, readings, batch_size)
+                cell = {"source": source, "target": target, "seed": number}
+                rows.append(cell | {"accuracy": found.accuracy, "n": found.n})
     order = list(sources)
-    return Transfer(
-        sorted(rows, key=lambda row: order.index(row["source"]) if row["source"] in order else len(order))
-    )
+    return Transfer(sorted(rows, key=lambda row: order.index(row["source"])))
+
+
+def by_seed(prompts):
+    """{name: list of prompts, one per seed}, where single prompts may be given.
+
+    >>> by_seed({"movies": prompt})
+    {'movies': [SoftPrompt(...)]}
+    """
+    return {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
 
 
 def _evaluated(bb, task, prompt, rows, readings, batch_size):
-    """Evaluation of one prompt; prompts that stand in the text alike share its tokens."""
+    """Evaluation of one prompt; prompts of one layout and length share the tokens."""
     key = (prompt.layout, prompt.length, tuple(sorted(prompt.options.items())))
     if key not in readings:
         readings[key] = prepare(bb, task, prompt, rows)
@@ -136,8 +141,7 @@ def tuned_on(bb, prompt, what="the prompt"):
     >>> tuned_on(bb, prompt).on(bb)
     """
     prompt.on(bb)
-    mark = prompt.metadata.get("backbone_fingerprint", bb.fingerprint)
-    if mark != bb.fingerprint:
+    if prompt.metadata.get("backbone_fingerprint", bb.fingerprint) != bb.fingerprint:
         raise SkillkitError(
             f"{what} was tuned for {prompt.metadata.get('backbone', 'another backbone')}, whose weights are not "
             f"those of {bb.name}; tune one on it, or map it there with a projector"

@@ -2,36 +2,32 @@
 
 OWN = {
     "prompt_activations": """
-firing = sk.activated_neurons(bb, prompt)
-prompt_a = prompt
-prompt_b = other_prompt
+acts = sk.activated_neurons(bb, prompt)
 prompt_of_seed_0 = prompt
 prompt_of_seed_1 = other_prompt
-firing_a = firing
-firing_b = sk.activated_neurons(bb, other_prompt)
-untrained = firing_b
-types = dict(movies="sentiment", gadgets="sentiment", random="none")
 """,
     "indicator_correlation": """
-tables = {"E_concat": square(0.5), "C_average": square(0.7)}
+tables = {"E_concat": square(0.5), "C_average": square(0.7), "ON": square(0.6), "cosine_mean": table}
+correlation = sk.transfer.indicator_correlation({"ON": square(0.5), "cosine_mean": square(0.7)}, square(0.8))
 prompts = {name: [sk.random_prompt(bb, 2, seed)] for seed, name in enumerate(types)}
+tasks = dict(zip(table, ["SST2", "MNLI"] * 2))
+seeds = dict(zip(table, [33, 33, 34, 34]))
+table = square(0.5).set_axis(labels_, axis=0).set_axis(labels_, axis=1)
+labels_ = [f"{task}, seed {number}" for number in (33, 34) for task in ("SST2", "MNLI")]
 """,
     "warm_start": """
 source = prompt
-prompts = {name: [sk.random_prompt(bb, 4, seed)] for seed, name in enumerate(types)}
-tables = {"cosine_mean": square(0.5), "ON": square(0.5)}
 prompt_of_seed_0 = prompt
 seeds = [0]
 starts = {"random prompt": "random", "nearest": [prompt]}
-curves = pd.DataFrame(dict(start="nearest", seed=0, step=[0, 4], score=[0.5, 0.9]))
-final = 0.9
+curves = sk.transfer.learning_curves(bb, task, starts, seeds, length=4, max_steps=4, evaluate_every=4)
 """,
     "indicators": """
 prompt_movies = prompt
 prompt_hotels = other_prompt
 prompt_a = prompt
 prompt_b = other_prompt
-untrained = [other_prompt]
+untrained = other_prompt
 prompts = {"movies": [prompt], "hotels": [other_prompt]}
 """,
     "projector": """
@@ -39,15 +35,9 @@ source_bb = bb
 target_bb = gpt
 source_prompt = prompt
 tasks = {"movies": task}
-prompts = {"movies": prompt}
+prompts = {"movies": prompt, "hotels": other_prompt}
 projector = sk.train_projector(bb, gpt, tasks, prompts, max_steps=2)
-""",
-    "replicas": """
-tables = {"cosine_mean": table}
-tasks = dict(zip(table, ["SST2", "MNLI"] * 2))
-seeds = dict(zip(table, [33, 33, 34, 34]))
-table = square(0.5).set_axis(labels_, axis=0).set_axis(labels_, axis=1)
-labels_ = [f"{task}, seed {number}" for number in (33, 34) for task in ("SST2", "MNLI")]
+control = sk.train_projector(bb, gpt, tasks, prompts, constant=True, max_steps=2)
 """,
     "zero_shot": """
 tasks = {"movies": task, "hotels": other_task}
@@ -63,6 +53,6 @@ own = {name: sk.random_prompt(gpt, length=4) for name in tasks}
 projector = sk.train_projector(bb, gpt, {"movies": task}, prompts, max_steps=2)
 control = sk.train_projector(bb, gpt, {"movies": task}, prompts, max_steps=2, constant=True)
 projectors = {"task loss": projector, "constant prompt": control}
-table = sk.transfer.projection_eval.translations(gpt, projectors, tasks, prompts, own)
+found = sk.transfer.evaluate_projections(gpt, projectors, tasks, prompts, own)
 """,
 }

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
-from skillkit.transfer.indicators import indicator_tables, indicators
-from skillkit.transfer.prompt_activations import activated_neurons, shared_firing
+from skillkit.prompts import SoftPrompt, random_prompt
+from skillkit.transfer.indicators import indicators
+from skillkit.transfer.prompt_activations import activated_neurons
 from tests.tiny import tiny_backbone
 
 
@@ -21,19 +21,16 @@ def drawn(seed, length=5, width=7, layout="mask-first"):
 
 def test_by_hand():
     found = indicators(prompt([[1.0, 0.0], [0.0, 2.0]]), prompt([[0.0, 1.0], [0.0, 2.0]]))
-    assert found["E_concat"] == pytest.approx(1 / (1 + math.sqrt(2)))
-    assert found["E_average"] == pytest.approx(1 / (1 + (math.sqrt(2) + math.sqrt(5) + 1 + 0) / 4))
-    assert found["C_concat"] == pytest.approx(4 / 5)
-    assert found["C_average"] == pytest.approx((0 + 0 + 1 + 1) / 4)
-    assert found["cosine_mean"] == pytest.approx(1 / math.sqrt(1.25))
-    assert "ON" not in found
+    assert found == pytest.approx({
+        "E_concat": 1 / (1 + math.sqrt(2)), "E_average": 1 / (1 + (math.sqrt(2) + math.sqrt(5) + 1 + 0) / 4),
+        "C_concat": 4 / 5, "C_average": (0 + 0 + 1 + 1) / 4, "cosine_mean": 1 / math.sqrt(1.25),
+    })  # fmt: skip
 
 
 def test_equal_to_loops_over_pairs_of_vectors():
     first, second = drawn(0), drawn(1)
     found = indicators(first, second)
-    a, b = first.weight.numpy().astype(float), second.weight.numpy().astype(float)
-    pairs = [(x, y) for x in a for y in b]
+    pairs = [(x, y) for x in first.weight.double().numpy() for y in second.weight.double().numpy()]
     assert found["E_average"] == pytest.approx(1 / (1 + np.mean([np.linalg.norm(x - y) for x, y in pairs])))
     cosines = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in pairs]
     assert found["C_average"] == pytest.approx(np.mean(cosines))
@@ -58,55 +55,49 @@ def test_the_dead_row_counts_only_when_asked_for():
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "t5"])
-def test_with_a_backbone_the_firing_neurons_join(model_type):
+@pytest.mark.parametrize("last", [True, False])
+def test_with_a_backbone_the_overlap_of_neurons_joins(model_type, last):
     bb = tiny_backbone(model_type)
     prompts = [random_prompt(bb, 4, seed) for seed in (0, 1)]
-    found = indicators(*prompts, bb)
-    expected = shared_firing(*(activated_neurons(bb, one) for one in prompts))
-    assert (found["ON"], found["ON_chance"]) == expected
-    last = bb.num_layers - 1
-    window = shared_firing(*(activated_neurons(bb, one) for one in prompts), layers=[last])
-    assert indicators(*prompts, bb, layers=[last])["ON"] == window[0]
+    layers = [bb.num_layers - 1] if last else None
+    found = indicators(*prompts, bb, layers=layers)
+    first, second = (activated_neurons(bb, one) for one in prompts)
+    assert (found["ON"], found["ON_chance"]) == first.overlap(second, layers)
 
 
 def test_tables_hold_every_pair_in_the_order_given():
     bb = tiny_backbone("roberta")
     prompts = {name: random_prompt(bb, 4, seed) for seed, name in enumerate("cab")}
-    tables = indicator_tables(prompts, bb)
+    tables = indicators(prompts, bb=bb)
     pair = indicators(prompts["c"], prompts["b"], bb)
     assert set(tables) == set(pair)
     for name, table in tables.items():
-        assert list(table.index) == list(table.columns) == list("cab")
+        assert list(table.index) == list(table.columns) == list("cab") and table.notna().all().all()
         assert table.loc["c", "b"] == table.loc["b", "c"] == pair[name]
-        assert table.notna().all().all()
 
 
 def test_tables_of_several_seeds_are_means_over_pairs_of_one_seed():
     prompts = {name: [drawn(10 * at + seed) for seed in (0, 1)] for at, name in enumerate("ab")}
-    found = indicator_tables(prompts)["cosine_mean"].loc["a", "b"]
-    single = [indicators(prompts["a"][seed], prompts["b"][seed])["cosine_mean"] for seed in (0, 1)]
-    assert found == pytest.approx(np.mean(single))
-    with pytest.raises(SkillkitError, match="as many prompts"):
-        indicator_tables({"a": drawn(0), "b": [drawn(1), drawn(2)]})
+    single = [indicators(*pair)["cosine_mean"] for pair in zip(*prompts.values(), strict=True)]
+    assert indicators(prompts)["cosine_mean"].loc["a", "b"] == pytest.approx(np.mean(single))
 
 
 def test_lengths_may_differ_where_vectors_are_not_paired():
-    first, second = drawn(0), drawn(1, length=3)
-    with pytest.raises(SkillkitError, match="vector by vector"):
-        indicators(first, second)
-    found = indicators(first, second, names=("C_average", "cosine_mean"))
+    found = indicators(drawn(0), drawn(1, length=3), names=("C_average", "cosine_mean"))
     assert set(found) == {"C_average", "cosine_mean"}
 
 
 def test_bad_input():
-    with pytest.raises(SkillkitError, match="width 7 and 6"):
-        indicators(drawn(0), drawn(1, width=6))
-    with pytest.raises(SkillkitError, match="no indicator 'C_avg'"):
-        indicators(drawn(0), drawn(1), names=("C_avg",))
     mine = prompt([[1.0, 2.0]], backbone="mine", backbone_fingerprint="m")
     yours = prompt([[1.0, 2.0]], backbone="yours", backbone_fingerprint="y")
-    with pytest.raises(SkillkitError, match=r"different backbones \(mine, yours\)"):
-        indicators(mine, yours)
-    bb = tiny_backbone("roberta")
-    with pytest.raises(SkillkitError, match="takes vectors of"):
-        indicators(drawn(0), drawn(1), bb)
+    for given, options, message in [
+        ((drawn(0), drawn(1, length=3)), {}, "vector by vector"),
+        ((drawn(0), drawn(1, width=6)), {}, "width 7 and 6"),
+        ((drawn(0), drawn(1)), {"names": ("C_avg",)}, "no indicator 'C_avg'"),
+        ((mine, yours), {}, r"different backbones \(mine, yours\)"),
+        ((drawn(0), drawn(1)), {"bb": tiny_backbone("roberta")}, "takes vectors of"),
+        (({"a": drawn(0), "b": [drawn(1), drawn(2)]},), {}, "as many prompts"),
+        (({"a": drawn(0)}, tiny_backbone("roberta")), {}, "bb=bb"),
+    ]:
+        with pytest.raises(SkillkitError, match=message):
+            indicators(*given, **options)

@@ -68,7 +68,7 @@ def test_widths_may_differ(pair, wide_source):
         (wide, narrow, others, prompts) if wide_source else (narrow, wide, prompts, others)
     )
     found = train_projector(source, target, tasks, given, targets=own, loss="both", **QUICK)
-    assert found.told["source_shape"][1] != found.told["target_shape"][1] == target.hidden_size
+    assert found.metadata["source_shape"][1] != found.metadata["target_shape"][1] == target.hidden_size
     assert found.project(given["a"], target).weight.shape == (4, target.hidden_size)
 
 
@@ -89,7 +89,7 @@ def test_task_loss_falls_and_leaves_the_backbones_alone(pair):
     before = target.model.get_input_embeddings().weight.clone()
     found = train_projector(source, target, tasks, prompts, max_steps=40, evaluate_every=10, learning_rate=3e-3,
                             progress=False)  # fmt: skip
-    losses = [point["loss"] for point in found.told["history"]]
+    losses = [point["loss"] for point in found.metadata["history"]]
     assert losses[-1] < losses[0]
     assert torch.equal(before, target.model.get_input_embeddings().weight)
 

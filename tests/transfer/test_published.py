@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.transfer.indicator_correlation import by_type, forecasts
-from skillkit.transfer.indicators import indicator_tables
-from skillkit.transfer.published import TYPES, published_prompts, published_seeds, published_transfer
-from skillkit.transfer.replicas import same_task
+from skillkit.transfer.indicator_correlation import by_type, indicator_correlation, same_task
+from skillkit.transfer.indicators import indicators
+from skillkit.transfer.published import TYPES, Published
 from skillkit.transfer.zero_shot import RANDOM
 from tests.helpers import shared_path
 
@@ -16,15 +15,13 @@ ROBERTA, T5 = "Roberta", "T5"
 
 @pytest.fixture(scope="module", params=[ROBERTA, T5])
 def published(request):
-    folder = shared_path("data/published_prompts")
-    return request.param, published_prompts(folder, request.param), published_transfer(folder, request.param)
+    return Published(shared_path("data/published_prompts"), request.param)
 
 
 def test_published_transfer_within_and_between_types(published):
-    backbone, prompts, transfer = published
-    expected = {ROBERTA: (0.808, 0.566), T5: (0.871, 0.638)}[backbone]
-    found = by_type(transfer.relative, TYPES)
-    assert list(prompts) == list(TYPES) == list(transfer.absolute.index)
+    expected = {ROBERTA: (0.808, 0.566), T5: (0.871, 0.638)}[published.backbone]
+    found = by_type(published.transfer.relative, TYPES)
+    assert list(published.prompts) == list(TYPES) == list(published.transfer.absolute.index)
     assert tuple(found["value"][:2].round(3)) == expected
     assert (found["low"] < found["value"]).all() and (found["value"] < found["high"]).all()
 
@@ -42,53 +39,50 @@ FIGURES = [
 
 
 def test_indicators_of_the_published_prompts(published):
-    backbone, prompts, transfer = published
-    tables = {dead: indicator_tables(prompts, dead_rows=dead) for dead in (True, False)}
-    for where, name, dead, means, area, rho in FIGURES:
-        if where != backbone:
+    transfer = published.transfer.absolute
+    tables = {dead: indicators(published.prompts, dead_rows=dead) for dead in (True, False)}
+    for backbone, name, dead, means, area, rho in FIGURES:
+        if backbone != published.backbone:
             continue
         found = by_type(tables[dead][name], TYPES)["value"]
         if means:
             assert tuple(found[:2]) == pytest.approx(means, abs=0.0005)
         assert found["AUC"] == pytest.approx(area, abs=0.0005)
         if rho is not None:
-            told = forecasts({name: tables[dead][name]}, transfer.absolute).iloc[0]
-            assert told["rho"] == pytest.approx(rho, abs=0.0005) and told["low"] < rho < told["high"]
-    euclid = forecasts(tables[True], transfer.absolute).set_index("indicator")["rho"]
-    expected = {ROBERTA: 0, T5: 0.22}[backbone]
-    assert all(euclid[name] == pytest.approx(expected, abs=0.06) for name in ("E_concat", "E_average"))
+            row = indicator_correlation({name: tables[dead][name]}, transfer).summary().iloc[0]
+            assert row["rho"] == pytest.approx(rho, abs=0.0005) and row["low"] < rho < row["high"]
+    euclid = indicator_correlation(tables[True], transfer).summary().set_index("indicator")["rho"]
+    expected = {ROBERTA: 0, T5: 0.22}[published.backbone]
+    assert euclid[["E_concat", "E_average"]].tolist() == pytest.approx([expected] * 2, abs=0.06)
 
 
 def test_prompts_of_one_task_over_seeds():
-    folder = shared_path("data/published_prompts")
-    seeds = published_seeds(folder, ROBERTA)
+    seeds = Published(shared_path("data/published_prompts"), ROBERTA).seeds
     assert list(seeds) == [33, 34, 35, 36] and all(len(mine) == 9 for mine in seeds.values())
     prompts = {f"{task} {seed}": one for seed, mine in seeds.items() for task, one in mine.items()}
     tasks, numbers = ({name: name.split()[part] for name in prompts} for part in (0, 1))
-    table = indicator_tables(prompts, names=("cosine_mean",))["cosine_mean"]
+    table = indicators(prompts, names=("cosine_mean",))["cosine_mean"]
     found = same_task(table, tasks, numbers, permutations=999)
     assert found.same > found.different and found.p_value < 0.05
-
-
-def written(path, tensor):
-    path.parent.mkdir(parents=True)
-    torch.save(tensor, path)
 
 
 def test_a_clone_of_the_authors_repository(tmp_path):
     root = tmp_path / "Prompt-Transferability-1.0"
     for task in ("SST2", "IMDB", "joy", "SST2_trained"):
-        written(root / f"task_prompt_emb/{task}PromptRoberta/task_prompt", torch.randn(4, 6))
-    for target, source, accuracy in [("SST2", "SST2", 0.9), ("SST2", "IMDB", 0.8), ("IMDB", "SST2", 0.6),
-                                     ("IMDB", "IMDB", 0.75), ("SST2", "joy", 0.1), ("joy", "SST2", 0.1)]:  # fmt: skip
-        file = root / f"result/{target}PromptRoberta/result_{source}PromptRoberta.json"
+        folder = root / f"task_prompt_emb/{task}PromptRoberta"
+        folder.mkdir(parents=True)
+        torch.save(torch.randn(4, 6), folder / "task_prompt")
+    for target, source, accuracy in [
+        ("SST2", "SST2PromptRoberta", 0.9), ("SST2", "IMDBPromptRoberta", 0.8), ("IMDB", "SST2PromptRoberta", 0.6),
+        ("IMDB", "IMDBPromptRoberta", 0.75), ("SST2", "joyPromptRoberta", 0.1), ("joy", "SST2PromptRoberta", 0.1),
+        ("SST2", "random", 0.45), ("SST2", "IMDBPromptRobertaLarge", 0),
+        ("SST2", "model_transfer_IMDBPromptRoberta", 0),
+    ]:  # fmt: skip
+        file = root / f"result/{target}PromptRoberta/result_{source}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(json.dumps({"acc": accuracy})))
-    folder = root / "result/SST2PromptRoberta"
-    (folder / "result_random.json").write_text(json.dumps(json.dumps({"acc": 0.45})))
-    (folder / "result_IMDBPromptRobertaLarge.json").write_text(json.dumps(json.dumps({"acc": 0.0})))
-    (folder / "result_model_transfer_IMDBPromptRoberta.json").write_text(json.dumps(json.dumps({"acc": 0.0})))
-    prompts, transfer = published_prompts(tmp_path), published_transfer(tmp_path)
+    published = Published(tmp_path)
+    prompts, transfer = published.prompts, published.transfer
     assert list(prompts) == ["IMDB", "SST2"] and prompts["IMDB"].layout == "zero-position"
     assert transfer.absolute.loc["IMDB", "SST2"] == 0.8 and transfer.absolute.loc["SST2", "IMDB"] == 0.6
     assert transfer.relative.loc["SST2", "IMDB"] == pytest.approx(0.6 / 0.75)
@@ -97,17 +91,16 @@ def test_a_clone_of_the_authors_repository(tmp_path):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(SkillkitError, match="no folder like SST2PromptBert"):
-        published_prompts(tmp_path, "Bert")
-    with pytest.raises(SkillkitError, match="no accuracies for T5"):
-        published_transfer(tmp_path, "T5")
-    with pytest.raises(SkillkitError, match="no folders seed_"):
-        published_seeds(tmp_path)
+    def read(backbone, what, message):
+        with pytest.raises(SkillkitError, match=message):
+            getattr(Published(tmp_path, backbone), what)
+
+    read("Bert", "prompts", "no folder like SST2PromptBert")
+    read("T5", "transfer", "no accuracies for T5")
+    read("T5", "seeds", "no folders seed_")
     (tmp_path / "zero_shot_accuracy.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SkillkitError, match="no column accuracy"):
-        published_transfer(tmp_path)
+    read("T5", "transfer", "no column accuracy")
     (tmp_path / "zero_shot_accuracy.csv").unlink()
     (tmp_path / "result/SST2PromptT5").mkdir(parents=True)
     (tmp_path / "result/SST2PromptT5/result_SST2PromptT5.json").write_text("")
-    with pytest.raises(SkillkitError, match="empty or damaged"):
-        published_transfer(tmp_path, "T5")
+    read("T5", "transfer", "empty or damaged")
