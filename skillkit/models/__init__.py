@@ -1,11 +1,9 @@
 """Frozen backbones: loading, the table of architectures, the one hook primitive."""
 
-from skillkit.models.architectures import NEURON_TABLE
 from skillkit.models.backbone import Backbone, from_model, load_backbone
 from skillkit.models.ffn import networks
 from skillkit.models.hooks import (
     Hooks,
-    Stopped,
     any_batching,
     checked_layers,
     hidden_of,
@@ -21,8 +19,6 @@ from skillkit.models.precision import precision, training_dtype
 __all__ = [
     "Backbone",
     "Hooks",
-    "NEURON_TABLE",
-    "Stopped",
     "checked_layers",
     "any_batching",
     "replace_neurons",

@@ -6,7 +6,7 @@
 A model whose type is not here needs a new row, and nothing else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skillkit.core.errors import SkillkitError
 
@@ -56,43 +56,33 @@ class NeuronRow:
         return tuple(path.partition(".{}")[0] for path in self.value)
 
 
-_POST_NORM = {
-    "block_norm": "encoder.layer.{}.output.LayerNorm",
-    "attention": "encoder.layer.{}.attention.self",
-}
-
-
-def _bert_like(head, norms=_POST_NORM):
-    return NeuronRow(
-        "masked",
-        value=("encoder.layer.{}.output.dense",),
-        activation=("encoder.layer.{}.intermediate.intermediate_act_fn",),
-        head=head,
-        positions="embeddings.position_embeddings",
-        **norms,
-    )
-
-
-def _gpt_like(transposed):
-    return NeuronRow(
-        "causal",
-        value=("h.{}.mlp.c_proj",),
-        activation=("h.{}.mlp.act",),
-        head="lm_head",
-        positions="wpe",
-        final_norm=("ln_f",),
-        transposed=transposed,
-        width="n_inner" if transposed else "intermediate_size",
-    )
-
+_BERT = NeuronRow(
+    "masked",
+    value=("encoder.layer.{}.output.dense",),
+    activation=("encoder.layer.{}.intermediate.intermediate_act_fn",),
+    head="cls",
+    positions="embeddings.position_embeddings",
+    block_norm="encoder.layer.{}.output.LayerNorm",
+    attention="encoder.layer.{}.attention.self",
+)
+_GPT_NEO = NeuronRow(
+    "causal",
+    value=("h.{}.mlp.c_proj",),
+    activation=("h.{}.mlp.act",),
+    head="lm_head",
+    positions="wpe",
+    final_norm=("ln_f",),
+)
 
 NEURON_TABLE = {
-    "bert": _bert_like(head="cls"),
-    "roberta": _bert_like(head="lm_head"),
-    "xlm-roberta": _bert_like(head="lm_head"),
-    "xlm-roberta-xl": _bert_like(head="lm_head", norms={"final_norm": ("encoder.LayerNorm",)}),
-    "gpt2": _gpt_like(transposed=True),
-    "gpt_neo": _gpt_like(transposed=False),
+    "bert": _BERT,
+    "roberta": replace(_BERT, head="lm_head"),
+    "xlm-roberta": replace(_BERT, head="lm_head"),
+    "xlm-roberta-xl": replace(
+        _BERT, head="lm_head", block_norm=None, attention=None, final_norm=("encoder.LayerNorm",)
+    ),
+    "gpt2": replace(_GPT_NEO, transposed=True, width="n_inner"),
+    "gpt_neo": _GPT_NEO,
     "llama": NeuronRow(
         "causal",
         value=("layers.{}.mlp.down_proj",),
@@ -127,7 +117,7 @@ def row_of(name, config):
     if row is None:
         raise SkillkitError(
             f"{name!r} has the unknown architecture {config.model_type!r}; add the row "
-            f"NEURON_TABLE[{config.model_type!r}] in skillkit/architectures.py "
+            f"NEURON_TABLE[{config.model_type!r}] in skillkit/models/architectures.py "
             f"(rows there: {', '.join(NEURON_TABLE)})"
         )
     return row

@@ -87,7 +87,7 @@ class Backbone:
         self.num_neurons = max(self.widths)
         self.hidden_size = model.get_input_embeddings().weight.shape[1]
         self.now = (
-            None  # the batch that is being read, for interventions that depend on it (`skillkit.prompts.now`)
+            None  # the batch that is being read, for interventions that depend on it: `skillkit.prompts.now`
         )
         self.batching = Padded()  # how its texts stand in the pass that is running
 
@@ -164,8 +164,12 @@ class Backbone:
         inputs = dict(inputs)
         if self.row.positions != "relative" and inputs.get("attention_mask") is not None:
             inputs.setdefault("position_ids", self.position_ids(inputs["attention_mask"]))
+        if self.family == "causal":
+            inputs["use_cache"] = False  # nothing is generated
         try:
-            return self._FORWARD[self.family](self, inputs)
+            if self.family == "seq2seq":
+                return self._encode_decode(inputs)
+            return self._read(self.model.base_model, inputs)
         except Stopped:
             return None
 
@@ -231,30 +235,20 @@ class Backbone:
         padding = getattr(self._position_table, "padding_idx", None)
         return 0 if padding is None else padding + 1
 
-    def _encode(self, inputs):
-        return self._read(self.model.base_model, inputs)
-
-    def _continue(self, inputs):
-        # A cache would only cost memory here: nothing is generated.
-        return self._read(self.model.base_model, inputs | {"use_cache": False})
-
     def _encode_decode(self, inputs):
         # The base model of T5 is the whole model, whose head would run at every slot.
         decoder = {k.removeprefix("decoder_"): v for k, v in inputs.items() if k.startswith("decoder_")}
         encoder = {k: v for k, v in inputs.items() if not k.startswith("decoder_")}
         hidden = self._read(self.model.encoder, encoder)
         mask = inputs.get("attention_mask")
-        return self.model.decoder(
-            **decoder, encoder_hidden_states=hidden, encoder_attention_mask=mask, use_cache=False
-        ).last_hidden_state
+        decoder |= {"encoder_hidden_states": hidden, "encoder_attention_mask": mask}
+        return self.model.decoder(**decoder, use_cache=False).last_hidden_state
 
     def _read(self, module, inputs):
         packing = packing_of(self, inputs)
         if packing is None:
             return module(**inputs).last_hidden_state
         return read_packed(self, module, inputs, packing)
-
-    _FORWARD = {"masked": _encode, "causal": _continue, "seq2seq": _encode_decode}
 
 
 def _modules(base, paths, depths):

@@ -74,24 +74,21 @@ def narrow_class(model_class, row):
         model_class.__init__(self, config, *args, **kwargs)
         _narrow(networks(self.base_model, row), config.pruned)
 
-    return type(
-        model_class.__name__, (model_class,), {"__init__": init, "__module__": model_class.__module__}
-    )
+    own = {"__init__": init, "__module__": model_class.__module__}
+    return type(model_class.__name__, (model_class,), own)
 
 
 def _narrow(found, pruned):
     """Cut newly made networks; which neurons stay does not matter, their weights are yet to come."""
-    widths, biases = pruned.get("widths", []), pruned.get("biases", [])
-    most = [network.width for network in found]
-    if len(widths) != len(most) or not all(
-        0 <= width <= top for width, top in zip(widths, most, strict=True)
-    ):
+    widths, most = pruned.get("widths", []), [network.width for network in found]
+    if len(widths) != len(most) or not all(0 <= a <= b for a, b in zip(widths, most, strict=True)):
         raise SkillkitError(
             f"the configuration says that layers were pruned to widths {widths}, but the model has {len(most)} "
             f"layers of at most {max(most)} neurons; take config.json from the folder that was saved"
         )
     for layer, (network, width) in enumerate(zip(found, widths, strict=True)):
-        bias = network.out.weight.new_zeros(_hidden(network)) if layer in biases else None
+        hidden = network.out.weight.shape[1 if network.transposed else 0]
+        bias = network.out.weight.new_zeros(hidden) if layer in pruned.get("biases", []) else None
         network.keep(torch.arange(width), bias)
 
 
@@ -103,13 +100,9 @@ def _network(base, value, holder, transposed):
     if sizes != {network.width}:
         raise SkillkitError(
             f"the matrices in {holder} do not lead to the {network.width} neurons of {value}, so this network "
-            "cannot be pruned; check its row in skillkit/architectures.py"
+            "cannot be pruned; check its row in skillkit/models/architectures.py"
         )
     return network
-
-
-def _hidden(network):
-    return network.out.weight.shape[1 if network.transposed else 0]
 
 
 def _taken(weight, dim, numbers):

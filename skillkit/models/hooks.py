@@ -35,12 +35,13 @@ class Hooks:
     and returns None, or a tensor of the same shape to go on with. With `before=True` it gets the input of the
     activation function instead (in a gated network: of the gate's). With `tokenwise=True` it does the same to
     every position, and may get the tokens as they stand in the batch (`Backbone.batching`), or only those that are
-    read. Raises SkillkitError when there is no layer or an unknown one, and on a normal exit when no forward pass
-    reached one. Exceptions pass through.
+    read. With `stop=True` a forward pass ends after the last of the layers; `Backbone.run` returns None then. Raises
+    SkillkitError when there is no layer or an unknown one, and on a normal exit when no forward pass reached one.
+    Exceptions pass through.
     """
 
-    def __init__(self, bb, layers, visit, before=False, tokenwise=False):
-        self.bb, self.visit, self.before, self.tokenwise = bb, visit, before, tokenwise
+    def __init__(self, bb, layers, visit, before=False, tokenwise=False, stop=False):
+        self.bb, self.visit, self.before, self.tokenwise, self.stop = bb, visit, before, tokenwise, stop
         self.layers = checked_layers(bb, layers)
         self.handles, self.used, self.grad = [], set(), False
 
@@ -64,13 +65,15 @@ class Hooks:
             self.used.add(layer)
             batching = Padded() if self.tokenwise else self.bb.batching
             changed = self.visit(layer, batching.unpack(args[0]))
+            if self.stop and layer == self.layers[-1]:
+                raise Stopped
             return None if changed is None else (batching.pack(changed), *args[1:])
 
         # What is kept for its gradient must be part of the graph, which an unpacked copy is not.
         return pre_hook if self.grad else any_batching(pre_hook, self.tokenwise)
 
 
-class record(Hooks):
+class record(Hooks, Mapping):
     """Keep the neurons of the latest forward pass.
 
     >>> with record(bb, layers=[0, 3], positions=slice(0, 17)) as acts:
@@ -89,16 +92,15 @@ class record(Hooks):
     """
 
     def __init__(self, bb, layers=None, positions=None, before=False, grad=False, stop=False):
-        super().__init__(bb, range(bb.num_layers) if layers is None else layers, self._keep, before)
-        self.positions, self.grad, self.stop = positions, grad, stop
-        self.kept = {}
+        super().__init__(
+            bb, range(bb.num_layers) if layers is None else layers, self._keep, before, stop=stop
+        )
+        self.positions, self.grad, self.kept = positions, grad, {}
 
     def _keep(self, layer, neurons):
         taken = take(neurons, of_layer(self.positions, layer))
         # A view would keep all positions alive, and show edits made in place later on.
         self.kept[layer] = taken if self.grad else taken.detach().clone()
-        if self.stop and layer == max(self.layers):
-            raise Stopped
 
     def __getitem__(self, layer):
         if layer not in self.kept:
@@ -110,9 +112,6 @@ class record(Hooks):
 
     def __len__(self):
         return len(self.kept)
-
-    def items(self):
-        return [(layer, self.kept[layer]) for layer in self]
 
 
 class replace_neurons(Hooks):

@@ -21,8 +21,6 @@ _CLASSES = {
     "causal": ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING"),
     "seq2seq": ("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING"),
 }
-# What a device_map may name that is no device.
-_PLACES = (None, "auto", "balanced", "balanced_low_0", "sequential", "disk")
 _ON_THE_HUB = {
     "bert-base-cased": "masked, 12 layers × 3072 neurons, English (hub)",
     "roberta-base": "masked, 12 layers × 3072 neurons, English (hub)",
@@ -39,11 +37,7 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
 
     >>> model, tokenizer = read_checkpoint("embedded/gpt2", device="cpu")
     """
-    source, dtype = _source(name), _dtype(dtype)
-    device = None if device_map else _device(device)
-    for place in device_map.values() if isinstance(device_map, dict) else [device_map]:
-        if place not in _PLACES:
-            _device(place, "device_map")
+    source, dtype, device = _source(name), _dtype(dtype), None if device_map else _device(device)
     options = {"revision": revision} if revision else {}
     config, row, tokenizer = _without_weights(name, source, options)
     options |= {"config": config, "dtype": dtype, "device_map": device_map}
@@ -137,20 +131,17 @@ def _load_model(name, source, row, options):
 
 def _source(name):
     """What `from_pretrained` is given: a folder that exists, or a hub id."""
-    folder = (
-        CHECKPOINTS / name.removeprefix("embedded/")
-        if name.startswith("embedded/")
-        else Path(name).expanduser()
-    )
+    shipped = name.startswith("embedded/")
+    folder = CHECKPOINTS / name.removeprefix("embedded/") if shipped else Path(name).expanduser()
     if (folder / "config.json").is_file():
         return str(folder)
-    if name.startswith("embedded/"):
-        known = [key for key in list_backbones() if key.startswith("embedded/")]
-        raise SkillkitError(f"no backbone {name!r} is shipped; there are {', '.join(known) or 'none'}")
     if folder.is_dir():
         raise SkillkitError(
             f"the folder {name} has no config.json; give the folder that `save_pretrained` wrote"
         )
+    if shipped:
+        known = ", ".join(key for key in list_backbones() if key.startswith("embedded/"))
+        raise SkillkitError(f"no backbone {name!r} is shipped; there are {known}")
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise SkillkitError(
             f"there is no folder {name}; give a folder with config.json, or a hub id like roberta-base"
@@ -162,8 +153,6 @@ def _read(auto_class, name, source, options):
     try:
         with quiet():
             return auto_class.from_pretrained(source, trust_remote_code=False, **options)
-    except SkillkitError:
-        raise
     except Exception as error:
         raise SkillkitError(_problem(name, source, error)) from error
 
@@ -173,12 +162,9 @@ def _problem(name, source, error):
     if isinstance(error, ValueError) and "model type" in text:
         return f"the architecture of {name!r} is not known to the installed transformers: {text[:160]}"
     if Path(source).is_dir():
-        return f"the checkpoint in {name} cannot be read ({text[:200]}); save it again with `save_pretrained`"
-    if (
-        "connect" in text
-        or "offline" in text.lower()
-        or cause in ("LocalEntryNotFoundError", "OfflineModeIsEnabled")
-    ):
+        return f"the checkpoint in {name} cannot be read: {text[:200]}"
+    offline = "connect" in text or "offline" in text.lower()
+    if offline or cause in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
         return (
             f"{name!r} is neither a folder nor on this machine, and the hub cannot be reached; "
             "check the name, go online, or give a folder"
@@ -188,9 +174,7 @@ def _problem(name, source, error):
 
 def _dtype(dtype):
     # By itself `from_pretrained` would keep a checkpoint's half precision: too coarse to compare activations.
-    found = (
-        torch.float32 if dtype == "auto" else getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    )
+    found = torch.float32 if dtype == "auto" else getattr(torch, str(dtype).removeprefix("torch."), None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise SkillkitError(
             f"dtype {dtype!r} is not a floating-point type; try 'auto', 'float32' or 'bfloat16'"
@@ -198,10 +182,10 @@ def _dtype(dtype):
     return found
 
 
-def _device(device, argument="device"):
+def _device(device):
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise SkillkitError(f"{argument} {device!r} cannot be used here; try 'cpu' or 'auto'") from error
+        raise SkillkitError(f"device {device!r} cannot be used here; try 'cpu' or 'auto'") from error

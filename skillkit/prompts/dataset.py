@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models import Hooks, Stopped, take
+from skillkit.models import Hooks, take
 from skillkit.prompts.layouts import encode_for, find_layout
 from skillkit.prompts.soft_prompt import SoftPrompt
 
@@ -156,7 +156,8 @@ class _Stream(Hooks):
     """Hands every layer's neurons at the wanted slots to a visitor, and ends the pass after the last."""
 
     def __init__(self, bb, layers, visitor, text):
-        super().__init__(bb, layers, self._pass_on, tokenwise=True)  # it looks itself how texts stand
+        # Tokenwise: it finds the slots itself however the texts stand.
+        super().__init__(bb, layers, self._pass_on, tokenwise=True, stop=True)
         self.visitor, self.text = visitor, text
 
     def open(self, attached, slots, batch):
@@ -171,8 +172,6 @@ class _Stream(Hooks):
                 "check prompt and weights, or load the backbone with dtype='float32'"
             )
         self.visitor(layer, values, self.batch)
-        if layer == self.layers[-1]:
-            raise Stopped
 
     def _values(self, layer, neurons):
         wide = torch.promote_types(neurons.dtype, torch.float32)

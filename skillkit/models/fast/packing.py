@@ -142,10 +142,9 @@ def _packed(bb, packing):
 
 
 def _closed(module):
-    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
-    needs_padding = any(
-        not getattr(hook, "any_batching", False) for held in hooks if held for hook in held.values()
-    )
+    """Whether a module is compiled or has a hook that needs padded texts."""
+    hooks = module._forward_hooks | module._forward_pre_hooks | (module._backward_hooks or {})
+    needs_padding = any(not getattr(hook, "any_batching", False) for hook in hooks.values())
     return needs_padding or module._compiled_call_impl is not None
 
 

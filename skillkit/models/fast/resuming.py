@@ -1,4 +1,4 @@
-"""Passes that begin where they differ: what lies below the neurons that are changed is computed once.
+"""Passes that begin at a layer: what lies below the lowest neurons that are changed is computed once.
 
 >>> again, found = Resuming(bb, 3), []
 >>> for rate in (0.1, 0.2, 0.3):                   # the first pass goes through all blocks, others begin in layer 3
@@ -8,11 +8,13 @@
 Changing neurons of layer 3 leaves everything below as it was, and in layer 3 all but what its value matrix gives.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
 import torch
 
+from skillkit.models.fast import enabled, replaced
 from skillkit.models.hooks import any_batching, has_hooks, hidden_of
 
 MEMORY = 2**30  # bytes that may be kept; batches beyond that are computed each time
@@ -23,8 +25,8 @@ class Known(NamedTuple):
 
     >>> Known(hidden, [None], neurons, rest)                # doctest: +SKIP
 
-    entering  hidden states before the first block, by which the batch is known again
-    outputs   of the blocks, without hidden states that nobody needs again
+    entering  hidden states before the first block, by which the batch is recognised
+    outputs   of the blocks, without hidden states that are not needed again
     neurons   of the lowest changed layer, before the change; None where that layer's whole block is run again
     rest      the sum behind its network, without what the value matrix gives
     """
@@ -38,11 +40,11 @@ class Known(NamedTuple):
     def size(self):
         """Bytes, without what several blocks share."""
         kept = [self.entering, self.neurons, self.rest, *map(hidden_of, self.outputs)]
-        return sum(one.numel() * one.element_size() for one in kept if one is not None)
+        return sum(one.nbytes for one in kept if one is not None)
 
 
 class Resuming:
-    """Context in which batches that were read in it before begin at a layer.
+    """Context in which passes over batches that were read in it before begin at a layer.
 
     >>> again = Resuming(bb, 2)
     >>> with again: first = evaluate(bb, task, prompt)
@@ -51,43 +53,31 @@ class Resuming:
     layer   all weights below it, and those that lead to its neurons, must be the same each time
     memory  bytes to keep, about
 
-    A batch is known by the rows that `bb.now` tells, and by its hidden states before the first block. Passes are left
-    as they are with gradients, in half precision (sums taken apart there would not come together again), in compiled
-    blocks, and where somebody reads or changes neurons below the layer.
+    A batch is recognised by its row numbers (`bb.now`) and its hidden states before the first block. Passes are whole
+    with gradients, in half precision (sums taken apart there would not come together again), in compiled blocks, and
+    where neurons below the layer are read or changed.
     """
 
     def __init__(self, bb, layer, memory=MEMORY):
         path = bb.row.block_norm
         # The last network may be computed at the answer alone, of which a pass that leaves it out knows nothing.
-        self.inside = layer < bb.num_layers - 1
+        inside = layer < bb.num_layers - 1
         self.bb, self.layer, self.room = bb, layer, memory
-        self.blocks = bb.blocks[: layer + self.inside]
+        self.blocks = bb.blocks[: layer + inside]
         self.norm = bb.model.base_model.get_submodule(path.format(layer)) if path else None
-        self.known, self.own = {}, []
+        self.known, self.replaced = {}, ExitStack()
 
     def __enter__(self):
-        if self._able():
-            # No hook can leave a block out, so what a block does is replaced.
-            self.own = [(block, vars(block).get("forward")) for block in self.blocks]
-            for number, block in enumerate(self.blocks):
-                block.forward = partial(self._pass, number, block.forward)
+        compiled = any(block._compiled_call_impl is not None for block in self.blocks)
+        if enabled() and self.bb.dtype in (torch.float32, torch.float64) and not compiled:
+            for number, block in enumerate(self.blocks):  # no hook can leave a block out
+                self.replaced.enter_context(
+                    replaced(block, "forward", partial(self._pass, number, block.forward))
+                )
         return self
 
     def __exit__(self, *error):
-        for block, forward in self.own:
-            del block.forward
-            if forward is not None:
-                block.forward = forward
-        self.own = []
-
-    def _able(self):
-        compiled = any(block._compiled_call_impl is not None for block in self.blocks)
-        return self.bb.dtype in (torch.float32, torch.float64) and not compiled
-
-    def _heard(self):
-        """Whether somebody reads or changes neurons in what would be left out."""
-        values, activations = self.bb.value_matrices, self.bb.activation_functions
-        return has_hooks([*values[: self.layer], *activations[: len(self.blocks)]])
+        self.replaced.close()
 
     def _pass(self, number, compute, hidden, *args, **kwargs):
         if number == 0:
@@ -102,33 +92,30 @@ class Resuming:
         return _with(self._changed() if number == self.layer else hidden, output)
 
     def _open(self, hidden):
-        told = self.bb.now is not None and not torch.is_grad_enabled() and not self._heard()
-        self.rows = tuple(self.bb.now.index.tolist()) if told else None
+        below = [*self.bb.value_matrices[: self.layer], *self.bb.activation_functions[: len(self.blocks)]]
+        whole = self.bb.now is None or torch.is_grad_enabled() or has_hooks(below)
+        self.rows = None if whole else tuple(self.bb.now.index.tolist())
         self.entering, self.outputs = hidden, []
         read = self.known.get(self.rows)
         self.read = read if read is not None and torch.equal(read.entering, hidden) else None
 
     def _first_time(self, number, compute):
-        inside = ()
-        if number == self.layer:
-            output, *inside = self._watched(compute)
-        else:
-            output = compute()
+        output, *inside = self._split(compute) if number == self.layer else (compute(),)
         needed = not inside and number + 1 in (len(self.blocks), len(self.bb.encoder_layers))
         self.outputs.append(output if needed else _with(None, output))
         if number + 1 == len(self.blocks):
-            self._keep(Known(self.entering, self.outputs, *inside))
+            known = Known(self.entering, self.outputs, *inside)
+            if known.size <= self.room:
+                self.known[self.rows] = known
+                self.room -= known.size
         return output
 
-    def _watched(self, compute):
-        """(what the block gives back, the neurons before they are changed, the rest of the sum behind the network)."""
+    def _split(self, compute):
+        """(what the block returns, its neurons before they are changed, the rest of the sum behind the network)."""
         seen, value = {}, self.bb.value_matrices[self.layer]
-        before = lambda _, args: seen.update(neurons=args[0])
-        after = lambda _, args, out: seen.update(given=out)
-        handles = [
-            value.register_forward_pre_hook(any_batching(before), prepend=True),
-            value.register_forward_hook(any_batching(after)),
-        ]
+        before = any_batching(lambda _, args: seen.update(neurons=args[0]))
+        after = any_batching(lambda _, args, out: seen.update(given=out))
+        handles = [value.register_forward_pre_hook(before, prepend=True), value.register_forward_hook(after)]
         if self.norm is not None:
             handles.append(self.norm.register_forward_pre_hook(lambda _, args: seen.update(whole=args[0])))
         try:
@@ -137,11 +124,6 @@ class Resuming:
             for handle in handles:
                 handle.remove()
         return output, seen["neurons"], seen.get("whole", hidden_of(output)) - seen["given"]
-
-    def _keep(self, known):
-        if known.size <= self.room:
-            self.known[self.rows] = known
-            self.room -= known.size
 
     def _changed(self):
         hidden = self.read.rest + self.bb.value_matrices[self.layer](self.read.neurons)
