@@ -1,16 +1,18 @@
 """What every room needs: errors, files, progress, provenance, the artifact store, statistics."""
 
+from importlib import import_module
+
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress
-from skillkit.core.store import artifact, cached
 
-_STATISTICS = ("difference_interval", "mean_interval", "share_interval")
-__all__ = ["SkillkitError", "artifact", "cached", "progress", *_STATISTICS]
+# Imported when first used, for start-up time: scipy, statsmodels and pandas take seconds.
+_LATER = dict.fromkeys(("artifact", "cached"), "store") | dict.fromkeys(
+    ("difference_interval", "mean_interval", "share_interval"), "stats"
+)
+__all__ = ["SkillkitError", "progress", *_LATER]
 
 
 def __getattr__(name):
-    if name in _STATISTICS:
-        from skillkit.core import stats  # start-up time: scipy and statsmodels take a second
-
-        return getattr(stats, name)
-    raise AttributeError(f"module 'skillkit.core' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'skillkit.core' has no attribute {name!r}")
+    return getattr(import_module(f"skillkit.core.{_LATER[name]}"), name)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and one sentence when a disk refuses.
+"""Atomic writing of text, JSON and folders; reading of JSON and YAML.
 
 >>> with writing("runs", "give another folder with --out"):
 ...     write_json("runs/embedded/study.json", {"name": "embedded"})
@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import BaseConstructor, SafeConstructor
+from ruamel.yaml.error import YAMLError
+
 from skillkit.core.errors import SkillkitError
+from skillkit.core.provenance import shared_folder
 
 
 def write_json(path, plain):
@@ -45,6 +50,48 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def read_yaml(path, words=False):
+    """A YAML 1.2 file as a dict of plain data.
+
+    >>> read_yaml("params/embedded.yaml")["name"]
+    'embedded'
+    >>> read_yaml("params/tasks/reviews.yaml", words=True)["labels"]
+    ['1', '5']
+
+    words: every scalar stays a string. Without it `yes` and `no` are strings all the same, and 1e-3 is a number.
+    `$SKILLKIT_SHARED` in a value becomes the folder of local data sets and checkpoints. Raises SkillkitError for a
+    file that cannot be read, is no YAML (with the line), gives a key twice, or holds anything but a mapping.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Words if words else _Values
+    try:
+        plain = yaml.load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SkillkitError(f"cannot read {path}: {reason}") from None
+    except YAMLError as error:
+        mark, problem = (getattr(error, name, None) for name in ("problem_mark", "problem"))
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise SkillkitError(f"{path} is no YAML{line}: {problem or str(error).splitlines()[0]}") from None
+    if not isinstance(plain, dict):
+        raise SkillkitError(f"{path} must hold names with values (name: value), not {type(plain).__name__}")
+    return plain
+
+
+class _Words(BaseConstructor):
+    """Scalars as strings, with the shared folder in place of its variable."""
+
+    def construct_scalar(self, node):
+        return super().construct_scalar(node).replace("$SKILLKIT_SHARED", str(shared_folder()))
+
+
+class _Values(_Words, SafeConstructor):
+    """Scalars as numbers, truth values and null where YAML 1.2 has them; dates stay strings."""
+
+
+_Values.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
 @contextmanager

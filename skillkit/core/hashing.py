@@ -1,4 +1,4 @@
-"""The identity of a value: plain data that is equal exactly when the content is equal, in every process.
+"""Content hashes: what makes an artifact's key, the same in every process.
 
 >>> digest(identity({"length": 16, "seeds": (0, 1)})) == digest(identity({"seeds": [0, 1], "length": 16}))
 True
@@ -7,10 +7,25 @@ True
 import dataclasses
 import hashlib
 import json
-import sys
 from pathlib import PurePath
 
 from skillkit.core.errors import SkillkitError
+
+
+def content_hash(*parts):
+    """sha256 (hex) of parts in order: text and bytes as they are, arrays by their bytes, plain data as sorted JSON.
+
+    >>> content_hash("mask-first", [16, 128], torch.zeros(16, 128))[:8]
+    '887f4789'
+    """
+    sha = hashlib.sha256()
+    for part in parts:
+        if hasattr(part, "dtype"):
+            part = _array_bytes(part)
+        elif not isinstance(part, str | bytes):
+            part = json.dumps(part, sort_keys=True, default=str)
+        sha.update(part.encode() if isinstance(part, str) else part)
+    return sha.hexdigest()
 
 
 def digest(plain):
@@ -19,7 +34,7 @@ def digest(plain):
     >>> digest({"a": 1})[:8]
     'f9d86028'
     """
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return content_hash(json.dumps(plain, sort_keys=True))
 
 
 def identity(value, name="the value"):
@@ -32,47 +47,41 @@ def identity(value, name="the value"):
     data sets by their values, dataclasses by their fields; lists, tuples and ranges with the same items are
     the same.
 
-    Raises SkillkitError naming the argument (`name`) when the content of a value cannot be told.
+    Raises SkillkitError naming the argument (`name`) for a value of any other kind.
     """
+    inner = lambda item: identity(item, name)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, list | tuple | range):
-        return [identity(item, name) for item in value]
+        return [inner(item) for item in value]
     if isinstance(value, dict):
-        return {
-            "dict": sorted(
-                ([identity(key, name), identity(item, name)] for key, item in value.items()), key=repr
-            )
-        }
+        return {"dict": sorted(([inner(key), inner(item)] for key, item in value.items()), key=repr)}
     if isinstance(value, set | frozenset):
-        return {"set": sorted((identity(item, name) for item in value), key=repr)}
+        return {"set": sorted((inner(item) for item in value), key=repr)}
     if isinstance(value, slice):
         return {"slice": [value.start, value.stop, value.step]}
     return _object(value, name)
 
 
 def _object(value, name):
-    kind = type(value).__name__
+    kind, package = type(value).__name__, type(value).__module__.split(".")[0]
     if isinstance(getattr(value, "fingerprint", None), str):
         place = {"dtype": str(value.dtype)} if hasattr(value, "dtype") else {}
         place |= {"device": device_type(value.device)} if hasattr(value, "device") else {}
         return {"type": kind, "fingerprint": value.fingerprint} | place
-    if _is_from("torch", value) and kind in ("device", "dtype"):
+    if package == "torch" and kind in ("device", "dtype"):
         return str(value)
-    if _is_from("torch", value) or _is_from("numpy", value):
-        return {"array": str(value.dtype), "shape": list(value.shape), "sha256": _array_hash(value, name)}
-    if _is_from("datasets", value) and hasattr(value, "to_dict"):
+    if package in ("torch", "numpy") and value.dtype != object:
+        return {"array": str(value.dtype), "shape": list(value.shape), "sha256": content_hash(value)}
+    if package == "datasets" and hasattr(value, "to_dict"):
         return {"dataset": digest(value.to_dict())}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            stored_name(field): identity(getattr(value, field.name), name)
-            for field in dataclasses.fields(value)
-        }
-        return {"type": kind, "fields": fields}
+        fields = {stored_name(field): getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {"type": kind, "fields": {field: identity(item, name) for field, item in fields.items()}}
     raise SkillkitError(
-        f"{name} is a {kind}, whose content cannot be told; give it a fingerprint or leave it out"
+        f"{name} is a {kind}, which has no content hash; give it a fingerprint or leave it out"
     )
 
 
@@ -85,10 +94,10 @@ def stored_name(field):
     return field.metadata.get("stored", field.name)
 
 
-def describe(value):
-    """One short line about an argument, for people.
+def abbreviated(value):
+    """A value as it is shown in `meta.json`: itself where that is short, else its type and hash.
 
-    >>> describe(bb)
+    >>> abbreviated(bb)
     'embedded/bert (Backbone ...)'
     """
     if isinstance(getattr(value, "fingerprint", None), str):
@@ -106,18 +115,9 @@ def device_type(device):
     return getattr(device, "type", None) or str(device).split(":")[0]
 
 
-def _is_from(module, value):
-    """Whether the value's class comes from a package, told without importing that package."""
-    return module in sys.modules and type(value).__module__.split(".")[0] == module
+def _array_bytes(array):
+    if hasattr(array, "detach"):
+        import torch  # start-up time: whoever has a tensor has loaded it
 
-
-def _array_hash(value, name):
-    if _is_from("torch", value):
-        import torch
-
-        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    if value.dtype == object:
-        raise SkillkitError(
-            f"{name} is an array of objects, whose content cannot be told; give it a plain dtype"
-        )
-    return hashlib.sha256(value.tobytes()).hexdigest()
+        array = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return array.tobytes()

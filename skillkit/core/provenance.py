@@ -1,19 +1,18 @@
-"""Where a result comes from: revision, versions, machine; and where results go.
+"""Provenance of a result (git revision, versions, machine), and the folders of the package, of runs and of data.
 
 >>> provenance()["versions"]["skillkit"]
 '0.1.0'
 """
 
 import functools
-import hashlib
 import os
 import platform
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
 import skillkit
+from skillkit.core.hashing import content_hash
 
 PACKAGE = Path(skillkit.__file__).resolve().parent
 CHECKPOINTS = PACKAGE / "small_world" / "checkpoints"  # the models that come with the package
@@ -41,7 +40,7 @@ def shared_folder():
 
 
 def provenance():
-    """What made a result, as plain values: git revision and dirty flag, versions, source hash, machine.
+    """Git revision and dirty flag, versions, source hash and machine, as plain values.
 
     >>> provenance()["git"]
     {'revision': '...', 'dirty': ...}
@@ -72,21 +71,14 @@ def source_hash():
     >>> len(source_hash())
     16
     """
-    total = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        total.update(str(path.relative_to(PACKAGE)).encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()[:16]
+    files = [(f"{path.relative_to(PACKAGE)}\0", path.read_bytes()) for path in sorted(PACKAGE.rglob("*.py"))]
+    return content_hash(*(part for file in files for part in file))[:16]
 
 
 @functools.lru_cache
 def _versions():
-    found = {"skillkit": skillkit.__version__, "python": ".".join(map(str, sys.version_info[:3]))}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    own = {"skillkit": skillkit.__version__, "python": platform.python_version()}
+    return own | {name: metadata.version(name) for name in PACKAGES}
 
 
 @functools.lru_cache
@@ -100,16 +92,11 @@ def _git():
 
 
 def _ask_git(*words):
+    command = ["git", "-C", str(PACKAGE.parent), *words]
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(PACKAGE.parent), *words],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            env=environment,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.check_output(
+            command, env=environment, text=True, timeout=20, stderr=subprocess.DEVNULL
+        ).strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None

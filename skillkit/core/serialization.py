@@ -1,4 +1,4 @@
-"""Results on disk: tensors to safetensors, everything else to JSON, nothing to pickle.
+"""Results on disk: tensors as safetensors, tables and plain values as JSON or parquet, never pickle.
 
 >>> save_result({"accuracy": torch.rand(6, 17, 512), "layers": (0, 3)}, folder, function)
 >>> load_result(folder, function)["layers"]
@@ -9,9 +9,32 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import filling, write_json
 from skillkit.core.hashing import stored_name
+
+
+class Table(pd.DataFrame):
+    """A pandas DataFrame with `save` and `load`, as return annotation of an `@artifact`; a slice of it is a DataFrame.
+
+    >>> Table({"a": [1, 2]}).save("dir"); Table.load("dir")["a"].tolist()
+    [1, 2]
+    """
+
+    @property
+    def _constructor(self):
+        return pd.DataFrame
+
+    def save(self, folder):
+        """Write the columns, with their types, into an existing folder."""
+        self.to_parquet(Path(folder) / "table.parquet")
+
+    @classmethod
+    def load(cls, folder):
+        """Read what `save` wrote."""
+        return cls(pd.read_parquet(Path(folder) / "table.parquet"))
 
 
 def save_result(result, folder, function):
@@ -19,11 +42,8 @@ def save_result(result, folder, function):
 
     >>> save_result(prompt, folder, tune_prompt)     # SoftPrompt has save and load
 
-    Raises SkillkitError for a result that neither saves itself nor consists of tensors and plain values.
+    Raises SkillkitError for a result that neither saves itself nor consists of tensors, tables and plain values.
     """
-    import torch
-    from safetensors.torch import save_file
-
     kind = _return_type(function)
     if hasattr(kind, "load"):
         result.save(folder)
@@ -32,9 +52,11 @@ def save_result(result, folder, function):
         fields = [field for field in dataclasses.fields(kind) if field.init]
         result = {stored_name(field): getattr(result, field.name) for field in fields}
     tensors = {}
-    plain = _flatten(result, tensors, torch.Tensor, function.__name__)
+    plain = _flatten(result, tensors, function.__name__)
     (folder / "result.json").write_text(json.dumps(plain), encoding="utf-8")
     if tensors:
+        from safetensors.torch import save_file  # here and below for start-up time: it loads torch
+
         save_file(tensors, folder / "tensors.safetensors")
 
 
@@ -52,7 +74,7 @@ def load_result(folder, function):
         from safetensors.torch import load_file
 
         tensors = load_file(folder / "tensors.safetensors")
-    result = _grow(json.loads((folder / "result.json").read_text(encoding="utf-8")), tensors)
+    result = _restore(json.loads((folder / "result.json").read_text(encoding="utf-8")), tensors)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         names = {stored_name(field): field.name for field in dataclasses.fields(kind)}
         return kind(**{names[name]: value for name, value in result.items()})
@@ -91,14 +113,12 @@ def read_tensors(folder, name, *needed):
     try:
         plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / f"{name}.safetensors")
-        lost = [key for key in needed if not isinstance(plain, dict) or key not in {*tensors, *plain}]
-        if lost:
+        if lost := [key for key in needed if not isinstance(plain, dict) or key not in {*tensors, *plain}]:
             raise ValueError(f"{name}.json and {name}.safetensors lack {', '.join(lost)}")
         return tensors, plain
     except FileNotFoundError as error:
-        raise SkillkitError(
-            f"{folder} holds no saved {name} ({Path(error.filename or folder).name} is missing)"
-        ) from error
+        missing = Path(error.filename or folder).name
+        raise SkillkitError(f"{folder} holds no saved {name} ({missing} is missing)") from error
     except (OSError, SafetensorError, ValueError) as error:
         raise SkillkitError(f"the {name} in {folder} is empty or damaged ({error}); save it again") from error
 
@@ -109,22 +129,22 @@ def _return_type(function):
     return function.__globals__.get(annotation) if isinstance(annotation, str) else annotation
 
 
-def _flatten(value, tensors, tensor_type, name):
+def _flatten(value, tensors, name):
     """JSON for `value`; tensors go aside under a running number."""
+    inner = lambda item: _flatten(item, tensors, name)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, tensor_type):
+    if hasattr(value, "detach"):
         tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()  # views may share memory
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(value, list):
-        return [_flatten(item, tensors, tensor_type, name) for item in value]
+        return [inner(item) for item in value]
     if isinstance(value, tuple):
-        return {"tuple": [_flatten(item, tensors, tensor_type, name) for item in value]}
+        return {"tuple": [inner(item) for item in value]}
     if isinstance(value, dict):  # pairs, because JSON would turn every key into a string
-        return {"dict": [[key, _flatten(item, tensors, tensor_type, name)] for key, item in value.items()]}
-    if hasattr(value, "itertuples"):  # a pandas table, whose rows are numbered
-        rows = [list(row) for row in value.itertuples(index=False)]
-        return {"table": [list(value.columns), _flatten(rows, tensors, tensor_type, name)]}
+        return {"dict": [[key, inner(item)] for key, item in value.items()]}
+    if isinstance(value, pd.DataFrame):
+        return {"table": [list(value.columns), inner([list(row) for row in value.itertuples(index=False)])]}
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a NumPy number
         return value.item()
     raise SkillkitError(
@@ -133,18 +153,16 @@ def _flatten(value, tensors, tensor_type, name):
     )
 
 
-def _grow(plain, tensors):
+def _restore(plain, tensors):
     if isinstance(plain, list):
-        return [_grow(item, tensors) for item in plain]
+        return [_restore(item, tensors) for item in plain]
     if not isinstance(plain, dict):
         return plain
     ((tag, content),) = plain.items()
     if tag == "tensor":
         return tensors[content]
     if tag == "table":
-        import pandas as pd
-
-        return pd.DataFrame(_grow(content[1], tensors), columns=content[0])
+        return pd.DataFrame(_restore(content[1], tensors), columns=content[0])
     if tag == "tuple":
-        return tuple(_grow(item, tensors) for item in content)
-    return {key: _grow(item, tensors) for key, item in content}
+        return tuple(_restore(content, tensors))
+    return {key: _restore(item, tensors) for key, item in content}

@@ -27,14 +27,12 @@ from filelock import FileLock, Timeout
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import write_json, writing
-from skillkit.core.hashing import describe, device_type, digest, identity
+from skillkit.core.hashing import abbreviated, device_type, digest, identity
 from skillkit.core.provenance import provenance, runs_folder
 from skillkit.core.serialization import load_result, save_result
 
 log = logging.getLogger(__name__)
-_made: dict[
-    str, str
-] = {}  # digest of a result -> id of the artifact that holds it, to name upstream artifacts
+_made = {}  # digest of a result -> id of the artifact that holds it, to name upstream artifacts
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ def cached(function, *args, **kwargs):
     Arguments count by content: what has a `fingerprint` by that (with its dtype and device type), tensors and
     data sets by their values. The store is the folder that SKILLKIT_STORE names, else `runs/store`.
 
-    Raises SkillkitError for a function not marked by `artifact`, for an argument whose content cannot be
-    told, and when the store cannot be written.
+    Raises SkillkitError for a function not marked by `artifact`, for an argument without a content hash, and
+    when the store cannot be written.
     """
     if not hasattr(function, "artifact"):
         raise SkillkitError(f"{function.__name__} cannot be cached; mark it with @artifact(kind, version=1)")
@@ -123,32 +121,25 @@ def fault(folder):
     >>> fault(Path("runs/store/prompt/3f2a…"))    # doctest: +SKIP
     'prompt.safetensors has changed'
     """
+    if not folder.exists():
+        return "absent"
     try:
         files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
-    except FileNotFoundError:
-        return "meta.json is missing" if folder.exists() else "absent"
     except (OSError, ValueError, KeyError, TypeError):
         return "meta.json cannot be read"
-    for name, checksum in files.items():
-        try:
-            if _checksum(folder / name) != checksum:
-                return f"{name} has changed"
-        except OSError:
-            return f"{name} cannot be read"
-    return None
+    return next((f"{name} has changed" for name in files if _checksum(folder / name) != files[name]), None)
 
 
 class _Call:
     """One call of a marked function: what determines its result, and where that is or will be."""
 
     def __init__(self, function, args, kwargs):
-        self.kind = function.artifact
-        bound = inspect.signature(function).bind(*args, **kwargs)
+        self.kind, self.function = function.artifact, function
         self.run = lambda: function(*args, **kwargs)
-        self.function = function
+        bound = inspect.signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
-        resolved = self.kind.resolve(dict(bound.arguments)) if self.kind.resolve else {}
-        arguments = {**bound.arguments, **resolved}
+        arguments = dict(bound.arguments)
+        arguments |= self.kind.resolve(dict(arguments)) if self.kind.resolve else {}
         self.arguments = {name: value for name, value in arguments.items() if name not in self.kind.ignore}
         self.key = {
             "kind": self.kind.name,
@@ -170,7 +161,7 @@ class _Call:
         began = time.time()
         result = self.run()
         seconds = time.time() - began
-        temporary = _temporary(self.id)
+        temporary = root() / ".tmp" / self.id.replace("/", "-")  # only the holder of the lock writes there
         with _writing():
             try:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -186,43 +177,33 @@ class _Call:
 
     def meta(self, seconds, folder):
         """The content of meta.json."""
-        places = [
-            value for value in self.arguments.values() if hasattr(value, "device") and hasattr(value, "dtype")
-        ]
+        values = self.arguments.values()
+        place = next(
+            (value for value in values if hasattr(value, "device") and hasattr(value, "dtype")), None
+        )
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {
             "id": self.id,
             "kind": self.kind.name,
             "version": self.kind.version,
             "function": f"{self.function.__module__}.{self.function.__qualname__}",
-            "arguments": {name: describe(value) for name, value in self.arguments.items()},
+            "arguments": {name: abbreviated(value) for name, value in self.arguments.items()},
             "seed": self.arguments.get("seed"),
-            "device": device_type(places[0].device) if places else None,
-            "dtype": str(self.arguments.get("dtype") or (places[0].dtype if places else None)),
+            "device": device_type(place.device) if place is not None else None,
+            "dtype": str(self.arguments.get("dtype") or getattr(place, "dtype", None)),
             "upstream": self.upstream(),
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(seconds, 3),
             "provenance": provenance(),
             "key": self.key,
-            "files": {
-                str(path.relative_to(folder)): _checksum(path)
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            },
+            "files": {str(path.relative_to(folder)): _checksum(path) for path in files},
         }
 
     def upstream(self):
         """Ids of the artifacts among the arguments, also inside lists."""
-        values = [
-            item
-            for value in self.key["arguments"].values()
-            for item in (value if isinstance(value, list) else [value])
-        ]
-        return sorted({_made[digest(value)] for value in values if digest(value) in _made})
-
-
-def _temporary(id):
-    """One temporary folder per artifact is enough, since only the holder of its lock writes there."""
-    return root() / ".tmp" / id.replace("/", "-")
+        arguments = self.key["arguments"].values()
+        items = [item for value in arguments for item in (value if isinstance(value, list) else [value])]
+        return sorted({_made[key] for key in map(digest, items) if key in _made})
 
 
 @contextmanager
@@ -250,7 +231,7 @@ def _sweep():
         try:
             with FileLock(root() / ".locks" / left.name, timeout=0):
                 shutil.rmtree(left, ignore_errors=True)
-        except (Timeout, RuntimeError):  # somebody is at work there, perhaps this very thread
+        except (Timeout, RuntimeError):  # its maker is at work, perhaps this very thread
             continue
 
 
@@ -259,5 +240,9 @@ def _writing():
 
 
 def _checksum(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """sha256 of a file; None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -6,8 +6,8 @@
 import torch
 
 from skillkit.core.progress import progress as progress_bar
+from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.fact_eval import Recall
 from skillkit.knowledge.fact_suppression import with_controls

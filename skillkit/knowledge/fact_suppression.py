@@ -11,12 +11,12 @@ import random
 
 import numpy as np
 import pandas
-from scipy import stats
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
+from skillkit.core.serialization import Table
+from skillkit.core.stats import bootstrap_interval
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.knowledge.fact_eval import Recall
 from skillkit.knowledge.interventions import enhance
 from skillkit.neurons import random_neurons
@@ -112,17 +112,7 @@ def named(prefix, name, samples, statistic, confidence=0.95, seed=0):
     if len(samples[0]) < 2:
         low = high = float("nan")
     elif any(np.ptp(sample) > 0 for sample in samples):
-        interval = stats.bootstrap(
-            samples,
-            statistic,
-            paired=True,
-            vectorized=True,
-            n_resamples=2000,
-            confidence_level=confidence,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        low, high = float(interval.low), float(interval.high)
+        low, high = bootstrap_interval(samples, statistic, confidence=confidence, seed=seed)
     return {name: value, f"{prefix}_low": low, f"{prefix}_high": high}
 
 

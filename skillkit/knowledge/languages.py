@@ -16,8 +16,8 @@ import pandas
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
+from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.knowledge.counts import overlap
 from skillkit.knowledge.fact_eval import Recall
 from skillkit.knowledge.fact_suppression import named, with_controls

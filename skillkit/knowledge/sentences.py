@@ -15,8 +15,8 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
+from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.knowledge.interventions import mask_of
 
 POOLS = {"max": lambda values: values.amax(0), "mean": lambda values: values.mean(0)}

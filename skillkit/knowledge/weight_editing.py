@@ -16,8 +16,8 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
+from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.knowledge.fact_eval import Recall
 from skillkit.knowledge.fact_suppression import named, neighbours, with_controls
 from skillkit.knowledge.interventions import edit, erase

@@ -7,8 +7,6 @@
 Architectures differ in data only (`skillkit.models.architectures`).
 """
 
-import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import torch
 from torch.func import functional_call
 
 from skillkit.core.files import filling
+from skillkit.core.hashing import content_hash
 from skillkit.models.architectures import row_of
 from skillkit.models.fast.last_layer import last_network_at
 from skillkit.models.fast.packing import packing_of, read_packed
@@ -121,12 +120,9 @@ class Backbone:
     def fingerprint(self):
         """sha256 of configuration, vocabulary and weights (in their dtype); computed once."""
         config = {k: v for k, v in self.model.config.to_dict().items() if k not in _NOT_OF_THE_MODEL}
-        sha = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-        sha.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
-        for name, tensor in self.model.named_parameters():
-            sha.update(name.encode())
-            sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return sha.hexdigest()
+        vocabulary = sorted(self.tokenizer.get_vocab().items())
+        weights = (part for named in self.model.named_parameters() for part in named)
+        return content_hash(config, vocabulary, *weights)
 
     def value_weight(self, layer):
         """The second feed-forward matrix [hidden, neurons], a view whatever the storage.

@@ -5,8 +5,6 @@
 >>> probe.save("dir"); Probe.load("dir")
 """
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,8 +12,9 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.core.significance import discoveries, hypergeometric_tails
+from skillkit.core.stats import discoveries, hypergeometric_tails
 from skillkit.prompts import POOLED
 
 REDUCTIONS = ("max", "mean", "min")
@@ -305,10 +304,8 @@ class Probe:
         >>> len(probe.fingerprint)
         64
         """
-        sha = hashlib.sha256(json.dumps(self.metadata, sort_keys=True).encode())
-        for name, tensor in sorted(self._tensors().items()):
-            sha.update(name.encode() + tensor.contiguous().numpy().tobytes())
-        return sha.hexdigest()
+        tensors = (part for named in sorted(self._tensors().items()) for part in named)
+        return content_hash(self.metadata, *tensors)
 
     def made_on(self, bb, *prompt):
         """The probe itself, or SkillkitError when it belongs to another backbone (or prompt, if given).

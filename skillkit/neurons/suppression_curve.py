@@ -16,9 +16,9 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as steps
+from skillkit.core.serialization import Table
 from skillkit.core.stats import difference_interval, mean_interval
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.models.fast.resuming import Resuming
 from skillkit.neurons.skill_neurons import probes_in, random_neurons, skill_neurons
 from skillkit.neurons.suppression import suppress

@@ -4,14 +4,13 @@
 >>> with sk.Tuned.load("dir").apply(bb): ...       # outside, the backbone is what it was, bit for bit
 """
 
-import hashlib
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.models import any_batching
 from skillkit.prompts.layouts import find_layout
@@ -44,11 +43,10 @@ class Tuned:
 
     @property
     def fingerprint(self):
-        told = json.dumps([self.kind, self.layout, self.options, sorted(self.state)], sort_keys=True)
-        sha = hashlib.sha256(told.encode())
-        for name in sorted(self.state):
-            sha.update(self.state[name].cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return sha.hexdigest()
+        names = sorted(self.state)
+        return content_hash(
+            [self.kind, self.layout, self.options, names], *(self.state[name] for name in names)
+        )
 
     def on(self, bb):
         """The layout to read answers with, after a check that this backbone has the places to change.

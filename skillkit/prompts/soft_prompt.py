@@ -5,13 +5,12 @@
 >>> prompt.save("dir"); sk.SoftPrompt.load("dir")   # prompt.safetensors + prompt.json
 """
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts.layouts import find_layout
 
@@ -52,8 +51,7 @@ class SoftPrompt:
         >>> copy.fingerprint == prompt.fingerprint
         True
         """
-        told = json.dumps([self.layout, list(self.weight.shape), self.options], sort_keys=True)
-        return hashlib.sha256(told.encode() + self.weight.contiguous().numpy().tobytes()).hexdigest()
+        return content_hash([self.layout, list(self.weight.shape), self.options], self.weight)
 
     def on(self, bb):
         """The prompt's layout, after a check that this backbone can take the prompt.

@@ -8,7 +8,6 @@
 Prompts are tuned on the clean task; both sides answer with its label words.
 """
 
-import hashlib
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from functools import cached_property
 import datasets
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import content_hash
 from skillkit.core.stats import share_interval
 from skillkit.robustness.counterparts import counterpart, rows_each
 from skillkit.robustness.perturbations import attacked, attacks_on
@@ -72,8 +72,7 @@ class View:
     @cached_property
     def fingerprint(self):
         """Hash of both sides and of how their rows belong together."""
-        told = f"{self.clean.fingerprint} {self.adversarial.fingerprint} {self.per_row}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        return content_hash(f"{self.clean.fingerprint} {self.adversarial.fingerprint} {self.per_row}")
 
     def subtasks(self, seed=0):
         """The two-class views that a view of more classes splits into, as `Task.subtasks` does.

@@ -17,7 +17,7 @@ import torch
 from scipy import stats
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.stats import share_interval
+from skillkit.core.stats import bootstrap_interval, share_interval
 from skillkit.core.store import artifact
 from skillkit.neurons import neuron_activations
 from skillkit.prompts import evaluate
@@ -149,13 +149,9 @@ def difference(first, second, per_row=None, seed=0):
     first, second = (np.asarray(values, float) for values in (first, second))
     if per_row:
         second = second.reshape(-1, per_row).mean(1)
-    samples = (first - second,) if per_row else (first, second)
-    rng, draws = np.random.default_rng(seed), []
-    for values in samples:
-        drawn = rng.integers(len(values), size=(RESAMPLES, len(values)))
-        draws.append(values[drawn].mean(1))
-    spread = draws[0] - (0 if per_row else draws[1])
-    return Estimate(float(first.mean() - second.mean()), *map(float, np.quantile(spread, (0.025, 0.975))))
+    gap = lambda one, other, axis: one.mean(axis) - other.mean(axis)
+    interval = bootstrap_interval((first, second), gap, RESAMPLES, paired=bool(per_row), seed=seed)
+    return Estimate(float(first.mean() - second.mean()), *interval)
 
 
 def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=0):

@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.models import put, replace_neurons, take
 from skillkit.neurons import checked_mask, random_neurons
 from skillkit.prompts import evaluate, tune_prompt

@@ -11,7 +11,7 @@ gives a text and its partner or None. All words and sentence forms stand in `lex
 from functools import cache
 from pathlib import Path
 
-import yaml
+from skillkit.core.files import read_yaml
 
 
 @cache
@@ -21,7 +21,7 @@ def lexicon():
     >>> lexicon()["adjectives"]["negative"][:3]
     ['bad', 'terrible', 'awful']
     """
-    return yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text(encoding="utf-8"))
+    return read_yaml(Path(__file__).with_name("lexicon.yaml"))
 
 
 # ---- reviews: sentiment ---------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_yaml
 from skillkit.core.hashing import digest
-from skillkit.core.yaml12 import read_yaml
 from skillkit.studies import params
 from skillkit.studies.params import Parameters, unknown
 from skillkit.studies.study import check_shared, merge, study_name, waits

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.yaml12 import read_yaml
+from skillkit.core.files import read_yaml
 from skillkit.studies import params
 
 _ENTRIES = ("name", "shared", "notebooks", "after")

@@ -12,7 +12,7 @@ from typing import Literal
 import pydantic
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.yaml12 import Words, read_yaml
+from skillkit.core.files import read_yaml
 from skillkit.tasks.readers import SUFFIXES
 
 _METRIC = "(accuracy|f1|matthews)"
@@ -56,7 +56,7 @@ def registry():
     >>> registry()["glue/sst2"]["verbalizer"]
     ['negative', 'positive']
     """
-    return read_yaml(Path(__file__).with_name("registry.yaml"), Words)
+    return read_yaml(Path(__file__).with_name("registry.yaml"), words=True)
 
 
 def describe(name, told):
@@ -71,7 +71,7 @@ def describe(name, told):
     if str(name) in registry():
         fields = {"name": str(name)} | registry()[str(name)]
     elif path.suffix in (".yaml", ".yml"):
-        fields, folder = {"name": path.stem} | read_yaml(path, Words), path.parent
+        fields, folder = {"name": path.stem} | read_yaml(path, words=True), path.parent
     elif path.exists() or path.suffix.lower() in SUFFIXES:
         fields = {"name": path.name if path.is_dir() else path.stem, "path": str(path)}
     else:

@@ -7,8 +7,6 @@
 
 import difflib
 import functools
-import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from pathlib import Path
 import datasets
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import content_hash
 from skillkit.tasks import readers as sources
 from skillkit.tasks.registry import describe, registry
 from skillkit.tasks.splits import balanced, labelled_splits, two_classes
@@ -90,11 +89,8 @@ class Task:
     @functools.cached_property
     def fingerprint(self):
         """Hash of all that decides a result, the same in every process; name and notes do not count."""
-        told = [self.type, self.labels, self.verbalizer, self.metric, self.template, self.leading_space]
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-        for split, rows in sorted(self.splits.items()):
-            digest.update(json.dumps([split, rows.to_dict()], sort_keys=True).encode())
-        return digest.hexdigest()
+        fields = [self.type, self.labels, self.verbalizer, self.metric, self.template, self.leading_space]
+        return content_hash(fields, *([split, rows.to_dict()] for split, rows in sorted(self.splits.items())))
 
     def words(self, bb):
         """The label words for this backbone's family, in the order of the labels."""

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from skillkit.core.serialization import Table
 from skillkit.core.stats import mean_interval
 from skillkit.core.store import artifact
-from skillkit.core.tables import Table
 from skillkit.prompts import Evaluation, SoftPrompt, initial_weight, prepare, tune_prompt
 from skillkit.transfer.zero_shot import RANDOM, tuned_on
 

@@ -8,14 +8,8 @@ page = "<!doctype html>"
     "progress": """
 train = float
 """,
-    "significance": """
-hits = np.array([5, 3])
-fires = np.array([5, 6])
-p_values = np.array([0.001, 0.2])
-np = import_module("numpy")
-""",
-    "tables": """
-forgetting = sk.knowledge.fact_suppression.forgetting
+    "hashing": """
+torch = import_module("torch")
 """,
     "serialization": """
 folder = import_module("pathlib").Path("dir")

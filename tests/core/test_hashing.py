@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.hashing import describe, digest, identity
+from skillkit.core.hashing import abbreviated, digest, identity
 from tests.helpers import REPOSITORY
 
 
@@ -80,5 +80,5 @@ def test_content_that_cannot_be_told_is_an_error(value):
 
 
 def test_descriptions_are_short():
-    assert describe(Model()) == "a/model (Model 01234567)" and describe(16) == 16
-    assert describe(list(range(1000))).startswith("list ")
+    assert abbreviated(Model()) == "a/model (Model 01234567)" and abbreviated(16) == 16
+    assert abbreviated(list(range(1000))).startswith("list ")

@@ -7,7 +7,6 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from skillkit.core import progress as module
 from skillkit.core.progress import progress
 from tests.helpers import REPOSITORY
 
@@ -33,7 +32,7 @@ def test_a_log_tells_where_an_interrupted_loop_stopped(capsys):
 
 
 def test_a_notebook_gets_one_line_that_is_replaced(monkeypatch):
-    monkeypatch.setattr(module, "_in_notebook", lambda: True)
+    monkeypatch.setattr(sys.modules[progress.__module__], "_in_notebook", lambda: True)
     InteractiveShell.instance()
     with capture_output() as captured:
         for _ in progress(range(50), "tuning", mininterval=0):

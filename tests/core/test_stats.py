@@ -1,10 +1,18 @@
-"""Intervals against values worked out by hand."""
+"""Intervals and tests against values worked out by hand or by scipy."""
 
 import math
 
+import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
-from skillkit.core.stats import difference_interval, mean_interval
+from skillkit.core.stats import (
+    bootstrap_interval,
+    difference_interval,
+    discoveries,
+    hypergeometric_tails,
+    mean_interval,
+)
 
 
 def test_the_t_interval_of_three_values():
@@ -22,3 +30,36 @@ def test_one_value_has_no_interval():
 def test_paired_differences_ignore_what_pairs_share():
     gap, low, high = difference_interval([0.9, 0.6, 0.3], [0.8, 0.5, 0.2])
     assert gap == pytest.approx(0.1) and low == pytest.approx(0.1) and high == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_bootstrap_draws_follow_the_seed(paired):
+    samples, random = (np.arange(9.0), np.arange(9.0) ** 2), np.random.default_rng(3)
+    drawn = [random.integers(9, size=(200, 9)) for _ in samples]
+    means = [sample[drawn[0 if paired else at]].mean(1) for at, sample in enumerate(samples)]
+    found = bootstrap_interval(samples, lambda a, b, axis: b.mean(axis) - a.mean(axis), 200, paired, seed=3)
+    assert found == pytest.approx(np.quantile(means[1] - means[0], (0.025, 0.975)))
+
+
+@pytest.mark.parametrize(("n", "positives"), [(10, 5), (60, 17), (61, 60), (40, 1)])
+def test_tails_are_the_hypergeometric_ones(n, positives):
+    fires, hits = np.meshgrid(np.arange(n + 1), np.arange(positives + 1), indexing="ij")
+    possible = (hits <= fires) & (fires - hits <= n - positives)
+    fires, hits = fires[possible], hits[possible]
+    upper, lower = hypergeometric_tails(hits, fires, positives, n)
+    np.testing.assert_allclose(upper, hypergeom.sf(hits - 1, n, positives, fires), rtol=1e-9, atol=0)
+    np.testing.assert_allclose(lower, hypergeom.cdf(hits, n, positives, fires), rtol=1e-9, atol=0)
+
+
+def test_tails_stay_exact_where_they_are_tiny():
+    upper, lower = hypergeometric_tails(np.array([[500]]), np.array([[500]]), 500, 1000)
+    assert upper.shape == (1, 1) and lower[0, 0] == pytest.approx(1, abs=1e-15)
+    assert np.log(upper[0, 0]) == pytest.approx(hypergeom.logpmf(500, 1000, 500, 500), rel=1e-9)
+
+
+def test_discoveries_by_hand():
+    p_values = np.array([[0.001, 0.012, 0.04], [0.03, 0.5, np.nan]])
+    # Five tests: thresholds .01, .02, .03, .04, .05; the largest p below its own is the third, .03 (then .04).
+    assert discoveries(p_values, 0.05).tolist() == [[True, True, True], [True, False, False]]
+    assert discoveries(p_values, 0.01).tolist() == [[True, False, False], [False, False, False]]
+    assert not discoveries(np.full(3, np.nan)).any()

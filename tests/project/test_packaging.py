@@ -59,7 +59,13 @@ def test_conda_environment_is_the_same():
 
 
 def test_every_import_is_declared():
-    modules = {"yaml": "pyyaml", "sklearn": "scikit-learn", "bs4": "beautifulsoup4", "zmq": "pyzmq"}
+    modules = {
+        "yaml": "pyyaml",
+        "sklearn": "scikit-learn",
+        "bs4": "beautifulsoup4",
+        "zmq": "pyzmq",
+        "ruamel": "ruamel-yaml",
+    }
     declared = {canonicalize_name(need.name) for need in NEEDED} | {"skillkit", "tests"}
     for path in [*(REPOSITORY / "skillkit").rglob("*.py"), *(REPOSITORY / "tests").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
