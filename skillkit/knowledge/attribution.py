@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import artifact
 from skillkit.knowledge.clozes import encode_cloze, paired
-from skillkit.knowledge.integrated_gradients import MEMORY, Plan, integrals
+from skillkit.knowledge.integrated_gradients import MEMORY, integrals, rule_nodes
 
 METHODS = ("integrated-gradients", "activation")
 AGGREGATES = {

@@ -1,184 +1,123 @@
-"""The integral along α for batches of questions, within a memory budget, with few nodes where those are enough.
+"""Integrated gradients of an answer's probability along the neurons of one slot.
 
->>> integrals(bb, questions, Plan("endpoints", 4))[0]           # scores, completeness error, probability, …
+>>> scores, error, probability, predicted = integrals(bb, questions, rule_nodes("right", 4))[0]
+
+For the neurons a of one layer at the slot where the answer is read: score = a · Σ_k w_k ∂P/∂a |α_k·a (Dai et al. 2022,
+equation 2). `WholeModel` computes the slopes just so; `skillkit.knowledge.upper_layers` gives the same in less time,
+unless SKILLKIT_PLAIN=1.
 """
 
 import numpy as np
 import torch
 
+from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
-from skillkit.knowledge.clozes import by_shape
-from skillkit.knowledge.quadrature import carried_weights, nested_nodes, rule_nodes
-from skillkit.knowledge.replay import stacks_of_groups
+from skillkit.knowledge.clozes import by_shape, inputs_of, slots_of
+from skillkit.knowledge.upper_layers import answer_probability, upper_layers
+from skillkit.models import edit, hooked, take
+from skillkit.models.fast import enabled
 
+RULES = ("right", "left", "endpoints", "gauss-legendre")
 MEMORY = 2**30  # bytes of one sweep; more makes nothing faster on a CPU
-PLAIN = 1 / 16  # how much of that plain passes that wait for their sweeps may keep
 
 
-def integrals(bb, questions, plan=None, before=False, memory=MEMORY, progress=False):
+def rule_nodes(rule, steps):
+    """Nodes α in [0, 1] and weights of a quadrature rule with so many steps.
+
+    >>> rule_nodes("endpoints", 3)
+    (array([0. , 0.5, 1. ]), array([0.33333333, 0.33333333, 0.33333333]))
+
+    right           α = k/m, k = 1 … m: the paper (Dai et al. 2022, equation 2)
+    left            α = k/m, k = 0 … m − 1: the authors' code
+    endpoints       α = k/(m − 1), k = 0 … m − 1, weight 1/m: the widely used re-implementation
+    gauss-legendre  exact for polynomials of degree 2m − 1
+
+    Raises SkillkitError for another rule or too few steps.
+    """
+    if rule not in RULES:
+        raise SkillkitError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
+    least = 2 if rule == "endpoints" else 1
+    if not isinstance(steps, int) or steps < least:
+        raise SkillkitError(f"the rule {rule!r} needs at least {least} steps (a whole number), not {steps!r}")
+    if rule == "gauss-legendre":
+        nodes, weights = np.polynomial.legendre.leggauss(steps)
+        return (nodes + 1) / 2, weights / 2
+    count = np.arange(steps)
+    alphas = {"right": (count + 1) / steps, "left": count / steps, "endpoints": count / max(steps - 1, 1)}
+    return alphas[rule], np.full(steps, 1 / steps)
+
+
+def integrals(bb, questions, nodes=None, before=False, memory=MEMORY, progress=False):
     """Attribute many questions, in batches that fit into memory.
 
-    >>> scores, error, probability, predicted, estimated = integrals(bb, questions, Plan("right", 4))[0]
+    >>> scores, error, probability, predicted = integrals(bb, questions, rule_nodes("right", 4))[0]
 
-    For each question: scores [S, layers, neurons], completeness error [layers], probability of its targets,
-    the ids [S] that the model puts first, and bool [layers] where few nodes were enough. Without a plan, the
-    scores are what would be scaled: the activations.
+    For each question: scores [S, layers, neurons], completeness error [layers], probability of its targets, and
+    the ids [S] that the model puts first. Without nodes, the scores are the activations themselves.
     """
+    if hooked(bb):
+        raise SkillkitError("attribution inside an intervention is not defined; leave its with block first")
     found = [None] * len(questions)
     with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
-        for batches in _passes(bb, questions, plan, memory):
-            groups = [[questions[row] for row in rows] for rows in batches]
-            for rows, group, of in zip(batches, groups, stacks_of_groups(bb, groups, before), strict=True):
-                for row, result in zip(rows, _Batch(bb, group, plan, memory, of).results(), strict=True):
-                    found[row] = result
-                bar.update(len(rows))
+        for rows in _batches(bb, questions, nodes, memory):
+            batch = [questions[row] for row in rows]
+            for row, result in zip(rows, _attribute(bb, batch, nodes, before, memory), strict=True):
+                found[row] = result
+            bar.update(len(rows))
     return found
 
 
-def _passes(bb, questions, plan, memory):
-    """Row numbers of questions, in batches of one shape that fit into memory, and those in lists for one plain pass."""
-    kept, passes, room = bb.num_layers * 4 * bb.hidden_size * _bytes(bb), [], 0
+def _batches(bb, questions, nodes, memory):
+    """Row numbers of questions of one shape, as many together as fit into memory with all layers and steps."""
     for group in by_shape(questions):
-        length = len(questions[group[0]].ids)
-        size = max(1, memory // _footprint(bb, questions[group[0]], range(bb.num_layers)))
-        size = max(1, size // (plan.sweeps if plan else 1))
-        for at in range(0, len(group), size):
-            rows = group[at : at + size]
-            cost = len(rows) * length * kept
-            if cost > room:
-                passes.append([])
-                room = memory * PLAIN
-            room -= cost
-            passes[-1].append(rows)
-    return passes
+        room = memory // _footprint(bb, questions[group[0]], range(bb.num_layers))
+        size = max(1, room // (1 if nodes is None else len(nodes[0])))
+        yield from (group[at : at + size] for at in range(0, len(group), size))
 
 
-class Plan:
-    """Where to evaluate slopes: the nodes of a rule, or fewer of them with a guard.
-
-    >>> Plan("endpoints", 20).sweeps, Plan("endpoints", 20, nodes=5).sweeps
-    (20, 5)
-    """
-
-    def __init__(self, rule, steps, nodes=None, tolerance=0.01):
-        self.full = rule_nodes(rule, steps)
-        self.tolerance, self.few = tolerance, None
-        if nodes is not None:
-            fine = nested_nodes(nodes)
-            weights = np.zeros((4, nodes))
-            for row, step in enumerate((1, 2, 4)):  # the rule from all nodes, every second, every fourth
-                weights[row, ::step] = carried_weights(fine[::step], *self.full)
-            weights[3] = carried_weights(fine, *rule_nodes("gauss-legendre", nodes))  # the integral itself
-            self.few = fine, weights
-
-    @property
-    def sweeps(self):
-        return len(self.few[0] if self.few else self.full[0])
-
-
-class _Batch:
-    """Questions of one shape that are attributed together."""
-
-    def __init__(self, bb, questions, plan, memory, stacks):
-        self.bb, self.questions, self.plan, self.memory, self.stacks = bb, questions, plan, memory, stacks
-
-    def results(self):
-        """One (scores, errors, probability, predicted, estimated) per question, on the CPU."""
-        count, slots = len(self.questions), len(self.questions[0].slots)
-        dtype = torch.promote_types(self.stacks[0].probability.dtype, torch.float32)
-        scores = torch.zeros(count, slots, self.bb.num_layers, self.bb.num_neurons, dtype=dtype)
-        errors = torch.full((count, self.bb.num_layers), torch.nan, dtype=dtype)
-        estimated = torch.zeros(count, self.bb.num_layers, dtype=torch.bool)
-        for stack in self.stacks:
-            for layer, score, error, guess in self._layers(stack):
+def _attribute(bb, questions, nodes, before, memory):
+    """(scores, errors, probability, predicted) of each of some questions of one shape, on the CPU."""
+    engines = upper_layers(bb, questions, before) if enabled() else [WholeModel(bb, questions, before)]
+    last, count = engines[-1], len(questions)
+    dtype = torch.promote_types(last.probability.dtype, torch.float32)
+    scores = torch.zeros(count, len(questions[0].slots), bb.num_layers, bb.num_neurons, dtype=dtype)
+    errors = torch.full((count, bb.num_layers), torch.nan, dtype=dtype)
+    for engine in engines:
+        for layers, size in _ranges(bb, questions, engine.layers, nodes, memory):
+            means, zero = (None, None) if nodes is None else _mean_slopes(engine, layers, nodes, size)
+            for i, layer in enumerate(layers):
+                score = engine.scaled[layer] if nodes is None else engine.scaled[layer] * means[layer]
                 scores[:, :, layer, : score.shape[2]] = score.cpu()
-                errors[:, layer], estimated[:, layer] = error.cpu(), guess
-        last = self.stacks[-1]
-        return zip(scores, errors, last.probability.cpu(), last.predicted.cpu(), estimated, strict=True)
+                if nodes is not None:
+                    errors[:, layer] = (score.sum((1, 2)) - (engine.probability - zero[i])).cpu()
+    return zip(scores, errors, last.probability.cpu(), last.predicted.cpu(), strict=True)
 
-    def _layers(self, stack):
-        if self.plan is None:
-            for layer in stack.layers:
-                yield layer, stack.scaled[layer], torch.tensor(torch.nan), False
-            return
-        if self.plan.few is not None:
-            yield from self._guarded(stack)
-            return
-        for layers in self._ranges(stack.layers):
-            yield from self._exact(stack, layers)
 
-    def _exact(self, stack, layers):
-        alphas, weights = self.plan.full
-        scores, zero = self._integrals(stack, layers, alphas, weights[None])
-        for layer in layers:
-            yield layer, scores[layer][0], self._error(stack, scores[layer][0], zero[layer]), False
+def _mean_slopes(engine, layers, nodes, size):
+    """Σ_k w_k ∂P/∂a |α_k·a as {layer: [questions, S, neurons]}, and P(0) [layers, questions]; `size` αs at a time."""
+    alphas, weights = nodes
+    if alphas[0] != 0:  # P(0) is wanted for the completeness error
+        alphas, weights = np.r_[0, alphas], np.r_[0, weights]
+    means, zero = dict.fromkeys(layers, 0), None
+    for at in range(0, len(alphas), size):
+        slopes, probability = engine.sweep(layers, alphas[at : at + size])
+        zero = probability[:, 0] if zero is None else zero
+        for layer, slope in slopes.items():
+            slope = slope.to(torch.promote_types(slope.dtype, torch.float32))
+            weight = torch.as_tensor(weights[at : at + size], dtype=slope.dtype, device=slope.device)
+            means[layer] = means[layer] + torch.tensordot(weight, slope, dims=1)
+    return means, zero
 
-    def _guarded(self, stack):
-        """Scores from few nodes, where the nested estimates and the completeness of the integral agree.
 
-        From every fourth node to every second the scores change by d₁, from there to all nodes by d₂; if that
-        goes on, they are off by d₂ · d₂/d₁. A tenth of d₂ is the least that is believed.
-        """
-        scores, zero = {}, {}
-        for layers in self._ranges(stack.layers):
-            for kept, part in zip(
-                (scores, zero), self._integrals(stack, layers, *self.plan.few), strict=True
-            ):
-                kept.update(part)
-        highest = torch.stack([fine.abs().amax((1, 2)).cpu() for fine, *_ in scores.values()]).amax(0)
-        for layer, (fine, coarse, coarsest, integral) in scores.items():
-            first, second = (
-                (a - b).abs().amax((1, 2)).cpu() for a, b in ((coarse, coarsest), (fine, coarse))
-            )
-            off = second * (second / first).clamp(0.1, 1)
-            missed = self._error(stack, integral, zero[layer]).abs() / integral.abs().sum((1, 2)).cpu()
-            if (off <= self.plan.tolerance * highest).all() and (missed <= self.plan.tolerance).all():
-                yield layer, fine, self._error(stack, fine, zero[layer]), True
-            else:
-                yield from self._exact(stack, range(layer, layer + 1))
-
-    def _error(self, stack, scores, zero):
-        return scores.sum((1, 2)).cpu() - (stack.probability - zero).cpu()
-
-    def _integrals(self, stack, layers, alphas, weights):
-        """Scores {layer: [rules, questions, S, neurons]} for weights [rules, alphas], and P(0) {layer: [questions]}."""
-        inner = [i for i, alpha in enumerate(alphas) if alpha != 1]  # the plain pass has α = 1
-        sums = {layer: self._weighted(stack.slopes[layer][None], weights[:, alphas == 1]) for layer in layers}
-        zero, size = None, self._alphas_at_once(layers)
-        for at in range(0, len(inner), size):
-            chosen = inner[at : at + size]
-            slopes, probability = stack.sweep(layers, alphas[chosen])
-            for layer in layers:
-                sums[layer] += self._weighted(slopes[layer], weights[:, chosen])
-            if alphas[chosen[0]] == 0:
-                zero = probability[:, 0]
-        if zero is None:
-            zero = stack.sweep(layers, [0.0], slopes=False)[1][:, 0]
-        scores = {layer: self._score(stack, layer, total) for layer, total in sums.items()}
-        return scores, dict(zip(layers, zero, strict=True))
-
-    def _weighted(self, slopes, weights):
-        """Sums of slopes [alphas, …] over α for weights [rules, alphas]; zero without any α."""
-        wide = torch.promote_types(slopes.dtype, torch.float32)
-        weights = torch.as_tensor(weights, dtype=wide, device=slopes.device)
-        return torch.tensordot(weights, slopes[: weights.shape[1]].to(wide), dims=1)
-
-    def _score(self, stack, layer, total):
-        scaled = stack.scaled[layer]
-        pulled = total if stack.before else torch.stack([stack.pull(layer, slope) for slope in total])
-        return scaled.to(pulled) * pulled
-
-    def _alphas_at_once(self, layers):
-        return max(1, self.memory // (len(self.questions) * _footprint(self.bb, self.questions[0], layers)))
-
-    def _ranges(self, layers):
-        """The layers, in as few ranges as fit into memory with every α: products of many rows are the faster ones."""
-        start = layers.start
-        for stop in range(start + 1, layers.stop + 1):
-            fits = self._alphas_at_once(range(start, min(stop + 1, layers.stop))) >= self.plan.sweeps
-            if stop == layers.stop or not fits:
-                yield range(start, stop)
-                start = stop
+def _ranges(bb, questions, layers, nodes, memory):
+    """(layers, αs at a time): the layers in as few ranges as fit into memory with every α, else fewer αs."""
+    fitting = lambda some: max(1, memory // (len(questions) * _footprint(bb, questions[0], some)))
+    steps = 1 if nodes is None else len(nodes[0]) + 1
+    start = layers.start
+    for stop in range(start + 1, layers.stop + 1):
+        if stop == layers.stop or fitting(range(start, stop + 1)) < steps:
+            yield range(start, stop), fitting(range(start, stop))
+            start = stop
 
 
 def _footprint(bb, question, layers):
@@ -193,10 +132,46 @@ def _footprint(bb, question, layers):
             blocks += len(bb.decoder_layers)
         seen = 4 * len(question.ids) * bb.hidden_size if alone else 0
         kept = tokens * (10 * bb.hidden_size + 4 * bb.num_neurons) + seen
-        head = 3 * len(question.slots) * bb.model.config.vocab_size
+        head = 4 * len(question.slots) * bb.model.config.vocab_size
         total += (1 + blocks) * kept + head
-    return total * _bytes(bb)
+    return total * bb.model.get_input_embeddings().weight.element_size()
 
 
-def _bytes(bb):
-    return bb.model.get_input_embeddings().weight.element_size()
+class WholeModel:
+    """Slopes of the answers' probability by whole forward passes, one for each layer and α.
+
+    >>> slopes, probability = WholeModel(bb, questions).sweep(range(3, 5), [0.0, 0.5])
+    >>> slopes[3].shape, probability.shape          # [alphas, questions, slots, neurons]; [layers, alphas, questions]
+    (torch.Size([2, 1, 1, 512]), torch.Size([2, 2, 1]))
+
+    `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function, at the slots;
+    `probability` [questions] of the targets, `predicted` [questions, S] the tokens that the model puts first.
+    """
+
+    def __init__(self, bb, questions, before=False):
+        self.bb, self.before, self.layers = bb, before, range(bb.num_layers)
+        self.inputs, self.slots = inputs_of(bb, questions), slots_of(bb, questions)
+        self.targets = torch.tensor([question.targets for question in questions], device=bb.device)
+        with torch.no_grad(), bb.record(positions=self.slots, before=before) as acts:
+            logits = self._logits()
+        self.scaled = dict(acts.items())
+        self.probability, self.predicted = answer_probability(logits, self.targets), logits.argmax(-1)
+
+    def sweep(self, layers, alphas):
+        """{layer: slopes [alphas, questions, S, neurons]} and the probability [layers, alphas, questions]."""
+        slopes, probability = {}, []
+        for layer in layers:
+            found = [self._slope(layer, float(alpha)) for alpha in alphas]
+            slopes[layer] = torch.stack([slope for slope, _ in found])
+            probability.append(torch.stack([p for _, p in found]))
+        return slopes, torch.stack(probability)
+
+    def _slope(self, layer, alpha):
+        scaled = (alpha * self.scaled[layer]).requires_grad_()
+        with edit(self.bb, {layer: lambda _: scaled}, self.slots, before=self.before):
+            probability = answer_probability(self._logits(), self.targets)
+        return torch.autograd.grad(probability.sum(), scaled)[0], probability.detach()
+
+    def _logits(self):
+        hidden = self.bb.run(self.inputs)
+        return self.bb.head(take(hidden, self.slots[self.bb.num_layers - 1].to(hidden.device)))
