@@ -1,22 +1,19 @@
-"""Which neurons carry an answer: integrated gradients of its probability along the neurons of one slot.
+"""Attribution: which neurons carry an answer, by integrated gradients of its probability along one slot's neurons.
 
 >>> found = attribute(bb, "the capital of velmora is [MASK].", "hilvek", steps=20, rule="endpoints")
 >>> found.scores.shape, found.probability, found.predicted      # [layers, neurons]; P(hilvek); the model's own word
 >>> found.completeness_error                                    # [layers]: Σ scores − (P(a) − P(0))
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), equations 1 and 2: for the neurons a of a
-layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is made fast without changing it stands in
-`skillkit.knowledge.replay`.
+layer, `score = a · Σ_k w_k ∂P/∂a |α_k·a`. How it is computed stands in `skillkit.knowledge.integrated_gradients`.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.clozes import encode_cloze, paired
 from skillkit.knowledge.integrated_gradients import MEMORY, integrals, rule_nodes
@@ -29,13 +26,17 @@ AGGREGATES = {
     "start": lambda tokens: tokens[0],
     "end": lambda tokens: tokens[-1],
 }
+# Parameters of the function's first version, with the values that give what it gives now: keys still hold them.
+FORMER = {"nodes": None, "tolerance": 0.01}
+_TENSORS = ("scores", "token_scores", "completeness_error")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
     """Scores of all neurons for one answer to one cloze.
 
-    >>> found.top(3)                                # [(layer, neuron, score), …]
+    >>> found, found.top(3)                         # [(layer, neuron, score), …]
+    (Attribution of 'hilvek' (probability 0.…, 8 × 512 neurons, highest score 0.…), [...])
 
     scores              [layers, neurons], of several answer tokens aggregated; zero beyond a narrower layer
     token_scores        [tokens, layers, neurons]
@@ -43,7 +44,6 @@ class Attribution:
                         the method is no integral
     probability         of the answer: the product over its tokens
     predicted           what the model itself would say
-    estimated           bool [layers]: taken from the few nodes of a guarded quadrature
     """
 
     cloze: str
@@ -53,7 +53,13 @@ class Attribution:
     completeness_error: torch.Tensor
     probability: float
     predicted: str
-    estimated: torch.Tensor
+
+    def __repr__(self):
+        shape = " × ".join(map(str, self.scores.shape))
+        return (
+            f"Attribution of {self.answer!r} (probability {self.probability:.3g}, {shape} neurons, "
+            f"highest score {float(self.scores.max()):.3g})"
+        )
 
     def top(self, count=10):
         """The highest scores as (layer, neuron, score)."""
@@ -62,7 +68,7 @@ class Attribution:
         return [(int(p) // width, int(p) % width, float(v)) for p, v in zip(places, values, strict=True)]
 
     def save(self, folder):
-        """Write safetensors and JSON into an existing folder; `Attribution.load` reads them.
+        """Write safetensors and JSON into a folder; `Attribution.load` reads them.
 
         >>> found.save("dir"); Attribution.load("dir").predicted
         """
@@ -75,13 +81,12 @@ class Attribution:
         >>> found.save("dir"); torch.equal(Attribution.load("dir").scores, found.scores)
         True
         """
-        told = json.loads((Path(folder) / "attribution.json").read_text(encoding="utf-8"))
-        tensors = load_file(Path(folder) / "attribution.safetensors")
+        tensors, plain = read_tensors(folder, "attribution", "parts")
         parts = [
             Attribution(**words, **{name: tensors[f"{i}/{name}"] for name in _TENSORS})
-            for i, words in enumerate(told["parts"])
+            for i, words in enumerate(plain["parts"])
         ]
-        return parts[0] if told["alone"] else Attributions(parts)
+        return parts[0] if plain["alone"] else Attributions(parts)
 
 
 class Attributions(list):
@@ -92,24 +97,17 @@ class Attributions(list):
     """
 
     def save(self, folder):
-        """Write safetensors and JSON into an existing folder; `Attribution.load` reads them."""
+        """Write safetensors and JSON into a folder; `Attribution.load` reads them."""
         _save(self, folder, alone=False)
-
-
-_TENSORS = ("scores", "token_scores", "completeness_error", "estimated")
 
 
 def _save(parts, folder, alone):
     words = [{k: v for k, v in vars(part).items() if k not in _TENSORS} for part in parts]
-    tensors = {f"{i}/{name}": getattr(part, name) for i, part in enumerate(parts) for name in _TENSORS}
-    told = json.dumps({"alone": alone, "parts": words}, ensure_ascii=False)
-    (Path(folder) / "attribution.json").write_text(told, encoding="utf-8")
-    save_file(
-        {name: tensor.clone() for name, tensor in tensors.items()}, Path(folder) / "attribution.safetensors"
-    )
+    tensors = {f"{i}/{name}": getattr(part, name).clone() for i, part in enumerate(parts) for name in _TENSORS}
+    write_tensors(folder, "attribution", tensors, {"alone": alone, "parts": words})
 
 
-@artifact("attribution", version=1, ignore=("progress", "memory"))
+@artifact("attribution", version=1, ignore=("progress", "memory"), resolve=lambda arguments: FORMER)
 def attribute(
     bb,
     cloze,
@@ -121,8 +119,6 @@ def attribute(
     method="integrated-gradients",
     aggregate="sum",
     repeat_mask=False,
-    nodes=None,
-    tolerance=0.01,
     memory=MEMORY,
     progress=False,
 ) -> Attribution:
@@ -132,12 +128,10 @@ def attribute(
     >>> attribute(bb, clozes, ["hilvek", "rostel"])[1].probability
 
     cloze, answer  one or many; `[MASK]` stands where the answer belongs (`skillkit.knowledge.clozes`)
-    steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `quadrature.rule_nodes`
+    steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `integrated_gradients.rule_nodes`
     before         scale the input of the non-linearity (in gated networks of the gate) instead of its output
     method         "integrated-gradients", or "activation": the score is the activation itself, the baseline
     aggregate      "sum", "mean", "max", "start" or "end" of the scores of several answer tokens
-    nodes          evaluate the rule through the polynomial on so many nested nodes (5, 9, …) where an estimate of
-                   its error stays below `tolerance` of the highest score, and in full elsewhere; None: in full
     memory         bytes that one sweep may take, about; steps and prompts are batched to fit
 
     Masked models: P is the product over the masks, which are scaled together, with one score tensor per mask.
@@ -152,25 +146,21 @@ def attribute(
             f"method {method!r} with aggregate {aggregate!r} is not known; methods are {', '.join(METHODS)}, "
             f"aggregates {', '.join(AGGREGATES)}"
         )
-    plan = None if method == "activation" else Plan(rule, steps, nodes, tolerance)
+    nodes = None if method == "activation" else rule_nodes(rule, steps)
     texts = paired(cloze, answer)
     asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]
     questions = [question for group in asked for question in group]
-    scored = integrals(bb, questions, plan, before, memory, progress)
-    found = Attributions()
+    scored, found = iter(integrals(bb, questions, nodes, before, memory, progress)), Attributions()
     for (text, word), group in zip(texts, asked, strict=True):
-        parts, scored = scored[: len(group)], scored[len(group) :]
-        found.append(_gathered(bb, text, word, parts, AGGREGATES[aggregate]))
+        parts = [next(scored) for _ in group]
+        found.append(_attribution(bb, text, word, parts, AGGREGATES[aggregate]))
     return found[0] if isinstance(cloze, str) else found  # type: ignore[return-value]
 
 
-def _gathered(bb, cloze, answer, parts, aggregate):
+def _attribution(bb, cloze, answer, parts, aggregate):
     """One attribution from its questions: they differ in slots, or there are several of one slot."""
-    scores, errors, probability, predicted, estimated = (
-        torch.stack(part) for part in zip(*parts, strict=True)
-    )
+    scores, errors, probability, predicted = (torch.stack(part) for part in zip(*parts, strict=True))
     tokens = scores.flatten(0, 1)
     worst = errors.gather(0, errors.abs().argmax(0, keepdim=True))[0]
     words = bb.tokenizer.decode(predicted.flatten()).strip()
-    product, estimated = float(probability.prod()), estimated.any(0)
-    return Attribution(cloze, answer, aggregate(tokens), tokens, worst, product, words, estimated)
+    return Attribution(cloze, answer, aggregate(tokens), tokens, worst, float(probability.prod()), words)

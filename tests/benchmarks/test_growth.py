@@ -10,7 +10,7 @@ import statistics
 import pytest
 import transformers
 
-from skillkit.knowledge.integrated_gradients import Plan, integrals
+from skillkit.knowledge.integrated_gradients import integrals, rule_nodes
 from skillkit.models.backbone import from_model
 from skillkit.neurons.probing import probe
 from skillkit.prompts.soft_prompt import random_prompt
@@ -46,7 +46,7 @@ def tuning(length):
 
 def attribution(layers=LAYERS, steps=20, prompts=1):
     bb, asked = model(layers), questions("bert", [14] * prompts)
-    return lambda: integrals(bb, asked, Plan("endpoints", steps), memory=BUDGET)
+    return lambda: integrals(bb, asked, rule_nodes("endpoints", steps), memory=BUDGET)
 
 
 AXES = {

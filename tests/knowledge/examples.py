@@ -51,8 +51,8 @@ key = facts[0].key
 one = recall.read([key])[key]
 suppress = sk.knowledge.interventions.suppress
 """,
-    "replay": """
-stack = sk.knowledge.replay.stacks(bb, questions)[0]
+    "upper_layers": """
+part = sk.knowledge.upper_layers.upper_layers(bb, questions)[0]
 """,
     "sentences": """
 fact = facts[0]

@@ -1,18 +1,15 @@
 """The fast attribution equals the formula, in every family and with every rule."""
 
-from collections import Counter
-
 import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
-from skillkit.knowledge.integrated_gradients import _footprint
-from skillkit.knowledge.quadrature import RULES, carried_weights, nested_nodes, rule_nodes
-from skillkit.knowledge.replay import Stack
+from skillkit.knowledge.integrated_gradients import RULES, _footprint, rule_nodes
+from skillkit.knowledge.upper_layers import UpperLayers
 from skillkit.models.backbone import load_backbone
-from skillkit.models.hooks import any_batching, replace_neurons
+from skillkit.models.hooks import edit
 from tests.helpers import shared_path
 from tests.plain_attribution import plain_attribution
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
@@ -95,40 +92,14 @@ def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, 
         assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3)), 1e-9)
 
 
-def test_masked_models_read_clozes_of_several_lengths_once():
-    bb, passes = tiny_backbone("bert"), []
-    clozes = [CLOZE, "it is [MASK] .", "in germany you watch [MASK] .", "that is [MASK] ."]
-    bb.model.base_model.register_forward_hook(
-        any_batching(lambda _, args, out: passes.append(out[0].shape[:2]))
-    )
-    tokens = [len(question.ids) for cloze in clozes for question in encode_cloze(bb, cloze, ANSWER)]
-    for before in (False, True):
-        together = attribute(bb, clozes, [ANSWER] * 4, steps=3, before=before)
-        assert passes == [(1, sum(tokens))]
-        passes.clear()
-        alone = [attribute(bb, cloze, ANSWER, steps=3, before=before) for cloze in clozes]
-        assert len(passes) == 4
-        passes.clear()
-        for one, other in zip(together, alone, strict=True):
-            assert (one.scores - other.scores).abs().max() <= 1e-4 * other.scores.abs().max()
-    attribute(bb, clozes, [ANSWER] * 4, steps=3, memory=2**10)
-    assert sum(length for _, length in passes) == sum(tokens) and len(passes) == 4  # more does not fit
-    passes.clear()
-    bb.model.base_model.encoder.layer[1].register_forward_hook(lambda *_: None)  # who knows what it reads
-    attribute(bb, clozes, [ANSWER] * 4, steps=3)
-    assert sorted(tuple(shape) for shape in passes) == sorted(
-        (n, length) for length, n in Counter(tokens).items()
-    )
-
-
 def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
-    bb, sweeps, sweep = tiny_backbone("bert", layers=6), [], Stack.sweep
+    bb, sweeps, sweep = tiny_backbone("bert", layers=6), [], UpperLayers.sweep
 
     def noted(stack, layers, alphas, **options):
         sweeps.append((len(layers), len(alphas)))
         return sweep(stack, layers, alphas, **options)
 
-    monkeypatch.setattr(Stack, "sweep", noted)
+    monkeypatch.setattr(UpperLayers, "sweep", noted)
     asked = encode_cloze(bb, CLOZE, ANSWER)
     lowest = _footprint(bb, asked[0], range(1))
     attribute(bb, CLOZE, ANSWER, steps=20, memory=25 * lowest)
@@ -202,18 +173,6 @@ def test_top_names_layer_neuron_and_score():
     assert score == found.scores.max() == found.scores[layer, neuron] >= second[2]
 
 
-def test_few_nodes_where_the_path_is_smooth_and_all_where_it_is_not(double):
-    bb = double("bert")
-    exact = attribute(bb, CLOZE, ANSWER)
-    for tolerance in (1e-3, 0.3):
-        guarded = attribute(bb, CLOZE, ANSWER, nodes=9, tolerance=tolerance)
-        error = (guarded.scores - exact.scores).abs().amax(1) / exact.scores.abs().max()
-        assert (error <= tolerance).all()
-        torch.testing.assert_close(error[~guarded.estimated], torch.zeros_like(error[~guarded.estimated]))
-    assert guarded.estimated.any()
-    assert not attribute(bb, CLOZE, ANSWER, nodes=5, tolerance=1e-12).estimated.any()
-
-
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])
 def test_half_precision_gives_float32_scores(model_type):
     bb = tiny_backbone(model_type)
@@ -229,7 +188,7 @@ def test_attribution_inside_an_intervention_is_refused(before):
     bb = tiny_backbone("bert")
     with (
         pytest.raises(SkillkitError, match="inside an intervention"),
-        replace_neurons(bb, {0: torch.relu}, before=before),
+        edit(bb, {0: torch.relu}, before=before),
     ):
         attribute(bb, CLOZE, ANSWER)
 
@@ -242,7 +201,6 @@ def test_attribution_inside_an_intervention_is_refused(before):
         ({"steps": 0, "rule": "left"}, "at least 1 steps"),
         ({"method": "magic"}, "method 'magic'"),
         ({"aggregate": "median"}, "'median' is not known"),
-        ({"nodes": 7}, "5, 9, 13"),
     ],
 )
 def test_wrong_options(options, reason):
@@ -254,11 +212,8 @@ def test_rules_integrate_what_they_should():
     for rule in RULES:
         alphas, weights = rule_nodes(rule, 7)
         assert weights.sum() == pytest.approx(1) and len(alphas) == 7
-        carried = carried_weights(nested_nodes(5), alphas, weights)
-        assert carried @ nested_nodes(5) ** 4 == pytest.approx(weights @ alphas**4)
     alphas, weights = rule_nodes("gauss-legendre", 4)
     assert weights @ alphas**7 == pytest.approx(1 / 8)
-    assert set(nested_nodes(5).round(12)) <= set(nested_nodes(9).round(12))
 
 
 def test_a_real_llama_like_model():
