@@ -26,7 +26,7 @@ AGGREGATES = {
     "start": lambda tokens: tokens[0],
     "end": lambda tokens: tokens[-1],
 }
-# Parameters of the function's first version, with the values that give what it gives now: keys still hold them.
+# Parameters that `attribute` had once, with the values that gave what it gives now: keys in the store hold them.
 FORMER = {"nodes": None, "tolerance": 0.01}
 _TENSORS = ("scores", "token_scores", "completeness_error")
 
@@ -103,7 +103,9 @@ class Attributions(list):
 
 def _save(parts, folder, alone):
     words = [{k: v for k, v in vars(part).items() if k not in _TENSORS} for part in parts]
-    tensors = {f"{i}/{name}": getattr(part, name).clone() for i, part in enumerate(parts) for name in _TENSORS}
+    tensors = {
+        f"{i}/{name}": getattr(part, name).clone() for i, part in enumerate(parts) for name in _TENSORS
+    }
     write_tensors(folder, "attribution", tensors, {"alone": alone, "parts": words})
 
 
@@ -155,6 +157,16 @@ def attribute(
         parts = [next(scored) for _ in group]
         found.append(_attribution(bb, text, word, parts, AGGREGATES[aggregate]))
     return found[0] if isinstance(cloze, str) else found  # type: ignore[return-value]
+
+
+def former_options(arguments):
+    """The `options` for `attribute` in keys of artifacts: studies that chose steps and rule gave `FORMER` too.
+
+    >>> former_options({"options": {"steps": 20, "rule": "right"}})
+    {'options': {'steps': 20, 'rule': 'right', 'nodes': None, 'tolerance': 0.01}}
+    """
+    options = arguments["options"]
+    return {"options": options | FORMER} if {"steps", "rule"} <= options.keys() else {}
 
 
 def _attribution(bb, cloze, answer, parts, aggregate):

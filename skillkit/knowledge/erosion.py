@@ -8,13 +8,13 @@ import torch
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.knowledge.attribution import attribute
+from skillkit.knowledge.attribution import attribute, former_options
 from skillkit.knowledge.fact_eval import Recall
 from skillkit.knowledge.fact_suppression import with_controls
 from skillkit.knowledge.interventions import suppress
 
 
-@artifact("erosion", version=1, ignore=("progress", "memory"))
+@artifact("erosion", version=1, ignore=("progress", "memory"), resolve=former_options)
 def erosion(
     bb, facts, counts=(1, 2, 5, 10, 20, 50, 100), draws=1, positions=None, seed=0, progress=False, **options
 ) -> Table:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
-from skillkit.knowledge.attribution import attribute
+from skillkit.knowledge.attribution import attribute, former_options
 from skillkit.knowledge.clozes import encode_cloze, read_tokens
 from skillkit.knowledge.knowledge_neurons import KnowledgeNeurons, adaptive_share, from_attributions
 from skillkit.knowledge.relations import by_relation
@@ -68,7 +68,7 @@ _TOLD = (
 )
 
 
-@artifact("fact_neurons", version=1, ignore=("progress", "memory"))
+@artifact("fact_neurons", version=1, ignore=("progress", "memory"), resolve=former_options)
 def find_neurons(
     bb, facts, coarse=None, share="adaptive", strict=True, minimum_prompts=1, progress=False, **options
 ) -> FactNeurons:

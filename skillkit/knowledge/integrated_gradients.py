@@ -14,7 +14,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.knowledge.clozes import by_shape, inputs_of, slots_of
 from skillkit.knowledge.upper_layers import answer_probability, upper_layers
-from skillkit.models import edit, hooked, take
+from skillkit.models import hooked, replace_neurons, take
 from skillkit.models.fast import enabled
 
 RULES = ("right", "left", "endpoints", "gauss-legendre")
@@ -168,7 +168,7 @@ class WholeModel:
 
     def _slope(self, layer, alpha):
         scaled = (alpha * self.scaled[layer]).requires_grad_()
-        with edit(self.bb, {layer: lambda _: scaled}, self.slots, before=self.before):
+        with replace_neurons(self.bb, {layer: lambda _: scaled}, self.slots, before=self.before):
             probability = answer_probability(self._logits(), self.targets)
         return torch.autograd.grad(probability.sum(), scaled)[0], probability.detach()
 

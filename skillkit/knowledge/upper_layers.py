@@ -19,7 +19,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from skillkit.knowledge.clozes import slots_of
-from skillkit.models import edit, first, put, take
+from skillkit.models import hidden_of, put, replace_neurons, take
 from skillkit.models.fast.attention import reading
 
 
@@ -144,7 +144,7 @@ class UpperLayers:
         """Hidden states at the slots after a block in which the neurons (or their inputs) are replaced by `leaf`."""
         _, value, norm, network, _ = self._modules(layer)
         if self.before:
-            with edit(self.bb, {layer: lambda _: leaf}, before=True):
+            with replace_neurons(self.bb, {layer: lambda _: leaf}, before=True):
                 leaf = network(spread(self.read[layer], len(leaf)))
         if not self.before or all(module is not value for module in network.modules()):
             leaf = value(leaf)
@@ -169,8 +169,8 @@ class UpperLayers:
         elif self._at_slots(layer):
             slots = take(variants, spread(self.slots, len(variants)))
             with reading(self._module(self.bb.row.attention, layer), variants):
-                return first(block(slots, *args, **kwargs))
-        return first(block(variants, *args, **kwargs))
+                return hidden_of(block(slots, *args, **kwargs))
+        return hidden_of(block(variants, *args, **kwargs))
 
     def _at_slots(self, layer):
         """Whether a block's output is computed at the slots only: with a cache always, else in the last block."""
@@ -200,7 +200,7 @@ class UpperLayers:
         block, value, norm, network, activation = self._modules(layer)
         keep = lambda kept: lambda _, args: kept.update({layer: take(args[0], self.slots)})
         yield block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True)
-        yield block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: first(out)}))
+        yield block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: hidden_of(out)}))
         yield value.register_forward_hook(
             lambda _, args, out: self.given.update({layer: take(out, self.slots)})
         )

@@ -275,8 +275,6 @@ class KnowledgeNeurons(Parameters):
         "right", description="of the integral"
     )
     steps: int = Field(20, ge=2, description="points of the integral")
-    nodes: Positive | None = Field(None, description="of guarded quadrature (5, 9, …); None: exact")
-    tolerance: float = Field(0.01, gt=0, description="of the guard, as a share of the highest score")
     adaptive: float = Field(0.2, ge=0, lt=1, description="threshold, as a share of the highest score")
     share: Annotated[float, Field(ge=0, lt=1)] | None = Field(0.5, description="None: adapted by relation")
     positions: Literal["everywhere", "answer"] = Field("answer", description="where neurons are scaled")

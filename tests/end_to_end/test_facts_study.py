@@ -14,7 +14,7 @@ from skillkit.studies.grid import load_sweep
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 SMALL = dict(
-    per_relation=2, maximum_prompts=3, nodes=None, steps=5, draws=1, neighbours=1, closer=2, erase_examples=1,
+    per_relation=2, maximum_prompts=3, steps=5, draws=1, neighbours=1, closer=2, erase_examples=1,
     factors=[0.0, 1.0],
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.knowledge.integrated_gradients import RULES, _footprint, rule_nodes
 from skillkit.knowledge.upper_layers import UpperLayers
 from skillkit.models.backbone import load_backbone
-from skillkit.models.hooks import edit
+from skillkit.models.hooks import replace_neurons
 from tests.helpers import shared_path
 from tests.plain_attribution import plain_attribution
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
@@ -62,11 +62,21 @@ def test_float32_is_as_good_as_float32_can_be(model_type):
 
 
 @every_family
-@pytest.mark.parametrize("rule", ["endpoints", "left"])
-def test_before_the_non_linearity(double, model_type, rule):
+def test_before_the_non_linearity(double, model_type):
     bb = double(model_type)
-    expected = plain_attribution(bb, CLOZE, ANSWER, *rule_nodes(rule, 5), before=True)
-    assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule=rule, before=True), expected, 1e-9)
+    expected = plain_attribution(bb, CLOZE, ANSWER, *rule_nodes("left", 5), before=True)
+    assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule="left", before=True), expected, 1e-9)
+
+
+@every_family
+@pytest.mark.parametrize("before", [False, True])
+def test_plain_passes_of_the_whole_model_give_the_same(double, monkeypatch, model_type, before):
+    bb, asked = double(model_type), dict(steps=4, before=before)
+    clozes = [CLOZE, "the capital of germany is [MASK] .", "it is [MASK] ."]
+    quick = attribute(bb, clozes, ANSWER, **asked)
+    monkeypatch.setenv("SKILLKIT_PLAIN", "1")
+    for one, other in zip(attribute(bb, clozes, ANSWER, **asked), quick, strict=True):
+        assert_close(one, (other.token_scores, other.completeness_error[None], other.probability), 1e-9)
 
 
 @every_family
@@ -103,7 +113,7 @@ def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
     asked = encode_cloze(bb, CLOZE, ANSWER)
     lowest = _footprint(bb, asked[0], range(1))
     attribute(bb, CLOZE, ANSWER, steps=20, memory=25 * lowest)
-    assert {alphas for _, alphas in sweeps} == {19} and sum(layers for layers, _ in sweeps) == 6
+    assert {alphas for _, alphas in sweeps} == {20} and sum(layers for layers, _ in sweeps) == 6
     assert sweeps[0][0] < sweeps[-1][0]  # the higher, the fewer blocks are above
     sweeps.clear()
     attribute(bb, CLOZE, ANSWER, steps=20, memory=4 * lowest)
@@ -188,7 +198,7 @@ def test_attribution_inside_an_intervention_is_refused(before):
     bb = tiny_backbone("bert")
     with (
         pytest.raises(SkillkitError, match="inside an intervention"),
-        edit(bb, {0: torch.relu}, before=before),
+        replace_neurons(bb, {0: torch.relu}, before=before),
     ):
         attribute(bb, CLOZE, ANSWER)
 

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from skillkit.knowledge.clozes import encode_cloze
-from skillkit.knowledge.replay import stacks
 from skillkit.models.fast.attention import reading
 from tests.tiny import tiny_backbone
 
@@ -21,17 +19,3 @@ def test_some_tokens_read_the_text_of_all(model_type):
     slopes = [torch.autograd.grad(one.square().sum(), text)[0] for one in (found, expected)]
     torch.testing.assert_close(*slopes, atol=1e-13, rtol=0)
     assert "forward" not in vars(attention)
-
-
-def test_attribution_is_the_same_without(monkeypatch):
-    bb = tiny_backbone("bert")
-    asked = encode_cloze(bb, "the capital of france is [MASK] .", "paris")
-    [short] = stacks(bb, asked)
-    monkeypatch.setenv("SKILLKIT_PLAIN", "1")
-    [long] = stacks(bb, asked)
-    assert short.narrow and not long.narrow
-    (quick, _), (slow, _) = (stack.sweep(stack.layers, [0.0, 0.5]) for stack in (short, long))
-    for layer in short.layers:
-        torch.testing.assert_close(
-            quick[layer], slow[layer], rtol=1e-4, atol=1e-4 * float(slow[layer].abs().max())
-        )
