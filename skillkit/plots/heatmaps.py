@@ -158,4 +158,6 @@ def _frame_pairs(axes, table, types):
     """Frame the cells of two different tasks of one type."""
     for (i, one), (j, other) in product(enumerate(table.index), enumerate(table.columns)):
         if one != other and one in types and types[one] == types[other]:
-            axes.add_patch(plt.Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, fill=False, ec="#D55E00", lw=2))
+            axes.add_patch(
+                plt.Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, fill=False, ec="#D55E00", lw=2, zorder=2)
+            )

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
+from skillkit.core.stats import bootstrap_interval
 from skillkit.neurons import SameType
 
 FEWEST = 3  # targets that an interval takes, and sources that a rank correlation takes
@@ -46,17 +47,14 @@ def by_type(table, types, draws=2000, seed=0):
         raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
     weights = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), draws)
     weights = np.concatenate([np.ones((1, len(names))), weights])  # first the tasks as they are
-    found = _measures(*(values[pair] for pair in pairs), *(_pair_weights(weights, pair) for pair in pairs))
+    weigh = lambda pair: (weights[:, pair[0]] * weights[:, pair[1]]).astype(float)
+    found = _measures(*(values[pair] for pair in pairs), *map(weigh, pairs))
     rest = [weights @ table.loc[name, names].to_numpy(dtype=float) / len(names) for name in others]
     found = np.stack([*found, *rest])
     low, high = np.nanquantile(found[:, 1:], [0.025, 0.975], axis=1)
     counts += [sum(counts)] * 2 + [len(names)] * len(others)
     columns = {"value": found[:, 0], "low": low, "high": high, "pairs": counts}
     return pd.DataFrame(columns, index=["same type", "different", "difference", "AUC", *others])
-
-
-def _pair_weights(weights, pair):
-    return (weights[:, pair[0]] * weights[:, pair[1]]).astype(float)
 
 
 def _measures(same, different, same_weights, different_weights):
@@ -94,8 +92,7 @@ class Correlation(pd.DataFrame):
         for name, column in self.items():
             rho, low, high = column.dropna().to_numpy(), np.nan, np.nan
             if len(rho) >= FEWEST:
-                options = dict(n_resamples=draws, method="percentile", rng=np.random.default_rng(seed))
-                low, high = stats.bootstrap((rho,), np.mean, **options).confidence_interval
+                low, high = bootstrap_interval([rho], np.mean, draws, seed=seed)
             mean = rho.mean() if len(rho) else np.nan
             rows.append({"indicator": name, "rho": mean, "low": low, "high": high, "targets": len(rho)})
         return pd.DataFrame(rows)
@@ -156,14 +153,9 @@ def same_task(table, tasks, seeds, permutations=9999, seed=0):
     def similarity(*orders, axis=-1):  # of the prompts at one place in the order of each seed
         return np.mean([blocks[a, orders[a], b, orders[b]].mean(axis) for a, b in pairs], axis=0)
 
-    test = stats.permutation_test(
-        [np.arange(shape[1])] * shape[0],
-        similarity,
-        permutation_type="pairings",
-        alternative="greater",
-        n_resamples=permutations,
-        rng=np.random.default_rng(seed),
-    )
+    options = dict(permutation_type="pairings", alternative="greater", rng=np.random.default_rng(seed))
+    orders = [np.arange(shape[1])] * shape[0]
+    test = stats.permutation_test(orders, similarity, n_resamples=permutations, **options)
     same, everything = float(test.statistic), np.mean([blocks[a, :, b].mean() for a, b in pairs])
     different = float((everything * shape[1] - same) / (shape[1] - 1))
     return SameType(same, different, same - different, float(test.pvalue))

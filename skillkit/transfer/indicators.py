@@ -17,37 +17,16 @@ from skillkit.core.errors import SkillkitError
 from skillkit.transfer.prompt_activations import activated_neurons
 from skillkit.transfer.zero_shot import by_seed
 
-
-def _e_concat(a, b):
-    return 1 / (1 + (a - b).norm())
-
-
-def _e_average(a, b):
-    # By products of matrices: in double precision the difference of large numbers keeps what counts.
-    return 1 / (1 + torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist").mean())
-
-
-def _c_concat(a, b):
-    return torch.cosine_similarity(a.flatten(), b.flatten(), dim=0)
-
-
-def _c_average(a, b):
-    # The mean of all products of unit vectors is the product of their means.
-    one, other = (torch.nn.functional.normalize(rows).mean(0) for rows in (a, b))
-    return one @ other
-
-
-def _cosine_mean(a, b):
-    return torch.cosine_similarity(a.mean(0), b.mean(0), dim=0)
-
-
+_cosine, _unit = torch.cosine_similarity, torch.nn.functional.normalize
 # How each is computed from A [L, H] and B; those that go vector by vector need one length.
 _INDICATORS = {
-    "E_concat": _e_concat,
-    "E_average": _e_average,
-    "C_concat": _c_concat,
-    "C_average": _c_average,
-    "cosine_mean": _cosine_mean,
+    "E_concat": lambda a, b: 1 / (1 + (a - b).norm()),
+    # By products of matrices: in double precision the difference of large numbers keeps what counts.
+    "E_average": lambda a, b: 1 / (1 + torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist").mean()),
+    "C_concat": lambda a, b: _cosine(a.flatten(), b.flatten(), dim=0),
+    # The mean of all products of unit vectors is the product of their means.
+    "C_average": lambda a, b: _unit(a).mean(0) @ _unit(b).mean(0),
+    "cosine_mean": lambda a, b: _cosine(a.mean(0), b.mean(0), dim=0),
 }
 _BY_VECTOR = ("E_concat", "C_concat")
 
@@ -93,6 +72,10 @@ def _pair(first, second, first_acts, second_acts, dead_rows, names):
     return found
 
 
+def _rows(prompt, dead_rows):
+    return prompt.weight[int(prompt.layout == "zero-position" and not dead_rows) :]
+
+
 def _tables(prompts, read, dead_rows, names):
     if len({len(mine) for mine in prompts.values()}) != 1:
         raise SkillkitError("every name needs as many prompts as the others, one per seed")
@@ -109,28 +92,22 @@ def _tables(prompts, read, dead_rows, names):
     return {name: table.rename_axis(index=None, columns=None) for name, table in tables.items()}
 
 
-def _rows(prompt, dead_rows):
-    dead = prompt.layout == "zero-position" and not dead_rows
-    return prompt.weight[1:] if dead else prompt.weight
-
-
 def _check(first, second, a, b, names):
     unknown = [name for name in names if name not in _INDICATORS]
     if unknown:
         raise SkillkitError(f"no indicator {unknown[0]!r}; choose among {', '.join(_INDICATORS)}")
     if a.shape[1] != b.shape[1]:
         raise SkillkitError(
-            f"prompts of width {a.shape[1]} and {b.shape[1]} have no distance; compare prompts of one backbone"
+            f"prompts of width {a.shape[1]} and {b.shape[1]} have no distance; compare those of one backbone"
         )
     marks = [prompt.metadata.get("backbone_fingerprint") for prompt in (first, second)]
     if all(marks) and marks[0] != marks[1]:
         raise SkillkitError(
             f"the prompts were tuned on different backbones ({first.metadata['backbone']}, "
-            f"{second.metadata['backbone']}), so their vectors mean different things; compare prompts of one"
+            f"{second.metadata['backbone']}); compare prompts of one"
         )
     if len(a) != len(b) and set(names) & set(_BY_VECTOR):
-        others = tuple(name for name in _INDICATORS if name not in _BY_VECTOR)
         raise SkillkitError(
             f"{' and '.join(_BY_VECTOR)} compare vector by vector, but the prompts have {len(a)} and {len(b)}; "
-            f"use names={others}"
+            "leave these two out of names"
         )

@@ -7,9 +7,7 @@
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.stats import mean_interval
-from skillkit.core.store import artifact
+from skillkit.core import SkillkitError, artifact, mean_interval
 from skillkit.transfer.zero_shot import by_seed, transfer_matrix
 
 OWN = "own prompt"
@@ -77,9 +75,9 @@ def evaluate_projections(bb, projectors, tasks, prompts, own, random=3, examples
         }
         candidates[OWN] = [own[name]] * len(prompts[name])
         found = transfer_matrix(bb, {name: task}, candidates, random, "test", examples, seed, progress=False)
-        rows += [{"prompt": row["source"], "task": name, "seed": row["seed"], "accuracy": row["accuracy"]}
-                 for row in found.rows if row["source"] != OWN or row["seed"] == 0]  # fmt: skip
-    table = pd.DataFrame(rows)
+        rows += [row for row in found.rows if row["source"] != OWN or row["seed"] == 0]
+    table = pd.DataFrame(rows, columns=["source", "target", "seed", "accuracy"])
+    table = table.rename(columns={"source": "prompt", "target": "task"})
     best = table[table["prompt"] == OWN].set_index("task")["accuracy"]
     kind = table["task"].isin(next(iter(learned))).map({True: "learned", False: "unseen"})
     return Projections(table.assign(tasks=kind, relative=table["accuracy"] / table["task"].map(best)))

@@ -14,9 +14,8 @@ from itertools import combinations, product
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError, artifact
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.core.store import artifact
 from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given
 from skillkit.transfer.zero_shot import by_seed, tuned_on
 
@@ -66,13 +65,9 @@ class Projector:
         with torch.no_grad():
             given = self.weights.get("constant", prompt.weight)
             weight = _projected(self.weights, given, about["target_shape"])
-        metadata = {
-            "family": bb.family,
-            "backbone": bb.name,
-            "backbone_fingerprint": bb.fingerprint,
-            "projected_from": about["source"],
-        }
-        return SoftPrompt(weight.float().cpu(), about["layout"], metadata | about["options"])
+        metadata = dict(family=bb.family, backbone=bb.name, backbone_fingerprint=bb.fingerprint)
+        metadata |= {"projected_from": about["source"]} | about["options"]
+        return SoftPrompt(weight.float().cpu(), about["layout"], metadata)
 
     def mean_cosine(self, prompts, bb):
         """Mean cosine between the projections of prompts for different tasks: 1 where the input is ignored.
@@ -152,16 +147,9 @@ class _Job(Job):
         layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
         super().__init__(bb, tasks, layout, length, recipe, seed, max_train_examples)
         self.name, self.kind = "projector", kind
-        self.about = {
-            "source_shape": [length, width],
-            "target_shape": [length, bb.hidden_size],
-            "layout": layout.name,
-            "options": {"max_tokens": recipe.max_tokens, "segments": recipe.segments},
-            "tasks": list(tasks),
-            "loss": kind,
-            "constant": constant,
-            "seed": seed,
-        }
+        self.about = dict(layout=layout.name, tasks=list(tasks), loss=kind, constant=constant, seed=seed)
+        self.about["options"] = {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
+        self.about |= {"source_shape": [length, width], "target_shape": [length, bb.hidden_size]}
         self.weights = _initial(self.about, seed, bb.device)
 
     def prompt(self, name, turn=0):

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.stats import share_interval
-from skillkit.core.store import artifact
+from skillkit.core import SkillkitError, artifact, share_interval
 from skillkit.models import checked_layers
 from skillkit.neurons import random_neurons, skill_neurons, suppress
 from skillkit.prompts import evaluate, prepare
@@ -146,10 +144,9 @@ def suppress_activated(bb, task, prompts, share=0.2, draws=2, rows=None):
             for off in masks:
                 with nullcontext() if off is None else suppress(bb, off):
                     correct[kind].append(evaluate(bb, task, prompt, rows=rows).correct.double())
-    return pd.DataFrame([_with_interval(kind, torch.stack(found)) for kind, found in correct.items()])
-
-
-def _with_interval(kind, correct):
-    mean, n = float(correct.mean()), correct.shape[1]
-    low, high = share_interval(mean * n, n)
-    return {"neurons": kind, "accuracy": mean, "low": low, "high": high, "n": n}
+    rows = []
+    for kind, found in correct.items():
+        mean, n = float(torch.stack(found).mean()), len(found[0])
+        low, high = share_interval(mean * n, n)
+        rows.append({"neurons": kind, "accuracy": mean, "low": low, "high": high, "n": n})
+    return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ generation tasks (answering, summaries) are out of scope here; folders of other 
 
 import json
 import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _RESULTS = (".", "result", "Prompt-Transferability-1.0/result")
 _SEEDS = (".", "robust_neurons")
 
 
+@dataclass(frozen=True)
 class Published:
     """The published prompts of one backbone, read when they are asked for.
 
@@ -47,36 +49,30 @@ class Published:
     Reading raises SkillkitError for what is missing or damaged.
     """
 
+    folder: str | Path
+    backbone: str = "Roberta"
     types = TYPES
-
-    def __init__(self, folder, backbone="Roberta"):
-        self.folder, self.backbone = Path(folder), backbone
-
-    def __repr__(self):
-        return f"Published({str(self.folder)!r}, {self.backbone!r})"
 
     @cached_property
     def prompts(self):
         """{task: SoftPrompt}, in the order of `TYPES`."""
         paths = {
-            task: self._file(_PROMPTS, f"{task}Prompt{self.backbone}/task_prompt") for task in self.types
+            task: self._find(_PROMPTS, f"{task}Prompt{self.backbone}/task_prompt") for task in self.types
         }
-        found = {task: SoftPrompt.from_published(path) for task, path in paths.items() if path}
-        if not found:
+        if not any(paths.values()):
             raise SkillkitError(
                 f"{self.folder} holds no folder like SST2Prompt{self.backbone} with a file task_prompt; give the "
                 "published prompts, or a clone of the authors' repository"
             )
-        return found
+        return {task: SoftPrompt.from_published(found[0]) for task, found in paths.items() if found}
 
     @cached_property
     def seeds(self):
         """Prompts of the same tasks tuned with other seeds (folders `seed_<number>`): {seed: {task: SoftPrompt}}."""
-        folders = {path for part in _SEEDS for path in (self.folder / part).glob("seed_*") if path.is_dir()}
-        seeds = {int(path.name.removeprefix("seed_")): path for path in folders}
-        if not seeds:
+        folders = {int(path.name.removeprefix("seed_")): path for path in self._find(_SEEDS, "seed_*/")}
+        if not folders:
             raise SkillkitError(f"{self.folder} holds no folders seed_<number> of published prompts")
-        return {number: Published(seeds[number], self.backbone).prompts for number in sorted(seeds)}
+        return {number: Published(folders[number], self.backbone).prompts for number in sorted(folders)}
 
     @cached_property
     def transfer(self):
@@ -85,9 +81,8 @@ class Published:
         Read from `zero_shot_accuracy.csv` (columns backbone, target_task, source_task, accuracy), or from the
         `result` folders of the authors' repository, which have random prompts too.
         """
-        table = self._file((".",), "zero_shot_accuracy.csv")
-        rows = self._from_table(table) if table else self._from_results()
-        order = [*self.types, RANDOM]
+        tables, order = self._find(["."], "zero_shot_accuracy.csv"), [*self.types, RANDOM]
+        rows = self._from_table(tables[0]) if tables else self._from_results()
         rows = [row for row in rows if row["target"] in self.types and row["source"] in order]
         if not rows:
             raise SkillkitError(
@@ -97,8 +92,8 @@ class Published:
             sorted(rows, key=lambda row: (order.index(row["source"]), order.index(row["target"])))
         )
 
-    def _file(self, parts, name):
-        return next((path for part in parts if (path := self.folder / part / name).is_file()), None)
+    def _find(self, parts, pattern):
+        return [path for part in parts for path in sorted(Path(self.folder, part).glob(pattern))]
 
     def _from_table(self, path):
         table = pd.read_csv(path)
@@ -113,12 +108,11 @@ class Published:
         """One JSON per pair: result/<target>Prompt<backbone>/result_<source>Prompt<backbone>.json."""
         suffix = f"Prompt{self.backbone}"
         rows, pattern = [], re.compile(rf"result_(random|\w+?(?={suffix}))({suffix})?\.json")
-        for part in _RESULTS:
-            for path in sorted((self.folder / part).glob(f"*{suffix}/result_*.json")):
-                if named := pattern.fullmatch(path.name):
-                    source = RANDOM if named[1] == "random" else named[1]
-                    row = {"source": source, "target": path.parent.name.removesuffix(suffix)}
-                    rows.append(row | {"seed": 0, "accuracy": _accuracy(path)})
+        for path in self._find(_RESULTS, f"*{suffix}/result_*.json"):
+            if named := pattern.fullmatch(path.name):
+                source = RANDOM if named[1] == "random" else named[1]
+                row = {"source": source, "target": path.parent.name.removesuffix(suffix), "seed": 0}
+                rows.append(row | {"accuracy": _accuracy(path)})
         return rows
 
 

@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from skillkit.core import artifact, mean_interval
 from skillkit.core.serialization import Table
-from skillkit.core.stats import mean_interval
-from skillkit.core.store import artifact
-from skillkit.prompts import Evaluation, SoftPrompt, initial_weight, prepare, tune_prompt
+from skillkit.prompts import SoftPrompt, evaluate, initial_weight, tune_prompt
 from skillkit.transfer.zero_shot import RANDOM, tuned_on
 
 
@@ -35,7 +34,7 @@ class LearningCurves(Table):
             same = self[(self["task"] == task) & (self["seed"] == seed)]
             reference = same[same["start"] == RANDOM]
             bar, last = share * reference["score"].max(), curve["step"].max()
-            steps = [steps_to(one, bar) for one in (reference, curve)]
+            steps = [one.loc[one["score"] >= bar, "step"].min() for one in (reference, curve)]
             counted = np.nan_to_num(steps, nan=last)
             about = {"task": task, "start": start, "seed": seed, "steps": counted[1]}
             rows.append(about | {"saved": counted[0] - counted[1], "missed": int(np.isnan(steps[1]))})
@@ -91,19 +90,7 @@ def learning_curve(bb, task, tuned, init="random"):
     """
     metadata = tuned.metadata
     weight = initial_weight(bb, task, tuned.length, init, metadata["seed"])
-    rows = task.sample("validation", metadata["recipe"]["validation_examples"])
-    start = prepare(bb, task, replace(tuned, weight=weight), rows)
-    logits = start.logits(task.label_ids(bb))
-    score = Evaluation(logits, start.labels, tuple(task.labels), task.metric).score
-    points = [{"step": 0, "score": score}, *metadata["history"]]
+    rows = metadata["recipe"]["validation_examples"]
+    start = evaluate(bb, task, replace(tuned, weight=weight), "validation", rows)
+    points = [{"step": 0, "score": start.score}, *metadata["history"]]
     return [{"step": point["step"], "score": float(point["score"])} for point in points]
-
-
-def steps_to(curve, bar):
-    """The first step at which a learning curve (DataFrame: step, score) reaches `bar`; NaN when it never does.
-
-    >>> steps_to(pd.DataFrame({"step": [0, 4], "score": [0.5, 0.9]}), bar=0.8)
-    4.0
-    """
-    reached = curve.loc[curve["score"] >= bar, "step"]
-    return float(reached.min()) if len(reached) else float("nan")

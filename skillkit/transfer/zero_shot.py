@@ -7,14 +7,13 @@
 As initialisation: `skillkit.transfer.warm_start`. To another model: `skillkit.transfer.projector`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.progress import progress as progress_bar
-from skillkit.core.store import artifact
-from skillkit.prompts import Evaluation, SoftPrompt, prepare, random_prompt
+from skillkit.core import SkillkitError, artifact
+from skillkit.core import progress as progress_bar
+from skillkit.prompts import SoftPrompt, evaluate, random_prompt
 
 RANDOM = "random prompt"
 
@@ -66,8 +65,7 @@ class Transfer:
         table = self.table
         wide = table.groupby(["source", "target"])[column].mean().unstack()
         sources = sorted(table["source"].unique(), key=lambda name: name == RANDOM)
-        targets = list(dict.fromkeys([*sources, *table["target"]]))
-        targets = [name for name in targets if name in wide.columns]
+        targets = [name for name in dict.fromkeys([*sources, *table["target"]]) if name in wide.columns]
         return wide.loc[sources, targets].rename_axis(index=None, columns=None)
 
 
@@ -86,8 +84,8 @@ def transfer_matrix(
     random    draws of an untrained prompt for the row "random prompt"; 0 leaves it out
     examples  at most so many rows of the split, balanced between classes and drawn with `seed`
 
-    Texts are tokenised once per target. Su et al. 2022, section 4. Raises SkillkitError, before any text is
-    read, for prompts that do not fit the backbone, were tuned for another one, or differ in number.
+    Su et al. 2022, section 4. Raises SkillkitError, before any text is read, for prompts that do not fit the
+    backbone, were tuned for another one, or differ in number.
     """
     sources = by_seed(prompts)
     _check_sources(bb, tasks, sources)
@@ -95,12 +93,13 @@ def transfer_matrix(
     sources |= {RANDOM: [random_prompt(bb, first.length, draw, first.layout) for draw in range(random)]}
     rows = []
     for target, task in progress_bar(tasks.items(), "transfer", disable=not progress):
-        chosen, readings = task.sample(split, examples, seed), {}
+        chosen = task.cut(seed, **{split: examples})
         for source, mine in sources.items():
             for number, prompt in enumerate(mine):
-                found = _evaluated(bb, task, prompt, chosen, readings, batch_size)
-                cell = {"source": source, "target": target, "seed": number}
-                rows.append(cell | {"accuracy": found.accuracy, "n": found.n})
+                found = evaluate(bb, chosen, prompt, split, batch_size=batch_size)
+                rows.append(
+                    dict(source=source, target=target, seed=number, accuracy=found.accuracy, n=found.n)
+                )
     order = list(sources)
     return Transfer(sorted(rows, key=lambda row: order.index(row["source"])))
 
@@ -112,16 +111,6 @@ def by_seed(prompts):
     {'movies': [SoftPrompt(...)]}
     """
     return {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
-
-
-def _evaluated(bb, task, prompt, rows, readings, batch_size):
-    """Evaluation of one prompt; prompts of one layout and length share the tokens."""
-    key = (prompt.layout, prompt.length, tuple(sorted(prompt.options.items())))
-    if key not in readings:
-        readings[key] = prepare(bb, task, prompt, rows)
-    reading = replace(readings[key], weight=prompt.weight)
-    logits = reading.logits(task.label_ids(bb), batch_size)
-    return Evaluation(logits, reading.labels, tuple(task.labels), task.metric)
 
 
 def _check_sources(bb, tasks, sources):

@@ -1,12 +1,10 @@
-import math
-
 import pandas as pd
 import pytest
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import cached
 from skillkit.prompts import SoftPrompt, evaluate, random_prompt, tune_prompt
-from skillkit.transfer.warm_start import LearningCurves, learning_curve, learning_curves, steps_to
+from skillkit.transfer.warm_start import LearningCurves, learning_curve, learning_curves
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -41,12 +39,6 @@ def test_curves_of_every_start_and_seed_and_they_are_stored(tmp_path, monkeypatc
     first = found.query("start == 'other' and step == 0")["score"].tolist()
     assert first == [evaluate(bb, task, one, split="validation").score for one in own]
     assert again.summary()["n"].tolist() == [2, 2]
-
-
-def test_steps_to_a_bar():
-    curve = pd.DataFrame({"step": [0, 5, 10], "score": [0.5, 0.9, 0.8]})
-    assert steps_to(curve, 0.85) == 5 and steps_to(curve, 0.5) == 0
-    assert math.isnan(steps_to(curve, 0.95))
 
 
 def test_saved_steps_by_hand():
