@@ -72,12 +72,12 @@ class View:
 
     @property
     def attacks(self):
-        """Names of the attacks that can be made on the clean task.
+        """The attacks that can be made on the clean task: {name: function of (random generator, text, strength)}.
 
-        >>> view.attacks
+        >>> list(view.attacks)
         ['typos', 'synonyms', 'distractors', 'negation', 'characters', 'dropout', 'distractor', 'casing']
         """
-        return list(attacks_on(self.clean))
+        return attacks_on(self.clean)
 
     @cached_property
     def fingerprint(self):
