@@ -49,7 +49,7 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
 def from_model(model, tokenizer, name="model"):
     """Wrap a `transformers` model with a language-model head that is already in memory; freezes it in place.
 
-    >>> bb = from_model(RobertaForMaskedLM(config), tokenizer, name="mine")
+    >>> bb = from_model(BertForMaskedLM(config), tokenizer, name="mine")
     """
     row = row_of(name, model.config)
     if tokenizer.pad_token is None:

@@ -6,18 +6,20 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models.hooks import put, record, replace_neurons, take
+from skillkit.models.hooks import record, replace_neurons
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
 
 TEXTS = ["the movie was not good , it was really boring .", "good food"]
 every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
 
 
-def inputs_of(bb, texts=TEXTS):
-    inputs = dict(bb.tokenizer(texts, return_tensors="pt", padding=True))
+def setting(model_type):
+    """A backbone and two texts for it, one of them shorter."""
+    bb = tiny_backbone(model_type)
+    inputs = dict(bb.tokenizer(TEXTS, return_tensors="pt", padding=True))
     if bb.family == "seq2seq":
         inputs["decoder_input_ids"] = inputs["input_ids"][:, :3]
-    return inputs
+    return bb, inputs
 
 
 def outputs_of(modules):
@@ -30,10 +32,10 @@ def outputs_of(modules):
 
 @every_family
 def test_recorded_neurons_times_value_weight_are_the_networks_output(model_type):
-    bb = tiny_backbone(model_type)
+    bb, inputs = setting(model_type)
     given = outputs_of(bb.value_matrices)
     with bb.record() as acts:
-        bb.run(inputs_of(bb))
+        bb.run(inputs)
     assert len(acts) == bb.num_layers == len(bb.layers)
     for layer, neurons in acts.items():
         assert neurons.shape[2] == bb.widths[layer] == NEURONS
@@ -44,33 +46,21 @@ def test_recorded_neurons_times_value_weight_are_the_networks_output(model_type)
 
 @every_family
 def test_pre_activation_leads_to_the_neurons(model_type):
-    bb = tiny_backbone(model_type)
-    network = bb.feed_forward[-1]
-    linear = next((name for name in ("wi_1", "up_proj") if hasattr(network, name)), None)  # gated
-    given = outputs_of([network.get_submodule(linear)] if linear else [])
+    bb, inputs = setting(model_type)
+    network, last = bb.feed_forward[-1], bb.num_layers - 1
+    gate = [getattr(network, name) for name in ("wi_1", "up_proj") if hasattr(network, name)]
+    given = outputs_of(gate)
     with bb.record() as acts, bb.record(before=True) as before:
-        bb.run(inputs_of(bb))
-    last = bb.num_layers - 1
+        bb.run(inputs)
     expected = bb.activation_functions[last](before[last])
-    if linear:
-        expected = expected * given[0]
-    torch.testing.assert_close(acts[last], expected)
+    torch.testing.assert_close(acts[last], expected * given[0] if gate else expected)
     assert not torch.equal(acts[last], before[last])
-
-
-def test_gated_t5_has_head_weights_of_its_own():
-    model = tiny_backbone("t5-gated").model
-    assert model.lm_head.weight is not model.shared.weight
-    assert tiny_backbone("t5").model.lm_head.weight is not None
-    assert tiny_backbone("t5").model.config.scale_decoder_outputs
-    assert not model.config.scale_decoder_outputs
 
 
 @every_family
 def test_silencing_neurons_equals_zeroing_their_value_columns(model_type):
-    bb = tiny_backbone(model_type)
-    inputs, columns = inputs_of(bb), [0, 5, 47]
-    silenced = copy.deepcopy(bb)
+    bb, inputs = setting(model_type)
+    columns, silenced = [0, 5, 47], copy.deepcopy(bb)
     for layer in range(bb.num_layers):
         silenced.value_weight(layer)[:, columns] = 0
     keep = torch.ones(NEURONS).index_fill(0, torch.tensor(columns), 0)
@@ -82,8 +72,7 @@ def test_silencing_neurons_equals_zeroing_their_value_columns(model_type):
 
 @every_family
 def test_everything_is_restored_bit_for_bit_on_exit_and_on_exception(model_type):
-    bb = tiny_backbone(model_type)
-    inputs = inputs_of(bb)
+    bb, inputs = setting(model_type)
     before, weights = bb.run(inputs), copy.deepcopy(bb.model.state_dict())
     with replace_neurons(bb, {1: torch.zeros_like}):
         bb.run(inputs)
@@ -91,25 +80,15 @@ def test_everything_is_restored_bit_for_bit_on_exit_and_on_exception(model_type)
     with pytest.raises(RuntimeError, match="halfway"), replace_neurons(bb, {0: torch.relu}), bb.record():
         bb.run(inputs)
         raise RuntimeError("halfway")
+    with pytest.raises(ZeroDivisionError), replace_neurons(bb, {1: lambda neurons: 1 / 0}):
+        bb.run(inputs)
     assert torch.equal(bb.run(inputs), before)
     assert all(torch.equal(weights[name], now) for name, now in bb.model.state_dict().items())
     assert not any(module._forward_pre_hooks for module in bb.model.modules())
 
 
-def failing(neurons):
-    raise ZeroDivisionError
-
-
-def test_an_edit_that_fails_leaves_no_hook_behind_and_its_own_error():
-    bb = tiny_backbone("gpt2")
-    with pytest.raises(ZeroDivisionError), replace_neurons(bb, {1: failing}):
-        bb.run(inputs_of(bb))
-    assert not bb.value_matrices[1]._forward_pre_hooks
-
-
 def test_edits_nest_and_may_be_left_in_any_order():
-    bb = tiny_backbone("roberta")
-    inputs = inputs_of(bb)
+    bb, inputs = setting("roberta")
     plain = bb.run(inputs)
     double, add = replace_neurons(bb, {0: lambda a: 2 * a}), replace_neurons(bb, {0: lambda a: a + 1})
     with bb.record([0]) as outer, double, add, bb.record([0]) as inner:
@@ -124,12 +103,7 @@ def test_edits_nest_and_may_be_left_in_any_order():
     add.__exit__(None, None, None)
     torch.testing.assert_close(acts[0], outer[0] + 1)
     assert torch.equal(bb.run(inputs), plain)
-
-
-def test_an_open_context_is_not_entered_twice():
-    bb = tiny_backbone("bert")
-    twice = replace_neurons(bb, {0: torch.relu})
-    with pytest.raises(SkillkitError, match="already open"), twice, twice:
+    with pytest.raises(SkillkitError, match="already open"), double, double:
         pass
     assert not bb.value_matrices[0]._forward_pre_hooks
 
@@ -137,45 +111,36 @@ def test_an_open_context_is_not_entered_twice():
 @pytest.mark.parametrize("wrong, reason", [([], "no layer"), ([3], "not all in"), ([-1], "not all in")])
 def test_layers_are_checked_on_entry(wrong, reason):
     bb = tiny_backbone("bert")
-    with pytest.raises(SkillkitError, match=reason), bb.record(wrong):
-        pass
-    with pytest.raises(SkillkitError, match=reason), replace_neurons(bb, dict.fromkeys(wrong, torch.relu)):
-        pass
+    for context in (bb.record, lambda layers: replace_neurons(bb, dict.fromkeys(layers, torch.relu))):
+        with pytest.raises(SkillkitError, match=reason), context(wrong):
+            pass
 
 
 def test_unused_contexts_raise_on_a_normal_exit_only():
-    bb = tiny_backbone("t5")
-    with (
-        pytest.raises(SkillkitError, match=r"no forward pass reached decoder\.1"),
-        replace_neurons(bb, {4: torch.relu}),
-    ):
-        bb.model.encoder(bb.tokenizer("good", return_tensors="pt").input_ids)
+    bb, inputs = setting("t5")
+    edit = replace_neurons(bb, {4: torch.relu})
+    with pytest.raises(SkillkitError, match=r"no forward pass reached decoder\.1"), edit:
+        bb.model.encoder(inputs["input_ids"])
     with pytest.raises(KeyError, match="mine"), bb.record():
         raise KeyError("mine")
 
 
-def test_an_edit_must_keep_the_shape():
-    bb = tiny_backbone("bert")
-    with (
-        pytest.raises(SkillkitError, match=r"edit of layer\.2"),
-        replace_neurons(bb, {2: lambda a: a[:, :1]}),
-    ):
-        bb.run(inputs_of(bb))
-    with pytest.raises(SkillkitError, match="NoneType"), replace_neurons(bb, {2: lambda a: None}):
-        bb.run(inputs_of(bb))
+@pytest.mark.parametrize(
+    "change, got", [(lambda a: a[:, :1], r"edit of layer\.2"), (lambda a: None, "NoneType")]
+)
+def test_an_edit_must_keep_the_shape(change, got):
+    bb, inputs = setting("bert")
+    with pytest.raises(SkillkitError, match=got), replace_neurons(bb, {2: change}):
+        bb.run(inputs)
 
 
 @pytest.mark.parametrize("positions", [slice(1, 3), torch.tensor([[1, 2], [1, 2]])])
 def test_positions_choose_what_is_read_and_what_is_edited(positions):
-    bb = tiny_backbone("roberta")
-    inputs = inputs_of(bb)
+    bb, inputs = setting("roberta")
     with bb.record([2]) as plain:
         bb.run(inputs)
-    with (
-        bb.record([2], positions) as acts,
-        replace_neurons(bb, {2: lambda a: a + 1}, positions),
-        bb.record([2]) as edited,
-    ):
+    add = replace_neurons(bb, {2: lambda a: a + 1}, positions)
+    with bb.record([2], positions) as acts, add, bb.record([2]) as edited:
         bb.run(inputs)
     assert torch.equal(acts[2], plain[2][:, 1:3])
     assert torch.equal(edited[2][:, 1:3], plain[2][:, 1:3] + 1)
@@ -184,8 +149,7 @@ def test_positions_choose_what_is_read_and_what_is_edited(positions):
 
 
 def test_positions_may_differ_by_example_by_layer_and_by_pass():
-    bb = tiny_backbone("t5")
-    inputs = inputs_of(bb)
+    bb, inputs = setting("t5")
     with bb.record() as plain:
         bb.run(inputs)
     with bb.record([0, 3], {0: torch.tensor([[4], [1]]), 3: slice(0, 1)}) as acts:
@@ -195,55 +159,34 @@ def test_positions_may_differ_by_example_by_layer_and_by_pass():
         acts.positions = torch.tensor([[2, 0], [0, 0]])
         bb.run(inputs)
     assert torch.equal(acts[0][0], plain[0][0, [2, 0]])
-
-
-def test_positions_of_the_wrong_batch_are_refused():
-    bb = tiny_backbone("bert")
     with pytest.raises(SkillkitError, match=r"\[batch, P\]"), bb.record([0], torch.tensor([[1]])):
-        bb.run(inputs_of(bb))
-
-
-def test_put_is_the_inverse_of_take_and_leaves_its_argument_alone():
-    neurons = torch.randn(2, 5, 3)
-    original = neurons.clone()
-    for where in (None, slice(1, 4), torch.tensor([[0, 3], [4, 1]])):
-        assert torch.equal(put(neurons, take(neurons, where), where), neurons)
-        torch.testing.assert_close(
-            take(put(neurons, take(neurons, where) + 1, where), where), take(neurons, where) + 1
-        )
-    assert torch.equal(neurons, original)
+        bb.run(inputs)
 
 
 def test_an_edit_in_place_does_not_change_what_was_recorded_before_it():
-    bb = tiny_backbone("gpt_neo")
+    bb, inputs = setting("gpt_neo")
     with bb.record([1]) as acts, replace_neurons(bb, {1: lambda a: a.zero_()}), torch.no_grad():
-        bb.run(inputs_of(bb))
+        bb.run(inputs)
     assert acts[1].abs().sum() > 0
 
 
-def test_recorded_neurons_are_detached_unless_gradients_are_asked_for():
-    bb = tiny_backbone("llama")
-    inputs = inputs_of(bb)
+def test_gradients_go_through_edits_and_to_records_where_they_are_asked_for():
+    bb, inputs = setting("llama")
     inputs["inputs_embeds"] = bb.embed(inputs.pop("input_ids")).requires_grad_()
     with bb.record() as acts, record(bb, grad=True) as live:
         bb.run(inputs)
     assert not acts[1].requires_grad
     live[2].sum().backward()
     assert inputs["inputs_embeds"].grad.abs().sum() > 0
-
-
-def test_gradients_reach_the_tensor_that_an_edit_puts_in():
-    bb = tiny_backbone("gpt2")
     scale = torch.ones(NEURONS, requires_grad=True)
     with replace_neurons(bb, {1: lambda a: a * scale}, positions=torch.tensor([[2], [1]])):
-        bb.run(inputs_of(bb)).square().sum().backward()
+        bb.run(inputs).square().sum().backward()
     assert (scale.grad != 0).float().mean() > 0.9
 
 
 @every_family
 def test_stopping_reads_the_same_and_computes_no_further(model_type):
-    bb = tiny_backbone(model_type)
-    inputs = inputs_of(bb)
+    bb, inputs = setting(model_type)
     with bb.record([0, 1]) as full:
         bb.run(inputs)
     later = outputs_of(bb.value_matrices[1:])
@@ -254,10 +197,10 @@ def test_stopping_reads_the_same_and_computes_no_further(model_type):
 
 
 def test_asking_for_a_layer_that_was_not_recorded():
-    bb = tiny_backbone("bert")
+    bb, inputs = setting("bert")
     with bb.record([1]) as acts:
-        with pytest.raises(SkillkitError, match="recorded so far: \\[\\]"):
+        with pytest.raises(SkillkitError, match=r"recorded so far: \[\]"):
             acts[1]
-        bb.run(inputs_of(bb))
+        bb.run(inputs)
     with pytest.raises(SkillkitError, match="layer 0 was not recorded"):
         acts[0]

@@ -1,20 +1,23 @@
-"""Passes that begin at a layer give what whole ones give, and compute nothing below it."""
+"""Passes that begin at a layer give what whole ones give, and compute nothing below it (packed: test_fast)."""
+
+from contextlib import nullcontext
 
 import pytest
 import torch
 
-from skillkit.models.fast import packing
 from skillkit.models.fast.resuming import Resuming
 from skillkit.models.hooks import record, replace_neurons
-from skillkit.neurons.suppression import suppress
-from skillkit.prompts.dataset import prepare
-from skillkit.prompts.soft_prompt import random_prompt
-from tests.neurons.test_suppression import TASK
+from skillkit.neurons import suppress
+from skillkit.prompts import prepare, random_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.toys import toy_task
+
+TASK = toy_task(14)
+slow = lambda kind: pytest.param(kind, marks=pytest.mark.slow)
 
 
 class Setting:
-    """A reading of a tiny model, and how often each of its blocks was computed."""
+    """Rows read by a tiny model, and how often each of its blocks was computed."""
 
     def __init__(self, model_type):
         self.bb = tiny_backbone(model_type)
@@ -35,63 +38,49 @@ class Setting:
     def logits(self, batch_size=4):
         return self.reading.logits(self.words, batch_size)
 
-    def suppressed(self, seed, layers, kind="zero", again=None):
+    def suppressed(self, seed, layers, kind="zero", again=None, positions=None):
         """Logits under a random mask; counts anew how often each block is computed."""
-        mask = some_neurons(self.bb, seed)
+        draw = torch.Generator().manual_seed(seed)
+        mask = torch.rand(self.bb.num_layers, self.bb.num_neurons, generator=draw) < 0.4
         fill = torch.ones(mask.shape)
         self.computed = [0] * len(self.blocks)
-        change = suppress(self.bb, mask, kind, alpha=2.0, fill=fill, layers=layers, seed=seed)
-        if again is None:
-            with change:
-                return self.logits()
-        with again, change:
+        change = suppress(
+            self.bb, mask, kind, alpha=2.0, fill=fill, layers=layers, seed=seed, positions=positions
+        )
+        with again or nullcontext(), change:
             return self.logits()
-
-
-def some_neurons(bb, seed):
-    draw = torch.Generator().manual_seed(seed)
-    return torch.rand(bb.num_layers, bb.num_neurons, generator=draw) < 0.4
 
 
 def close(found, expected):
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
 
 
-@pytest.fixture(params=[False, True], ids=["padded", "packed"])
-def wide(request, monkeypatch):
-    """Tiny models are read packed, as wide ones are, and as they are."""
-    monkeypatch.setattr(packing, "NARROW", 1 if request.param else 10**6)
-
-
-@pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
+@pytest.mark.parametrize("kind", ["zero", slow("mean"), slow("gaussian")])
 @pytest.mark.parametrize("model_type", TINY_MODELS)
-def test_answers_are_those_of_whole_passes(wide, model_type, kind):
+def test_answers_are_those_of_whole_passes(model_type, kind):
     here = Setting(model_type)
     plain = here.logits()
     batches = here.computed[0]
     for layer in range(here.bb.num_layers):
         layers, again = range(layer, here.bb.num_layers), Resuming(here.bb, layer)
+        inside = layer < here.bb.num_layers - 1
         for seed in range(3):
             expected = here.suppressed(seed, layers, kind)
             close(here.suppressed(seed, layers, kind, again), expected)
             assert not torch.equal(expected, plain)
-            inside = layer < here.bb.num_layers - 1
-            lower = 0 if seed else batches
-            assert here.computed == [lower] * (layer + inside) + [batches] * (
-                len(here.blocks) - layer - inside
-            )
+            computed = [0 if seed else batches] * (layer + inside)
+            assert here.computed == computed + [batches] * (len(here.blocks) - len(computed))
     assert torch.equal(here.logits(), plain)
 
 
-def test_positions_and_windows():
+@pytest.mark.parametrize("positions", ["prompt", "text", slice(0, 2)], ids=str)
+def test_positions_and_windows(positions):
     here = Setting("t5")
-    for positions in ("prompt", "text", slice(0, 2)):
-        again = Resuming(here.bb, 1)
-        for mask in (some_neurons(here.bb, 0), some_neurons(here.bb, 1)):
-            with suppress(here.bb, mask, layers=[1, 2], positions=positions):
-                expected = here.logits()
-            with again, suppress(here.bb, mask, layers=[1, 2], positions=positions):
-                close(here.logits(), expected)
+    again = Resuming(here.bb, 1)
+    for seed in range(2):
+        expected = here.suppressed(seed, [1, 2], positions=positions)
+        close(here.suppressed(seed, [1, 2], again=again, positions=positions), expected)
+    assert not here.computed[0]
 
 
 def test_what_does_not_fit_is_computed_again():
@@ -116,20 +105,20 @@ def test_other_rows_are_other_batches():
     assert not torch.equal(few, expected)
 
 
-def test_passes_are_left_alone_where_they_would_change():
+def test_passes_are_whole_where_a_part_would_not_do():
     here = Setting("roberta")
     before = [vars(block)["forward"] for block in here.blocks]
     again = Resuming(here.bb, 1)
-    with again, record(here.bb, [0]) as acts, replace_neurons(here.bb, {1: torch.zeros_like}, before=True):
+    edit = replace_neurons(here.bb, {1: torch.zeros_like}, before=True)
+    with again, record(here.bb, [0]) as acts, edit:
         here.logits()
     assert len(acts) == 1 and not again.known
-    with again:  # with gradients, and of rows that nobody told
+    with again:  # with gradients, and of rows whose numbers are not known
         attached, _ = next(here.reading.batches(4))
         here.bb.run(attached.inputs)
-        assert not again.known
         with torch.no_grad():
             here.bb.run(attached.inputs)
-        assert not again.known
+    assert not again.known
     with pytest.raises(KeyboardInterrupt), again:
         assert [vars(block)["forward"] for block in here.blocks[:2]] != before[:2]
         raise KeyboardInterrupt
