@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from skillkit import small_world
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.clozes import encode_cloze
-from skillkit.small_world import world
 
 _COLUMNS = {"relation", "uuid", "subject", "object", "prompts"}
 
@@ -126,7 +126,7 @@ def by_relation(facts):
 
 def _read(source, languages):
     if source == "world":
-        return [_of_world(row) for row in world.facts()]
+        return [_of_world(row) for row in small_world.facts()]
     path = Path(source).expanduser()
     if (path / "patterns").is_dir() and (path / "tuples").is_dir():
         return _multilingual(path, languages)

@@ -17,7 +17,7 @@ from dataclasses import replace
 import datasets
 
 from skillkit.core.errors import SkillkitError
-from skillkit.small_world.attacks import ATTACKS
+from skillkit.small_world import ATTACKS
 
 # Nothing here agrees with, denies or judges anything, whatever stands before it.
 SENTENCES = (

@@ -1,4 +1,4 @@
-"""What an adversary does to a text of the small world: typos, rare synonyms, distractors, negation stress.
+"""Adversarial attacks on texts of the small world: typos, rare synonyms, distractors, negation stress.
 
 >>> ATTACKS["synonyms"](random.Random(0), "the cast was terrible.", 1.0, world.REGISTRY["movies"])
 'the cast was atrocious.'
@@ -13,9 +13,8 @@ def _typo(rng, word):
     if len(word) < 4 or not word.isalpha():
         return word
     i = rng.randrange(len(word) - 1)
-    return rng.choice(
-        [word[:i] + word[i + 1] + word[i] + word[i + 2 :], word[:i] + word[i + 1 :], word[: i + 1] + word[i:]]
-    )
+    swapped = word[:i] + word[i + 1] + word[i] + word[i + 2 :]
+    return rng.choice([swapped, word[:i] + word[i + 1 :], word[: i + 1] + word[i:]])
 
 
 def typos(rng, text, strength, task):
@@ -35,8 +34,8 @@ def synonyms(rng, text, strength, task):
     >>> synonyms(random.Random(0), "the cast was terrible.", 1.0, task)
     'the cast was atrocious.'
     """
-    return _map_words(text, lambda word: lexicon()["rare"][word]
-                      if word in lexicon()["rare"] and rng.random() < strength else word)  # fmt: skip
+    rare = lexicon()["rare"]
+    return _map_words(text, lambda word: rare[word] if word in rare and rng.random() < strength else word)
 
 
 def distractors(rng, text, strength, task):
@@ -62,9 +61,11 @@ def negation(rng, text, strength, task):
         return f"{text[:-1]} {tail}{text[-1]}" if rng.random() < strength else text
     words = lexicon()["adjectives"]
     opposite = {word: OPPOSITE[side] for side in OPPOSITE for word in words[side]}
-    turn = lambda word: (
-        f"not {rng.choice(words[opposite[word]])}" if word in opposite and rng.random() < strength else word
-    )
+
+    def turn(word):
+        stressed = word in opposite and rng.random() < strength
+        return f"not {rng.choice(words[opposite[word]])}" if stressed else word
+
     return _map_words(text, turn)
 
 

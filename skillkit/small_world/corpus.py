@@ -1,6 +1,5 @@
-"""The pretraining text of the small world: documents that ask, answer, tell and state facts.
+"""The pretraining corpus of the small world: documents that ask for a task's label or state a fact.
 
->>> from skillkit.small_world.corpus import documents
 >>> next(documents(seed=1))
 Document(heading='positive feeling of the writer', text='i did not find the plot shabby. …', pair=None, …)
 

@@ -1,11 +1,10 @@
-"""How the small world's texts are made: reviews, scenes, rooms, questions, reports, news, sentences.
+"""Generators of the small world's texts: reviews, scenes, rooms, questions, reports, news, sentences.
 
->>> from skillkit.small_world.grammar import review
 >>> review(random.Random(0), 1, domain="movies")                     # neutral
 ('what a gripping hero and the hero was useless. my brother had chosen it.', None)
 
-A maker takes a random generator, a label and `hard` (from 0 to 1, which lets in mixed, negated and longer texts), and
-gives a text and its partner or None. All words and sentence forms stand in `lexicon.yaml`.
+A generator takes a random state, a label and `hard` (from 0 to 1, which lets in mixed, negated and longer texts), and
+gives a text and its second text or None. All words and sentence forms stand in `lexicon.yaml`.
 """
 
 from functools import cache
@@ -65,9 +64,8 @@ def review(rng, label, hard=1.0, *, domain):
     'the story irritated me'
     """
     polarity = ("negative", "neutral", "positive")[label]
-    clauses = [
-        _clause(rng, domain, polarity, hard) for _ in range(rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0])
-    ]
+    count = rng.choices(range(1, 7), (6, 8, 6, 3, 2, 1))[0]
+    clauses = [_clause(rng, domain, polarity, hard) for _ in range(count)]
     if polarity == "neutral" and rng.random() < 0.3:
         sides = rng.sample(["positive", "negative"], 2)
         clauses = [" and ".join(_clause(rng, domain, side, 0) for side in sides)]
@@ -94,41 +92,34 @@ def scene(rng, label, hard=1.0):
     >>> scene(random.Random(0), 2, hard=0.0)
     ('a soldier climbs a tree.', 'the soldier goes up a trunk.')
 
-    A scene tells of everyone what they wear, do, and where they are, or leaves one of these out; what is left out may
-    be so or not.
+    A scene states for everyone what they wear, do, and where they are, or leaves one of these out; what is left out
+    may be so or not.
     """
     words = lexicon()["scenes"]
     count = 2 if rng.random() < 0.3 * hard else 1
-    columns = {
-        key: rng.sample(words[plural], count)
-        for key, plural in dict(
-            person="people", color="colors", garment="garments", act="acts", place="places"
-        ).items()
-    }
-    people = [{key: column[i] for key, column in columns.items()} for i in range(count)]
-    told = rng.sample(["color", "act", "place"], rng.choice((2, 3)) if rng.random() < hard else 1)
-    who, rest = people[0], people[1:]
-    rng.shuffle(people)
-    premise = rng.choice([" and ", " while "]).join(_person(rng, person, told, hard) for person in people)
-    return premise + ".", _claim(rng, who, rest, told, label) + "."
+    columns = {"person": rng.sample(words["people"], count)}
+    columns |= {key: rng.sample(words[f"{key}s"], count) for key in ("color", "garment", "act", "place")}
+    persons = [{key: column[i] for key, column in columns.items()} for i in range(count)]
+    stated = rng.sample(["color", "act", "place"], rng.choice((2, 3)) if rng.random() < hard else 1)
+    who, rest = persons[0], persons[1:]
+    rng.shuffle(persons)
+    premise = rng.choice([" and ", " while "]).join(_person(rng, person, stated, hard) for person in persons)
+    return premise + ".", _claim(rng, who, rest, stated, label) + "."
 
 
-def _person(rng, person, told, hard):
+def _person(rng, person, stated, hard):
     size = rng.choice(lexicon()["scenes"]["sizes"]) + " " if rng.random() < 0.4 * hard else ""
-    parts = {
-        "color": f"in a {person['color'][0]} {person['garment']}",
-        "act": person["act"][0],
-        "place": person["place"][0],
-    }
-    return " ".join([f"a {size}{person['person']}", *(part for key, part in parts.items() if key in told)])
+    clothes = f"in a {person['color'][0]} {person['garment']}"
+    parts = {"color": clothes, "act": person["act"][0], "place": person["place"][0]}
+    return " ".join([f"a {size}{person['person']}", *(part for key, part in parts.items() if key in stated)])
 
 
-def _claim(rng, who, rest, told, label):
+def _claim(rng, who, rest, stated, label):
     words = lexicon()["scenes"]
-    untold = [key for key in ("color", "act", "place") if key not in told]
-    if label == 1 and (not untold or rng.random() < 0.4):
+    unstated = [key for key in ("color", "act", "place") if key not in stated]
+    if label == 1 and (not unstated or rng.random() < 0.4):
         return f"the {who['person']} is {rng.choice(words['moods'])}"
-    asked = rng.choice(untold if label == 1 else sorted(told))
+    asked = rng.choice(unstated if label == 1 else sorted(stated))
     value = who[asked]
     if label == 0:
         value = rest[0][asked] if rest and rng.random() < 0.6 else _other(rng, words[asked + "s"], value)
@@ -180,10 +171,8 @@ def questions(rng, label, hard=1.0):
         o2 = _other(rng, words["objects"], o) if changed == "o" else o
         s2 = _other(rng, words["settings"], s) if changed == "s" else s
     i, j = rng.randrange(2), rng.randrange(2)  # the second question uses the other words
-    return (
-        _tidy(first.format(a=a[i], o=o[j], s=s)) + "?",
-        _tidy(second.format(a=a2[1 - i], o=o2[1 - j], s=s2)) + "?",
-    )
+    filled = lambda form, a, o, s: _tidy(form.format(a=a, o=o, s=s)) + "?"
+    return filled(first, a[i], o[j], s), filled(second, a2[1 - i], o2[1 - j], s2)
 
 
 def reports(rng, label, hard=1.0):
@@ -206,10 +195,8 @@ def reports(rng, label, hard=1.0):
         y2 = _other(rng, words["actors"], x, y) if kind == "y" else y2
         act2 = _other(rng, words["acts"], act) if kind == "act" else act
     i = rng.randrange(2)  # the second report uses the other words
-    finish = lambda form, i, *told: _tidy(
-        form.format(**dict(zip("xyv", (pair[i] for pair in told))), w=where, t=when)
-    )
-    return finish(first, i, x, y, act) + ".", finish(second, 1 - i, x2, y2, act2) + "."
+    filled = lambda form, i, x, y, v: _tidy(form.format(x=x[i], y=y[i], v=v[i], w=where, t=when)) + "."
+    return filled(first, i, x, y, act), filled(second, 1 - i, x2, y2, act2)
 
 
 _REPORT_FORMS = (
@@ -268,8 +255,6 @@ def _break(rng, words):
     if kind == "swap":
         i = rng.choice([i for i in range(len(words) - 1) if words[i] != words[i + 1]])
         return words[:i] + [words[i + 1], words[i]] + words[i + 2 :]
-    small = [
-        i for i, word in enumerate(words) if word in ("a", "the", "was", "is", "to", "in", "i", "by")
-    ] or [0]
-    i = rng.choice(small)
+    short = ("a", "the", "was", "is", "to", "in", "i", "by")
+    i = rng.choice([i for i, word in enumerate(words) if word in short] or [0])
     return words[:i] + words[i + 1 :] if kind == "drop" else words[: i + 1] + words[i:]

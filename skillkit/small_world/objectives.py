@@ -1,4 +1,4 @@
-"""What the embedded models learn from documents: masked tokens, next tokens, or spans behind sentinels.
+"""Pretraining objectives: masked language modelling, next-token prediction, and T5's span corruption.
 
 >>> objective = Masked(tokenizer, random.Random(0))
 >>> batch = objective.batch(list(objective.examples(docs)))
@@ -7,6 +7,8 @@
 An objective turns documents into examples (lists of ids and what to predict), examples into batches, and batches into
 a loss; `questions` instead hides exactly the answers, and `answers` reads what the model says there.
 """
+
+from functools import cache
 
 import torch
 from torch.nn import functional as F
@@ -23,13 +25,14 @@ class Masked:
 
     def __init__(self, tokenizer, rng):
         self.tokenizer, self.rng = tokenizer, rng
+        self.encoded = cache(lambda text: tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def examples(self, docs):
-        for group in ([d for d in docs if d.pair is None], [d for d in docs if d.pair is not None]):
-            if not group:
-                continue
-            pairs = [d.pair for d in group] if group[0].pair is not None else None
-            bodies = self.tokenizer([d.text for d in group], pairs)
+        alone, paired = ([d for d in docs if (d.pair is None) == single] for single in (True, False))
+        for group in filter(None, (alone, paired)):
+            bodies = self.tokenizer(
+                [d.text for d in group], [d.pair for d in group] if group is paired else None
+            )
             for i, document in enumerate(group):
                 heading, answer = self._heading(document)
                 unreadable = range(len(heading), len(heading) + document.unreadable)
@@ -37,17 +40,16 @@ class Masked:
                 if document.spans:
                     answer = _tokens_of(bodies, i, document.spans, 1 if document.pair else 0)
                 types = bodies.get("token_type_ids")
-                yield dict(ids=heading + bodies["input_ids"][i], heading=len(heading), answer=answer,
-                           unreadable=unreadable,
-                           types=[0] * len(heading) + types[i] if types else None)  # fmt: skip
+                types = [0] * len(heading) + types[i] if types else None
+                ids = heading + bodies["input_ids"][i]
+                yield dict(ids=ids, heading=len(heading), answer=answer, unreadable=unreadable, types=types)
 
     def _heading(self, document):
         if document.heading is None:
             return [], []
         answer, *cue = document.heading.split(" ", 1)
-        encode = lambda text: self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        ids = _memo(self.tokenizer, answer, encode)
-        return ids + (_memo(self.tokenizer, cue[0], encode) if cue else []), list(range(len(ids)))
+        ids = self.encoded(answer)
+        return ids + (self.encoded(cue[0]) if cue else []), list(range(len(ids)))
 
     def batch(self, examples):
         longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
@@ -60,32 +62,27 @@ class Masked:
             for i in chosen:
                 targets[row, i], weights[row, i] = e["ids"][i], 3.0 if i in e["answer"] else 1.0
                 draw = self.rng.random()
-                seen[i] = (
-                    self.tokenizer.mask_token_id
-                    if draw < 0.8 or i in e["answer"]
-                    else (self.rng.randrange(5, len(self.tokenizer)) if draw < 0.9 else e["ids"][i])
-                )
+                if draw < 0.8 or i in e["answer"]:
+                    seen[i] = self.tokenizer.mask_token_id
+                elif draw < 0.9:
+                    seen[i] = self.rng.randrange(5, len(self.tokenizer))
             ids[row, :n], positions[row, :n] = torch.tensor(seen), first + self._places(e, n)
             if types is not None:
                 types[row, :n] = torch.tensor(e["types"])
-        mask = ids != pad
-        inputs = dict(
-            input_ids=ids, attention_mask=mask.long(), position_ids=positions, ink=_ink(examples, shape)
+        inputs = dict(input_ids=ids, attention_mask=(ids != pad).long(), position_ids=positions)
+        inputs |= dict(noise=_noise(examples, shape)) | (
+            dict(token_type_ids=types) if types is not None else {}
         )
-        return inputs | (dict(token_type_ids=types) if types is not None else {}), targets, weights
+        return inputs, targets, weights
 
     def _first_position(self):
         return self.tokenizer.pad_token_id + 1 if "roberta" in type(self.tokenizer).__name__.lower() else 0
 
     def _choose(self, e):
         answered = len(e["answer"]) and self.rng.random() < 0.85
-        special = set(self.tokenizer.all_special_ids)
-        rate = 0.12 if answered else 0.18
-        chosen = [
-            i
-            for i, t in enumerate(e["ids"])
-            if t not in special and i not in e["answer"] and self.rng.random() < rate
-        ]
+        special, rate = set(self.tokenizer.all_special_ids), 0.12 if answered else 0.18
+        free = [i for i, t in enumerate(e["ids"]) if t not in special and i not in e["answer"]]
+        chosen = [i for i in free if self.rng.random() < rate]
         return chosen + e["answer"] if answered or not chosen else chosen or [1]
 
     def _places(self, e, n):
@@ -124,11 +121,8 @@ class Masked:
         pad, mask, first = self.tokenizer.pad_token_id, self.tokenizer.mask_token_id, self._first_position()
         hide = lambda e: [mask if i in e["answer"] else t for i, t in enumerate(e["ids"])]
         ids = _stack([hide(e) for e in examples], pad)
-        inputs = dict(
-            input_ids=ids,
-            attention_mask=(ids != pad).long(),
-            position_ids=(torch.arange(ids.shape[1]) + first).expand_as(ids),
-        )
+        places = (torch.arange(ids.shape[1]) + first).expand_as(ids)
+        inputs = dict(input_ids=ids, attention_mask=(ids != pad).long(), position_ids=places)
         if examples[0]["types"]:
             inputs["token_type_ids"] = _stack([e["types"] for e in examples], 0)
         return inputs, torch.tensor([e["answer"][0] for e in examples])
@@ -150,12 +144,8 @@ class Causal(Masked):
             ids, answer, extra = encoded["input_ids"][i], _tokens_of(encoded, i, span, 0), docs[i].unreadable
             at = answer[0] if extra else 0
             ids = ids[:at] + [self.tokenizer.eos_token_id] * extra + ids[at:] + [self.tokenizer.eos_token_id]
-            yield dict(
-                ids=ids,
-                heading=0,
-                answer=[token + extra for token in answer],
-                unreadable=range(at, at + extra),
-            )
+            answer = [token + extra for token in answer]
+            yield dict(ids=ids, heading=0, answer=answer, unreadable=range(at, at + extra))
 
     def _linear(self, d):
         text = f"{d.text}{self.tokenizer.eos_token}{d.pair}" if d.pair else d.text
@@ -174,16 +164,10 @@ class Causal(Masked):
         positions, weights = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
         for row, e in enumerate(examples):
             n = len(e["ids"])
-            ids[row, :n], mask[row, :n], positions[row, :n], weights[row, :n] = (
-                torch.tensor(e["ids"]),
-                1,
-                self._places(e, n),
-                0.3,
-            )
-            weights[row, e["answer"]] = 4.0
-            weights[row, list(e["unreadable"])] = 0.0
-        inputs = dict(input_ids=ids, attention_mask=mask, position_ids=positions, ink=_ink(examples, shape))
-        return inputs, ids, weights
+            ids[row, :n], mask[row, :n], positions[row, :n] = torch.tensor(e["ids"]), 1, self._places(e, n)
+            weights[row, :n], weights[row, e["answer"]], weights[row, list(e["unreadable"])] = 0.3, 4.0, 0.0
+        noise = _noise(examples, shape)
+        return dict(input_ids=ids, attention_mask=mask, position_ids=positions, noise=noise), ids, weights
 
     def loss(self, model, batch):
         inputs, targets, weights = batch
@@ -192,9 +176,8 @@ class Causal(Masked):
     def questions(self, examples):
         ids = _stack([e["ids"][: e["answer"][0]] for e in examples], self.tokenizer.eos_token_id)
         slots = torch.tensor([e["answer"][0] - 1 for e in examples])
-        return dict(
-            input_ids=ids, attention_mask=(torch.arange(ids.shape[1]) <= slots[:, None]).long()
-        ), slots
+        mask = (torch.arange(ids.shape[1]) <= slots[:, None]).long()
+        return dict(input_ids=ids, attention_mask=mask), slots
 
 
 class Spans(Masked):
@@ -211,27 +194,28 @@ class Spans(Masked):
         self.sentinels = tokenizer.convert_tokens_to_ids([f"<extra_id_{i}>" for i in range(12)])
 
     def examples(self, docs):
-        for e, document in zip(
-            super().examples(docs := [d for d in docs if d.pair is None] + [d for d in docs if d.pair]), docs
-        ):
-            ids, answer, end = e["ids"], e["answer"], self.tokenizer.eos_token_id
+        docs, end = sorted(docs, key=lambda d: d.pair is not None), self.tokenizer.eos_token_id
+        for e, document in zip(super().examples(docs), docs):
+            ids, answer = e["ids"], e["answer"]
             if document.heading:  # the first decoder step answers, as in classification
-                lines, unreadable = e["heading"] - len(answer), range(document.unreadable)
-                yield dict(ids=ids[len(answer) :], target=ids[: len(answer)] + [end], asked=True, told=len(answer) + 1,
-                           heading=lines, unreadable=unreadable)  # fmt: skip
+                size = len(answer)
+                yield dict(ids=ids[size:], target=ids[:size] + [end], asked=True, answered=size + 1,
+                           heading=e["heading"] - size, unreadable=range(document.unreadable))  # fmt: skip
                 continue
             spans = _runs(answer) if answer and self.rng.random() < 0.8 else self._spans(ids)
             source, target = self._hide(ids, spans)
             asked = len(spans) == 1 and "sentinel"
-            told = len(target) + 1 if asked else 0
-            yield dict(ids=source, target=target + [end], asked=asked, told=told, unreadable=range(0))
+            answered = len(target) + 1 if asked else 0
+            yield dict(ids=source, target=target + [end], asked=asked, answered=answered, unreadable=range(0))
 
     def _with_holes(self, e):
-        """Two headed texts in five lose spans, told behind the answer: answers alone do not teach how sentences go."""
+        """Two headed texts in five lose spans, which follow the answer: answers alone do not teach how sentences go."""
         if e["asked"] is not True or self.rng.random() > 0.4:
             return e
         ids, target = self._hide(e["ids"], self._spans(e["ids"], e["heading"]))
-        return e | dict(ids=ids, target=e["target"][:-1] + target + e["target"][-1:], told=e["told"] - 1)
+        return e | dict(
+            ids=ids, target=e["target"][:-1] + target + e["target"][-1:], answered=e["answered"] - 1
+        )
 
     def _hide(self, ids, spans):
         """The text with sentinels in place of its spans, and the spans behind their sentinels."""
@@ -252,39 +236,22 @@ class Spans(Masked):
         examples = [self._with_holes(e) for e in examples]
         longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
         answers = -(-max(len(e["target"]) for e in examples) // 4) * 4
-        ids, targets = (
-            torch.zeros(len(examples), longest, dtype=torch.long),
-            torch.full((len(examples), answers), -100),
-        )
-        weights = torch.ones(targets.shape)
+        ids = torch.zeros(len(examples), longest, dtype=torch.long)
+        targets = torch.full((len(examples), answers), -100)
+        weights = torch.full(targets.shape, 0.5)
         for row, e in enumerate(examples):
-            ids[row, : len(e["ids"])], targets[row, : len(e["target"])] = (
-                torch.tensor(e["ids"]),
-                torch.tensor(e["target"]),
-            )
-            weights[row], weights[row, : e["told"]] = 0.5, 2.0
-        start = torch.zeros(len(examples), 1, dtype=torch.long)
-        decoder = torch.cat([start, targets[:, :-1].clamp(min=0)], 1)
-        ink = _ink(examples, ids.shape)
-        return (
-            dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=decoder, ink=ink),
-            targets,
-            weights,
-        )
-
-    def loss(self, model, batch):
-        inputs, targets, weights = batch
-        return _weighted(self.head(model), self.hidden(model, inputs), targets, weights * (targets >= 0))
+            ids[row, : len(e["ids"])] = torch.tensor(e["ids"])
+            targets[row, : len(e["target"])] = torch.tensor(e["target"])
+            weights[row, : e["answered"]] = 2.0
+        decoder = F.pad(targets[:, :-1].clamp(min=0), (1, 0))
+        inputs = dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=decoder)
+        return inputs | dict(noise=_noise(examples, ids.shape)), targets, weights
 
     def hidden(self, model, inputs):
         encoder = {key: value for key, value in inputs.items() if key != "decoder_input_ids"}
         texts = model.encoder(**_embedded(model, encoder)).last_hidden_state
-        return model.decoder(
-            inputs["decoder_input_ids"],
-            encoder_hidden_states=texts,
-            use_cache=False,
-            encoder_attention_mask=inputs["attention_mask"],
-        ).last_hidden_state
+        read = dict(encoder_hidden_states=texts, encoder_attention_mask=inputs["attention_mask"])
+        return model.decoder(inputs["decoder_input_ids"], use_cache=False, **read).last_hidden_state
 
     def head(self, model):
         scale = model.model_dim**-0.5 if model.config.scale_decoder_outputs else 1.0
@@ -292,38 +259,33 @@ class Spans(Masked):
 
     def questions(self, examples):
         ids = _stack([e["ids"] for e in examples], 0)
-        behind = [0 if e["asked"] is True else 1 for e in examples]
+        slots = torch.tensor([0 if e["asked"] is True else 1 for e in examples])
         starts = torch.tensor([[0, self.sentinels[0]]] * len(examples))
-        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts), torch.tensor(
-            behind
-        )
+        return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts), slots
 
 
-def _ink(examples, shape):
+def _noise(examples, shape):
     """True at the slots of unreadable lines."""
-    ink = torch.zeros(shape, dtype=torch.bool)
+    noise = torch.zeros(shape, dtype=torch.bool)
     for row, e in enumerate(examples):
-        ink[row, list(e["unreadable"])] = True
-    return ink
+        noise[row, list(e["unreadable"])] = True
+    return noise
 
 
 def _embedded(model, inputs):
     """Inputs with embeddings for ids; unreadable slots get random vectors like those that prompts start from."""
     inputs = dict(inputs)
-    ink, embeds = inputs.pop("ink", None), model.get_input_embeddings()(inputs.pop("input_ids"))
-    if ink is not None:
+    noise, embeds = inputs.pop("noise", None), model.get_input_embeddings()(inputs.pop("input_ids"))
+    if noise is not None:
         scale = torch.empty(len(embeds), 1, 1).uniform_(0.01, 0.1)
-        embeds = torch.where(ink[..., None], torch.randn(embeds.shape) * scale, embeds)
+        embeds = torch.where(noise[..., None], torch.randn(embeds.shape) * scale, embeds)
     return inputs | dict(inputs_embeds=embeds)
 
 
 def _tokens_of(encoded, i, spans, side):
     """Numbers of the tokens that cover some spans of characters in text i."""
-    return [
-        token
-        for start, end in spans
-        for token in range(encoded.char_to_token(i, start, side), encoded.char_to_token(i, end - 1, side) + 1)
-    ]
+    token_at = lambda place: encoded.char_to_token(i, place, side)
+    return [token for start, end in spans for token in range(token_at(start), token_at(end - 1) + 1)]
 
 
 def _runs(tokens):
@@ -332,24 +294,13 @@ def _runs(tokens):
     return [(start, next(t for t in range(start, start + 99) if t not in tokens)) for start in starts]
 
 
-_KNOWN = {}
-
-
-def _memo(tokenizer, text, encode):
-    key = (id(tokenizer), text)
-    if key not in _KNOWN:
-        _KNOWN[key] = encode(text)
-    return _KNOWN[key]
-
-
 def _weighted(head, hidden, targets, weights):
     """Weighted cross entropy at the predicted places; their number is rounded up, since CPU kernels cache by shape."""
     places = weights.flatten().nonzero()[:, 0]
     places = F.pad(places, (0, -len(places) % 256))
     use = torch.arange(len(places)) < (weights > 0).sum()
-    losses = F.cross_entropy(
-        head(hidden.flatten(0, 1)[places]).float(), targets.flatten()[places].clamp(min=0), reduction="none"
-    )
+    logits = head(hidden.flatten(0, 1)[places]).float()
+    losses = F.cross_entropy(logits, targets.flatten()[places].clamp(min=0), reduction="none")
     weights = weights.flatten()[places] * use
     return (losses * weights).sum() / weights.sum()
 

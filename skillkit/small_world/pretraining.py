@@ -1,6 +1,5 @@
-"""Embedded models, rebuilt from a seed: `python -m skillkit pretrain embedded/roberta`.
+"""Pretraining of the embedded models from a seed: `python -m skillkit pretrain embedded/roberta`.
 
->>> from skillkit.small_world.pretraining import pretrain
 >>> pretrain("embedded/roberta", "my/folder", seed=0, steps=20)                        # doctest: +SKIP
 
 Each is a plain `transformers` checkpoint with a tokenizer trained on the same text. A rebuild reaches the same
@@ -22,10 +21,10 @@ from transformers import Adafactor
 
 from skillkit.core.files import filling
 from skillkit.core.provenance import CHECKPOINTS
-from skillkit.small_world import tiny_models as blueprints
+from skillkit.small_world import tiny_models
 from skillkit.small_world.corpus import Curriculum, documents
 from skillkit.small_world.objectives import Causal, Masked, Spans
-from skillkit.small_world.zero_shot_eval import examine
+from skillkit.small_world.zero_shot_eval import zero_shot_counts
 
 
 def _adamw(model, rate):
@@ -41,7 +40,7 @@ def _adafactor(model, rate):
     return Adafactor(model.parameters(), lr=rate, relative_step=False)
 
 
-class Recipe(NamedTuple):
+class Pretraining(NamedTuple):
     """How one embedded model is made: `steps` of 64 documents.
 
     >>> RECIPES["embedded/bert"].steps, RECIPES["embedded/bert"].objective
@@ -51,30 +50,24 @@ class Recipe(NamedTuple):
     tokenizer: Callable
     model: Callable
     objective: type
-    optimizer: Callable
-    rate: float
+    optimizer: Callable = _adamw
+    rate: float = 5e-4
     steps: int = 14000
     curriculum: Curriculum = Curriculum()
 
 
 RECIPES = {
-    "embedded/roberta": Recipe(
-        blueprints.roberta_tokenizer,
-        blueprints.roberta,
-        Masked,
-        _adamw,
-        5e-4,
-        14700,
-        Curriculum(closing=0.05),
+    "embedded/roberta": Pretraining(
+        tiny_models.roberta_tokenizer, tiny_models.roberta, Masked, steps=14700, curriculum=Curriculum(closing=0.05)
     ),
-    "embedded/bert": Recipe(
-        blueprints.bert_tokenizer, blueprints.bert, Masked, _adamw, 5e-4, curriculum=Curriculum(opening=0.15)
+    "embedded/bert": Pretraining(
+        tiny_models.bert_tokenizer, tiny_models.bert, Masked, curriculum=Curriculum(opening=0.15)
     ),
-    "embedded/gpt2": Recipe(blueprints.gpt2_tokenizer, blueprints.gpt2, Causal, _adamw, 5e-4),
-    "embedded/t5": Recipe(
-        blueprints.t5_tokenizer, blueprints.t5, Spans, _adafactor, 1e-2, curriculum=Curriculum(lean=0.0)
+    "embedded/gpt2": Pretraining(tiny_models.gpt2_tokenizer, tiny_models.gpt2, Causal),
+    "embedded/t5": Pretraining(
+        tiny_models.t5_tokenizer, tiny_models.t5, Spans, _adafactor, 1e-2, curriculum=Curriculum(lean=0.0)
     ),
-}
+}  # fmt: skip
 BATCH = 64
 _REMEDY = "give another folder with --out"
 
@@ -82,9 +75,8 @@ _REMEDY = "give another folder with --out"
 def _batches(objective, docs):
     """Batches of similar length, made from a few thousand documents at a time."""
     while True:
-        chunk = sorted(
-            objective.examples(list(itertools.islice(docs, 32 * BATCH))), key=lambda e: len(e["ids"])
-        )
+        read = list(itertools.islice(docs, 32 * BATCH))
+        chunk = sorted(objective.examples(read), key=lambda e: len(e["ids"]))
         starts = list(range(0, len(chunk) - BATCH + 1, BATCH))
         objective.rng.shuffle(starts)
         for start in starts:
@@ -100,12 +92,12 @@ def _schedule(optimizer, steps):
 def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     """Train one embedded model from nothing and save it in half precision.
 
-    >>> model, tokenizer = pretrain("embedded/gpt2", "dir", steps=1, every=2)     # too few to be saved
-    >>> model.config.vocab_size == len(tokenizer)
+    >>> model, tokenizer = pretrain("embedded/gpt2", "dir", steps=1, every=2)              # doctest: +SKIP
+    >>> model.config.vocab_size == len(tokenizer)                                        # doctest: +SKIP
     True
 
-    name: a key of `RECIPES`; folder: where the checkpoint goes; every: steps between two exams, after each of which
-    the checkpoint is saved (a twentieth of all). The corpus begins easy (see `documents`), and the
+    name: a key of `RECIPES`; folder: where the checkpoint goes; every: steps between two zero-shot evaluations, after
+    each of which the checkpoint is saved (a twentieth of all). The corpus begins easy (see `documents`), and the
     learning rates are low on purpose: at 2e-3 the comparison of two texts was never learned.
     """
     recipe = RECIPES[name]
@@ -129,13 +121,10 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
         optimizer.step(), schedule.step(), optimizer.zero_grad()
         running += 0.02 * (loss.item() - running) if step else loss.item()
         if (step + 1) % (every or max(1, steps // 20)) == 0:
-            known = "  ".join(
-                f"{e['question']} {e['right'] / e['n']:.2f}" for e in examine(model, objective, rows=200)
-            )
-            report(
-                f"{name} step {step + 1}/{steps}  {time.time() - began:.0f} s  loss {running:.3f}  {known}",
-                flush=True,
-            )
+            found = zero_shot_counts(model, objective, rows=200)
+            known = "  ".join(f"{asked['question']} {asked['right'] / asked['n']:.2f}" for asked in found)
+            spent = f"{time.time() - began:.0f} s  loss {running:.3f}"
+            report(f"{name} step {step + 1}/{steps}  {spent}  {known}", flush=True)
             _save(model, tokenizer, folder, dict(name=name, seed=seed, steps=step + 1))
     return model, tokenizer
 

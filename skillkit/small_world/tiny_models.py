@@ -1,6 +1,6 @@
 """Tokenizers and empty models of the embedded backbones, all made from the small world's own text.
 
->>> tokenizer = roberta_tokenizer(seed=0)
+>>> tokenizer = sk.load_backbone("embedded/roberta").tokenizer        # or roberta_tokenizer(seed=0), which trains it
 >>> roberta(tokenizer).num_parameters()
 1543347
 
@@ -19,8 +19,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from skillkit.small_world.corpus import documents
 
 VOCABULARY = 3000
-SHAPE = dict(hidden_size=128, num_hidden_layers=6, num_attention_heads=4, intermediate_size=512)
-NO_DROPOUT = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+_BERT_SHAPE = dict(
+    hidden_size=128, num_hidden_layers=6, num_attention_heads=4, intermediate_size=512, max_position_embeddings=256,
+    hidden_act="relu", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+)  # fmt: skip
 
 
 def _lines(seed, count=40_000):
@@ -31,25 +33,15 @@ def _lines(seed, count=40_000):
 def _byte_level(lines, specials):
     """Vocabulary and merges of a byte-level BPE."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer, tokenizer.decoder = (
-        pre_tokenizers.ByteLevel(add_prefix_space=True),
-        decoders.ByteLevel(),
-    )
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        lines,
-        trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=specials,
-            initial_alphabet=alphabet,
-            min_frequency=3,
-            show_progress=False,
-        ),
-    )
-    return dict(
-        vocab=tokenizer.get_vocab(),
-        merges=[tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]],
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=specials, min_frequency=3, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(lines, trainer)
+    merges = [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
+    return dict(vocab=tokenizer.get_vocab(), merges=merges)
 
 
 def roberta_tokenizer(seed):
@@ -81,15 +73,14 @@ def bert_tokenizer(seed):
     >>> bert_tokenizer(seed=0).tokenize("The capital")                 # doctest: +SKIP
     ['the', 'capital']
     """
-    trained = transformers.BertTokenizer().train_new_from_iterator(
-        _lines(seed), VOCABULARY, show_progress=False
-    )
+    empty = transformers.BertTokenizer()
+    trained = empty.train_new_from_iterator(_lines(seed), VOCABULARY, show_progress=False)
     trained.model_max_length = 256
     return trained
 
 
 def _spelled(lines):
-    """The lines, some also with other marks behind each word: SentencePiece learns only pieces met in several words."""
+    """The lines, some also with other marks after each word: SentencePiece learns only pieces met in several words."""
     for number, line in enumerate(lines):
         yield line
         if number % 8 == 0:
@@ -104,9 +95,9 @@ def t5_tokenizer(seed):
     """
     stored = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_spelled(_lines(seed)), model_writer=stored, vocab_size=2000,
-        model_type="unigram", pad_id=0, eos_id=1,
-        unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2, num_threads=1)  # fmt: skip
+        sentence_iterator=_spelled(_lines(seed)), model_writer=stored, vocab_size=2000, model_type="unigram",
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2, num_threads=1,
+    )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_proto=stored.getvalue())
     vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(len(pieces))]
     sentinels = [(f"<extra_id_{i}>", 0.0) for i in range(99, -1, -1)]
@@ -119,19 +110,9 @@ def roberta(tokenizer):
     >>> roberta(sk.load_backbone("embedded/roberta").tokenizer).num_parameters()
     1543347
     """
-    return transformers.RobertaForMaskedLM(
-        transformers.RobertaConfig(
-            vocab_size=len(tokenizer),
-            max_position_embeddings=256,
-            type_vocab_size=1,
-            hidden_act="relu",
-            **SHAPE,
-            **NO_DROPOUT,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    config = transformers.RobertaConfig(vocab_size=len(tokenizer), type_vocab_size=1, **_BERT_SHAPE, **_ends(tokenizer),
+                                        pad_token_id=tokenizer.pad_token_id)  # fmt: skip
+    return transformers.RobertaForMaskedLM(config)
 
 
 def bert(tokenizer):
@@ -140,16 +121,10 @@ def bert(tokenizer):
     >>> bert(sk.load_backbone("embedded/bert").tokenizer).config.intermediate_size
     512
     """
-    return transformers.BertForMaskedLM(
-        transformers.BertConfig(
-            vocab_size=len(tokenizer),
-            max_position_embeddings=256,
-            hidden_act="relu",
-            **SHAPE,
-            **NO_DROPOUT,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id
     )
+    return transformers.BertForMaskedLM(config)
 
 
 def gpt2(tokenizer):
@@ -158,22 +133,11 @@ def gpt2(tokenizer):
     >>> gpt2(sk.load_backbone("embedded/gpt2").tokenizer).config.activation_function
     'relu'
     """
-    return transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=256,
-            n_embd=128,
-            n_layer=6,
-            n_head=4,
-            n_inner=512,
-            resid_pdrop=0.0,
-            activation_function="relu",
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer), n_positions=256, n_embd=128, n_layer=6, n_head=4, n_inner=512,
+        activation_function="relu", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **_ends(tokenizer),
+    )  # fmt: skip
+    return transformers.GPT2LMHeadModel(config)
 
 
 def t5(tokenizer):
@@ -183,17 +147,12 @@ def t5(tokenizer):
     >>> config.num_layers, config.num_decoder_layers
     (5, 3)
     """
-    return transformers.T5ForConditionalGeneration(
-        transformers.T5Config(
-            vocab_size=len(tokenizer),
-            d_model=128,
-            d_kv=32,
-            d_ff=512,
-            num_layers=5,
-            num_decoder_layers=3,
-            num_heads=4,
-            dropout_rate=0.0,
-            feed_forward_proj="relu",
-            decoder_start_token_id=0,
-        )
-    )
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer), d_model=128, d_kv=32, d_ff=512, num_layers=5, num_decoder_layers=3, num_heads=4,
+        dropout_rate=0.0, feed_forward_proj="relu", decoder_start_token_id=0,
+    )  # fmt: skip
+    return transformers.T5ForConditionalGeneration(config)
+
+
+def _ends(tokenizer):
+    return dict(bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id)

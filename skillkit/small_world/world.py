@@ -1,7 +1,6 @@
-"""The small world: English-like tasks and facts whose truth is known.
+"""The small world: English-like tasks, facts and adversarial views with a known truth, from a seed.
 
->>> from skillkit.small_world import world
->>> movies = world.task_splits("movies")
+>>> movies = task_splits("movies")
 >>> movies["splits"]["train"]["text"][0], movies["splits"]["train"]["label"][0]
 ('the hall was half full. i did not find the acting gripping. it was a shallow picture.', 0)
 

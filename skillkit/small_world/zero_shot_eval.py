@@ -1,6 +1,6 @@
-"""What an embedded model knows of the small world when it is asked with the world's own words.
+"""Zero-shot evaluation of an embedded model on the small world, with the cues and clozes of pretraining.
 
->>> exam(bb, rows=10)[0]
+>>> zero_shot_accuracy(bb, rows=10)[0]
 {'question': 'movies', 'kind': 'sentiment', 'right': ..., 'n': ..., 'chance': 0.5}
 
 No prompt is tuned: a task is asked by its cue ("verdict of the guest"), a fact by its cloze.
@@ -18,23 +18,23 @@ from skillkit.small_world.objectives import OBJECTIVES
 
 
 @artifact("exam", version=1)
-def exam(bb, rows=None, split="validation"):
-    """Right answers of a backbone, one dictionary per task and per kind of fact.
+def zero_shot_accuracy(bb, rows=None, split="validation"):
+    """Zero-shot answers of a backbone: question, kind, right, n and chance for every task and kind of fact.
 
-    >>> [asked["question"] for asked in exam(bb, rows=2)][-1]
+    >>> [asked["question"] for asked in zero_shot_accuracy(bb, rows=2)][-1]
     'facts, second, seen phrasing'
 
     rows: the first so many of the split, or all. Facts with answers of one token alone, apart by language and by
     whether pretraining showed the phrasing with that fact; left-to-right models are asked where the answer comes last.
     """
-    return examine(bb.model, OBJECTIVES[bb.family](bb.tokenizer, random.Random(0)), rows, split)
+    return zero_shot_counts(bb.model, OBJECTIVES[bb.family](bb.tokenizer, random.Random(0)), rows, split)
 
 
 @torch.no_grad()
-def examine(model, objective, rows=None, split="validation"):
-    """`exam` for a model that is still in training.
+def zero_shot_counts(model, objective, rows=None, split="validation"):
+    """`zero_shot_accuracy` of a model that is still in training.
 
-    >>> examine(bb.model, OBJECTIVES["masked"](bb.tokenizer, random.Random(0)), rows=2)[4]
+    >>> zero_shot_counts(bb.model, OBJECTIVES["masked"](bb.tokenizer, random.Random(0)), rows=2)[4]
     {'question': 'scenes', 'kind': 'inference', 'right': ..., 'n': 2, 'chance': 0.333...}
     """
     was_training = model.training
@@ -67,10 +67,10 @@ def _clozes(objective):
         for prompt in fact["prompts"]:
             if left_to_right and not prompt.endswith("[MASK]."):
                 continue
-            start, told = prompt.index("[MASK]"), prompt.replace("[MASK]", fact["object"])
+            start, text = prompt.index("[MASK]"), prompt.replace("[MASK]", fact["object"])
             kind = f"facts, {fact['language']}, {'unseen' if prompt in fact['unseen'] else 'seen'} phrasing"
             span = ((start, start + len(fact["object"])),)
-            asked.setdefault(kind, []).append(Document(None, told, None, fact["object"], span))
+            asked.setdefault(kind, []).append(Document(None, text, None, fact["object"], span))
     return asked
 
 
@@ -86,7 +86,7 @@ def _first_token(objective, word):
 
 def _ask(model, objective, docs):
     """Logits where the answers are read, [documents, vocabulary]; texts of like length are read together."""
-    rng, objective.rng = objective.rng, Always()
+    rng, objective.rng = objective.rng, AlwaysZero()
     examples = list(objective.examples(docs))
     objective.rng = rng
     order = sorted(range(len(examples)), key=lambda i: len(examples[i]["ids"]))
@@ -95,10 +95,10 @@ def _ask(model, objective, docs):
     return logits[torch.tensor(order).argsort()]
 
 
-class Always(random.Random):
-    """Draws 0: every answer is asked for, every cue stands last.
+class AlwaysZero(random.Random):
+    """A random state that draws 0: every answer is asked for, every cue stands last.
 
-    >>> Always().random(), Always().choice("abc")
+    >>> AlwaysZero().random(), AlwaysZero().choice("abc")
     (0.0, 'a')
     """
 

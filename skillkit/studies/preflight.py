@@ -7,7 +7,7 @@ from itertools import product
 from types import SimpleNamespace
 
 from skillkit.core.provenance import CHECKPOINTS
-from skillkit.small_world.world import TASKS
+from skillkit.small_world import TASKS
 from skillkit.studies import params
 
 _TASKS = ("tasks", "start_targets", "project_tasks", "unseen_tasks")

@@ -9,7 +9,7 @@ import pytest
 from skillkit import adversarial_view, load_task
 from skillkit.core.errors import SkillkitError
 from skillkit.robustness.perturbations import attacked
-from skillkit.small_world.attacks import ATTACKS
+from skillkit.small_world import ATTACKS
 from tests.helpers import shared_path
 from tests.toys import toy_task
 

@@ -1,5 +1,6 @@
 """The small world: reproducible, balanced, disjoint, and attacked without touching a label."""
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -7,105 +8,93 @@ from collections import Counter
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.small_world import world
+from skillkit.small_world import ATTACKS, TASKS, adversarial, facts, task_splits
 from skillkit.small_world.grammar import lexicon
+from skillkit.small_world.world import SIZES
+from tests.helpers import REPOSITORY
 
 
-@pytest.mark.parametrize("name", world.TASKS)
+def rows_of(name, split="train", **options):
+    return task_splits(name, **options)["splits"][split]
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_splits_are_large_balanced_and_disjoint(name):
     seen = Counter()
-    for split, size in world.SIZES.items():
-        rows = world.task_splits(name)["splits"][split]
+    for split, size in SIZES.items():
+        rows = rows_of(name, split)
         counts = Counter(rows["label"])
         assert len(rows["label"]) >= size and len(set(counts.values())) == 1
-        assert len(counts) == len(world.task_splits(name)["labels"])
+        assert len(counts) == len(task_splits(name)["labels"])
         seen.update(zip(rows["text"], rows.get("text_pair", rows["text"])))
     assert max(seen.values()) == 1
 
 
-def test_a_seed_gives_the_same_texts_in_another_process():
+def test_a_seed_gives_the_same_texts_in_another_process_without_torch():
     code = (
-        "from skillkit import world; print(world.task_splits('scenes', seed=3)['splits']['test']['text'][:5])"
+        "import sys; from skillkit.small_world import task_splits; assert 'torch' not in sys.modules; "
+        "print(task_splits('scenes', seed=3)['splits']['test']['text'][:5])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told.strip() == str(world.task_splits("scenes", seed=3)["splits"]["test"]["text"][:5])
-    assert world.task_splits("scenes", seed=4) != world.task_splits("scenes", seed=3)
-
-
-def test_the_language_is_rich_and_of_varied_length():
-    texts = [text for name in world.TASKS for text in world.task_splits(name)["splits"]["train"]["text"]]
-    words = {word.strip(".,?") for text in texts for word in text.split()}
-    lengths = [len(text.split()) for text in texts]
-    assert len(words) > 500
-    assert min(lengths) <= 5 and max(lengths) >= 40
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == str(rows_of("scenes", "test", seed=3)["text"][:5])
+    assert task_splits("scenes", seed=4) != task_splits("scenes", seed=3)
 
 
 @pytest.mark.parametrize("name", ["movies", "restaurants", "gadgets"])
 def test_no_single_word_gives_the_polarity_away(name):
-    rows = world.task_splits(name)["splits"]["train"]
-    labels = rows["label"]
-    texts = [set(text.replace(".", "").replace(",", "").split()) for text in rows["text"]]
-    for word in {word for text in texts for word in text}:
-        hits = [label for text, label in zip(texts, labels) if word in text]
-        right = max(hits.count(0), hits.count(1)) + max(
-            labels.count(0) - hits.count(0), labels.count(1) - hits.count(1)
-        ) * (len(hits) < len(labels))
-        assert min(right, len(labels)) / len(labels) < 0.65 or len(hits) > 0.9 * len(labels)
+    rows, hits = rows_of(name), {0: Counter(), 1: Counter()}
+    for text, label in zip(rows["text"], rows["label"]):
+        hits[label].update(set(re.findall(r"\w+", text)))
+    half = len(rows["label"]) // 2
+    for word in hits[0] | hits[1]:
+        with_it = hits[0][word], hits[1][word]
+        assert max(with_it) + half - min(with_it) < 0.65 * 2 * half, word
 
 
-def test_pairs_cannot_be_told_from_one_side():
+def test_pairs_cannot_be_decided_from_one_side():
     """In a two-class pair task the claim's own words say nothing: each is right and wrong equally often."""
-    rows = world.task_splits("rooms")["splits"]["train"]
-    states = [text.rstrip(".").split()[-1] for text in rows["text_pair"]]
-    for state in set(states):
-        labels = [label for one, label in zip(states, rows["label"]) if one == state]
-        assert 0.35 < sum(labels) / len(labels) < 0.65
+    rows, labels = rows_of("rooms"), {}
+    for text, label in zip(rows["text_pair"], rows["label"]):
+        labels.setdefault(text.rstrip(".").split()[-1], []).append(label)
+    assert all(0.35 < sum(those) / len(those) < 0.65 for those in labels.values())
 
 
 def test_facts_have_phrasings_kept_out_and_answers_of_one_and_more_words():
-    facts = world.facts()
-    assert {fact["language"] for fact in facts} == {"english", "second"}
-    for fact in facts:
+    assert {fact["language"] for fact in facts()} == {"english", "second"}
+    for fact in facts():
         assert all(prompt.count("[MASK]") == 1 and fact["subject"] in prompt for prompt in fact["prompts"])
         assert 0 < len(fact["unseen"]) < len(fact["prompts"])
-    assert {len(fact["object"].split()) for fact in facts} == {1, 2}
-    assert len({fact["uuid"] for fact in facts}) == len(facts)
+    assert {len(fact["object"].split()) for fact in facts()} == {1, 2}
+    assert len({fact["uuid"] for fact in facts()}) == len(facts())
 
 
-@pytest.mark.parametrize("attack", world.ATTACKS)
+@pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("name", ["movies", "scenes"])
 def test_an_attack_changes_test_texts_alone(name, attack):
-    clean, view = world.task_splits(name)["splits"], world.adversarial(name, attack)["splits"]
-    assert view["train"] == clean["train"]
-    assert view["test"]["label"] == clean["test"]["label"]
+    clean, view = task_splits(name)["splits"], adversarial(name, attack)["splits"]
+    assert view["train"] == clean["train"] and view["test"]["label"] == clean["test"]["label"]
     column = "text_pair" if name == "scenes" and attack in ("distractors", "negation") else "text"
     changed = sum(a != b for a, b in zip(clean["test"][column], view["test"][column]))
     assert changed > 0.2 * len(clean["test"]["label"])
-    assert world.adversarial(name, attack, strength=0.0)["splits"]["test"] == clean["test"]
+    assert adversarial(name, attack, strength=0.0)["splits"]["test"] == clean["test"]
 
 
 def test_negation_stress_turns_an_adjective_into_the_negation_of_its_opposite():
-    words = lexicon()["adjectives"]
-    clean = world.task_splits("movies")["splits"]["test"]["text"]
-    view = world.adversarial("movies", "negation")["splits"]["test"]["text"]
+    words, changed = lexicon()["adjectives"], 0
     sides = {word: side for side in ("positive", "negative") for word in words[side]}
-    turned = 0
-    for before, after in zip(clean, view):
-        old = [word.strip(".,") for word in before.split()]
-        new = after.replace(".", "").replace(",", "").split()
-        for word in old:
-            if word in sides:
-                at = new.index("not") if "not" in new else None
-                assert at is not None and sides.get(new[at + 1]) != sides[word] or "not" in old
-                turned += 1
-                break
-    assert turned > 300
+    views = task_splits("movies"), adversarial("movies", "negation")
+    texts = ([re.findall(r"[a-z]+", text) for text in view["splits"]["test"]["text"]] for view in views)
+    for before, after in zip(*texts):
+        first = next((word for word in before if word in sides), None)
+        if first and "not" not in before:
+            assert sides[after[after.index("not") + 1]] != sides[first]
+            changed += 1
+    assert changed > 300
 
 
 def test_unknown_names_and_strengths_are_refused():
-    with pytest.raises(SkillkitError, match="no task 'films'.*movies"):
-        world.task_splits("films")
-    with pytest.raises(SkillkitError, match="no attack is called 'typo'"):
-        world.adversarial("movies", "typo")
-    with pytest.raises(SkillkitError, match="between 0 and 1"):
-        world.adversarial("movies", "typos", strength=2)
+    for given, message in [(("films", "typos"), "no task 'films'.*movies"), (("movies", "typo"), "no attack is called"),
+                           (("movies", "typos", 2), "between 0 and 1")]:  # fmt: skip
+        with pytest.raises(SkillkitError, match=message):
+            adversarial(*given)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from skillkit.small_world.world import TASKS
+from skillkit.small_world import TASKS
 from skillkit.studies.grid import load_sweep
 from skillkit.studies.params import Prompted
 from skillkit.studies.study import load_study
