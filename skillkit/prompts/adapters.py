@@ -1,10 +1,10 @@
-"""Small changes to the model itself, the rivals of a prompt: trained biases (BitFit) and bottleneck adapters.
+"""Adapters and BitFit: baselines that change the model itself, with bottlenecks or trained biases.
 
 >>> tuned = sk.tune_adapter(bb, task, max_steps=2); tuned.save("dir")
 >>> with sk.Tuned.load("dir").apply(bb): ...       # outside, the backbone is what it was, bit for bit
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -14,15 +14,17 @@ from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.models import any_batching
 from skillkit.prompts.layouts import find_layout
+from skillkit.prompts.soft_prompt import origin
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Trained biases or adapters, to be put into a backbone for a while.
+    """Trained biases (BitFit) or adapters, applied to a backbone for the length of a block.
 
     >>> tuned.kind, tuned.metadata["validation_score"]
     ('bitfit', ...)
     >>> evaluate(bb, task, tuned)                  # applies it by itself
+    Evaluation(accuracy ...)
 
     `state` {name: tensor}: bias parameters by their name in the model, or adapter matrices by layer.
     """
@@ -55,26 +57,17 @@ class Tuned:
         'mask-first'
         """
         made_for = self.metadata.get("model_type", bb.model_type)
-        if made_for != bb.model_type:
-            raise SkillkitError(
-                f"this {self.kind} was trained on another model: {bb.name} is {bb.model_type}, not {made_for}"
-            )
-        if self.kind == "bitfit":
-            places = {name: list(parameter.shape) for name, parameter in bb.model.named_parameters()}
-        else:
-            places = {
-                name: list(tensor.shape) for name, tensor in new_adapters(bb, self._bottleneck, 0).items()
-            }
+        lost = f"{bb.name} is {bb.model_type}, not {made_for}" if made_for != bb.model_type else None
+        places = dict(bb.model.named_parameters())
+        if self.kind == "adapter":
+            sizes = [len(tensor) for name, tensor in self.state.items() if name.endswith("down.bias")]
+            places = new_adapters(bb, sizes[0], seed=0)
         for name, tensor in self.state.items():
-            if places.get(name) != list(tensor.shape):
-                raise SkillkitError(
-                    f"this {self.kind} was trained on another model: {bb.name} has no such {name}"
-                )
+            if name not in places or places[name].shape != tensor.shape:
+                lost = lost or f"{bb.name} has no such {name}"
+        if lost:
+            raise SkillkitError(f"this {self.kind} was trained on another model: {lost}")
         return find_layout(bb, self.layout)
-
-    @property
-    def _bottleneck(self):
-        return next(len(tensor) for name, tensor in self.state.items() if name.endswith("down.bias"))
 
     def apply(self, bb):
         """Context in which the backbone carries this change.
@@ -90,8 +83,8 @@ class Tuned:
         >>> tuned.save("dir"); Tuned.load("dir").kind
         'bitfit'
         """
-        told = {"kind": self.kind, "layout": self.layout, "metadata": self.metadata}
-        write_tensors(folder, "tuned", self.state, told)
+        plain = {"kind": self.kind, "layout": self.layout, "metadata": self.metadata}
+        write_tensors(folder, "tuned", self.state, plain)
 
     @classmethod
     def load(cls, folder):
@@ -100,8 +93,12 @@ class Tuned:
         >>> tuned.save("dir"); Tuned.load("dir").fingerprint == tuned.fingerprint
         True
         """
-        state, told = read_tensors(folder, "tuned", "kind", "layout", "metadata")
-        return cls(told["kind"], state, told["layout"], told["metadata"])
+        state, plain = read_tensors(folder, "tuned", "kind", "layout", "metadata")
+        return cls(plain["kind"], state, plain["layout"], plain["metadata"])
+
+    def __repr__(self):
+        size = f"{sum(tensor.numel() for tensor in self.state.values())} trained numbers"
+        return f"Tuned({', '.join([self.kind, size, self.layout, *origin(self.metadata)])})"
 
 
 def bias_names(bb):
@@ -112,16 +109,14 @@ def bias_names(bb):
     """
     names = [name for name, _ in bb.model.named_parameters() if name.split(".")[-1] == "bias"]
     if not names:
-        raise SkillkitError(
-            f"{bb.name} ({bb.model_type}) has no bias terms, so BitFit has nothing to train; "
-            "use tune_adapter or tune_prompt"
-        )
+        name = f"{bb.name} ({bb.model_type})"
+        raise SkillkitError(f"{name} has no bias terms for BitFit to train; use tune_adapter or tune_prompt")
     return names
 
 
 @contextmanager
 def biased(bb, state):
-    """The backbone with copies of these tensors in place of its parameters of those names, which are yielded.
+    """Context in which a backbone has copies of these tensors as its parameters of those names, which are yielded.
 
     >>> with biased(bb, {"cls.predictions.bias": torch.zeros(len(bb.tokenizer))}) as parameters: ...
 
@@ -141,7 +136,7 @@ def biased(bb, state):
 
 
 def new_adapters(bb, bottleneck, seed):
-    """Adapter matrices for every layer: small random ones down, zeros up: they begin as the identity.
+    """Initial adapter matrices for every layer: small random ones down, zeros up, together the identity.
 
     >>> state = new_adapters(bb, 16, seed=0)
     >>> state["layer.5.down.weight"].shape, bool(state["layer.5.up.weight"].any())
@@ -152,36 +147,29 @@ def new_adapters(bb, bottleneck, seed):
     state = {}
     for layer in bb.layers:
         down = torch.randn(bottleneck, bb.hidden_size, generator=random) / bb.hidden_size**0.5
-        state[f"{layer}.down.weight"] = down.to(bb.device)
-        state[f"{layer}.down.bias"] = torch.zeros(bottleneck, device=bb.device)
-        state[f"{layer}.up.weight"] = torch.zeros(bb.hidden_size, bottleneck, device=bb.device)
-        state[f"{layer}.up.bias"] = torch.zeros(bb.hidden_size, device=bb.device)
-    return state
+        state |= {f"{layer}.down.weight": down, f"{layer}.down.bias": torch.zeros(bottleneck)}
+        state[f"{layer}.up.weight"] = torch.zeros(bb.hidden_size, bottleneck)
+        state[f"{layer}.up.bias"] = torch.zeros(bb.hidden_size)
+    return {name: tensor.to(bb.device) for name, tensor in state.items()}
 
 
 @contextmanager
 def adapting(bb, state):
-    """The backbone with adapters behind its feed-forward networks, before the residual sum.
+    """Context in which a backbone has adapters behind its feed-forward networks, before the residual sum.
 
     >>> with adapting(bb, new_adapters(bb, 16, seed=0)): ...      # changes nothing yet
     """
-    handles = []
-    try:
+    with ExitStack() as hooks:
         for layer, module in zip(bb.layers, bb.value_matrices, strict=True):
-            handles.append(module.register_forward_hook(_adapter(state, layer)))
+            hooks.enter_context(module.register_forward_hook(_adapter(state, layer)))
         yield state
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _adapter(state, layer):
     @any_batching
     def hook(module, args, output):
-        down, lift, up, shift = (
-            state[f"{layer}.{part}"].to(output)
-            for part in ("down.weight", "down.bias", "up.weight", "up.bias")
-        )
+        parts = ("down.weight", "down.bias", "up.weight", "up.bias")
+        down, lift, up, shift = (state[f"{layer}.{part}"].to(output) for part in parts)
         linear = torch.nn.functional.linear
         return output + linear(torch.relu(linear(output, down, lift)), up, shift)
 

@@ -1,10 +1,10 @@
-"""Rows of a task in a model's input, tokenised once and read as often as you like.
+"""Rows of a task in a model's input: tokenised once, run as often as needed.
 
 >>> reading = prepare(bb, task, prompt, task["validation"])
 >>> reading.stream([0, 3], lambda layer, values, batch: print(layer, values.shape))     # [B, slots, neurons]
 >>> reading.logits(task.label_ids(bb))                                                  # [rows, labels]
 
-Evaluation, probing and suppression are loops over such rows; neurons are handed on batch by batch and let go.
+Evaluation, probing and suppression are loops over such rows; activations are streamed batch by batch, not stored.
 """
 
 from contextlib import contextmanager, nullcontext
@@ -37,13 +37,11 @@ class Now:
 
 @contextmanager
 def now(bb, attached, index):
-    """Tell whoever listens which rows (`index` [B]) the forward passes inside are about.
+    """Context in which `bb.now` says which rows (`index` [B]) the forward passes are about.
 
     >>> with now(bb, attached, batch.index): bb.run(attached.inputs)
     """
-    prompt = torch.zeros_like(attached.text)
-    if attached.slots.shape[1]:
-        prompt.scatter_(1, attached.slots, True)
+    prompt = torch.zeros_like(attached.text).scatter_(1, attached.slots, True)
     before, bb.now = bb.now, Now(index, {"prompt": prompt, "text": attached.text})
     try:
         yield
@@ -53,7 +51,7 @@ def now(bb, attached, index):
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Encoded rows and how they stand in the input of a backbone; see `prepare`.
+    """Encoded rows with a prompt, ready for the passes of a backbone; see `prepare`.
 
     >>> Reading(bb, layout, prompt.weight, encoded).logits(vocabulary)
     """
@@ -97,16 +95,12 @@ class Reading:
                 with now(self.bb, attached, batch.index):
                     found = self.bb.answer_logits(attached.inputs, attached.answer, vocabulary)
                 logits[batch.index] = found.cpu()
-        if not torch.isfinite(logits).all():
-            raise SkillkitError(
-                f"{self.bb.name} answers with logits that are NaN or infinite; check prompt, weights and "
-                "intervention, or load the backbone with dtype='float32'"
-            )
+        _check_finite(logits, f"{self.bb.name} has logits")
         return logits
 
     @torch.no_grad()
     def stream(self, layers, visit, slots=None, text=False, batch_size=None):
-        """Call `visit(layer, values, batch)` for every batch and layer, and keep nothing.
+        """Call `visit(layer, values, batch)` for every batch and layer; no activations are stored.
 
         >>> reading.stream([0], lambda layer, values, batch: total.add_(values.sum(0)))
 
@@ -117,7 +111,8 @@ class Reading:
         """
         with self.changed(), _Stream(self.bb, layers, visit, text) as stream:
             for attached, batch in self.batches(batch_size):
-                stream.open(attached, self.slots(attached, slots), batch)
+                stream.attached, stream.batch = attached, batch
+                stream.slots = self.slots(attached, slots)
                 with now(self.bb, attached, batch.index):
                     self.bb.run(attached.inputs)
 
@@ -140,11 +135,11 @@ class Reading:
         >>> reading.slot_names
         ('mask', '1', '2', '3', '4')
         """
-        count = self.slots(next(self.batches(1))[0]).shape[1]
         if self._blind:
             return ("last",)
-        numbers = [str(number) for number in range(count + 1)]
-        return ("mask", *numbers[1:-1]) if self.bb.family == "masked" else tuple(numbers[1:])
+        attached, _ = next(self.batches(1))
+        numbers = tuple(map(str, range(attached.slots.shape[1] + 1)))
+        return ("mask", *numbers[1:-1]) if self.bb.family == "masked" else numbers[1:]
 
     @property
     def _blind(self):
@@ -153,24 +148,16 @@ class Reading:
 
 
 class _Stream(Hooks):
-    """Hands every layer's neurons at the wanted slots to a visitor, and ends the pass after the last."""
+    """Passes every layer's neurons at some slots to a visitor, and stops the forward pass after the last layer."""
 
     def __init__(self, bb, layers, visitor, text):
         # Tokenwise: it finds the slots itself however the texts stand.
         super().__init__(bb, layers, self._pass_on, tokenwise=True, stop=True)
         self.visitor, self.text = visitor, text
 
-    def open(self, attached, slots, batch):
-        """What the next forward pass is about."""
-        self.attached, self.slots, self.batch = attached, slots, batch
-
     def _pass_on(self, layer, neurons):
         values = self._values(layer, neurons)
-        if not values.sum().isfinite():  # a sum passes on NaN and infinities, and is read once
-            raise SkillkitError(
-                f"{self.bb.layers[layer]} of {self.bb.name} has activations that are NaN or infinite; "
-                "check prompt and weights, or load the backbone with dtype='float32'"
-            )
+        _check_finite(values, f"{self.bb.layers[layer]} of {self.bb.name} has activations")
         self.visitor(layer, values, self.batch)
 
     def _values(self, layer, neurons):
@@ -182,23 +169,31 @@ class _Stream(Hooks):
         if not self.text:
             return values
         texts, where = batching.texts(neurons), batching.texts(batching.pack(text))
-        pools = [pooled(one.to(wide), here) for one, here in zip(texts, where, strict=True)]
+        pools = [text_pools(one.to(wide), here) for one, here in zip(texts, where, strict=True)]
         return torch.cat([values, torch.cat(pools)], 1)
 
 
-def pooled(neurons, text):
+def _check_finite(values, what):
+    if not values.sum().isfinite():  # a sum passes on NaN and infinities, and is read once
+        raise SkillkitError(
+            f"{what} that are NaN or infinite; check prompt, weights and intervention, or load the backbone "
+            "with dtype='float32'"
+        )
+
+
+def text_pools(neurons, text):
     """Mean and maximum over the text tokens: [B, T, N] with bool [B, T] → [B, 2, N]; zeros without text.
 
-    >>> pooled(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])).flatten()
+    >>> text_pools(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])).flatten()
     tensor([2., 3.])
     """
     count = text.sum(1, keepdim=True)
     shares = text.to(neurons) / count.clamp(min=1)
     mean = torch.bmm(shares[:, None], neurons)[:, 0]
-    beside = torch.zeros_like(shares).masked_fill(
+    outside = torch.zeros_like(shares).masked_fill(
         ~text, -torch.inf
-    )  # added, in a third of the time of filling
-    highest = (neurons + beside[..., None]).amax(1)
+    )  # adding takes a third of filling's time
+    highest = (neurons + outside[..., None]).amax(1)
     return torch.stack([mean, torch.where(count > 0, highest, 0)], 1)
 
 
@@ -211,15 +206,13 @@ def prepare(bb, task, prompt, rows):
     `prompt` is a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text. Raises
     SkillkitError when the prompt does not fit the backbone.
     """
-    layout = prompt.on(bb) if prompt is not None else _bare_layout(bb, task)
+    if prompt is None:
+        # A masked model reads the mask of the task's template if there is one.
+        cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
+        layout, options = find_layout(bb, "prefix" if cloze else None), {}
+    else:
+        layout, options = prompt.on(bb), prompt.options
     soft = isinstance(prompt, SoftPrompt)
     weight = prompt.weight if soft else torch.zeros(0, bb.hidden_size)
-    options = prompt.options if prompt is not None else {}
     encoded = encode_for(bb, task, rows, layout, len(weight), **options)
     return Reading(bb, layout, weight, encoded, tuned=None if soft else prompt)
-
-
-def _bare_layout(bb, task):
-    """Without a prompt, a masked model reads the mask of the task's template if there is one."""
-    cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
-    return find_layout(bb, "prefix" if cloze else None)

@@ -56,7 +56,7 @@ class Batch:
         return Batch(**{name: function(value) for name, value in held.items() if value is not None})
 
     def to(self, device):
-        """The batch on a device; to a GPU from pinned memory, so that nobody waits for the copy.
+        """The batch on a device; to a GPU asynchronously, from pinned memory.
 
         >>> batch.to("cpu").ids.device
         device(type='cpu')
@@ -172,22 +172,22 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     at all.
     """
     limit = min(_free_positions(bb, room), max_tokens or DEFAULT_MAX_TOKENS)
-    # [:] reads a column of a Dataset at once; walking through it takes it row by row.
-    texts = list(rows["text"][:])
-    pairs = list(rows["text_pair"][:]) if "text_pair" in _columns(rows) else None
+    # [:] reads the columns of a Dataset at once; iterating goes row by row.
+    columns = {name: list(column) for name, column in (rows if isinstance(rows, dict) else rows[:]).items()}
+    texts, pairs = columns["text"], columns.get("text_pair")
     if pairs and not template and not pair_separator(bb.tokenizer):
         template = f"{{text}}{bb.tokenizer.eos_token}{{text_pair}}"
     tokenise = _tokenise_template if template else _tokenise_plain
     tokens, cut = tokenise(bb.tokenizer, texts, pairs, limit, template)
     if cut:
-        warnings.warn(
-            f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end", stacklevel=2
-        )
-    labels = list(rows["label"][:]) if "label" in _columns(rows) else [-1] * len(texts)
+        lost = f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end"
+        warnings.warn(lost, stacklevel=2)
+    labels = columns.get("label", [-1] * len(texts))
     special = set(bb.tokenizer.all_special_ids) - {bb.tokenizer.unk_token_id}
+    segments = segments and bb.family == "masked" and getattr(bb.model.config, "type_vocab_size", 0) > 1
     return Encoded(
         ids=tokens["input_ids"],
-        token_types=tokens.get("token_type_ids") if segments and _has_segments(bb) else None,
+        token_types=tokens.get("token_type_ids") if segments else None,
         mask_slot=tokens.get("mask_slot"),
         labels=torch.tensor(labels, dtype=torch.long),
         pad=bb.tokenizer.pad_token_id,
@@ -205,14 +205,6 @@ def _free_positions(bb, room):
             f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
         )
     return free
-
-
-def _columns(rows):
-    return getattr(rows, "column_names", None) or list(rows)
-
-
-def _has_segments(bb):
-    return bb.family == "masked" and getattr(bb.model.config, "type_vocab_size", 0) > 1
 
 
 def _padded(lists, width, value):
@@ -236,12 +228,8 @@ def _tokenise_plain(tokenizer, texts, pairs, limit, _template):
     tokens = dict(tokenizer(texts, pairs, verbose=False, return_attention_mask=False))
     long = [row for row, ids in enumerate(tokens["input_ids"]) if len(ids) > limit]
     if long:
-        again = tokenizer(
-            [texts[row] for row in long],
-            pairs and [pairs[row] for row in long],
-            truncation="longest_first",
-            max_length=limit,
-        )
+        columns = [column and [column[row] for row in long] for column in (texts, pairs)]
+        again = tokenizer(*columns, truncation="longest_first", max_length=limit)
         for name, column in tokens.items():
             for row, items in zip(long, again[name], strict=True):
                 column[row] = items
@@ -252,31 +240,20 @@ def _tokenise_template(tokenizer, texts, pairs, limit, template):
     """Token lists of the filled template; in one that is too long, the longest text loses its last tokens."""
     if "[MASK]" in template and tokenizer.mask_token is None:
         raise SkillkitError(
-            f"the template {template!r} asks for a mask, but this tokenizer has none; leave [MASK] out"
+            f"this tokenizer has no mask token; leave [MASK] out of the template {template!r}"
         )
-    filled = [
-        _fill(template, *texts_of_row, tokenizer) for texts_of_row in zip(texts, pairs or texts, strict=True)
-    ]
-    tokens = dict(
-        tokenizer(
-            [text for text, _ in filled],
-            return_offsets_mapping=True,
-            verbose=False,
-            return_attention_mask=False,
-        )
-    )
+    filled = [_fill(template, *row, tokenizer) for row in zip(texts, pairs or texts, strict=True)]
+    options = dict(return_offsets_mapping=True, verbose=False, return_attention_mask=False)
+    tokens = dict(tokenizer([text for text, _ in filled], **options))
     offsets, cut, slots = tokens.pop("offset_mapping"), 0, []
     for row, (_, spans) in enumerate(filled):
-        keep = _kept(offsets[row], spans, len(tokens["input_ids"][row]) - limit)
+        keep = _kept(offsets[row], spans, len(offsets[row]) - limit)
         cut += len(keep) < len(offsets[row])
         for column in tokens.values():
             column[row] = [column[row][token] for token in keep]
-        slots += [at for at, token in enumerate(keep) if _overlaps(offsets[row][token], spans.get("[MASK]"))][
-            :1
-        ]
-    if "[MASK]" in template:
-        tokens["mask_slot"] = slots
-    return tokens, cut
+        masks = [at for at, token in enumerate(keep) if _overlaps(offsets[row][token], spans.get("[MASK]"))]
+        slots += masks[:1]
+    return tokens | ({"mask_slot": slots} if "[MASK]" in template else {}), cut
 
 
 def _fill(template, text, text_pair, tokenizer):
@@ -298,14 +275,10 @@ def _overlaps(offset, span):
 def _kept(offsets, spans, excess):
     """Token numbers that stay when `excess` must go: taken from the end of whichever text is longer."""
     keep = list(range(len(offsets)))
-    texts = [
-        [t for t in keep if _overlaps(offsets[t], spans.get(name))] for name in ("{text}", "{text_pair}")
-    ]
+    spans = [spans.get(name) for name in ("{text}", "{text_pair}")]
+    texts = [[token for token in keep if _overlaps(offsets[token], span)] for span in spans]
     for _ in range(excess):
-        longest = max(texts, key=len)
-        if not longest:
-            raise SkillkitError(
-                "the template alone is longer than the model takes; use a shorter template or prompt"
-            )
-        keep.remove(longest.pop())
+        if not any(texts):
+            raise SkillkitError("the template alone is too long; use a shorter template or prompt")
+        keep.remove(max(texts, key=len).pop())
     return keep

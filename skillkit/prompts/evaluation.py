@@ -1,4 +1,4 @@
-"""How well a prompt (or BitFit, or an adapter, or nothing at all) does a task; and labels for new texts.
+"""Evaluation of a prompt (or BitFit, an adapter, or nothing) on a task, and labels for new texts.
 
 >>> result = evaluate(bb, task, prompt, split="test")
 >>> result.accuracy, result.interval, result.n        # 0.93, (0.91, 0.94), 1000
@@ -10,8 +10,9 @@ from functools import cached_property
 from numbers import Integral
 
 import numpy as np
+import pandas as pd
 import torch
-from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_recall_fscore_support
+from sklearn.metrics import classification_report, confusion_matrix, f1_score, matthews_corrcoef
 
 from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.stats import share_interval
@@ -22,12 +23,12 @@ from skillkit.tasks import balanced
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Logits of the label words beside the true labels, in the order of the rows; every figure made of them.
+    """Logits of the label words and true labels, in the order of the rows; all metrics are made of them.
 
     >>> result.accuracy, result.interval      # share of right predictions, its 95 % Wilson interval
     >>> result.f1, result.matthews            # F1 of class 1 of two, else the mean over classes
     >>> result.score                          # the task's metric, or the mean of several ("accuracy+f1")
-    >>> result.per_class, result.confusion    # dict by label name; [true, predicted] counts
+    >>> result.per_class, result.confusion    # a table by label; [true, predicted] counts
     """
 
     logits: torch.Tensor
@@ -84,15 +85,11 @@ class Evaluation:
 
     @property
     def per_class(self):
-        """{label name: {"precision", "recall", "f1", "n"}}."""
-        table = precision_recall_fscore_support(
-            self.labels, self.predictions, labels=range(len(self.names)), zero_division=0
-        )
-        rows = zip(self.names, *table, strict=True)
-        return {
-            name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
-            for name, p, r, f, n in rows
-        }
+        """Precision, recall, f1-score and support (rows) of every label: a DataFrame."""
+        numbers = range(len(self.names))
+        options = dict(labels=numbers, target_names=self.names, output_dict=True, zero_division=0)
+        report = classification_report(self.labels, self.predictions, **options)
+        return pd.DataFrame({name: report[name] for name in self.names}).T
 
     @property
     def confusion(self):
@@ -106,7 +103,7 @@ class Evaluation:
 
 @artifact("evaluation", version=2, ignore=("batch_size",))
 def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) -> Evaluation:
-    """Predict a split of a task and count.
+    """Predict the labels of a split of a task, and compare them with the true ones.
 
     >>> evaluate(bb, task, prompt).accuracy
     >>> evaluate(bb, task, None, split="validation", rows=200)      # bare text, 200 rows
@@ -121,12 +118,9 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) ->
     chosen = _rows(task[split], rows)
     labels = torch.tensor(chosen["label"][:])
     if len(labels) == 0 or (labels < 0).any():
-        raise SkillkitError(
-            f"split {split!r} of {task.name} has rows without a label; evaluate on another split"
-        )
-    return Evaluation(
-        label_logits(bb, task, prompt, chosen, batch_size), labels, tuple(task.labels), task.metric
-    )
+        raise SkillkitError(f"split {split!r} of {task.name} has rows without a label; use another split")
+    logits = label_logits(bb, task, prompt, chosen, batch_size)
+    return Evaluation(logits, labels, tuple(task.labels), task.metric)
 
 
 def predict(bb, task, prompt, texts, batch_size=None):
@@ -139,14 +133,9 @@ def predict(bb, task, prompt, texts, batch_size=None):
     words alone.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
-    logits = label_logits(bb, task, prompt, _columns(task, texts), batch_size)
-    return [
-        {
-            "label": task.labels[row.argmax()],
-            "probabilities": dict(zip(task.labels, row.tolist(), strict=True)),
-        }
-        for row in logits.softmax(1)
-    ]
+    shares = label_logits(bb, task, prompt, _columns(task, texts), batch_size).softmax(1)
+    probabilities = [dict(zip(task.labels, row.tolist(), strict=True)) for row in shares]
+    return [{"label": max(row, key=row.get), "probabilities": row} for row in probabilities]
 
 
 def label_logits(bb, task, prompt, rows, batch_size=None):
@@ -164,14 +153,13 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
 def _columns(task, texts):
     """Texts, or pairs of them, as the columns that a task's rows have."""
     names = ("text", "text_pair") if task.pair else ("text",)
-    rows = [[text] if isinstance(text, str | dict) or not np.iterable(text) else list(text) for text in texts]
-    for row, parts in enumerate(rows):
-        if len(parts) != len(names) or not all(isinstance(part, str) for part in parts):
-            raise SkillkitError(
-                f"{task.name} takes {'pairs (text, text_pair) of strings' if task.pair else 'single texts'}; "
-                f"number {row + 1} of those given is {texts[row]!r}"
-            )
-    return {name: [parts[at] for parts in rows] for at, name in enumerate(names)}
+    wanted = "pairs (text, text_pair) of strings" if task.pair else "single texts"
+    rows = [list(text) if isinstance(text, list | tuple) else [text] for text in texts]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names) or not all(isinstance(part, str) for part in row):
+            given = texts[number - 1]
+            raise SkillkitError(f"{task.name} takes {wanted}; number {number} of those given is {given!r}")
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
 
 
 def _rows(split, rows):
@@ -184,6 +172,6 @@ def _rows(split, rows):
     numbers = np.asarray(list(rows))
     if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= len(split):
         raise SkillkitError(
-            f"the rows of this split have the numbers 0 to {len(split) - 1}; give some of these, or how many to take"
+            f"the rows of this split have the numbers 0 to {len(split) - 1}; give some of them"
         )
     return split.select(numbers)

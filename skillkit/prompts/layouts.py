@@ -18,10 +18,9 @@ With L trained vectors, one mask token and a text (padding always goes to the ri
 from dataclasses import dataclass
 
 import torch
-from transformers.cache_utils import DynamicCache
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models import hooked
+from skillkit.models.fast.cached_text import cached_text
 from skillkit.prompts.encoding import encode, pair_separator
 
 
@@ -66,8 +65,16 @@ class Layout:
         return None if template and "[MASK]" in template else template
 
     def rows(self, bb, weight):
-        """The vectors that stand together in the input, [rows, H]."""
+        """The vectors that stand together in the input, [rows, H]: the trained ones, and what goes with them."""
         return weight
+
+    def trained(self, bb, rows):
+        """The trained vectors among these rows, [L, H]: the inverse of `rows`.
+
+        >>> torch.equal(layout.trained(bb, layout.rows(bb, prompt.weight)), prompt.weight)
+        True
+        """
+        return rows
 
     def attach(self, bb, weight, batch):
         """Put `weight` [L, H] into the batch; see `Attached`.
@@ -117,11 +124,8 @@ class Cloze(Layout):
         template = task.template if task is not None else None
         if template and "[MASK]" in template:
             return template
-        if template is None:
-            template = (
-                f"{{text}}{pair_separator(bb.tokenizer)}{{text_pair}}" if task and task.pair else "{text}"
-            )
-        return f"[MASK] {template}"
+        pair = f"{pair_separator(bb.tokenizer)}{{text_pair}}" if task and task.pair else ""
+        return f"[MASK] {template or '{text}' + pair}"
 
     def answer(self, batch, lead):
         return lead + batch.mask_slot
@@ -148,6 +152,9 @@ class MaskFirst(Layout):
     def rows(self, bb, weight):
         return torch.cat([_mask_embedding(bb).to(weight), weight])
 
+    def trained(self, bb, rows):
+        return rows[1:].clone()
+
     def answer(self, batch, lead):
         return torch.zeros(len(batch), dtype=torch.long, device=batch.ids.device)
 
@@ -171,6 +178,9 @@ class ZeroPosition(MaskFirst):
     def rows(self, bb, weight):
         rows = torch.cat([_mask_embedding(bb).to(weight), weight[1:]])
         return rows - position_rows(bb, len(rows)).to(rows)
+
+    def trained(self, bb, rows):
+        return rows + position_rows(bb, len(rows)).to(rows)
 
 
 class Suffix(Layout):
@@ -198,27 +208,23 @@ class Suffix(Layout):
         return Attached(_complete(bb, inputs), (lengths + len(weight) - 1).clamp(min=0), slots, is_text)
 
     def attach_trained(self, bb, weight, batch):
-        """No text sees the prompt behind it: it is read once, forward only, and the prompt goes there and back alone.
+        """The prompt alone goes forth and back, behind a text that is read once, forward only.
 
         >>> attached = find_layout(gpt, "suffix").attach_trained(gpt, torch.zeros(4, 128), batch)
         >>> attached.inputs["inputs_embeds"].shape         # the prompt alone
         torch.Size([2, 4, 128])
 
-        Without a prompt, and where slots are counted (local attention) or touched (open interventions), the whole
-        sequence is passed.
+        Without a prompt, and where `cached_text` cannot read beforehand, the whole sequence is passed.
         """
         batch = batch.right_padded().to(bb.device)
-        if not (len(weight) and batch.ids.shape[1]) or bb.local_attention or hooked(bb):
+        cache = cached_text(bb, batch) if len(weight) else None
+        if cache is None:
             return self.attach(bb, weight, batch)
-        # Without a mask: padding stands behind the text, and the prompt will not look at it.
-        cache, positions = DynamicCache(), bb.position_ids(torch.ones_like(batch.mask))
-        with torch.no_grad():
-            bb.run({"input_ids": batch.ids, "position_ids": positions, "past_key_values": cache})
         prompt = weight.to(bb.device, bb.dtype).expand(len(batch), -1, -1)
         mask = torch.cat([batch.mask, batch.mask.new_ones(prompt.shape[:2])], dim=1)
         inputs = {"inputs_embeds": prompt, "attention_mask": mask, "past_key_values": cache}
         inputs["position_ids"] = bb.position_ids(mask)[:, -len(weight) :]
-        slots = torch.arange(len(weight), device=bb.device).expand(len(batch), -1)
+        slots = self.slots(batch.labels, len(weight))
         return Attached(inputs, slots[:, -1], slots, torch.zeros_like(slots, dtype=torch.bool))
 
 
@@ -240,15 +246,6 @@ _ALL = (MaskFirst(), ZeroPosition(), Cloze(), Suffix(), Layout(), Encoder())
 LAYOUTS = {(layout.family, layout.name): layout for layout in _ALL}
 
 
-def default_layout(bb):
-    """The layout a prompt for this backbone gets when none is asked for.
-
-    >>> default_layout(sk.load_backbone("embedded/gpt2"))
-    'suffix'
-    """
-    return find_layout(bb).name
-
-
 def find_layout(bb, name=None):
     """The layout of that name, or the default; SkillkitError when this family of models cannot have it.
 
@@ -257,14 +254,13 @@ def find_layout(bb, name=None):
     fitting = [own for family, own in LAYOUTS if family == bb.family]
     name = name or fitting[0]
     if name not in fitting:
-        raise SkillkitError(
-            f"layout {name!r} is not for {bb.family} models like {bb.name}; choose {' or '.join(fitting)}"
-        )
+        known = " or ".join(fitting)
+        raise SkillkitError(f"layout {name!r} is not for {bb.family} models like {bb.name}; choose {known}")
     return LAYOUTS[bb.family, name]
 
 
 def encode_for(bb, task, rows, layout, length, **options):
-    """`batches.encode` with the room and the template that a prompt of `length` rows in this layout needs.
+    """`encode` with the room and the template that a prompt of `length` rows in this layout needs.
 
     >>> encode_for(bb, task, task["test"], find_layout(bb, "mask-first"), length=16).limit       # of 256
     239
@@ -279,9 +275,7 @@ def position_rows(bb, count):
     torch.Size([4, 128])
     """
     if bb.row.positions in ("rotary", "relative"):
-        raise SkillkitError(
-            f"{bb.name} has no table of position embeddings, so layout 'zero-position' is not for it"
-        )
+        raise SkillkitError(f"{bb.name} has no position embeddings for layout 'zero-position'; take another")
     table = bb.model.base_model.get_submodule(bb.row.positions)
     return table(bb.position_ids(torch.ones(1, count, dtype=torch.long, device=bb.device)))[0]
 
@@ -299,7 +293,6 @@ def _complete(bb, inputs):
     """Add what else the family needs; positions come from the mask, so padding never shifts them."""
     if bb.family == "seq2seq":
         size = (len(inputs["inputs_embeds"]), 1)
-        return inputs | {
-            "decoder_input_ids": torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)
-        }
+        start = torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)
+        return inputs | {"decoder_input_ids": start}
     return inputs | {"position_ids": bb.position_ids(inputs["attention_mask"])}

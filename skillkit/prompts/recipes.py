@@ -1,4 +1,4 @@
-"""How prompts are trained: the published recipes, and one for small models, as data.
+"""Training recipes: hyperparameters of the published experiments, and those for small models.
 
 >>> RECIPES["prompt-transferability"].seq2seq_rate
 0.005
@@ -20,7 +20,7 @@ _LEAST = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; every field can be overridden by name in `tune_prompt` and its siblings.
+    """Hyperparameters of training; every field can be overridden by name in `tune_prompt` and its siblings.
 
     >>> RECIPES["skill-neuron"].learning_rate
     0.001
@@ -58,9 +58,8 @@ class Recipe:
     def __post_init__(self):
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise SkillkitError(
-                    f"{name} cannot be {getattr(self, name)!r}; choose {' or '.join(choices)}"
-                )
+                known = " or ".join(choices)
+                raise SkillkitError(f"{name} cannot be {getattr(self, name)!r}; choose {known}")
         for least, names in _LEAST.items():
             own = {name: getattr(self, name) for name in names}
             at_least(least, **{name: own[name] for name in names if own[name] != getattr(Recipe, name)})
@@ -73,35 +72,16 @@ class Recipe:
         """
         return asdict(self) | {"betas": list(self.betas)}
 
-    def rate(self, bb):
-        """The peak learning rate for this backbone.
-
-        >>> recipe = Recipe(learning_rate=0.01, seq2seq_rate=0.3)
-        >>> recipe.rate(bb), recipe.rate(t5)
-        (0.01, 0.3)
-        """
-        if bb.family == "seq2seq" and self.seq2seq_rate is not None:
-            return self.seq2seq_rate
-        return (
-            self.large_rate if self.large_rate is not None and bb.hidden_size >= 1024 else self.learning_rate
-        )
-
 
 # Small models of real language: minutes on two cores.
 _LOCAL = Recipe(learning_rate=1e-2, max_steps=400, warmup=0.05, validation_examples=1000, patience=4)
-# What prompts are compared with learns fast, and stops when three measurements brought nothing.
-_BASELINE = Recipe(
-    learning_rate=2e-3,
-    batch_size=16,
-    max_steps=120,
-    warmup=0.05,
-    evaluate_every=20,
-    validation_examples=200,
-    patience=3,
-)
 # The embedded models know their world: they only have to be asked.
 _EMBEDDED = Recipe(
     learning_rate=1e-2, batch_size=16, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=100
+)
+# The baselines of a prompt learn fast, and stop when three measurements brought nothing.
+_BASELINE = replace(
+    _EMBEDDED, learning_rate=2e-3, max_steps=120, evaluate_every=20, validation_examples=200, patience=3
 )
 RECIPES = {
     "embedded": _EMBEDDED,
@@ -112,39 +92,26 @@ RECIPES = {
     "local-long": replace(_LOCAL, validation_examples=500, max_tokens=128),
     # Wang et al. 2022, section 3 and their code.
     "skill-neuron": Recipe(
-        learning_rate=1e-3,
-        batch_size=16,
-        epochs=20,
-        warmup=0.006,
-        betas=(0.9, 0.98),
-        eps=1e-6,
-        evaluate_every=2000,
-        patience=6,
-        max_tokens=128,
+        learning_rate=1e-3, batch_size=16, epochs=20, warmup=0.006, betas=(0.9, 0.98), eps=1e-6,
+        evaluate_every=2000, patience=6, max_tokens=128,
     ),
     # Su et al. 2022, appendix, and PromptHub's arguments.
     "prompt-transferability": Recipe(
-        learning_rate=1e-3,
-        large_rate=1e-4,
-        seq2seq_rate=5e-3,
-        batch_size=16,
-        epochs=20,
-        schedule="constant",
-        evaluate_every=1000,
-        patience=6,
-        layout="zero-position",
-        max_tokens=128,
+        learning_rate=1e-3, large_rate=1e-4, seq2seq_rate=5e-3, batch_size=16, epochs=20, schedule="constant",
+        evaluate_every=1000, patience=6, layout="zero-position", max_tokens=128,
     ),
     "bitfit": _BASELINE,
     "adapter": _BASELINE,
-}
+}  # fmt: skip
 
 
 def choose_recipe(recipe, bb, **overrides):
-    """A recipe by name (or a Recipe) with some fields replaced, its learning rate settled for this backbone.
+    """A recipe by name (or a Recipe) with some fields replaced, and the learning rate for this backbone.
 
     >>> choose_recipe("embedded", bb, max_steps=100, batch_size=None).batch_size     # None keeps the recipe's
     16
+    >>> choose_recipe(Recipe(learning_rate=0.01, seq2seq_rate=0.3), t5).learning_rate
+    0.3
 
     A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it
     does not know and for numbers that are too small.
@@ -157,7 +124,11 @@ def choose_recipe(recipe, bb, **overrides):
     if unknown:
         known = ", ".join(field.name for field in fields(Recipe))
         raise SkillkitError(f"a recipe has no field {unknown[0]!r}; its fields are {known}")
-    rate = overrides.get("learning_rate", recipe.rate(bb))
+    special = [recipe.seq2seq_rate] * (bb.family == "seq2seq") + [recipe.large_rate] * (
+        bb.hidden_size >= 1024
+    )
+    rates = [overrides.get("learning_rate"), *special, recipe.learning_rate]
+    rate = next(rate for rate in rates if rate is not None)
     if overrides.keys() & {"epochs", "max_steps"}:
         overrides = {"epochs": None, "max_steps": None} | overrides
     return replace(recipe, **overrides | {"learning_rate": rate, "seq2seq_rate": None, "large_rate": None})

@@ -1,11 +1,11 @@
-"""The soft prompt: trained vectors that stand in a model's input; saved, loaded, traded with PEFT.
+"""The soft prompt: trained vectors in a model's input; saved, loaded, exchanged with PEFT.
 
 >>> prompt = sk.tune_prompt(bb, task, length=16, max_steps=2)
 >>> prompt.weight.shape, prompt.layout              # [16, H], "mask-first"
 >>> prompt.save("dir"); sk.SoftPrompt.load("dir")   # prompt.safetensors + prompt.json
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -13,6 +13,7 @@ from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts.layouts import find_layout
+from skillkit.prompts.peft_io import read_adapter, read_published, write_adapter
 
 INITS = ("random", "vocabulary", "label-words")
 
@@ -22,7 +23,7 @@ class SoftPrompt:
     """Trained vectors, where they stand, and how they came about.
 
     >>> prompt.weight            # [L, H] float32 on the CPU
-    >>> prompt.layout            # its name; see skillkit.layouts
+    >>> prompt.layout            # its name; see `skillkit.prompts.layouts`
     >>> prompt.metadata          # backbone, task, recipe, seed, history, best step, …
     """
 
@@ -69,9 +70,8 @@ class SoftPrompt:
             )
         made_for = self.metadata.get("family", bb.family)
         if made_for != bb.family:
-            raise SkillkitError(
-                f"the prompt was made for a {made_for} model, {bb.name} is {bb.family}; tune one on it"
-            )
+            where = f"a {made_for} model, {bb.name} is {bb.family}"
+            raise SkillkitError(f"the prompt was made for {where}; tune one on this backbone")
         return layout
 
     def nearest_words(self, bb, k=5):
@@ -96,9 +96,8 @@ class SoftPrompt:
         >>> prompt.save("dir"); SoftPrompt.load("dir").layout
         'mask-first'
         """
-        write_tensors(
-            folder, "prompt", {"weight": self.weight}, {"layout": self.layout, "metadata": self.metadata}
-        )
+        plain = {"layout": self.layout, "metadata": self.metadata}
+        write_tensors(folder, "prompt", {"weight": self.weight}, plain)
 
     @classmethod
     def load(cls, folder):
@@ -107,37 +106,63 @@ class SoftPrompt:
         >>> prompt.save("dir"); torch.equal(SoftPrompt.load("dir").weight, prompt.weight)
         True
         """
-        tensors, told = read_tensors(folder, "prompt", "weight", "layout", "metadata")
-        return cls(tensors["weight"], told["layout"], told["metadata"])
+        tensors, plain = read_tensors(folder, "prompt", "weight", "layout", "metadata")
+        return cls(tensors["weight"], plain["layout"], plain["metadata"])
 
     def to_peft(self, folder, bb):
-        """Write the prompt as a PEFT adapter; see `skillkit.prompts.peft_io.to_peft`.
+        """Write a PEFT prompt-tuning adapter that gives the same logits.
 
-        >>> prompt.to_peft("dir", bb); SoftPrompt.from_peft("dir", bb).layout
-        'mask-first'
+        >>> prompt.to_peft("dir", bb)     # adapter_config.json, adapter_model.safetensors, skillkit.json
+
+        "mask-first" becomes L + 1 vectors, row 0 the mask embedding; "zero-position" L vectors less the position
+        embeddings that PEFT's slots get; answers are read at slot 0 of the logits. `skillkit.json` keeps layout
+        and metadata, PEFT ignores it. Raises SkillkitError for "suffix", and for pairs tuned with segment ids.
         """
-        from skillkit.prompts.peft_io import to_peft
-
-        to_peft(self, folder, bb)
+        write_adapter(self, folder, bb)
 
     @classmethod
+    @torch.no_grad()
     def from_peft(cls, folder, bb):
-        """Read a PEFT prompt-tuning adapter; see `skillkit.prompts.peft_io.from_peft`.
+        """Read a PEFT prompt-tuning adapter: one of `to_peft` in its own layout, a foreign one as a prefix.
 
         >>> prompt.to_peft("dir", bb)
         >>> torch.allclose(SoftPrompt.from_peft("dir", bb).weight, prompt.weight)
         True
-        """
-        from skillkit.prompts.peft_io import from_peft
 
-        return from_peft(folder, bb)
+        A masked prefix needs a task with a template, whose own mask is read. For T5, adapters with vectors for
+        the decoder too (`num_transformer_submodules = 2`) are accepted; PEFT itself never uses those. Raises
+        SkillkitError for other kinds of adapters and other widths.
+        """
+        prompt = cls(*read_adapter(folder, bb))
+        return replace(prompt, weight=prompt.on(bb).trained(bb, prompt.weight.to(bb.device)).cpu())
 
     @classmethod
     def from_published(cls, path, layout=None):
-        """Read a published `task_prompt` file; see `skillkit.prompts.peft_io.from_published`."""
-        from skillkit.prompts.peft_io import from_published
+        """Read a `task_prompt` published with Su et al. 2022 or Ackermann & Ohmer 2024: a bare tensor [100, H].
 
-        return from_published(path, layout)
+        >>> SoftPrompt.from_published("SST2PromptRoberta/task_prompt").layout      # doctest: +SKIP
+        'zero-position'
+
+        The folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is dead), T5
+        "encoder"; `layout` says it where the name does not. Nothing but tensors is ever unpickled.
+        """
+        return cls(*read_published(path, layout))
+
+    def __repr__(self):
+        shape = " × ".join(map(str, self.weight.shape))
+        return f"SoftPrompt({', '.join([shape, self.layout, *origin(self.metadata)])})"
+
+
+def origin(metadata):
+    """Where trained weights come from, as parts of a line.
+
+    >>> origin({"task": "world/movies", "backbone": "embedded/bert", "seed": 0, "validation_score": 0.98})
+    ['world/movies on embedded/bert', 'seed 0', 'validation 0.980']
+    """
+    where = " on ".join(str(metadata[name]) for name in ("task", "backbone", "origin") if name in metadata)
+    parts = {"": where, "seed ": metadata.get("seed"), "validation ": metadata.get("validation_score")}
+    parts = {name: f"{part:.3f}" if isinstance(part, float) else part for name, part in parts.items()}
+    return [f"{name}{part}" for name, part in parts.items() if part not in (None, "")]
 
 
 def random_prompt(bb, length=16, seed=0, layout=None):
@@ -166,9 +191,7 @@ def initial_weight(bb, task, length, init="random", seed=0):
     if isinstance(init, SoftPrompt):
         init.on(bb)
         if init.length != length:
-            raise SkillkitError(
-                f"the initial prompt has {init.length} vectors, {length} are asked for; use its length"
-            )
+            raise SkillkitError(f"the initial prompt has {init.length} vectors, not {length}; use its length")
         return init.weight.detach().clone()
     if init not in INITS:
         raise SkillkitError(f"no initialisation {init!r}; choose {', '.join(INITS)} or give a SoftPrompt")

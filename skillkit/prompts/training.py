@@ -104,14 +104,9 @@ class Job:
         """
         with precision(self.bb, self.dtype):
             fitted = fit(self, parameters, checkpoint, show)
-        metadata = self.about | {
-            "history": fitted.history,
-            "best_step": fitted.best_step,
-            "validation_score": fitted.best_score,
-            "steps": fitted.step,
-            "seconds": round(time.time() - self.began, 2),
-        }
-        return {name: tensor.cpu() for name, tensor in fitted.best.items()}, metadata
+        measured = {"history": fitted.history, "best_step": fitted.best_step, "steps": fitted.step}
+        measured |= {"validation_score": fitted.best_score, "seconds": round(time.time() - self.began, 2)}
+        return {name: tensor.cpu() for name, tensor in fitted.best.items()}, self.about | measured
 
 
 @dataclass
@@ -171,9 +166,7 @@ def total_steps(per_epoch, recipe):
     by_epochs = None if recipe.epochs is None else per_epoch * recipe.epochs
     ends = [end for end in (by_epochs, recipe.max_steps) if end is not None]
     if not ends or min(*ends, per_epoch) < 1:
-        raise SkillkitError(
-            "training needs at least one step; give epochs or max_steps, and rows to train on"
-        )
+        raise SkillkitError("training takes at least one step; give epochs or max_steps, and training rows")
     return min(ends)
 
 
@@ -243,13 +236,9 @@ def _resume(checkpoint, job, parameters, optimizer):
         held = torch.load(file, map_location="cpu", weights_only=True)
         identity, state = held["identity"], Fitted(**held["state"])
     except Exception as error:  # what a damaged file raises depends on its bytes
-        raise SkillkitError(
-            f"the checkpoint {file} is empty or damaged ({error}); remove it to start again"
-        ) from error
+        raise SkillkitError(f"{file} is empty or damaged ({error}); remove it to start again") from error
     if identity != digest(job.about):
-        raise SkillkitError(
-            f"the checkpoint {file} belongs to another run; choose another folder or remove it"
-        )
+        raise SkillkitError(f"{file} belongs to another run; choose another folder or remove it")
     with torch.no_grad():
         for name, tensor in parameters.items():
             tensor.copy_(held["parameters"][name])

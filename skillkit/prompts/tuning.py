@@ -112,32 +112,15 @@ class _Tuning(Job):
         super().__init__(
             bb, {task.name: task}, layout, len(self.weight), recipe, seed, max_train_examples, dtype
         )
-        self.name = f"{kind} for {task.name}, seed {seed}"
-        self.about = {"kind": kind, "seed": seed, "dtype": str(self.dtype).removeprefix("torch.")} | own
-        self.about |= self._about_backbone() | self._about_task(task)
+        self.name, train = f"{kind} for {task.name}, seed {seed}", self.train[task.name]
+        self.about = own | {
+            "kind": kind, "seed": seed, "dtype": str(self.dtype).removeprefix("torch."), "layout": layout.name,
+            "backbone": bb.name, "backbone_fingerprint": bb.fingerprint, "family": bb.family,
+            "model_type": bb.model_type, "max_tokens": recipe.max_tokens, "segments": recipe.segments,
+            "segment_ids_used": task.pair and train.token_types is not None, "task": task.name,
+            "task_fingerprint": task.fingerprint, "metric": task.metric, "label_words": list(task.words(bb)),
+            "train_examples": len(train), "recipe": recipe.plain(),
+        }  # fmt: skip
 
     def prompt(self, name, turn=0):
         return self.weight
-
-    def _about_backbone(self):
-        return {
-            "backbone": self.bb.name,
-            "backbone_fingerprint": self.bb.fingerprint,
-            "family": self.bb.family,
-            "model_type": self.bb.model_type,
-            "layout": self.layout.name,
-            "max_tokens": self.recipe.max_tokens,
-            "segments": self.recipe.segments,
-        }
-
-    def _about_task(self, task):
-        train = self.train[task.name]
-        return {
-            "segment_ids_used": task.pair and train.token_types is not None,
-            "task": task.name,
-            "task_fingerprint": task.fingerprint,
-            "metric": task.metric,
-            "label_words": list(task.words(self.bb)),
-            "train_examples": len(train),
-            "recipe": self.recipe.plain(),
-        }

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.suppression import suppress
-from skillkit.prompts.dataset import now, pooled, prepare
+from skillkit.neurons import suppress
+from skillkit.prompts.dataset import now, prepare, text_pools
 from skillkit.prompts.evaluation import label_logits
 from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import tiny_backbone
@@ -12,7 +12,7 @@ from tests.toys import toy_task
 TASK = toy_task(20)
 
 
-def test_logits_are_those_of_evaluation_as_often_as_wanted():
+def test_logits_are_the_same_every_time():
     bb = tiny_backbone("t5")
     prompt, words = random_prompt(bb, 3), TASK.label_ids(bb)
     reading = prepare(bb, TASK, prompt, TASK["test"])
@@ -21,14 +21,12 @@ def test_logits_are_those_of_evaluation_as_often_as_wanted():
     assert reading.labels.tolist() == TASK["test"]["label"] and len(reading) == 20
 
 
-def test_logits_that_are_no_numbers_are_told():
+def test_logits_that_are_no_numbers_are_an_error():
     bb = tiny_backbone("roberta")
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     mask[1, 5] = True
-    with (
-        pytest.raises(SkillkitError, match="NaN or infinite"),
-        suppress(bb, mask, "mean", fill=torch.full(mask.shape, torch.inf)),
-    ):
+    infinite = suppress(bb, mask, "mean", fill=torch.full(mask.shape, torch.inf))
+    with pytest.raises(SkillkitError, match="NaN or infinite"), infinite:
         label_logits(bb, TASK, random_prompt(bb, 3), TASK["test"])
 
 
@@ -42,12 +40,7 @@ def test_a_backbone_knows_what_it_reads_and_forgets_it():
         assert read.places["prompt"].sum(1).eq(3).all()
         assert torch.equal(read.places["text"].sum(1), batch.text.sum(1))
         assert not (read.places["text"] & read.places["prompt"]).any()
-
-
-def test_what_is_read_nests_and_is_forgotten_after_an_error():
-    bb = tiny_backbone("roberta")
-    reading = prepare(bb, TASK, None, TASK["test"])
-    (attached, batch), *_ = reading.batches()
+    (attached, batch), *_ = prepare(bb, TASK, None, TASK["test"]).batches()
     with now(bb, attached, batch.index):
         outer = bb.now
         with pytest.raises(KeyError), now(bb, attached, batch.index[:2]):
@@ -58,35 +51,27 @@ def test_what_is_read_nests_and_is_forgotten_after_an_error():
 
 def test_a_pass_ends_at_the_last_layer_asked_for():
     bb, reached = tiny_backbone("t5"), []
-    handles = [
-        m.register_forward_hook(lambda *_, at=at: reached.append(at))
-        for at, m in enumerate(bb.value_matrices)
-    ]
+    for at, module in enumerate(bb.value_matrices):
+        module.register_forward_hook(lambda *_, at=at: reached.append(at))
     reading = prepare(bb, TASK, random_prompt(bb, 3), TASK["test"].select(range(4)))
     reading.stream([1], lambda *_: None)
-    for handle in handles:
-        handle.remove()
     assert reached == [0]  # the second matrix of layer 1 and everything behind it is never computed
 
 
 def test_pooling_counts_text_only():
     neurons = torch.tensor([[[1.0], [3.0], [9.0]], [[-1.0], [-5.0], [2.0]], [[4.0], [4.0], [4.0]]])
     text = torch.tensor([[True, True, False], [False, True, False], [False] * 3])
-    assert pooled(neurons, text)[..., 0].tolist() == [[2, 3], [-5, -5], [0, 0]]
+    assert text_pools(neurons, text)[..., 0].tolist() == [[2, 3], [-5, -5], [0, 0]]
 
 
-@pytest.mark.parametrize(
-    ("model", "layout", "names"),
-    [
-        ("roberta", "mask-first", ("mask", "1", "2", "3")),
-        ("roberta", "zero-position", ("mask", "1", "2")),
-        ("bert", "prefix", ("mask", "1", "2", "3")),
-        ("gpt2", "suffix", ("1", "2", "3")),
-        ("gpt2", "prefix", ("last",)),
-        ("t5", "encoder", ("1", "2", "3")),
-    ],
-)
+@pytest.mark.parametrize(("model", "layout", "names"), [
+    ("roberta", "mask-first", ("mask", "1", "2", "3")),
+    ("roberta", "zero-position", ("mask", "1", "2")),
+    ("bert", "prefix", ("mask", "1", "2", "3")),
+    ("gpt2", "suffix", ("1", "2", "3")),
+    ("gpt2", "prefix", ("last",)),
+    ("t5", "encoder", ("1", "2", "3")),
+])  # fmt: skip
 def test_slots_have_names(model, layout, names):
     bb = tiny_backbone(model)
-    prompt = random_prompt(bb, 3, layout=layout)
-    assert prepare(bb, TASK, prompt, TASK["test"]).slot_names == names
+    assert prepare(bb, TASK, random_prompt(bb, 3, layout=layout), TASK["test"]).slot_names == names

@@ -1,12 +1,15 @@
 """Every layout against the plain way: one example, no padding, the whole model with its whole head."""
 
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.models.fast import enabled
 from skillkit.prompts.encoding import Batch, encode
 from skillkit.prompts.evaluation import label_logits
-from skillkit.prompts.layouts import LAYOUTS, default_layout, encode_for, find_layout
+from skillkit.prompts.layouts import LAYOUTS, encode_for, find_layout
 from skillkit.prompts.soft_prompt import SoftPrompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
@@ -18,6 +21,10 @@ TASK = toy_task(24)
 
 def random_weight(bb, length=5, seed=1):
     return torch.randn(length, bb.hidden_size, generator=torch.Generator().manual_seed(seed))
+
+
+def batch_of(bb, layout, rows=TASK["test"], count=6):
+    return encode_for(bb, TASK, rows, layout, 5, segments=False).batch(range(count))
 
 
 def plain_logits(bb, layout, weight, text):
@@ -43,22 +50,15 @@ def plain_logits(bb, layout, weight, text):
     return bb.model(inputs_embeds=embeds).logits[0, slot]
 
 
-class without_positions:
+@contextmanager
+def without_positions(bb, count):
     """The first `count` slots get no position embedding, as in the published code."""
 
-    def __init__(self, bb, count):
-        self.table, self.count = bb.model.base_model.get_submodule(bb.row.positions), count
+    def hook(module, args, output):
+        return torch.cat([torch.zeros_like(output[..., :count, :]), output[..., count:, :]], dim=-2)
 
-    def __enter__(self):
-        def hook(module, args, output):
-            return torch.cat(
-                [torch.zeros_like(output[..., : self.count, :]), output[..., self.count :, :]], dim=-2
-            )
-
-        self.handle = self.table.register_forward_hook(hook)
-
-    def __exit__(self, *error):
-        self.handle.remove()
+    with bb.model.base_model.get_submodule(bb.row.positions).register_forward_hook(hook):
+        yield
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)
@@ -67,10 +67,7 @@ def test_batched_logits_equal_the_plain_ones(model, layout):
     bb = BACKBONES[model]
     weight, words = random_weight(bb), TASK.label_ids(bb)
     fast = label_logits(bb, TASK, SoftPrompt(weight, layout), TASK["test"], batch_size=7)
-    if layout == "zero-position":
-        with without_positions(bb, len(weight)):
-            slow = [plain_logits(bb, layout, weight, text)[words] for text in TASK["test"]["text"]]
-    else:
+    with without_positions(bb, len(weight)) if layout == "zero-position" else nullcontext():
         slow = [plain_logits(bb, layout, weight, text)[words] for text in TASK["test"]["text"]]
     torch.testing.assert_close(fast, torch.stack(slow), atol=2e-4, rtol=1e-4)
 
@@ -90,14 +87,10 @@ def left_padded(batch, extra=3):
 @torch.no_grad()
 def test_padding_side_and_amount_change_nothing(model, layout):
     bb, layout = BACKBONES[model], find_layout(BACKBONES[model], layout)
-    weight = random_weight(bb)
-    encoded = encode_for(bb, TASK, TASK["test"], layout, len(weight), segments=False)
-    batch = encoded.batch(range(6))
+    batch = batch_of(bb, layout)
     assert (batch.mask == 0).any()
-    logits = [
-        bb.answer_logits(attached.inputs, attached.answer)
-        for attached in (layout.attach(bb, weight, one) for one in (batch, left_padded(batch)))
-    ]
+    both = [layout.attach(bb, random_weight(bb), one) for one in (batch, left_padded(batch))]
+    logits = [bb.answer_logits(attached.inputs, attached.answer) for attached in both]
     torch.testing.assert_close(*logits, atol=2e-4, rtol=1e-4)
 
 
@@ -105,72 +98,55 @@ def test_padding_side_and_amount_change_nothing(model, layout):
 def test_slots_text_and_answer_point_where_they_say(model, layout):
     """Marked vectors are found again at the slots; text tokens are text; no slot is padding."""
     bb, layout = BACKBONES[model], find_layout(BACKBONES[model], layout)
-    weight = random_weight(bb)
-    batch = encode_for(bb, TASK, TASK["test"], layout, len(weight)).batch(range(6))
+    weight, batch = random_weight(bb), batch_of(bb, layout)
     attached = layout.attach(bb, weight, batch)
     embeds, mask = attached.inputs["inputs_embeds"], attached.inputs["attention_mask"]
-    slots = attached.slots
+    slots, masked = attached.slots, bb.family == "masked"
     assert mask.gather(1, slots).all()
     assert (attached.text.sum(1) == batch.text.sum(1)).all() and mask[attached.text].all()
     torch.testing.assert_close(embeds[attached.text], bb.embed(batch.ids[batch.text].to(bb.device)))
-    own = slots[:, 1:] if bb.family == "masked" else slots
-    if layout.name in ("prefix", "suffix", "encoder", "mask-first"):
+    if layout.name != "zero-position":
+        own = slots[:, 1:] if masked else slots
         found = embeds.gather(1, own[..., None].expand(-1, -1, bb.hidden_size))
         torch.testing.assert_close(found, weight.expand(6, -1, -1))
-    if bb.family == "masked":
-        assert (slots[:, 0] == attached.answer).all() and slots.shape[1] == layout.room(5) + (
-            layout.name == "prefix"
-        )
-    else:
-        assert slots.shape == (6, 5)
-    if bb.family == "causal":
-        assert (attached.answer == mask.sum(1) - 1).all()
+    assert slots.shape == (6, layout.room(5) + (masked and layout.name == "prefix"))
+    assert not masked or (slots[:, 0] == attached.answer).all()
+    assert bb.family != "causal" or (attached.answer == mask.sum(1) - 1).all()
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)
 def test_a_step_of_training_sees_what_a_reading_sees(model, layout):
     """Loss and gradient are the same, whatever was read beforehand; texts of several lengths, one of them empty."""
-    bb, layout = BACKBONES[model], find_layout(BACKBONES[model], layout)
-    rows = (
-        TASK["test"]
-        .select(range(6))
-        .map(lambda row, i: {"text": row["text"] if i else ""}, with_indices=True)
-    )
-    found = []
+    bb, layout, found = BACKBONES[model], find_layout(BACKBONES[model], layout), []
+    batch = batch_of(bb, layout, {"text": ["", *TASK["test"]["text"][1:6]]})
     for attach in (layout.attach, layout.attach_trained):
         weight = random_weight(bb).requires_grad_()
-        batch = encode_for(bb, TASK, rows, layout, len(weight), segments=False).batch(range(6))
         attached = attach(bb, weight, batch)
         loss = bb.answer_logits(attached.inputs, attached.answer).logsumexp(-1).square().sum()
         found.append((loss.detach(), *torch.autograd.grad(loss, weight)))
     for plain, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, plain, atol=1e-4, rtol=1e-4)
-    alone = layout.name == "suffix" and model != "gpt_neo"  # whose local attention counts slots
+    # Local attention (GPT-Neo) counts slots.
+    alone = layout.name == "suffix" and model != "gpt_neo" and enabled()
     assert (attached.inputs["inputs_embeds"].shape[1] == len(weight)) == alone
 
 
-def test_a_touched_backbone_is_trained_on_the_whole_sequence():
+def test_a_backbone_with_hooks_is_trained_on_the_whole_sequence():
     bb, layout = BACKBONES["gpt2"], find_layout(BACKBONES["gpt2"])
-    batch = encode_for(bb, TASK, TASK["test"], layout, 5).batch(range(6))
     for context in (bb.record(layers=[1]), bb.record(layers=[0], before=True)):
         with context:
-            attached = layout.attach_trained(bb, random_weight(bb), batch)
+            attached = layout.attach_trained(bb, random_weight(bb), batch_of(bb, layout))
             bb.run(attached.inputs)
         assert attached.inputs["inputs_embeds"].shape[1] > 5
 
 
-def test_zero_position_text_starts_at_position_102():
-    bb = BACKBONES["roberta"]
-    batch = encode(bb, TASK, TASK["test"], room=100, max_tokens=24).batch(range(4))
-    attached = find_layout(bb, "zero-position").attach(bb, torch.zeros(100, bb.hidden_size), batch)
-    assert (attached.inputs["position_ids"][:, 100] == 102).all()
-
-
-def test_zero_position_row_0_is_dead():
+def test_zero_position_text_starts_at_position_102_and_row_0_is_dead():
     bb, layout = BACKBONES["roberta"], LAYOUTS["masked", "zero-position"]
+    batch = encode(bb, TASK, TASK["test"], room=100, max_tokens=24).batch(range(4))
+    attached = layout.attach(bb, torch.zeros(100, bb.hidden_size), batch)
+    assert (attached.inputs["position_ids"][:, 100] == 102).all()
     weight = random_weight(bb).requires_grad_()
-    batch = encode_for(bb, TASK, TASK["test"], layout, len(weight)).batch(range(4))
-    attached = layout.attach(bb, weight, batch)
+    attached = layout.attach(bb, weight, batch_of(bb, layout))
     bb.answer_logits(attached.inputs, attached.answer).sum().backward()
     assert (weight.grad[0] == 0).all() and (weight.grad[1:] != 0).any(1).all()
 
@@ -178,10 +154,9 @@ def test_zero_position_row_0_is_dead():
 @pytest.mark.parametrize("model", TINY_MODELS)
 @torch.no_grad()
 def test_no_prompt_is_the_bare_text(model):
-    bb, layout = BACKBONES[model], find_layout(BACKBONES[model])
-    text = TASK["test"]["text"][0]
+    bb, text = BACKBONES[model], TASK["test"]["text"][0]
     fast = label_logits(bb, TASK, None, {"text": [text, "so"]})[0]
-    slow = plain_logits(bb, layout.name, torch.zeros(0, bb.hidden_size), text)[TASK.label_ids(bb)]
+    slow = plain_logits(bb, find_layout(bb).name, torch.zeros(0, bb.hidden_size), text)[TASK.label_ids(bb)]
     torch.testing.assert_close(fast, slow, atol=2e-4, rtol=1e-4)
 
 
@@ -192,24 +167,17 @@ def test_without_a_prompt_a_masked_model_reads_the_mask_of_the_template():
     ids = bb.tokenizer(f"{text} overall it was [MASK] .", return_tensors="pt")["input_ids"]
     slow = bb.model(ids).logits[0, ids[0].tolist().index(bb.tokenizer.mask_token_id)][task.label_ids(bb)]
     torch.testing.assert_close(label_logits(bb, task, None, {"text": [text]})[0], slow, atol=2e-4, rtol=1e-4)
-
-
-def test_a_text_that_spells_the_mask_does_not_move_the_answer():
-    bb, layout = BACKBONES["bert"], LAYOUTS["masked", "prefix"]
-    task = toy_task(template="{text} it was [MASK] .")
-    batch = encode_for(bb, task, {"text": ["a [MASK] movie"]}, layout, 0).batch([0])
+    # A text that spells the mask does not move the answer.
+    batch = encode_for(bb, task, {"text": ["a [MASK] movie"]}, LAYOUTS["masked", "prefix"], 0).batch([0])
     ids = batch.ids[0].tolist()
     assert batch.mask_slot.tolist() == [len(ids) - ids[::-1].index(bb.tokenizer.mask_token_id) - 1]
 
 
-def test_default_layouts():
-    found = {model: default_layout(bb) for model, bb in BACKBONES.items()}
+def test_layouts_belong_to_families():
+    found = {model: find_layout(bb).name for model, bb in BACKBONES.items()}
     assert (found["bert"], found["gpt2"], found["t5"]) == ("mask-first", "suffix", "encoder")
-
-
-def test_a_layout_for_another_family_is_refused():
     with pytest.raises(
-        SkillkitError, match="'suffix' is not for masked models.*mask-first or zero-position or prefix"
+        SkillkitError, match="'suffix' is not for masked.*mask-first or zero-position or prefix"
     ):
         find_layout(BACKBONES["bert"], "suffix")
     with pytest.raises(SkillkitError, match="'nonsense'"):

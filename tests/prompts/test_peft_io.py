@@ -10,28 +10,21 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models.backbone import load_backbone
+from skillkit.models import load_backbone
 from skillkit.prompts.evaluation import label_logits
-from skillkit.prompts.layouts import LAYOUTS
-from skillkit.prompts.peft_io import from_published
 from skillkit.prompts.soft_prompt import SoftPrompt, random_prompt
 from skillkit.prompts.tuning import tune_prompt
 from tests.helpers import full_disk, shared_path
-from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.prompts.test_layouts import CASES, random_weight
+from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
 TASK, PAIRS = toy_task(16), toy_task(16, pair=True)
-CASES = [
-    (model, name)
-    for model in TINY_MODELS
-    for family, name in LAYOUTS
-    if tiny_backbone(model, layers=1).family == family and name != "suffix"
-]
+BERT = tiny_backbone("bert", layers=1)
 
 
 def strong_prompt(bb, layout, length=5):
-    weight = torch.randn(length, bb.hidden_size, generator=torch.Generator().manual_seed(2))
-    return SoftPrompt(weight, layout, {"family": bb.family})
+    return SoftPrompt(random_weight(bb, length), layout, {"family": bb.family})
 
 
 @torch.no_grad()
@@ -56,13 +49,18 @@ def peft_logits(bb, folder, layout, task=TASK):
     return logits[torch.arange(len(texts)), slots][:, task.label_ids(bb)]
 
 
-@pytest.mark.parametrize(("model", "layout"), CASES)
+@pytest.mark.parametrize(("model", "layout"), [case for case in CASES if case[1] != "suffix"])
 def test_peft_gives_the_same_logits_and_gives_the_prompt_back(model, layout, tmp_path):
     bb = tiny_backbone(model)
     prompt = strong_prompt(bb, layout)
     here = label_logits(bb, TASK, prompt, TASK["test"])
     prompt.to_peft(tmp_path, bb)
     torch.testing.assert_close(peft_logits(bb, tmp_path, layout), here, atol=2e-4, rtol=1e-4)
+    assert list(load_file(tmp_path / "adapter_model.safetensors")) == ["prompt_embeddings"]
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    kinds = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
+    assert (config["task_type"], config["num_transformer_submodules"]) == (kinds[bb.family], 1)
+    assert config["num_virtual_tokens"] == 5 + (layout == "mask-first")
 
     back = SoftPrompt.from_peft(tmp_path, bb)
     assert (back.layout, back.metadata) == (prompt.layout, prompt.metadata)
@@ -71,6 +69,7 @@ def test_peft_gives_the_same_logits_and_gives_the_prompt_back(model, layout, tmp
     torch.testing.assert_close(label_logits(bb, TASK, back, TASK["test"]), here, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_real_checkpoint_under_peft_gives_the_same_logits(tmp_path):
     folder = str(shared_path("models/minilm-mlm"))
@@ -85,22 +84,11 @@ def test_a_real_checkpoint_under_peft_gives_the_same_logits(tmp_path):
     torch.testing.assert_close(there[:, TASK.label_ids(bb)], here, atol=1e-3, rtol=1e-4)
 
 
-def test_what_is_written_for_peft(tmp_path):
-    bb = tiny_backbone("t5", layers=2)
-    strong_prompt(bb, "encoder").to_peft(tmp_path, bb)
-    config = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert (config["task_type"], config["num_transformer_submodules"]) == ("SEQ_2_SEQ_LM", 1)
-    assert list(load_file(tmp_path / "adapter_model.safetensors")) == ["prompt_embeddings"]
-    masked = tiny_backbone("roberta", layers=1)
-    strong_prompt(masked, "mask-first", 7).to_peft(tmp_path / "masked", masked)
-    config = json.loads((tmp_path / "masked" / "adapter_config.json").read_text())
-    assert (config["task_type"], config["num_virtual_tokens"]) == ("FEATURE_EXTRACTION", 8)
-
-
-@pytest.mark.parametrize("model", ["roberta", "gpt2", "t5"])
-def test_a_foreign_adapter_loads_as_a_prefix(model, tmp_path):
+@pytest.mark.parametrize(("model", "task_type"), [
+    ("roberta", "FEATURE_EXTRACTION"), ("gpt2", "CAUSAL_LM"), ("t5", "SEQ_2_SEQ_LM"),
+])  # fmt: skip
+def test_a_foreign_adapter_loads_as_a_prefix(model, task_type, tmp_path):
     bb = tiny_backbone(model)
-    task_type = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}[bb.family]
     config = PromptTuningConfig(task_type=task_type, num_virtual_tokens=4)
     get_peft_model(bb.model, config).save_pretrained(tmp_path)
     prompt = SoftPrompt.from_peft(tmp_path, bb)
@@ -110,14 +98,11 @@ def test_a_foreign_adapter_loads_as_a_prefix(model, tmp_path):
     torch.testing.assert_close(here, peft_logits(bb, tmp_path, "prefix"), atol=2e-4, rtol=1e-4)
 
 
-def test_suffix_is_refused_and_prefix_named(tmp_path):
-    bb = tiny_backbone("gpt2", layers=1)
-    with pytest.raises(SkillkitError, match="'suffix' cannot be exported; tune with 'prefix'"):
-        random_prompt(bb, 4).to_peft(tmp_path / "a", bb)
+def test_what_peft_cannot_express_is_refused(tmp_path):
+    gpt = tiny_backbone("gpt2", layers=1)
+    with pytest.raises(SkillkitError, match="'suffix'.*tune with 'prefix'"):
+        random_prompt(gpt, 4).to_peft(tmp_path / "a", gpt)
     assert not (tmp_path / "a").exists()
-
-
-def test_bert_pairs_export_only_when_tuned_without_segment_ids(tmp_path):
     bb, options = tiny_backbone("bert"), {"max_steps": 2, "progress": False, "dtype": "float32"}
     with pytest.raises(SkillkitError, match="segment ids.*segments=False"):
         tune_prompt(bb, PAIRS, 4, **options).to_peft(tmp_path, bb)
@@ -125,101 +110,59 @@ def test_bert_pairs_export_only_when_tuned_without_segment_ids(tmp_path):
     prompt.to_peft(tmp_path, bb)
     here = label_logits(bb, PAIRS, prompt, PAIRS["test"])
     torch.testing.assert_close(peft_logits(bb, tmp_path, "mask-first", PAIRS), here, atol=2e-4, rtol=1e-4)
-    tune_prompt(bb, TASK, 4, **options).to_peft(tmp_path, bb)
 
 
-def test_other_adapters_and_widths_are_refused(tmp_path):
-    bb = tiny_backbone("bert", layers=1)
+@pytest.mark.parametrize(("file", "content", "message"), [
+    ("adapter_config.json", b"[]", "no readable PEFT adapter"),
+    ("adapter_config.json", b'{"peft_type": "LORA"}', "LORA; only PROMPT_TUNING"),
+    ("skillkit.json", b"{", "no readable PEFT adapter .*save it again"),
+    ("skillkit.json", b"[]", "no readable PEFT adapter"),
+    ("adapter_model.safetensors", b"", "no readable PEFT adapter"),
+    ("adapter_model.bin", b"junk", "no readable PEFT adapter"),
+])  # fmt: skip
+def test_files_that_are_no_adapter_of_a_prompt(file, content, message, tmp_path):
     with pytest.raises(SkillkitError, match="no readable PEFT adapter"):
-        SoftPrompt.from_peft(tmp_path / "nowhere", bb)
-    strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
-    config = json.loads((tmp_path / "adapter_config.json").read_text())
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"peft_type": "LORA"}))
-    with pytest.raises(SkillkitError, match="LORA.*only PROMPT_TUNING"):
-        SoftPrompt.from_peft(tmp_path, bb)
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
-    with pytest.raises(SkillkitError, match="no readable PEFT adapter"):
-        SoftPrompt.from_peft(tmp_path, bb)
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("adapter_config.json", "[]", "no readable PEFT adapter .adapter_config.json holds no JSON object"),
-        (
-            "adapter_config.json",
-            '{"peft_type": "PROMPT_TUNING"}',
-            "has no 'num_virtual_tokens'; only prompt tuning",
-        ),
-        ("skillkit.json", "{", "no readable PEFT adapter .*save it again"),
-        ("skillkit.json", "[]", "skillkit.json holds no JSON object"),
-    ],
-)
-def test_files_of_an_adapter_that_say_something_else(file, content, message, tmp_path):
-    bb = tiny_backbone("bert", layers=1)
-    strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
-    (tmp_path / file).write_text(content)
+        SoftPrompt.from_peft(tmp_path / "nowhere", BERT)
+    strong_prompt(BERT, "prefix").to_peft(tmp_path, BERT)
+    if file.endswith("bin"):
+        (tmp_path / "adapter_model.safetensors").unlink()
+    (tmp_path / file).write_bytes(content)
     with pytest.raises(SkillkitError, match=message):
-        SoftPrompt.from_peft(tmp_path, bb)
-
-
-def test_weights_of_an_adapter_that_are_junk(tmp_path):
-    bb = tiny_backbone("bert", layers=1)
-    strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
-    (tmp_path / "adapter_model.safetensors").unlink()
-    (tmp_path / "adapter_model.bin").write_bytes(b"junk")
-    with pytest.raises(SkillkitError, match="no readable PEFT adapter"):
-        SoftPrompt.from_peft(tmp_path, bb)
+        SoftPrompt.from_peft(tmp_path, BERT)
 
 
 def test_a_full_disk_leaves_no_half_of_an_adapter(tmp_path, monkeypatch):
-    bb = tiny_backbone("bert", layers=1)
     (tmp_path / "README.md").write_text("the user's own")
     monkeypatch.setattr("skillkit.prompts.peft_io.save_file", full_disk)
     with pytest.raises(SkillkitError, match="cannot be written .No space left"):
-        strong_prompt(bb, "prefix").to_peft(tmp_path, bb)
+        strong_prompt(BERT, "prefix").to_peft(tmp_path, BERT)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
-@pytest.mark.parametrize(
-    ("path", "layout"),
-    [
-        ("prompt_transferability/SST2PromptRoberta/task_prompt", "zero-position"),
-        ("prompt_transferability/SST2PromptT5/task_prompt", "encoder"),
-    ],
-)
-def test_published_prompts_come_in(path, layout):
-    prompt = from_published(shared_path(f"data/published_prompts/{path}"))
-    assert (prompt.weight.shape, prompt.weight.dtype, prompt.layout) == ((100, 768), torch.float32, layout)
-    assert prompt.weight.isfinite().all() and prompt.metadata["origin"].startswith("SST2Prompt")
-
-
 def test_every_published_prompt_comes_in_by_its_folder():
-    folders = list(shared_path("data/published_prompts").rglob("task_prompt"))
-    layouts = {SoftPrompt.from_published(path.parent).layout for path in folders}
-    assert len(folders) > 26 and layouts == {"zero-position", "encoder"}
+    folders = [path.parent for path in shared_path("data/published_prompts").rglob("task_prompt")]
+    prompts = {path.name: SoftPrompt.from_published(path) for path in folders}
+    assert len(folders) > 26 and {one.layout for one in prompts.values()} == {"zero-position", "encoder"}
+    prompt = prompts["SST2PromptRoberta"]
+    assert prompt.weight.shape == (100, 768) and prompt.weight.dtype == torch.float32
+    assert prompt.weight.isfinite().all() and prompt.metadata["origin"] == "SST2PromptRoberta"
+    assert prompt.layout == "zero-position" and prompts["SST2PromptT5"].layout == "encoder"
 
 
 def test_published_files_that_are_none(tmp_path):
     path = tmp_path / "xPromptRoberta" / "task_prompt"
     path.parent.mkdir()
     with pytest.raises(SkillkitError, match="no published prompt"):
-        from_published(path)
-    path.write_bytes(b"")
-    with pytest.raises(SkillkitError, match="empty, damaged"):
-        from_published(path)
-    path.write_bytes(pickle.dumps(print, protocol=2))
-    with pytest.raises(SkillkitError, match="empty, damaged or more than a tensor"):
-        from_published(path)
-    path.write_bytes(b"junk")
-    with pytest.raises(SkillkitError, match="empty, damaged"):
-        from_published(path)
+        SoftPrompt.from_published(path)
+    for content in (b"", b"junk", pickle.dumps(print, protocol=2)):
+        path.write_bytes(content)
+        with pytest.raises(SkillkitError, match="empty, damaged or more than a tensor"):
+            SoftPrompt.from_published(path)
     torch.save({"weight": torch.zeros(3, 4)}, path)
     with pytest.raises(SkillkitError, match="bare tensors"):
-        from_published(path)
+        SoftPrompt.from_published(path)
     torch.save(torch.zeros(3, 4), tmp_path / "task_prompt")
-    with pytest.raises(SkillkitError, match="give layout="):
-        from_published(tmp_path / "task_prompt")
-    assert from_published(tmp_path / "task_prompt", layout="encoder").layout == "encoder"
-    with pytest.raises(SkillkitError, match="no layout 'foo' for a published prompt; give 'zero-position'"):
-        from_published(tmp_path / "task_prompt", layout="foo")
+    for layout in (None, "foo"):
+        with pytest.raises(SkillkitError, match="'zero-position' or 'encoder'"):
+            SoftPrompt.from_published(tmp_path / "task_prompt", layout)
+    assert SoftPrompt.from_published(tmp_path / "task_prompt", layout="encoder").layout == "encoder"

@@ -1,9 +1,5 @@
 """The loop on a problem without a language model: a weight that has to find the mean of its batches."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 import torch
 
@@ -11,7 +7,6 @@ from skillkit.core.errors import SkillkitError
 from skillkit.prompts.encoding import Encoded
 from skillkit.prompts.recipes import Recipe
 from skillkit.prompts.training import Job, fit, rate_factor, total_steps
-from tests.helpers import REPOSITORY
 
 ROWS = Encoded([[row] for row in range(40)], None, None, torch.arange(40) % 7, 0, torch.tensor([]), 8)
 
@@ -54,22 +49,13 @@ def test_a_perfect_score_ends_with_what_the_whole_run_would_have_kept():
     assert torch.equal(short.best["weight"], whole.best["weight"])
 
 
-def test_seed_decides_the_order():
-    jobs = [Problem(seed=seed) for seed in (0, 0, 1)]
-    first, again, other = (job.fit() and job.weight for job in jobs)
-    assert torch.equal(first, again) and not torch.equal(first, other)
-
-
 @pytest.mark.parametrize("batch_size", [4, 32])
 def test_tasks_take_turns_and_short_ones_begin_again(batch_size):
     short = Encoded(ROWS.ids[:6], None, None, ROWS.labels[:6], 0, torch.tensor([]), 8)
     plan = Problem(train={"a": ROWS, "b": short}, batch_size=batch_size).plan(0)
     assert [entry[:2] for entry in plan[:4]] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
     assert sorted(row for name, _, rows in plan if name == "a" for row in rows) == list(range(40))
-    assert {name: max(max(rows) for one, _, rows in plan if one == name) for name in "ab"} == {
-        "a": 39,
-        "b": 5,
-    }
+    assert max(row for name, _, rows in plan if name == "b" for row in rows) == 5
 
 
 @pytest.mark.parametrize("killed_after", [3, 5, 17, 39])
@@ -86,32 +72,8 @@ def test_interrupted_run_continues_to_the_same_weights(tmp_path, killed_after):
     with pytest.raises(KeyboardInterrupt):
         dying.fit(tmp_path)
     expected, found = whole.fit(), again.fit(tmp_path)
-    assert torch.equal(again.weight, whole.weight) and torch.equal(
-        found.best["weight"], expected.best["weight"]
-    )
-    assert found.history == expected.history
-
-
-@pytest.mark.slow
-def test_kill_9_leaves_a_checkpoint_that_continues(tmp_path):
-    script = f"""
-        import os, signal
-        from tests.prompts.test_training import Problem
-        class Deadly(Problem):
-            def score(self):
-                self.calls = getattr(self, "calls", 0) + 1
-                if self.calls == 4:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return super().score()
-        Deadly().fit({str(tmp_path)!r})
-    """
-    died = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=REPOSITORY, capture_output=True
-    )
-    assert died.returncode == -9, died.stderr.decode()
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["step"] == 15
-    whole, again = Problem(), Problem()
-    assert again.fit(tmp_path).history == whole.fit().history and torch.equal(again.weight, whole.weight)
+    assert torch.equal(again.weight, whole.weight) and found.history == expected.history
+    assert torch.equal(found.best["weight"], expected.best["weight"])
 
 
 def test_finished_run_is_only_read(tmp_path):
