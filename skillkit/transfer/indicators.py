@@ -1,7 +1,7 @@
 """Indicators of transferability: similarity of two prompts, and overlap of the neurons they activate.
 
->>> indicators(prompt_movies, prompt_hotels)["C_average"]            # from -1 to 1
->>> indicators(prompt_movies, prompt_hotels, bb)["ON"]               # … and "ON_chance"
+>>> indicators(prompt_a, prompt_b)["C_average"]            # from -1 to 1
+>>> indicators(prompt_a, prompt_b, bb)["ON"]               # … and "ON_chance"
 0...
 >>> tables = indicators(prompts, bb=bb)                              # {name: DataFrame, tasks × tasks}
 

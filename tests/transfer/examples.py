@@ -23,8 +23,6 @@ starts = {"random prompt": "random", "nearest": [prompt]}
 curves = sk.transfer.learning_curves(bb, task, starts, seeds, length=4, max_steps=4, evaluate_every=4)
 """,
     "indicators": """
-prompt_movies = prompt
-prompt_hotels = other_prompt
 prompt_a = prompt
 prompt_b = other_prompt
 untrained = other_prompt

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.transfer.indicator_correlation import by_type, indicator_correlation, same_task
 
 TYPES = {"a": "sentiment", "b": "sentiment", "c": "sentiment", "d": "topic", "e": "topic", "f": "pairs"}
@@ -88,19 +88,18 @@ def alike(task=0.0, seed=0.0, noise=None):
     return table + added + added.T
 
 
-def test_prompts_of_one_task_over_seeds():
-    found = same_task(alike(task=0.4, seed=5.0), TASK, SEED, permutations=99)
-    assert (found.same, found.different, found.difference) == pytest.approx((0.4, 0.0, 0.4))
-    assert found.p_value == pytest.approx(1 / 100)
-
-
-def test_means_over_seeds_equal_loops_whatever_the_order_of_the_rows():
-    table = alike(task=0.3, noise=0)
+def test_same_task_equals_loops_whatever_the_order_of_the_rows():
+    table = alike(task=0.3, seed=5.0, noise=0)
     order = pd.Series(PROMPTS).sample(frac=1, random_state=0)
     found = same_task(table.loc[order, order], TASK, SEED, permutations=9)
     pairs = [(a, b) for a in PROMPTS for b in PROMPTS if a[1] < b[1]]
-    assert found.same == pytest.approx(np.mean([table.loc[a, b] for a, b in pairs if a[0] == b[0]]))
-    assert found.different == pytest.approx(np.mean([table.loc[a, b] for a, b in pairs if a[0] != b[0]]))
+    same, different = (
+        np.mean([table.loc[a, b] for a, b in pairs if (a[0] == b[0]) == alike]) for alike in (True, False)
+    )
+    assert (found.same, found.different, found.difference) == pytest.approx(
+        (same, different, same - different)
+    )
+    assert same_task(alike(task=0.4), TASK, SEED, permutations=99).p_value == pytest.approx(1 / 100)
 
 
 def test_what_a_seed_shares_is_no_evidence():

@@ -1,10 +1,9 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.prompts import SoftPrompt, random_prompt
 from skillkit.transfer.indicators import indicators
 from skillkit.transfer.prompt_activations import activated_neurons
@@ -25,23 +24,6 @@ def test_by_hand():
         "E_concat": 1 / (1 + math.sqrt(2)), "E_average": 1 / (1 + (math.sqrt(2) + math.sqrt(5) + 1 + 0) / 4),
         "C_concat": 4 / 5, "C_average": (0 + 0 + 1 + 1) / 4, "cosine_mean": 1 / math.sqrt(1.25),
     })  # fmt: skip
-
-
-def test_equal_to_loops_over_pairs_of_vectors():
-    first, second = drawn(0), drawn(1)
-    found = indicators(first, second)
-    pairs = [(x, y) for x in first.weight.double().numpy() for y in second.weight.double().numpy()]
-    assert found["E_average"] == pytest.approx(1 / (1 + np.mean([np.linalg.norm(x - y) for x, y in pairs])))
-    cosines = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in pairs]
-    assert found["C_average"] == pytest.approx(np.mean(cosines))
-
-
-def test_a_prompt_is_nearest_to_itself_and_order_does_not_matter():
-    first, second = drawn(0), drawn(1)
-    own, there, back = indicators(first, first), indicators(first, second), indicators(second, first)
-    assert there == pytest.approx(back)
-    for name in ("E_concat", "C_concat", "cosine_mean"):
-        assert own[name] == pytest.approx(1) and there[name] < 1
 
 
 def test_the_dead_row_counts_only_when_asked_for():
@@ -78,18 +60,14 @@ def test_tables_hold_every_pair_in_the_order_given():
 
 def test_tables_of_several_seeds_are_means_over_pairs_of_one_seed():
     prompts = {name: [drawn(10 * at + seed) for seed in (0, 1)] for at, name in enumerate("ab")}
-    single = [indicators(*pair)["cosine_mean"] for pair in zip(*prompts.values(), strict=True)]
-    assert indicators(prompts)["cosine_mean"].loc["a", "b"] == pytest.approx(np.mean(single))
-
-
-def test_lengths_may_differ_where_vectors_are_not_paired():
-    found = indicators(drawn(0), drawn(1, length=3), names=("C_average", "cosine_mean"))
-    assert set(found) == {"C_average", "cosine_mean"}
+    first, second = (indicators(*pair)["cosine_mean"] for pair in zip(*prompts.values(), strict=True))
+    assert indicators(prompts)["cosine_mean"].loc["a", "b"] == pytest.approx((first + second) / 2)
 
 
 def test_bad_input():
     mine = prompt([[1.0, 2.0]], backbone="mine", backbone_fingerprint="m")
     yours = prompt([[1.0, 2.0]], backbone="yours", backbone_fingerprint="y")
+    assert len(indicators(drawn(0), drawn(1, length=3), names=("C_average", "cosine_mean"))) == 2
     for given, options, message in [
         ((drawn(0), drawn(1, length=3)), {}, "vector by vector"),
         ((drawn(0), drawn(1, width=6)), {}, "width 7 and 6"),

@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.store import cached
+from skillkit.core import SkillkitError, cached
 from skillkit.prompts import evaluate, random_prompt
 from skillkit.transfer.projection_eval import OWN, Projections, evaluate_projections
 from skillkit.transfer.projector import train_projector
@@ -40,10 +39,9 @@ def test_every_row_is_a_plain_evaluation_and_it_is_stored(scene, tmp_path, monke
         for seed in (0, 1):
             plain = evaluate(target, tasks["c"], projector.project(prompts["c"][seed], target)).accuracy
             assert cells.loc[(plan, "c", seed), "accuracy"] == plain
-    own_accuracy = evaluate(target, tasks["c"], own["c"]).accuracy
-    row = cells.loc[(RANDOM, "c", 1)]
+    row, own = cells.loc[(RANDOM, "c", 1)], evaluate(target, tasks["c"], own["c"])
     assert row["accuracy"] == evaluate(target, tasks["c"], random_prompt(target, 4, 1)).accuracy
-    assert row["relative"] == pytest.approx(row["accuracy"] / own_accuracy)
+    assert row["relative"] == pytest.approx(row["accuracy"] / own.accuracy)
     assert (found.loc[found["prompt"] == OWN, "relative"] == 1).all()
     assert found.groupby("task")["tasks"].first().to_dict() == {"a": "learned", "b": "learned", "c": "unseen"}
 

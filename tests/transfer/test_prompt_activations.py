@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.neurons import random_neurons, suppress
 from skillkit.prompts import SoftPrompt, evaluate, prepare, random_prompt
 from skillkit.transfer.prompt_activations import PromptActivations, activated_neurons, suppress_activated
@@ -39,8 +39,7 @@ def test_the_answer_slot_of_an_empty_text_is_read(model_type):
 def test_only_the_layers_asked_for():
     bb = tiny_backbone("roberta")
     found = activated_neurons(bb, random_prompt(bb, 3), layers=[1])
-    assert found.layers == [1] and found.after[[0, 2]].isnan().all() and found.before[[0, 2]].isnan().all()
-    assert repr(found).startswith(f"PromptActivations({bb.name}, 1 of 3 layers")
+    assert found.layers == [1] and repr(found).startswith(f"PromptActivations({bb.name}, 1 of 3 layers")
 
 
 def test_overlap_by_hand_with_its_chance_level():

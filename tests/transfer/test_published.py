@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.transfer.indicator_correlation import by_type, indicator_correlation, same_task
 from skillkit.transfer.indicators import indicators
 from skillkit.transfer.published import TYPES, Published

@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.store import cached
+from skillkit.core import SkillkitError, cached
 from skillkit.prompts import SoftPrompt, evaluate, random_prompt, tune_prompt
 from skillkit.transfer.warm_start import LearningCurves, learning_curve, learning_curves
 from tests.tiny import tiny_backbone
