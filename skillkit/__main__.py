@@ -4,12 +4,22 @@
 2
 """
 
-import argparse
 import os
 import signal
 import sys
+from functools import partial, wraps
+from typing import Annotated
+
+from typer import Argument, BadParameter, Exit, Option, Typer
 
 from skillkit.core.errors import SkillkitError
+
+# Every command imports what it needs when it is called, so that `--help` and `show` need no second.
+_HELP = {"help_option_names": ["-h", "--help"]}
+app = Typer(
+    help="Skill neurons, knowledge neurons and prompt transfer in notebooks.", add_completion=False,
+    rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_HELP,
+)  # fmt: skip
 
 
 def main(arguments=None):
@@ -18,218 +28,167 @@ def main(arguments=None):
     >>> main(["report", "runs/embedded"])               # doctest: +SKIP
     0
     """
-    words = sys.argv[1:] if arguments is None else arguments
-    if words[:1] == ["pretrain"]:  # has options of its own
-        return _pretrain(words[1:])
-    given = _parser().parse_args(words)
-    return _guarded(given.command, given)
-
-
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m skillkit",
-        description="Skill neurons, knowledge neurons and prompt transfer in notebooks.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="command")
-    run = commands.add_parser("run", help="execute the notebooks of a study, such as params/embedded.yaml")
-    run.add_argument("study", help="YAML file: name, shared parameters, notebooks with their own")
-    run.add_argument("--out", help="folder of the results (default: runs/<name of the study>)")
-    run.add_argument("--report", action="store_true", help="build the report too, whatever failed")
-    _add_sizes(run, "notebook")
-    run.set_defaults(command=_run, scheduler=None, slurm=False)
-    _add_sweep(commands.add_parser("sweep", help="execute a grid, such as params/sweeps/seeds.yaml"))
-    report = commands.add_parser(
-        "report", help="build the offline HTML report of a run or sweep, or compare runs"
-    )
-    report.add_argument("runs", nargs="+", help="folder of a run or sweep; several runs: side by side")
-    report.add_argument("--out", help="folder of the comparison (default: beside the first run)")
-    report.set_defaults(command=_report)
-    results = commands.add_parser("results", help="write scoreboard and pages of results in Markdown")
-    results.add_argument(
-        "columns", nargs="+", metavar="LABEL=RUN[,RUN…]", help="a column and the runs it is of"
-    )
-    results.add_argument("--out", default="results", help="folder of the pages (default: results)")
-    results.add_argument("--readme", help="file whose scoreboard is renewed, between its two marks")
-    results.add_argument("--page", action="append", metavar="LABEL", help="only this column gets a page")
-    results.set_defaults(command=_results)
-    show = commands.add_parser("show", help="print where an artifact or a run comes from")
-    show.add_argument("what", help="id of an artifact (kind/hash, or its beginning), or a folder")
-    show.set_defaults(command=_show)
-    _add_clean(commands.add_parser("clean", help="list artifacts and runs, remove those chosen; asks first"))
-    commands.add_parser("pretrain", help="rebuild an embedded checkpoint, such as embedded/roberta")
-    return parser
-
-
-def _add_sweep(sweep):
-    sweep.add_argument("sweep", help="YAML file: a study with `grid`, and `exclude`, `overrides`, `after`")
-    sweep.add_argument("--out", help="folder of the results (default: runs/<name of the sweep>)")
-    sweep.add_argument("--dry-run", action="store_true", help="print the cells and what is done; run nothing")
-    sweep.add_argument(
-        "--only", action="append", default=[], metavar="AXIS=VALUE", help="only these cells, or a notebook's"
-    )
-    sweep.add_argument(
-        "--limit", type=_positive, metavar="N", help="at most N of the cells that are not done"
-    )
-    sweep.add_argument(
-        "--resume", action="store_true", help="continue, keeping what is done (it does so anyway)"
-    )
-    sweep.add_argument("--force", action="store_true", help="run again what is done, too")
-    sweep.add_argument("--yes", action="store_true", help="allow more than 10,000 cells")
-    sweep.add_argument(
-        "--retries", type=int, default=2, metavar="N", help="of a cell whose kernel was killed (2)"
-    )
-    sweep.add_argument("--report", action="store_true", help="build the report too, whatever failed")
-    _add_workers(sweep)
-    sweep.set_defaults(command=_sweep)
-
-
-def _add_sizes(command, unit):
-    command.add_argument(
-        "--workers", type=_positive, metavar="N", help=f"{unit}s at once (default: by cores and memory)"
-    )
-    command.add_argument(
-        "--threads", type=_positive, metavar="N", help=f"threads of a {unit} (default: its share of cores)"
-    )
-    command.add_argument(
-        "--memory",
-        type=lambda word: _positive(word, float),
-        default=2.0,
-        metavar="GB",
-        help=f"what a {unit} needs (2)",
-    )
-
-
-def _add_workers(sweep):
-    _add_sizes(sweep, "cell")
-    place = sweep.add_mutually_exclusive_group()
-    place.add_argument(
-        "--scheduler", metavar="tcp://HOST:PORT", help="run on the workers of this Dask scheduler"
-    )
-    place.add_argument(
-        "--slurm", action="store_true", help="run in jobs of SLURM (see dask-jobqueue's configuration)"
-    )
-
-
-def _add_clean(clean):
-    clean.add_argument(
-        "--kind", action="append", default=[], help="kind of artifact, such as prompt, or run, sweep"
-    )
-    clean.add_argument("--older", metavar="AGE", help="made longer ago than this, such as 12h, 30d, 8w")
-    clean.add_argument("--larger", metavar="SIZE", help="larger than this, such as 500K, 20M, 1G")
-    clean.add_argument("--yes", action="store_true", help="do not ask")
-    clean.set_defaults(command=_clean)
-
-
-def _positive(word, kind=int):
-    try:
-        number = kind(word)
-    except ValueError:
-        number = 0
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"takes a number above 0, not {word!r}")
-    return number
-
-
-def _guarded(command, given):
-    """Run a command; bad input is one sentence, an interruption too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = command(given)
-        sys.stdout.flush()
-        return status
-    except SkillkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as the shell calls it; a study may have stopped in the middle
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
-        return 130
+        app(arguments, prog_name="python -m skillkit")
+    except SystemExit as end:
+        return end.code
 
 
-def _run(given):
-    from skillkit.studies.runner import run_study
+def _command(*names):
+    """Register a command; bad input is one sentence, an interruption too, and what it returns is the exit status."""
 
-    folder, outcomes = run_study(given.study, given.out, _team(given))
+    def register(function):
+        @wraps(function)
+        def guarded(**given):
+            try:
+                status = function(**given) or 0
+                sys.stdout.flush()
+            except SkillkitError as error:
+                print(f"error: {error}", file=sys.stderr)
+                status = 2
+            except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                status = 141  # as the shell calls it; a study may have stopped in the middle
+            except KeyboardInterrupt:
+                print("interrupted; the same command continues where this one stopped", file=sys.stderr)
+                status = 130
+            raise Exit(status)
+
+        for name in names:
+            app.command(name)(guarded)
+        return function
+
+    return register
+
+
+@_command("run", "sweep")
+def _run(
+    study: Annotated[
+        str, Argument(help="YAML file: name, shared parameters, notebooks with their own, perhaps a grid")
+    ],
+    out: Annotated[str, Option(help="folder of the results (default: runs/<name of the study>)")] = None,
+    report: Annotated[bool, Option("--report", help="build the report too, whatever failed")] = False,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="print the cells and what is done; run nothing")
+    ] = False,
+    only: Annotated[list[str], Option(metavar="AXIS=VALUE", help="only these cells, or a notebook's")] = (),
+    limit: Annotated[int, Option(min=1, metavar="N", help="at most N of the cells that are not done")] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="continue, keeping what is done (it does so anyway)")
+    ] = False,
+    force: Annotated[bool, Option("--force", help="run again what is done, too")] = False,
+    yes: Annotated[bool, Option("--yes", help="allow more than 10,000 cells")] = False,
+    retries: Annotated[int, Option(min=0, metavar="N", help="of a notebook whose kernel was killed")] = 2,
+    workers: Annotated[
+        int, Option(min=1, metavar="N", help="notebooks at once (default: by cores and memory)")
+    ] = None,
+    threads: Annotated[
+        int, Option(min=1, metavar="N", help="of a notebook (default: its share of cores)")
+    ] = None,
+    memory: Annotated[float, Option(min=0.01, metavar="GB", help="what a notebook needs")] = 2.0,
+    scheduler: Annotated[
+        str, Option(metavar="tcp://HOST:PORT", help="run on this Dask scheduler's workers")
+    ] = None,
+    slurm: Annotated[
+        bool, Option("--slurm", help="run in jobs of SLURM (see dask-jobqueue's configuration)")
+    ] = False,
+):
+    """Run the notebooks of a study or of a grid.
+
+    Such as params/embedded.yaml, params/sweeps/seeds.yaml; a run that was interrupted continues.
+    """
+    from skillkit.studies import executors, runner
+
+    if scheduler and slurm:
+        raise BadParameter("give --scheduler or --slurm, not both")
+    pool = partial(
+        executors.slurm if slurm else executors.local, workers=workers, threads=threads, memory=memory
+    )
+    pool = partial(executors.scheduler, scheduler, threads=threads) if scheduler else pool
+    folder, outcomes = runner.run_study(study, out, pool, only, limit, force, retries, yes, dry_run)
     failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
-    return _ended(given, folder, failed)
-
-
-def _sweep(given):
-    from skillkit.studies.sweep import run_sweep
-
-    options = dict(force=given.force, retries=given.retries, many=given.yes, dry=given.dry_run)
-    folder, outcomes = run_sweep(given.sweep, given.out, given.only, given.limit, _team(given), **options)
-    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
-    given.report = given.report and not given.dry_run
-    return _ended(given, folder, failed)
-
-
-def _team(given):
-    """Who works, with the sizes given."""
-    from functools import partial
-
-    from skillkit.studies import executors as workers
-
-    if given.scheduler:
-        return partial(workers.scheduler, given.scheduler, threads=given.threads)
-    sizes = dict(workers=given.workers, threads=given.threads, memory=given.memory)
-    return partial(workers.slurm if given.slurm else workers.local, **sizes)
-
-
-def _ended(given, folder, failed):
-    """The report, when asked for; the exit status."""
-    if given.report:
-        _report(argparse.Namespace(runs=[folder], out=None))
+    if report and not dry_run:
+        _report([folder])
     if failed:
         some = ", ".join(failed[:5]) + f" and {len(failed) - 5} more" * (len(failed) > 5)
         print(f"error: {some} failed; the same command tries again", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _report(given):
-    from skillkit.studies.comparison import compare
-    from skillkit.studies.report.report import build_report
+@_command("report")
+def _report(
+    runs: Annotated[list[str], Argument(help="folder of a run; several runs: beside each other")],
+    out: Annotated[str, Option(help="folder of the comparison (default: beside the first run)")] = None,
+):
+    """Build the offline HTML report of a run, or compare runs."""
+    from skillkit.studies.report import site
 
-    one = len(given.runs) == 1
-    print(f"report: {build_report(given.runs[0]) if one else compare(given.runs, given.out)}")
-    return 0
+    print(f"report: {site.build_report(runs[0]) if len(runs) == 1 else site.compare_runs(runs, out)}")
 
 
-def _results(given):
+@_command("results")
+def _results(
+    columns: Annotated[
+        list[str], Argument(metavar="LABEL=RUN[,RUN…]", help="a column and the runs it is of")
+    ],
+    out: Annotated[str, Option(help="folder of the pages")] = "results",
+    readme: Annotated[str, Option(help="file whose scoreboard is renewed, between its two marks")] = None,
+    page: Annotated[list[str], Option(metavar="LABEL", help="only this column gets a page")] = (),
+):
+    """Write scoreboard and pages of results in Markdown."""
     from skillkit.studies.results import publish
 
-    parts = [column.partition("=") for column in given.columns]
+    parts = [column.partition("=") for column in columns]
     if wrong := [label for label, equals, runs in parts if not (label and equals and runs)]:
         raise SkillkitError(f"{wrong[0]!r}: name a column and its runs, like 'small world=runs/embedded'")
-    columns = {label: runs.split(",") for label, _, runs in parts}
-    if unknown := set(given.page or []) - set(columns):
-        raise SkillkitError(f"--page {unknown.pop()}: there are the columns {', '.join(columns)}")
-    print("\n".join(map(str, publish(columns, given.out, given.readme, given.page))))
-    return 0
+    named = {label: runs.split(",") for label, _, runs in parts}
+    if unknown := set(page) - set(named):
+        raise SkillkitError(f"--page {unknown.pop()}: there are the columns {', '.join(named)}")
+    print("\n".join(map(str, publish(named, out, readme, page or None))))
 
 
-def _clean(given):
-    from skillkit.studies.clean import clean
-
-    return clean(given.kind, given.older, given.larger, given.yes)
-
-
-def _show(given):
+@_command("show")
+def _show(
+    what: Annotated[str, Argument(help="id of an artifact (kind/hash, or its beginning), or a folder")],
+):
+    """Print where an artifact or a run comes from."""
     from skillkit.studies.show import show
 
-    print(show(given.what))
-    return 0
+    print(show(what))
 
 
-def _pretrain(words):
-    def command(words):
-        from skillkit.small_world.pretraining import main as pretrain
+@_command("clean")
+def _clean(
+    kind: Annotated[list[str], Option(help="kind of artifact, such as prompt, or run, sweep")] = (),
+    older: Annotated[
+        str, Option(metavar="AGE", help="made longer ago than this, such as 12h, 30d, 8w")
+    ] = None,
+    larger: Annotated[str, Option(metavar="SIZE", help="larger than this, such as 500K, 20M, 1G")] = None,
+    yes: Annotated[bool, Option("--yes", help="do not ask")] = False,
+):
+    """List artifacts and runs, remove those chosen; asks first."""
+    from skillkit.studies.clean import remove_results
 
-        return pretrain(words) or 0
+    return remove_results(kind, older, larger, yes)
 
-    return _guarded(command, words)
+
+@_command("pretrain")
+def _pretrain(
+    name: Annotated[str, Argument(help="embedded/roberta, embedded/bert, embedded/gpt2 or embedded/t5")],
+    out: Annotated[str, Option(help="folder of the checkpoint; by default the package's own")] = None,
+    seed: int = 0,
+    steps: Annotated[
+        int, Option(min=1, help="of training (default: as many as the shipped model had)")
+    ] = None,
+):
+    """Rebuild an embedded checkpoint, such as embedded/roberta."""
+    from skillkit.core.provenance import CHECKPOINTS
+    from skillkit.small_world import pretraining
+
+    if name not in pretraining.RECIPES:
+        raise SkillkitError(f"no model is called {name!r}; there are {', '.join(pretraining.RECIPES)}")
+    pretraining.pretrain(name, out or CHECKPOINTS / name.removeprefix("embedded/"), seed, steps)
 
 
 if __name__ == "__main__":

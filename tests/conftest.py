@@ -51,14 +51,12 @@ def figures_in_style():
 @pytest.fixture
 def small_notebooks(tmp_path, monkeypatch):
     """The notebook of `tests.studies` is the only one there is, and the package's code stays as it is."""
-    from skillkit.studies import job as units
-    from skillkit.studies import params
+    from skillkit.studies import job, params
     from tests import small_studies as studies
     from tests.helpers import REPOSITORY
 
-    monkeypatch.setattr(units, "NOTEBOOKS", None)
-    monkeypatch.setattr(units, "source_hash", lambda: "this code")  # not what an editor is just changing
-    monkeypatch.setattr(params, "NOTEBOOKS", {})
+    monkeypatch.setattr(params, "FOLDER", params.FOLDER)  # as it was, afterwards
+    monkeypatch.setattr(job, "source_hash", lambda: "this code")  # not what an editor is just changing
     monkeypatch.setenv("SMALL_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     studies.install(tmp_path / "notebooks")

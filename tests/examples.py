@@ -13,7 +13,7 @@ import pytest
 
 import skillkit
 from tests.helpers import REPOSITORY
-from tests.studies.test_summary import cell, swept
+from tests.small_studies import cell, swept
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = [
@@ -47,7 +47,7 @@ transfer = import_module("types").SimpleNamespace(absolute=square(0.8), relative
 encoded = sk.prompts.encoding.encode(bb, task, task["train"], room=5)
 batch = next(iter(encoded.batches(2)))
 inputs = bb.tokenizer(["a text", "another text"], return_tensors="pt", padding=True)
-run = sk.studies.notebook.Run("01_prompt_tuning", sk.studies.params.NOTEBOOKS["01_prompt_tuning"]())
+run = sk.studies.notebook.Run("01_prompt_tuning", sk.studies.params.validate("01_prompt_tuning", {}))
 """
 
 # By module, where a name is not the shared one.

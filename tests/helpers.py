@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from skillkit.core.provenance import shared_folder
-from skillkit.studies import job as units
-from skillkit.studies import params
-from skillkit.studies import study as studies
+from skillkit.studies import load_study, params
+from skillkit.studies.job import Job, run_job
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,8 +37,8 @@ def interruptible(line, folder):
 
 def run_chapter(study, notebook, folder, **changed):
     """Run a notebook with the parameters of params/<study>.yaml, some changed; returns its claims."""
-    own = studies.load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
+    own = load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
     parameters = params.validate(notebook, own | changed)
-    outcome = units.run_unit(units.Unit(REPOSITORY / "notebooks" / f"{notebook}.ipynb", parameters, folder))
+    outcome = run_job(Job.create(notebook, parameters, folder))
     assert outcome.state == "done", outcome.error
     return json.loads((folder / "claims.json").read_text())

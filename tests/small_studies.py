@@ -4,23 +4,22 @@ import os
 import time
 
 import nbformat
+import pandas as pd
 import yaml
-from pydantic import Field
 
+from skillkit.core.files import write_json
+from skillkit.core.provenance import provenance
 from skillkit.core.store import artifact
-from skillkit.studies import job as units
-from skillkit.studies import params
+from skillkit.studies import Claim, params
 
 CELLS = """
 # A small notebook
 ---
-seed = 0
-size = 3
-action = "none"
-data_root = None
-device = "auto"
-dtype = "auto"
-out = None
+seed: int = 0  # nothing
+size: int = 3  # a number; ≥ 1
+action: str = "none"  # what happens in the middle
+device: str = "auto"  # nothing
+out: str | None = None  # folder of the results
 ---
 import os, sys, time
 from pathlib import Path
@@ -58,7 +57,7 @@ Path(out, "size.txt").write_text(f"{size} {sys.executable}")
 # `python -m skillkit …` in a process that knows the small notebook; the folder to install it in comes first.
 COMMAND = (
     "import sys; from pathlib import Path; from tests import small_studies as studies; "
-    "studies.install(Path(sys.argv.pop(1))); studies.units.source_hash = lambda: 'this code'; "
+    "from skillkit.studies import job; studies.install(Path(sys.argv.pop(1))); job.source_hash = lambda: 'this code'; "
     "from skillkit.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )
 
@@ -72,16 +71,8 @@ def slow(size):
     return [1] * size
 
 
-class Small(params.Parameters):
-    """Parameters of the small notebook."""
-
-    seed: int = Field(0, description="nothing")
-    size: int = Field(3, ge=1, description="a number")
-    action: str = Field("none", description="what happens in the middle")
-
-
 def install(folder):
-    """Put the small notebook (twice) where `units` looks for notebooks; to be called in every process."""
+    """Put the small notebook (twice) where notebooks are looked for; to be called in every process."""
     sources = CELLS.strip().split("\n---\n")
     kinds = [
         nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
@@ -97,8 +88,7 @@ def install(folder):
     for name in ("small", "again"):
         if not (folder / f"{name}.ipynb").exists():
             nbformat.write(notebook, folder / f"{name}.ipynb")
-        params.NOTEBOOKS[name] = Small
-    units.NOTEBOOKS = folder
+    params.FOLDER = folder
 
 
 def study(folder, **notebooks):
@@ -123,3 +113,46 @@ def sweep(folder, **entries):
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump({"name": "tiny", "notebooks": {"small": {}}} | entries, sort_keys=False))
     return path
+
+
+EVIL = "<script>document.title='ran'</script>"
+ACCURACY = {("movies", 0): 0.9, ("movies", 1): 0.8, ("news", 0): 0.6, ("news", 1): 0.7, ("news", 2): 0.0}
+
+
+def cell(folder, task, seed, state):
+    """The folder of a cell; the claim holds for seed 0."""
+    own = folder / "cells" / f"{task}-{seed}"
+    (own / "tables").mkdir(parents=True)
+    value = ACCURACY[task, seed]
+    rows = pd.DataFrame(
+        {"task": task, "method": ["prompt", f"random {EVIL}"], "accuracy": [value, 0.5], "low": 0.1}
+    )
+    rows.to_csv(own / "tables" / "accuracy.csv", index=False)
+    pd.DataFrame({"step": range(100)}).to_csv(own / "tables" / "steps.csv", index=False)
+    tables = [
+        {"name": name, "caption": "", "files": [f"tables/{name}.csv"]} for name in ("accuracy", "steps")
+    ]
+    ends = value - 0.1, value + 0.1
+    claim = Claim(f"It works. {EVIL}", "A 2022", 0.9, value, *ends, holds="no" if seed else "yes")
+    nbformat.write(nbformat.v4.new_notebook(), own / f"small{'.failed' * (state == 'failed')}.ipynb")
+    write_json(own / "contents.json", {"figures": [], "tables": tables})
+    write_json(own / "claims.json", [claim.plain()])
+    parameters = {"seeds": [seed], "tasks": [task], "length": 4}
+    manifest = {"notebook": "small", "state": state, "seconds": 75.0, "finished": "2026-01-05T10:00:00Z",
+                "error": f"ValueError: {EVIL}\ntraceback" if state == "failed" else None, "parameters": parameters,
+                "provenance": provenance()}  # fmt: skip
+    write_json(own / "manifest.json", manifest)
+
+
+def swept(folder):
+    """A sweep over two tasks and two seeds; a fifth cell has failed and a sixth has not run."""
+    for task, seed in ACCURACY:
+        cell(folder, task, seed, "failed" if seed == 2 else "done")
+    cells = [
+        {"name": f"small tasks={task} seeds={seed}", "notebook": "small", "folder": f"cells/{task}-{seed}",
+         "point": {"tasks": task, "seeds": seed}, "parameters": {"seeds": [seed], "tasks": [task], "length": 4}}
+        for task, seed in [*ACCURACY, ("movies", 3)]
+    ]  # fmt: skip
+    axes = {"tasks": ["movies", "news"], "seeds": [0, 1, 2, 3]}
+    write_json(folder / "study.json", {"name": "tiny", "axes": axes, "cells": cells})
+    return folder

@@ -36,14 +36,35 @@ class Claim:
         if self.holds not in HOLDS:
             raise SkillkitError(f"a claim holds {', '.join(map(repr, HOLDS))}, not {self.holds!r}")
 
+    @classmethod
+    def over(cls, statement, paper, published, intervals, bar=0.0, note=""):
+        """A claim about several things (tasks): the worst one is reported, and it holds where all lie above `bar`.
+
+        >>> Claim.over("Prompts beat chance.", "Wang et al. 2022", None, {"movies": (0.42, 0.4, 0.44)}, note="gap")
+        Claim(statement='Prompts beat chance.', …, measured=0.42, low=0.4, high=0.44, holds='yes', note='movies; gap')
+
+        intervals {name: (mean, low, high)}: it holds "partly" when only some intervals lie above the bar as a
+        whole, and is "not tested" without intervals, or when one of them has no ends (a single seed).
+        """
+        if not intervals:
+            return cls(statement, paper, published, note=note)
+        worst = min(intervals, key=lambda name: intervals[name][0])
+        above = [low > bar for _, low, _ in intervals.values()]
+        holds = "yes" if all(above) else "partly" if any(above) else "no"
+        if any(math.isnan(low) for _, low, _ in intervals.values()):
+            holds = "not tested"
+        which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
+        note = "; ".join(filter(None, [which, note]))
+        return cls(statement, paper, published, *intervals[worst], holds, note)
+
     @property
     def published_text(self):
-        """The paper's figure for people."""
+        """The paper's figure, with three decimals."""
         return _text(self.published)
 
     @property
     def measured_text(self):
-        """The measured figure and its interval for people."""
+        """The measured figure and its interval, with three decimals."""
         interval = None not in (_plain(self.low), _plain(self.high))
         return _text(self.measured) + f" [{_text(self.low)}, {_text(self.high)}]" * interval
 
@@ -55,26 +76,7 @@ class Claim:
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
-def claim_over(statement, paper, published, intervals, bar=0.0, note=""):
-    """A claim about several things (tasks): the worst one is reported, and it holds where all lie above `bar`.
-
-    >>> claim_over("Prompts beat chance.", "Wang et al. 2022", None, {"movies": (0.42, 0.4, 0.44)}, note="gap")
-    Claim(statement='Prompts beat chance.', …, measured=0.42, low=0.4, high=0.44, holds='yes', note='movies; gap')
-
-    intervals {name: (mean, low, high)}: it holds "partly" when only some intervals lie above the bar as a
-    whole, and is "not tested" without intervals, or when one of them has no ends (a single seed).
-    """
-    if not intervals:
-        return Claim(statement, paper, published, note=note)
-    worst = min(intervals, key=lambda name: intervals[name][0])
-    above = [low > bar for _, low, _ in intervals.values()]
-    holds = "yes" if all(above) else "partly" if any(above) else "no"
-    if any(math.isnan(low) for _, low, _ in intervals.values()):
-        holds = "not tested"
-    told = f"worst: {worst}" if len(intervals) > 1 else str(worst)
-    mean, low, high = intervals[worst]
-    note = "; ".join(filter(None, [told, note]))
-    return Claim(statement, paper, published, mean, low, high, holds, note)
+claim_over = Claim.over
 
 
 def _plain(value):

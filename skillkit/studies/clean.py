@@ -1,6 +1,6 @@
-"""Room on the disk: artifacts and runs, listed by kind, age and size, and removed after a question.
+"""Space on the disk: artifacts and runs, listed by kind, age and size, and removed after a question.
 
->>> clean(kinds=["run"], older="30d", larger=None, sure=False)      # lists them and asks
+>>> remove_results(kinds=["run"], older="30d")      # lists them and asks
 0 of ...
 0
 """
@@ -17,20 +17,19 @@ from filelock import FileLock, Timeout
 
 from skillkit.core import store
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import writing
+from skillkit.core.files import read_json, writing
 from skillkit.core.provenance import runs_folder
 from skillkit.studies.params import unknown
 
-_MARKS = {"study.json": "run", "sweep.json": "sweep", "comparison.json": "comparison"}
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"K": 1e3, "M": 1e6, "G": 1e9}
 
 
 @dataclass(frozen=True)
-class Thing:
+class Stored:
     """An artifact or a run on the disk: kind, name, folder, time of its last change, bytes.
 
-    >>> [thing.kind for thing in things() if thing.name.endswith("seeds")]
+    >>> [one.kind for one in list_stored() if one.name.endswith("seeds")]
     ['sweep']
     """
 
@@ -41,10 +40,10 @@ class Thing:
     size: int
 
 
-def clean(kinds=(), older=None, larger=None, sure=False):
+def remove_results(kinds=(), older=None, larger=None, sure=False):
     """List what fits all conditions and remove it, if the answer is yes; without a condition nothing is removed.
 
-    >>> clean(["run"], older="30d")
+    >>> remove_results(["run"], older="30d")
     0 of ...
     0
 
@@ -52,76 +51,88 @@ def clean(kinds=(), older=None, larger=None, sure=False):
     older: like 12h, 30d, 8w. larger: like 500K, 20M, 1G. sure: do not ask. Returns the exit status. What a
     process is just writing stays. Raises SkillkitError for a condition that cannot be read.
     """
-    all_things = things()
-    for kind in set(kinds) - {thing.kind for thing in all_things}:
-        raise SkillkitError(
-            unknown(None, "there is nothing of kind", kind, {thing.kind for thing in all_things})
-        )
+    everything = list_stored()
+    known = {one.kind for one in everything}
+    for kind in set(kinds) - known:
+        raise SkillkitError(unknown("there is nothing of kind", kind, known))
     before = time.time() - _amount(older, _SECONDS, "--older") if older else float("inf")
     least = _amount(larger, _BYTES, "--larger") if larger else -1
     chosen = [
-        thing for thing in all_things
-        if (not kinds or thing.kind in kinds) and thing.changed < before and thing.size > least
+        one for one in everything
+        if (not kinds or one.kind in kinds) and one.changed < before and one.size > least
     ]  # fmt: skip
-    for thing in chosen:
-        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(thing.changed))
-        print(f"{thing.name:<50} {day} {_told(thing.size):>12}")
-    line = f"{len(chosen)} of {len(all_things)}, {_told(sum(thing.size for thing in chosen))}"
+    for one in chosen:
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
+        print(f"{one.name:<50} {day} {_bytes(one.size):>12}")
+    line = f"{len(chosen)} of {len(everything)}, {_bytes(sum(one.size for one in chosen))}"
     if not (kinds or older or larger) or not chosen:
         print(f"{line}; choose with --kind, --older or --larger what to remove")
     elif sure or _yes(f"{line}; remove? [y/N] "):
-        kept = [thing.name for thing in chosen if not _remove(thing)]
+        kept = [one.name for one in chosen if not _remove(one)]
         print(f"removed {len(chosen) - len(kept)}" + f"; in use, kept: {', '.join(kept)}" * bool(kept))
     else:
         print("nothing removed")
     return 0
 
 
-def things():
+def list_stored():
     """Every artifact of the store and every run, oldest first.
 
-    >>> sorted({thing.kind for thing in things()})
+    >>> sorted({one.kind for one in list_stored()})
     [...]
     """
-    found = [("artifact", folder) for folder in store.find()]
-    for folder in runs_folder().glob("*/"):
-        found += [(kind, folder) for mark, kind in _MARKS.items() if (folder / mark).exists()]
+    found = [(folder.parent.name, folder) for folder in store.find()]
+    found += [(_kind(folder), folder) for folder in runs_folder().glob("*/")]
     found += [("notebook", path.parent) for path in runs_folder().glob("notebooks/*/contents.json")]
-    return sorted((_thing(kind, folder) for kind, folder in found), key=lambda thing: thing.changed)
+    return sorted((_stored(kind, folder) for kind, folder in found if kind), key=lambda one: one.changed)
 
 
-def _thing(kind, folder):
+def _kind(folder):
+    """What a folder of results is, or None."""
+    if (folder / "comparison.json").exists():
+        return "comparison"
+    if any((folder / name).exists() for name in ("study.json", "sweep.json")):
+        return (
+            "sweep"
+            if (read_json(folder / "study.json") or read_json(folder / "sweep.json") or {}).get("axes")
+            else "run"
+        )
+    return None
+
+
+def _stored(kind, folder):
     files = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    kind = folder.parent.name if kind == "artifact" else kind
     name = f"{kind}/{folder.name}" if store.root() in folder.parents else str(folder)
-    return Thing(
+    return Stored(
         kind, name, folder, max(file.st_mtime for file in files), sum(file.st_size for file in files)
     )
 
 
-def _remove(thing):
-    """Remove a thing unless somebody works on it; whether it is gone."""
-    with ExitStack() as stack, writing(thing.folder, "see who may write there"):
+def _remove(one):
+    """Remove a thing unless a process is writing it; returns whether it is gone."""
+    with ExitStack() as stack, writing(one.folder, "see its permissions"):
         try:
-            for lock in _locks(thing):
+            for lock in _locks(one):
                 stack.enter_context(FileLock(lock, timeout=0))
         except Timeout:
             return False
-        gone = thing.folder.with_name(f".{thing.folder.name}.removed")  # at once, so that nobody reads a half
-        thing.folder.rename(gone)
+        gone = one.folder.with_name(
+            f".{one.folder.name}.removed"
+        )  # at once, so that no process reads half of it
+        one.folder.rename(gone)
         shutil.rmtree(gone)
     return True
 
 
-def _locks(thing):
-    """The locks that whoever writes there holds: of the artifact, or of every notebook of the run."""
-    if store.root() in thing.folder.parents:
-        return [store.root() / ".locks" / thing.name.replace("/", "-")]
-    return list(thing.folder.rglob(".*.lock"))
+def _locks(one):
+    """The locks of what is being written there: the artifact, or every notebook of the run."""
+    if store.root() in one.folder.parents:
+        return [store.root() / ".locks" / one.name.replace("/", "-")]
+    return list(one.folder.rglob(".*.lock"))
 
 
-def _told(size):
-    """Bytes for people; a prompt is a few kB."""
+def _bytes(size):
+    """A number of bytes as text; a prompt is a few kB."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 

@@ -1,12 +1,12 @@
-"""Who executes notebooks: a pool on this machine, a Dask cluster, or jobs of SLURM.
+"""Executors of jobs: a pool on this machine, a Dask cluster, or jobs of SLURM.
 
->>> with local(cells=40) as team:                                           # doctest: +SKIP
-...     future = team.executor.submit(work, unit, Place.here(team.threads))
+>>> with local(cells=40) as pool:                                           # doctest: +SKIP
+...     future = pool.executor.submit(run_on_worker, job, Environment.current(pool.threads))
 ...     future.result().state
 'done'
 
-Each is a `concurrent.futures` executor. The pool on this machine is made of threads, because the work of a cell
-is done in a process of its own anyway, its kernel.
+Each is a `concurrent.futures` executor. The pool on this machine is made of threads, because each notebook runs in a
+process of its own anyway, its kernel.
 """
 
 import os
@@ -23,18 +23,18 @@ import psutil
 from skillkit.core import store
 from skillkit.core.errors import SkillkitError
 from skillkit.core.provenance import runs_folder, usable_cores
-from skillkit.studies import job as units
+from skillkit.studies import job
 
 ANSWER = 10  # seconds that a scheduler has to answer
 _INSTALL = "pip install 'skillkit[cluster]'"
 
 
 @dataclass(frozen=True)
-class Team:
-    """Those who work: an executor, how many cells they run at once, threads of each, a line about them.
+class Pool:
+    """An executor, how many cells it runs at once, threads of each, and a description in one line.
 
-    >>> with local(cells=40, workers=2, threads=1) as team:
-    ...     team.slots(), team.threads
+    >>> with local(cells=40, workers=2, threads=1) as pool:
+    ...     pool.slots(), pool.threads
     (2, 1)
 
     `stop(futures)` ends what runs, in the middle of it where that is possible.
@@ -43,92 +43,91 @@ class Team:
     executor: Executor
     slots: Callable[[], int]
     threads: int | None
-    words: str
+    description: str
     stop: Callable[[list], None]
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a worker takes over from the process that began the sweep: code, working folder, environment.
+class Environment:
+    """What a worker takes over from the process that started the study: code, working folder, environment variables.
 
-    >>> Place.here(threads=2).environment["OMP_NUM_THREADS"]
+    >>> Environment.current(threads=2).variables["OMP_NUM_THREADS"]
     '2'
     """
 
     code: str
     cwd: str
-    environment: dict
+    variables: dict
 
     @classmethod
-    def here(cls, threads=None):
-        """The place of this process; `threads` of each cell, None for what the worker's own environment says."""
+    def current(cls, threads=None):
+        """That of this process; `threads` of each cell, None for what the worker's own environment says."""
         folders = {"SKILLKIT_RUNS": runs_folder(), "SKILLKIT_STORE": store.root()}
-        environment = {name: str(folder.absolute()) for name, folder in folders.items()}
-        environment |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
-        return cls(units.source_hash(), str(Path.cwd()), environment)
+        variables = {name: str(folder.absolute()) for name, folder in folders.items()}
+        variables |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
+        return cls(job.source_hash(), str(Path.cwd()), variables)
 
 
-def work(unit, place, force=False, watch=None):
-    """Execute one unit where this is called; returns its Outcome.
+def run_on_worker(one, environment, force=False, watch=None):
+    """Execute one job where this is called; returns its Outcome.
 
-    >>> work(unit, Place.here(threads=1)).state        # doctest: +SKIP
+    >>> run_on_worker(job, Environment.current(threads=1)).state        # doctest: +SKIP
     'done'
 
     Raises SkillkitError when this machine has other code, or does not see the notebook.
     """
-    if units.source_hash() != place.code:
+    host = socket.gethostname()
+    if job.source_hash() != environment.code:
         raise SkillkitError(
-            f"the worker on {socket.gethostname()} runs another version of skillkit; install the same and restart it"
+            f"the worker on {host} runs another version of skillkit; install the same and restart it"
         )
-    if not unit.source.is_file() or not Path(place.cwd).is_dir():
-        raise SkillkitError(
-            f"{socket.gethostname()} does not see {unit.source}; "
-            "repository and results must lie where all machines see them"
-        )
-    os.environ.update(place.environment)
-    return units.run_unit(unit, force=force, watch=watch, cwd=place.cwd)
+    if not one.source.is_file() or not Path(environment.cwd).is_dir():
+        where = "repository and results must lie where all machines see them"
+        raise SkillkitError(f"{host} does not see {one.source}; {where}")
+    os.environ.update(environment.variables)
+    return job.run_job(one, force=force, watch=watch, cwd=environment.cwd)
 
 
 @contextmanager
 def local(cells, workers=None, threads=None, memory=2.0):
     """A pool on this machine, sized to its cores, its free memory and the number of cells.
 
-    >>> with local(cells=40, workers=2, threads=1) as team: ...
+    >>> with local(cells=40, workers=2, threads=1) as pool: ...
 
-    workers:  cells at once; None: as many as there are cores, and parts of `memory` (GB) that are free, but
-              one at a time on a GPU, whose memory only its user can share out.
+    workers:  cells at once; None: as many as cores and free memory (`memory` GB for each) allow, but one at a
+              time on a GPU, whose memory only its user can divide.
     threads:  of each cell's numerical libraries; None: OMP_NUM_THREADS, else its share of the cores.
     """
     cores, free = usable_cores(), free_memory()
     workers = workers or (1 if cells == 1 or _has_gpu() else max(1, min(cells, cores, int(free // memory))))
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
-    pool = ThreadPoolExecutor(workers)
+    executor = ThreadPoolExecutor(workers)
     size = f"{count(workers, 'worker')} with {count(threads, 'thread')} each"
-    words = f"{size} on {count(cores, 'core')}, {free:.0f} GB free"
+    description = f"{size} on {count(cores, 'core')}, {free:.0f} GB free"
     try:
-        yield Team(pool, lambda: workers, threads, words, partial(_stop, pool))
+        yield Pool(executor, lambda: workers, threads, description, partial(_stop, executor))
     finally:
-        pool.shutdown()
+        executor.shutdown()
 
 
 @contextmanager
 def scheduler(address, cells, threads=None):
     """The workers of a Dask scheduler that runs already.
 
-    >>> with scheduler("tcp://10.0.0.1:8786", cells=40) as team: ...        # doctest: +SKIP
+    >>> with scheduler("tcp://10.0.0.1:8786", cells=40) as pool: ...        # doctest: +SKIP
 
-    Raises SkillkitError when dask.distributed is not installed, or nobody answers within ten seconds.
+    Raises SkillkitError when dask.distributed is not installed, or no answer comes within ten seconds.
     """
     client = _client(address)
     with client:
-        yield _dask_team(client, f"at {address}", threads)
+        yield _dask_pool(client, f"at {address}", threads)
 
 
 @contextmanager
 def slurm(cells, workers=None, threads=None, memory=2.0):
     """Jobs of SLURM, one cell at a time each; queue, account and the like come from dask-jobqueue's own file.
 
-    >>> with slurm(cells=40, workers=8, threads=4, memory=16) as team: ...  # doctest: +SKIP
+    >>> with slurm(cells=40, workers=8, threads=4, memory=16) as pool: ...  # doctest: +SKIP
 
     workers: jobs; None: one per cell, at most 16. threads: cores of a job. memory: of a job, in GB.
     """
@@ -150,7 +149,7 @@ def slurm(cells, workers=None, threads=None, memory=2.0):
         except (OSError, RuntimeError) as error:
             raise SkillkitError(f"SLURM does not take jobs from here ({error}); is sbatch there?") from None
         with _client(cluster) as client:
-            yield _dask_team(client, f"in {count(workers, 'job')} of SLURM", threads)
+            yield _dask_pool(client, f"in {count(workers, 'job')} of SLURM", threads)
 
 
 def free_memory():
@@ -200,20 +199,20 @@ def _client(address):
         ) from None
 
 
-def _dask_team(client, where, threads):
+def _dask_pool(client, where, threads):
     def slots():
         return sum(client.nthreads().values()) if client.status == "running" else 0
 
-    words = f"no worker yet {where}"
+    description = f"no worker yet {where}"
     if slots():
-        words = f"{count(len(client.nthreads()), 'worker')} {where}, {count(slots(), 'cell')} at once"
+        description = f"{count(len(client.nthreads()), 'worker')} {where}, {count(slots(), 'cell')} at once"
     executor = client.get_executor(pure=False)
-    return Team(executor, slots, threads, words, lambda futures: executor.shutdown(wait=False))
+    return Pool(executor, slots, threads, description, lambda futures: executor.shutdown(wait=False))
 
 
-def _stop(pool, futures):
+def _stop(executor, futures):
     """End the cells that run: their kernels are killed, which the threads of the pool then notice."""
-    pool.shutdown(wait=False, cancel_futures=True)
+    executor.shutdown(wait=False, cancel_futures=True)
     # Those that had not begun are done now, but `wait` would wait for them.
     while running := [future for future in futures if not future.done()]:
         for child in psutil.Process().children(recursive=True):

@@ -13,13 +13,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
 
+from skillkit import plots
 from skillkit.core.files import write_json, writing
 from skillkit.core.provenance import provenance, runs_folder
-from skillkit.plots import style as figures
 from skillkit.studies import params
-from skillkit.studies.claims import Claim
-
-__all__ = ["Claim", "Run", "provenance_line", "start"]
+from skillkit.studies.claims import Claim  # noqa: F401 (chapters find it here, too)
 
 
 class Run:
@@ -36,9 +34,8 @@ class Run:
             "notebook": notebook,
             "parameters": parameters.model_dump(),
             "provenance": provenance(),
-            "figures": [],
-            "tables": [],
         }
+        self.contents |= {"figures": [], "tables": []}
         with writing(self.out, "set `out` to another folder"):
             for part in ("figures", "tables"):
                 shutil.rmtree(self.out / part, ignore_errors=True)
@@ -78,18 +75,12 @@ class Run:
         >>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, 0.95, 0.94, 0.96, "yes")])
         """
         write_json(self.out / "claims.json", [claim.plain() for claim in claims])
+        columns = {
+            "statement": "statement", "paper": "paper", "published_text": "published",
+            "measured_text": "measured here (95 % interval)", "holds": "holds?", "note": "note",
+        }  # fmt: skip
         shown = pd.DataFrame(
-            [
-                {
-                    "statement": claim.statement,
-                    "paper": claim.paper,
-                    "published": claim.published_text,
-                    "measured here (95 % interval)": claim.measured_text,
-                    "holds?": claim.holds,
-                    "note": claim.note,
-                }
-                for claim in claims
-            ]
+            [{title: getattr(claim, name) for name, title in columns.items()} for claim in claims]
         )
         with pd.option_context("display.max_colwidth", None, "display.width", 200):
             page = shown.to_html(index=False, justify="left", border=0, classes="claims")
@@ -97,11 +88,8 @@ class Run:
 
     def _keep(self, part, name, caption, paths):
         """Note in contents.json what was saved; a cell run twice replaces its entry."""
-        entry = {
-            "name": name,
-            "caption": caption,
-            "files": [str(path.relative_to(self.out)) for path in paths],
-        }
+        files = [str(path.relative_to(self.out)) for path in paths]
+        entry = {"name": name, "caption": caption, "files": files}
         self.contents[part] = [old for old in self.contents[part] if old["name"] != name] + [entry]
         write_json(self.out / "contents.json", self.contents)
         if caption:
@@ -117,24 +105,24 @@ def start(notebook, namespace):
 
     Raises SkillkitError for a parameter of the wrong type or value.
     """
-    fields = params.NOTEBOOKS[notebook].model_fields if notebook in params.NOTEBOOKS else {}
-    parameters = params.validate(notebook, {name: namespace[name] for name in fields if name in namespace})
-    run = Run(notebook, parameters)
-    figures.set_style()
-    print(provenance_line(parameters))
+    history = namespace.get("In", ())  # what IPython has run
+    names = params.model(notebook, history).model_fields.keys() & namespace.keys()
+    run = Run(notebook, params.validate(notebook, {name: namespace[name] for name in names}, history))
+    plots.set_style()
+    print(provenance_line(run.params))
     return run
 
 
 def provenance_line(parameters):
     """Versions, revision, backbone, seeds and threads in one line.
 
-    >>> provenance_line(params.SmallWorld()).split(" · ")[0]
+    >>> provenance_line(params.validate("00_the_small_world", {})).split(" · ")[0]
     'skillkit 0.1.0 (...'
     """
     import torch
 
-    told = provenance()
-    git, versions = told["git"], told["versions"]
+    source = provenance()
+    git, versions = source["git"], source["versions"]
     revision = f" ({git['revision'][:7]}{', with changes' * git['dirty']})" if git else ""
     threads = torch.get_num_threads()
     seeds = getattr(parameters, "seeds", [parameters.seed] if hasattr(parameters, "seed") else [])

@@ -1,4 +1,4 @@
-"""Scoreboards: what papers state, their figures, and what was measured on several models, as pages to commit.
+"""The committed results: what papers state, their figures, and what was measured on several models, as Markdown.
 
 >>> columns = {"small world": ["runs/embedded"], "MiniLM": ["runs/local-sst2", "runs/local-tweets"]}
 >>> publish(columns, "results")                    # doctest: +SKIP
@@ -20,7 +20,8 @@ from jinja2 import Environment, PackageLoader
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json, write_json, write_text, writing
 from skillkit.studies.claims import HOLDS
-from skillkit.studies.report.site import load_run
+from skillkit.studies.report.run import load_run
+from skillkit.studies.report.tables import align
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
 LONGEST = 40  # characters of a name or a number; what is longer is a text
@@ -67,10 +68,10 @@ def publish(columns, out, readme=None, pages=None):
     return list(made)
 
 
-def counts(entries):
-    """How many claims hold, in words.
+def count_verdicts(entries):
+    """How many claims hold, as text.
 
-    >>> counts([{"holds": "yes"}, {"holds": "yes"}, {"holds": "no"}, None])
+    >>> count_verdicts([{"holds": "yes"}, {"holds": "yes"}, {"holds": "no"}, None])
     '2 yes, 1 no'
     """
     held = [entry["holds"] for entry in entries if entry]
@@ -92,33 +93,38 @@ def _study(run):
     known = read_json(folder / "study.json") or {}
     if "units" in known:  # published before; the run itself may be gone
         return known | {"units": [unit | {"folder": folder / unit["name"]} for unit in known["units"]]}
-    name, units = load_run(run)
+    loaded = load_run(run)
+    units = loaded["cells"]
+    if loaded["axes"]:
+        raise SkillkitError(f"{run} is of a grid; give runs without one")
     unfinished = [unit["name"] for unit in units if unit["state"] != "done"]
     if unfinished:
         raise SkillkitError(f"{run}: {', '.join(unfinished)} did not finish; run the study again first")
-    source = Path(known["file"])
+    source = Path(loaded["file"])
     lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
     about = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines)]
-    return {"name": name, "units": units, "about": " ".join(about)}
+    return {"name": loaded["name"], "units": units, "about": " ".join(about)}
 
 
 def _chapters(studies):
-    """[{name, title, claims: [{statement, published, paper, entries}]}], where columns meet by statement."""
-    chapters = {}
-    for label, column in studies.items():
-        for unit in (unit for study in column for unit in study["units"]):
-            chapter = chapters.setdefault(unit["name"], {"title": unit["title"], "claims": {}})
-            for statement, claim in _stated(unit["claims"]):
-                row = chapter["claims"].setdefault(statement, claim | {"entries": dict.fromkeys(studies)})
-                row["entries"][label] = row["entries"][label] or claim
-    return [
-        {
-            "name": name,
-            "title": chapter["title"],
-            "claims": [row | {"statement": words} for words, row in chapter["claims"].items()],
-        }
-        for name, chapter in sorted(chapters.items())
+    """[{title, claims: [{statement, published, paper, entries}]}], where columns meet by chapter and statement."""
+    units = {
+        label: [unit for study in column for unit in study["units"]] for label, column in studies.items()
+    }
+    titles = {}
+    for unit in (unit for column in units.values() for unit in column):
+        titles.setdefault(unit["name"], unit["title"])
+    columns = [
+        [(unit["name"], *stated) for unit in column for stated in _stated(unit["claims"])]
+        for column in units.values()
     ]
+    rows = align(columns, lambda entry: entry[:2])
+    chapters = {name: {"title": titles[name], "claims": []} for name in sorted(titles)}
+    for (name, statement), row in rows.items():
+        entries = {label: entry and entry[2] for label, entry in zip(studies, row)}
+        first = next(entry for entry in entries.values() if entry)
+        chapters[name]["claims"].append(first | {"statement": statement, "entries": entries})
+    return list(chapters.values())
 
 
 def _stated(claims):
@@ -166,7 +172,7 @@ def _copy_figures(column, folder):
 
 
 def _copy_numbers(source, target):
-    """Copy a CSV without its columns of whole sentences, which are somebody's data."""
+    """Copy a CSV without its columns of whole sentences, which may be texts of a data set."""
     table = pd.read_csv(source)
     long = [name for name, column in table.items() if column.astype(str).str.len().max() > LONGEST]
     table.drop(columns=long).to_csv(target, index=False)
@@ -179,7 +185,7 @@ def _render(template, **values):
         lstrip_blocks=True,
         autoescape=False,
     )
-    pages.globals |= {"counts": counts}
+    pages.globals |= {"counts": count_verdicts}
     pages.filters["cell"] = lambda text: (
         re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
     )
@@ -188,7 +194,7 @@ def _render(template, **values):
 
 
 def _short(value):
-    """A value with names in place of paths: where a file lies on somebody's disk says nothing."""
+    """A value with names in place of paths, which differ from machine to machine."""
     if isinstance(value, dict):
         return {name: one if name in _PLACES else _short(one) for name, one in value.items()}
     if isinstance(value, list):

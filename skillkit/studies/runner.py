@@ -1,66 +1,211 @@
-"""Studies: the notebooks of a parameter file executed, as many at once as the machine bears.
+"""Run a study: every notebook at every point of its grid executed once, several at once, on this machine or on many.
 
->>> run_study("params/embedded.yaml")                                  # doctest: +SKIP
-embedded: 2 notebooks into runs/embedded
+>>> folder, outcomes = run_study("params/embedded.yaml")               # doctest: +SKIP
+embedded: 2 notebooks, 0 done already, 2 to run into runs/embedded
 2 workers with 1 thread each on 2 cores, 13 GB free
 [1/2] 00_the_small_world: done in 21 s
 [2/2] 01_prompt_tuning: done in 48 s
 
-A notebook that was done before is kept, so that an interrupted study continues with the same command.
+What is done is kept, so that an interrupted study continues with the same command. A failure is reported and the other
+notebooks go on; one whose kernel was killed is tried again.
 """
 
+import sys
+from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+from skillkit.core.errors import SkillkitError
+from skillkit.core.progress import progress
 from skillkit.core.provenance import runs_folder
-from skillkit.studies import executors as workers
-from skillkit.studies.driver import Driver
-from skillkit.studies.job import Outcome, claim_folder, notebook_unit
+from skillkit.studies.executors import Environment, count, local, run_on_worker
+from skillkit.studies.job import Job, Outcome
+from skillkit.studies.manifest import write_manifest
 from skillkit.studies.preflight import preflight
-from skillkit.studies.study import load_study
+from skillkit.studies.report.tables import write_tables
+from skillkit.studies.study import as_text, load_study
 
 
-def run_study(path, out=None, team=workers.local):
-    """Execute the notebooks of a study; returns the run's folder, and the outcomes by notebook.
+def run_study(path, out=None, pool=local, only=(), limit=None, force=False, retries=2, many=False, dry=False):
+    """Execute the cells of a study; returns its folder, and the outcomes by the names of the cells.
 
-    >>> folder, outcomes = run_study("params/embedded.yaml")           # doctest: +SKIP
-    >>> outcomes["01_prompt_tuning"].state                             # doctest: +SKIP
+    >>> folder, outcomes = run_study("params/sweeps/seeds.yaml", only=["seeds=0"])         # doctest: +SKIP
+    >>> outcomes["01_prompt_tuning seeds=0"].state                     # doctest: +SKIP
     'done'
 
-    out:   folder of the results, else `runs/<name of the study>`.
-    team:  who works: `workers.local`, perhaps with arguments bound, such as `partial(local, workers=1)`.
+    out:      folder of the results, else `runs/<name of the study>`.
+    pool:     where it runs: `executors.local`, `scheduler` or `slurm`, perhaps with arguments bound.
+    only:     conditions such as "seeds=0" or "01_prompt_tuning"; several values of an axis add up.
+    limit:    run at most so many of the cells that are not done.
+    force:    run again what is done.
+    retries:  how often a cell whose kernel was killed is tried again.
+    many:     allow more than 10,000 cells.
+    dry:      print the cells and their states, and run nothing.
 
-    A notebook that fails is told with its traceback, its partly run copy is kept as `<name>.failed.ipynb`, and
-    the others go on; one whose kernel was killed is tried again. Relative paths among the parameters start
-    where the command is given. Raises SkillkitError, before any kernel starts, for a wrong study, and for tasks,
-    models and label words that its notebooks would stumble over.
+    A failed notebook is kept as `<name>.failed.ipynb`, as far as it got. Relative paths among the parameters start
+    where the command is given. Raises SkillkitError, before any kernel starts, for a wrong study, for tasks, models and
+    label words that its notebooks would stumble over, and for a scheduler that does not answer.
     """
-    study = load_study(path)
+    study = load_study(path, many)
     folder = Path(out or runs_folder() / study.name)
-    cells = [notebook_unit(name, own, folder / name) for name, own in study.notebooks.items()]
-    told = {"name": study.name, "file": str(study.path), "notebooks": list(study.notebooks)}
-    claim_folder(folder, "study", told)
-    print(f"{study.name}: {workers.count(len(cells), 'notebook')} into {folder}", flush=True)
-    outcomes = {unit.name: Outcome("kept") for unit in cells if unit.is_done()}
-    for number, name in enumerate(outcomes, 1):
-        print(f"[{number}/{len(cells)}] {name}: nothing has changed, kept", flush=True)
-    todo = [unit for unit in cells if unit.name not in outcomes]
-    preflight(unit.parameters for unit in todo)
-    if todo:
-        with team(len(todo)) as people:
-            print(people.words, flush=True)
-            tell = partial(_tell, len(outcomes), len(cells))
-            place = {unit.name: i for i, unit in enumerate(todo)}
-            after = {
-                i: [place[other] for other in study.after.get(name, []) if other in place]
-                for name, i in place.items()
-            }
-            outcomes |= Driver(study.name, todo, people, after=after, tell=tell).run()
-    return folder, {unit.name: outcomes[unit.name] for unit in cells}
+    cells = _chosen(study, only)
+    jobs = [Job.create(cell.notebook, cell.parameters, folder.absolute() / cell.folder) for cell in cells]
+    done = [job.is_done() for job in jobs]
+    todo = [i for i in range(len(cells)) if force or not done[i]][:limit]
+    what = count(len(cells), "cell" if study.axes else "notebook")
+    print(f"{study.name}: {what}, {sum(done)} done already, {len(todo)} to run into {folder}", flush=True)
+    if dry:
+        return _listed(folder, cells, jobs, done)
+    write_manifest(folder, study)
+    outcomes = {cell.name: Outcome("kept") for i, cell in enumerate(cells) if i not in todo and done[i]}
+    chosen, waiting = [cells[i] for i in todo], [jobs[i] for i in todo]
+    preflight(cell.parameters for cell in chosen)
+    try:
+        if todo:
+            with pool(len(todo)) as workers:
+                print(workers.description, flush=True)
+                names = [cell.name for cell in chosen]
+                scheduling = Scheduling(
+                    study, waiting, names, workers, study.predecessors(chosen), force, retries
+                )
+                outcomes |= scheduling.run()
+    finally:
+        if study.axes:
+            write_tables(folder)
+    return folder, {cell.name: outcomes[cell.name] for cell in cells if cell.name in outcomes}
 
 
-def _tell(before, total, ended, unit, outcome):
-    """The line about a notebook that is the `ended`-th to end."""
-    words = {"kept": "nothing has changed, kept", "failed": f"FAILED after {outcome.seconds:.0f} s"}
-    how = words.get(outcome.state, f"done in {outcome.seconds:.0f} s")
-    return f"[{before + ended}/{total}] {unit.name}: {how}"
+class Scheduling:
+    """Hands jobs to a pool, each after those that it waits for, and reports how they end.
+
+    >>> Scheduling(study, jobs, [job.name for job in jobs], pool, {1: [0]}).run()          # doctest: +SKIP
+    {'01_prompt_tuning': Outcome(state='done', …), …}
+
+    names:    what the jobs are called.
+    after:    number of a job → numbers of those that it waits for.
+
+    Without a grid each job that ends has a line of its own, and the progress line says in which cell the running
+    notebooks are, if they run on this machine.
+    """
+
+    def __init__(self, study, jobs, names, pool, after, force=False, retries=2):
+        self.study, self.jobs, self.names, self.pool = study, jobs, names, pool
+        self.force, self.retries = force, retries
+        self.order = TopologicalSorter(after)
+        self.environment = Environment.current(pool.threads)
+        self.watching = not study.axes and isinstance(pool.executor, ThreadPoolExecutor)
+        self.tries = [0] * len(jobs)
+        self.running, self.outcomes, self.positions = {}, {}, {}
+
+    def run(self):
+        """Run all jobs; returns the outcomes by name."""
+        self.order.prepare()
+        what = "cells" if self.study.axes else "notebooks"
+        line = f"{{desc}}: {{n_fmt}}/{{total_fmt}} {what} after {{elapsed}}, {{remaining}} left{{postfix}}"
+        with progress(total=len(self.jobs), desc=self.study.name, bar_format=line) as self.bar:
+            try:
+                while self.order.is_active():
+                    self.step()
+            except BaseException:
+                self.stop()
+                raise
+        return self.outcomes
+
+    def step(self):
+        """Submit what is ready, wait until something has ended (or a moment), settle it."""
+        for i in self.order.get_ready():
+            self.submit(i)
+        moment = 1 if sys.stderr.isatty() else 60
+        ended, _ = wait(self.running, timeout=moment, return_when=FIRST_COMPLETED)
+        for future in ended:
+            self.settle(self.running.pop(future), future)
+        failed = sum(outcome.state == "failed" for outcome in self.outcomes.values())
+        state = [f"{min(len(self.running), self.pool.slots())} running, {failed} failed"]
+        state += [f"{name} {where}" for name, where in self.positions.copy().items()]
+        self.bar.set_postfix_str("; ".join(state), refresh=not ended)
+        self.bar.update(len(self.outcomes) - self.bar.n)
+
+    def stop(self):
+        """End what runs; a job whose kernel we have killed ourselves counts as unfinished, not as failed."""
+        self.pool.stop(list(self.running))
+        for future, i in self.running.items():
+            if future.done() and not future.cancelled() and not future.exception() and future.result().killed:
+                (self.jobs[i].folder / "manifest.json").unlink(missing_ok=True)
+
+    def submit(self, i):
+        """Hand a job to the pool."""
+        self.tries[i] += 1
+        watch = {"watch": partial(self.positions.__setitem__, self.names[i])} if self.watching else {}
+        future = self.pool.executor.submit(run_on_worker, self.jobs[i], self.environment, self.force, **watch)
+        self.running[future] = i
+
+    def settle(self, i, future):
+        """Keep the outcome of a job, or try again when it was killed."""
+        outcome, name = _outcome(future), self.names[i]
+        self.positions.pop(name, None)
+        if outcome.killed and self.tries[i] <= self.retries:
+            again = f"trying again ({self.tries[i]} of {self.retries})"
+            self.bar.write(f"{name}: {outcome.error}; {again}", file=sys.stderr)
+            self.submit(i)
+            return
+        self.outcomes[name] = outcome
+        if not self.study.axes:
+            ways = {"kept": "nothing has changed, kept", "failed": f"FAILED after {outcome.seconds:.0f} s"}
+            how = ways.get(outcome.state, f"done in {outcome.seconds:.0f} s")
+            self.bar.write(f"[{len(self.outcomes)}/{len(self.jobs)}] {name}: {how}", file=sys.stdout)
+        if outcome.state == "failed":
+            self.bar.write(_failure(name, self.jobs[i], outcome), file=sys.stderr)
+        self.order.done(i)
+
+
+def _outcome(future):
+    """How the job ended, also when its worker or the disk made it end."""
+    try:
+        return future.result()
+    except CancelledError:
+        raise SkillkitError(
+            "the connection to the scheduler was lost; start it again, then the same command continues"
+        ) from None
+    except Exception as error:  # whatever a worker may raise concerns this job alone
+        return Outcome("failed", error=str(error) or type(error).__name__)
+
+
+def _failure(name, job, outcome):
+    copy = job.folder / f"{job.name}.failed.ipynb"
+    kept = f", as far as it got in {copy}" if copy.exists() else ""
+    error = outcome.error.replace("\n", "\n  ")
+    return f"{name}: FAILED after {outcome.seconds:.0f} s{kept}\n  {error}"
+
+
+def _listed(folder, cells, jobs, done):
+    """Print the cells with their states, instead of running them."""
+    for cell, job, finished in zip(cells, jobs, done):
+        failed = not finished and (job.manifest() or {}).get("state") == "failed"
+        print(f"  {'done' if finished else 'failed' if failed else 'to run':<7} {cell.name}")
+    return folder, {}
+
+
+def _chosen(study, only):
+    """The cells that fit `only`; a condition that fits nothing is a mistake."""
+    places = [cell.point | {"notebook": cell.notebook} for cell in study.cells]
+    allowed = {}
+    for condition in only:
+        axis, equals, value = condition.partition("=")
+        axis, value = (axis, value) if equals else ("notebook", condition)
+        fitting = {as_text(place[axis]) for place in places if axis in place}
+        if value not in fitting:
+            there = (
+                f"there are {', '.join(sorted(fitting))}"
+                if fitting
+                else f"the axes are {', '.join(study.axes)}"
+            )
+            raise SkillkitError(f"--only {condition}: no cell fits; {there}")
+        allowed.setdefault(axis, set()).add(value)
+    chosen = [
+        cell for cell, place in zip(study.cells, places)
+        if all(axis in place and as_text(place[axis]) in values for axis, values in allowed.items())
+    ]  # fmt: skip
+    if not chosen:
+        raise SkillkitError(f"--only {' --only '.join(only)}: no cell fits all of them")
+    return chosen

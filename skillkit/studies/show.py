@@ -1,4 +1,4 @@
-"""Where an artifact or a run comes from, in words.
+"""Where an artifact or a run comes from, as text.
 
 >>> print(show("prompt/3f2a"))                      # doctest: +SKIP
 prompt/3f2a91…  made 2026-01-05T10:00:00Z in 31.2 s
@@ -9,22 +9,21 @@ from pathlib import Path
 from skillkit.core import store
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json
+from skillkit.studies.manifest import read_manifest
 
 
 def show(what):
-    """The provenance of an artifact (its folder, its id or the beginning of it), a run or a sweep (its folder) as text.
+    """The provenance of an artifact (its folder, its id or the beginning of it), or a run (its folder) as text.
 
     >>> print(show("runs/embedded"))
 
     Raises SkillkitError when there is nothing of that name, or more than one artifact.
     """
     folder = Path(what)
-    if (folder / "study.json").exists():
-        return _study(folder)
-    if (folder / "sweep.json").exists():
-        return _sweep(folder)
+    if any((folder / f"{name}.json").exists() for name in ("study", "sweep")):
+        return _run(folder)
     if (folder / "manifest.json").exists():
-        return _unit(folder)
+        return _notebook(folder)
     found = [folder] if (folder / "meta.json").exists() else store.find(str(what))
     if len(found) != 1:
         some = ", ".join(f"{path.parent.name}/{path.name[:8]}" for path in found[:3])
@@ -61,24 +60,21 @@ def _artifact(folder):
     )
 
 
-def _study(folder):
-    study = read_json(folder / "study.json") or {}
-    parts = [_unit(folder / name) for name in study.get("notebooks", [])]
-    return "\n\n".join([f"study {study.get('name')} in {folder}", *parts])
-
-
-def _sweep(folder):
-    """A line per cell; what is behind one of them, its own folder says."""
-    sweep = read_json(folder / "sweep.json")
-    lines = [f"sweep {sweep['name']} in {folder}"]
-    for cell in sweep["cells"]:
-        manifest = read_json(folder / cell["folder"] / "manifest.json")
-        state = f"{manifest['state']} {manifest['finished']}" if manifest else "not finished"
+def _run(folder):
+    """Every notebook of a study; of a grid a line per cell, whose folder says more."""
+    manifest = read_manifest(folder)
+    first = f"study {manifest['name']} in {folder}"
+    if not manifest["axes"]:
+        return "\n\n".join([first, *(_notebook(folder / cell["folder"]) for cell in manifest["cells"])])
+    lines = [first]
+    for cell in manifest["cells"]:
+        own = read_json(folder / cell["folder"] / "manifest.json")
+        state = f"{own['state']} {own['finished']}" if own else "not finished"
         lines.append(f"  {cell['name']}  {state}  {folder / cell['folder']}")
     return "\n".join(lines)
 
 
-def _unit(folder):
+def _notebook(folder):
     manifest = read_json(folder / "manifest.json")
     if manifest is None:
         return f"{folder.name}  not finished"
@@ -93,12 +89,14 @@ def _unit(folder):
     )
 
 
-def _provenance(told):
-    git = told["git"]
+def _provenance(source):
+    git = source["git"]
     revision = f"{git['revision']}{' with uncommitted changes' * git['dirty']}" if git else None
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    machine = f"{told['machine']['system']}, {told['machine']['cores']} cores"
-    return _lines({"revision": revision, "versions": versions, "source": told["source"], "machine": machine})
+    versions = ", ".join(f"{name} {version}" for name, version in source["versions"].items())
+    machine = f"{source['machine']['system']}, {source['machine']['cores']} cores"
+    return _lines(
+        {"revision": revision, "versions": versions, "source": source["source"], "machine": machine}
+    )
 
 
 def _lines(facts, hide_none=True):

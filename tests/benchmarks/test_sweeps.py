@@ -10,10 +10,8 @@ from functools import partial
 import pytest
 
 from skillkit.core.provenance import usable_cores
-from skillkit.studies import job as units
-from skillkit.studies import params
+from skillkit.studies import params, run_study
 from skillkit.studies.executors import local
-from skillkit.studies.sweep import run_sweep
 from tests import small_studies as studies
 from tests.helpers import REPOSITORY
 
@@ -21,8 +19,7 @@ from tests.helpers import REPOSITORY
 @pytest.mark.skipif(usable_cores() < 2, reason="one core")
 def test_two_workers_finish_more(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setattr(units, "NOTEBOOKS", None)
-    monkeypatch.setattr(params, "NOTEBOOKS", {})
+    monkeypatch.setattr(params, "FOLDER", None)
     studies.install(tmp_path / "notebooks")
     path = studies.sweep(
         tmp_path, notebooks={"small": {"action": "compute"}}, grid={"size": [1, 2, 3, 4, 5, 6]}
@@ -30,8 +27,8 @@ def test_two_workers_finish_more(bench, tmp_path, monkeypatch):
     seconds = {1: 0.0, 2: 0.0}
     for workers in seconds:
         began = time.perf_counter()
-        _, outcomes = run_sweep(
-            path, tmp_path / str(workers), team=partial(local, workers=workers, threads=1)
+        _, outcomes = run_study(
+            path, tmp_path / str(workers), pool=partial(local, workers=workers, threads=1)
         )
         seconds[workers] = time.perf_counter() - began
         assert {outcome.state for outcome in outcomes.values()} == {"done"}

@@ -6,8 +6,7 @@ import pytest
 from skillkit import adversarial_view, load_backbone, load_task, tune_prompt
 from skillkit.core.errors import SkillkitError
 from skillkit.robustness.measures import compare
-from skillkit.studies import params
-from skillkit.studies.study import load_study
+from skillkit.studies import load_study, params
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 NAME = "08_adversarial_robustness"

@@ -8,30 +8,27 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from skillkit.studies.comparison import compare
-from skillkit.studies.job import Unit, run_unit
-from skillkit.studies.report.report import build_report
-from tests import small_studies as studies
+from skillkit.studies import build_report, compare_runs
+from skillkit.studies.job import Job, run_job
 from tests.helpers import REPOSITORY
-from tests.studies.test_summary import run as sweep  # noqa: F401 (a fixture)
+from tests.small_studies import swept
 
 EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
 # What a careless notebook does with a data set: shows it raw, as HTML, as a table, in figures and claims.
 CELLS = """
 # Texts of a stranger
 ---
-out = None
+out: str | None = None
 ---
 import pandas as pd, skillkit as sk
 from IPython.display import HTML, Markdown, display
 from matplotlib import pyplot as plt
-from skillkit.studies.claims import Claim
-from skillkit.studies.notebook import Run
-from tests.small_studies import Small
+from types import SimpleNamespace
+from skillkit.studies import Claim, Run
 ---
 task = sk.load_task("evil.csv", text="review", label="stars", verbalizer=["bad", "good"])
 rows = task["train"].to_pandas()
-run = Run("texts", Small(out=out))
+run = Run("texts", SimpleNamespace(out=out, model_dump=dict))
 ---
 print(rows["text"][0])
 display(HTML(rows.to_html(escape=False)), Markdown(rows["text"][0]), rows)
@@ -59,7 +56,7 @@ def study(tmp_path_factory):
     nbformat.write(notebook, folder / "texts.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))
-        outcome = run_unit(Unit(folder / "texts.ipynb", studies.Small(), folder / "texts"), cwd=str(folder))
+        outcome = run_job(Job(folder / "texts.ipynb", {}, {}, folder / "texts"), cwd=str(folder))
     assert outcome.state == "done", outcome.error
     (folder / "study.json").write_text(json.dumps({"name": "evil", "notebooks": ["texts"]}))
     return folder
@@ -111,12 +108,12 @@ def test_a_data_set_with_scripts_runs_nothing_in_the_report(browser, study):
     assert "number 1" in notebook and "0.600 [0.500, 0.700]" in index
 
 
-def test_the_report_of_a_sweep_shows(browser, sweep):  # noqa: F811
-    first, *cells = visit(browser, build_report(sweep))
+def test_the_report_of_a_grid_shows(browser, tmp_path):
+    first, *cells = visit(browser, build_report(swept(tmp_path)))
     assert "0.850 [" in first and len(cells) == 5
 
 
 def test_a_comparison_shows(browser, study, tmp_path):
     other = shutil.copytree(study, tmp_path / "other")
-    (text,) = visit(browser, compare([study, other], tmp_path / "both"))
+    (text,) = visit(browser, compare_runs([study, other], tmp_path / "both"))
     assert text.count("0.600 [0.500, 0.700]") == 2

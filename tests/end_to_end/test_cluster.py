@@ -10,11 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skillkit.studies import job as units
-from skillkit.studies import params
 from tests import small_studies as studies
 from tests.helpers import REPOSITORY
-from tests.studies.test_sweep import command, started, until
+from tests.studies.test_runner import command, started, until
 
 OPTIONS = {
     "scheduler": ["--host", "127.0.0.1", "--no-show"],
@@ -47,10 +45,7 @@ def scheduler(dask, tmp_path, name):
     return process, json.loads((tmp_path / name).read_text())["address"]
 
 
-def test_whoever_is_killed_nothing_is_lost_and_nothing_done_twice(dask, tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "NOTEBOOKS", None)  # as they were, afterwards
-    monkeypatch.setattr(params, "NOTEBOOKS", dict(params.NOTEBOOKS))
-    studies.install(tmp_path / "notebooks")
+def test_whoever_is_killed_nothing_is_lost_and_nothing_done_twice(small_notebooks, dask, tmp_path):
     held = [{"where": {"size": 2}, "set": {"action": "hold"}}]
     path = studies.sweep(tmp_path, grid={"size": [1, 2, 3]}, overrides=held)
     boss, address = scheduler(dask, tmp_path, "first.json")

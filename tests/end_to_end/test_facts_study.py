@@ -9,8 +9,7 @@ import skillkit as sk
 from skillkit.knowledge.fact_eval import find_neurons
 from skillkit.knowledge.fact_suppression import forgetting, summary
 from skillkit.knowledge.relations import load_facts
-from skillkit.studies import study as studies
-from skillkit.studies.grid import load_sweep
+from skillkit.studies import load_study
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 SMALL = dict(
@@ -29,10 +28,8 @@ def test_facts_of_pararel_on_a_real_model(tmp_path):
 
 
 def test_shards_of_the_full_study_are_those_that_it_loads():
-    study = studies.load_study(REPOSITORY / "params" / "bert-knowledge.yaml").notebooks[
-        "07_knowledge_neurons"
-    ]
-    cells = load_sweep(REPOSITORY / "params" / "sweeps" / "bert-knowledge.yaml").cells
+    study = load_study(REPOSITORY / "params" / "bert-knowledge.yaml").notebooks["07_knowledge_neurons"]
+    cells = load_study(REPOSITORY / "params" / "sweeps" / "bert-knowledge.yaml").cells
     assert [cell.parameters.shard for cell in cells] == list(range(study.shards))
     for cell in cells:
         assert cell.parameters.model_copy(update={"shard": None}) == study

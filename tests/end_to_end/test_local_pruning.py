@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from skillkit.studies.study import load_study
+from skillkit.studies import load_study
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 

@@ -26,7 +26,7 @@ def store(tmp_path_factory):
 def test_the_local_study_runs(study, notebook, store, tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(store))
     shared_path("models/minilm-mlm")
-    known = params.NOTEBOOKS[notebook].model_fields
+    known = params.model(notebook).model_fields
     results = tmp_path / "results"
     claims = run_chapter(study, notebook, results, **{k: v for k, v in SMALL.items() if k in known})
     assert any(claim["measured"] is not None for claim in claims)

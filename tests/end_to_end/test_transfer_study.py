@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from skillkit.studies.study import load_study
+from skillkit.studies import load_study
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 NAME = "06_transferability"

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from skillkit.studies import params
-from skillkit.studies.report.pages import clean
+from skillkit.studies.report.pages import sanitize
 from tests.conftest import SMALL_CHAPTERS, pytest_collection_modifyitems
 from tests.helpers import REPOSITORY
 
@@ -29,7 +29,7 @@ def test_a_long_chapter_is_small_in_a_run_of_all_tests(name, monkeypatch):
     pytest_collection_modifyitems([*items, SimpleNamespace(path=path)])  # other tests have no cell
     changed = {}
     exec(items[1].cell.source, changed)
-    params.validate(name, {key: changed[key] for key in params.NOTEBOOKS[name].model_fields})
+    params.validate(name, {key: changed[key] for key in params.model(name).model_fields})
     assert changed.items() >= SMALL_CHAPTERS[name].items()
     whole = nbformat.read(path, 4).cells
     assert [a.cell.source == b.source for a, b in zip(items, whole, strict=True)].count(False) == 1
@@ -115,4 +115,4 @@ def test_every_chapter_takes_up_the_skill_or_the_fact(chapter):
 
 def test_a_folded_solution_stays_folded_in_the_report():
     folded = "<details><summary>Solution</summary><p>Look.</p></details>"
-    assert clean(folded) == folded
+    assert sanitize(folded) == folded

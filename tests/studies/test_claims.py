@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.studies.claims import HOLDS, Claim, claim_over
+from skillkit.studies.claims import HOLDS, Claim
 
 
 @pytest.mark.parametrize("claim, published, measured", [
@@ -37,16 +37,16 @@ def test_only_the_four_words():
 @pytest.mark.parametrize("lows, holds", [([0.1, 0.2], "yes"), ([0.1, -0.2], "partly"), ([-0.1, -0.2], "no")])
 def test_a_claim_over_several_tasks_reports_the_worst(lows, holds):
     intervals = {f"task {at}": (low + 0.05, low, low + 0.1) for at, low in enumerate(lows)}
-    claim = claim_over("It works.", "A 2022", None, intervals, note="gap")
+    claim = Claim.over("It works.", "A 2022", None, intervals, note="gap")
     assert claim.holds == holds and claim.measured == min(lows) + 0.05
     assert claim.note == f"worst: task {int(lows[1] < lows[0])}; gap"
 
 
 def test_a_claim_over_nothing_is_not_tested():
-    claim = claim_over("It works.", "A 2022", None, {}, note="no such task")
+    claim = Claim.over("It works.", "A 2022", None, {}, note="no such task")
     assert claim.holds == "not tested" and claim.measured is None and claim.note == "no such task"
 
 
 def test_a_claim_over_one_seed_is_not_tested():
-    claim = claim_over("It works.", "A 2022", None, {"movies": (0.4, math.nan, math.nan)}, bar=0.1)
+    claim = Claim.over("It works.", "A 2022", None, {"movies": (0.4, math.nan, math.nan)}, bar=0.1)
     assert claim.holds == "not tested" and claim.measured == 0.4 and claim.note == "movies"

@@ -11,7 +11,7 @@ from filelock import FileLock
 from skillkit.core import store
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import artifact, cached, find
-from skillkit.studies.clean import clean, things
+from skillkit.studies.clean import list_stored, remove_results
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def made(tmp_path, monkeypatch):
 
 
 def left():
-    return [thing.kind for thing in things()]
+    return [one.kind for one in list_stored()]
 
 
 @pytest.mark.parametrize("conditions, kept", [
@@ -40,7 +40,7 @@ def left():
     (dict(kinds=["prompt", "run"], older="1h"), ["probe", "prompt", "run"]), (dict(), ["probe", "prompt", "run"]),
 ])  # fmt: skip
 def test_conditions_choose(conditions, kept, tmp_path):
-    assert left() == ["probe", "prompt", "run"] and clean(sure=True, **conditions) == 0
+    assert left() == ["probe", "prompt", "run"] and remove_results(sure=True, **conditions) == 0
     assert left() == kept and (tmp_path / "notes").exists()
 
 
@@ -51,14 +51,14 @@ def test_conditions_choose(conditions, kept, tmp_path):
 def test_it_asks_first(monkeypatch, capsys, answer, kept):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: print(question) or answer)
-    clean(["probe"])
+    remove_results(["probe"])
     assert left() == kept and re.search(r"1 of 3, 5\d\.\d kB; remove\? \[y/N\]", capsys.readouterr().out)
 
 
 def test_without_a_terminal_it_needs_a_yes(monkeypatch):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     with pytest.raises(SkillkitError, match="give --yes"):
-        clean(["probe"])
+        remove_results(["probe"])
     assert len(left()) == 3
 
 
@@ -67,7 +67,7 @@ def test_what_is_being_written_stays(tmp_path, capsys):
         FileLock(tmp_path / "mine" / ".first.lock"),
         FileLock(store.root() / ".locks" / f"probe-{find('probe')[0].name}"),
     ):
-        clean(["run", "probe"], sure=True)
+        remove_results(["run", "probe"], sure=True)
     assert len(left()) == 3 and "removed 0; in use, kept" in capsys.readouterr().out
 
 
@@ -78,5 +78,5 @@ def test_what_is_being_written_stays(tmp_path, capsys):
 ])  # fmt: skip
 def test_mistakes_are_told(conditions, sentence):
     with pytest.raises(SkillkitError) as error:
-        clean(**conditions)
+        remove_results(**conditions)
     assert sentence in str(error.value)

@@ -1,4 +1,4 @@
-"""Who executes cells: sizes that fit the machine, workers that fit the sweep, schedulers that answer."""
+"""Executors: sizes that fit the machine, workers with the same code, schedulers that answer."""
 
 import os
 import stat
@@ -10,22 +10,15 @@ import pytest
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.provenance import usable_cores
-from skillkit.studies import executors as workers
-from skillkit.studies import job as units
-from skillkit.studies import params
-from skillkit.studies.executors import Place, free_memory, local, scheduler, slurm, work
-from skillkit.studies.job import Unit
-from tests import small_studies as studies
+from skillkit.studies import executors, params
+from skillkit.studies.executors import Environment, free_memory, local, run_on_worker, scheduler, slurm
+from skillkit.studies.job import Job
 from tests.helpers import REPOSITORY
 
 
 @pytest.fixture
-def unit(tmp_path, monkeypatch):
-    monkeypatch.setattr(units, "NOTEBOOKS", None)
-    monkeypatch.setattr(units, "source_hash", lambda: "this code")
-    monkeypatch.setattr(params, "NOTEBOOKS", {})
-    studies.install(tmp_path / "notebooks")
-    return Unit(tmp_path / "notebooks" / "small.ipynb", studies.Small(), tmp_path / "out")
+def unit(tmp_path, small_notebooks):
+    return Job.create("small", params.validate("small", {}), tmp_path / "out")
 
 
 @pytest.mark.parametrize("cells, memory, options, expected", [
@@ -34,10 +27,10 @@ def unit(tmp_path, monkeypatch):
 ])  # fmt: skip
 def test_pool_fits_cores_memory_and_cells(monkeypatch, cells, memory, options, expected):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
-    monkeypatch.setattr(workers, "free_memory", lambda: 12.0)
-    with local(cells, memory=memory, **options) as team:
-        assert (team.slots(), team.threads) == expected
+    monkeypatch.setattr(executors, "usable_cores", lambda: 8)
+    monkeypatch.setattr(executors, "free_memory", lambda: 12.0)
+    with local(cells, memory=memory, **options) as pool:
+        assert (pool.slots(), pool.threads) == expected
 
 
 def test_stopping_ends_what_runs_and_forgets_what_waits():
@@ -46,11 +39,11 @@ def test_stopping_ends_what_runs_and_forgets_what_waits():
         import subprocess, sys, time, psutil
         from skillkit.studies.executors import local
         sleep = lambda: subprocess.run([sys.executable, "-c", "import time; time.sleep(100)"]).returncode
-        with local(3, workers=1) as team:
-            futures = [team.executor.submit(sleep) for _ in range(3)]
+        with local(3, workers=1) as pool:
+            futures = [pool.executor.submit(sleep) for _ in range(3)]
             while not psutil.Process().children():
                 time.sleep(0.05)
-            team.stop(futures)
+            pool.stop(futures)
         print(futures[0].result(), [future.cancelled() for future in futures])
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -59,11 +52,11 @@ def test_stopping_ends_what_runs_and_forgets_what_waits():
 
 def test_threads_asked_for_by_the_environment_are_kept(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    with local(1) as team:
-        assert team.threads == 5 and team.slots() <= usable_cores()
+    with local(1) as pool:
+        assert pool.threads == 5 and pool.slots() <= usable_cores()
     assert (
-        Place.here(3).environment["OMP_NUM_THREADS"] == "3"
-        and "OMP_NUM_THREADS" not in Place.here().environment
+        Environment.current(3).variables["OMP_NUM_THREADS"] == "3"
+        and "OMP_NUM_THREADS" not in Environment.current().variables
     )
 
 
@@ -73,17 +66,17 @@ def test_free_memory_is_a_part_of_the_machine():
 
 def test_a_worker_with_other_code_refuses(unit):
     with pytest.raises(SkillkitError, match="another version of skillkit"):
-        work(unit, Place("other code", str(Path.cwd()), {}))
+        run_on_worker(unit, Environment("other code", str(Path.cwd()), {}))
 
 
 def test_a_worker_that_does_not_see_the_files_refuses(unit, tmp_path):
     with pytest.raises(SkillkitError, match="does not see .*small.ipynb"):
-        work(unit, Place("this code", str(tmp_path / "elsewhere"), {}))
+        run_on_worker(unit, Environment("this code", str(tmp_path / "elsewhere"), {}))
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "tcp://"])
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch, address):
-    monkeypatch.setattr(workers, "ANSWER", 1)
+    monkeypatch.setattr(executors, "ANSWER", 1)
     with pytest.raises(SkillkitError, match="no Dask scheduler answers at"), scheduler(address, 1):
         pass
 
@@ -106,7 +99,9 @@ def test_cells_run_in_jobs_of_slurm(unit, tmp_path, monkeypatch):
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with slurm(cells=1, workers=1, threads=2, memory=3) as team:
-        assert "1 job of SLURM" in team.words
-        outcome = team.executor.submit(work, unit, Place.here(team.threads)).result(timeout=200)
+    with slurm(cells=1, workers=1, threads=2, memory=3) as pool:
+        assert "1 job of SLURM" in pool.description
+        outcome = pool.executor.submit(run_on_worker, unit, Environment.current(pool.threads)).result(
+            timeout=200
+        )
     assert outcome.state == "done" and (tmp_path / "out" / "size.txt").read_text() == f"3 {sys.executable}"

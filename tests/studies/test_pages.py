@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from skillkit.studies.report.pages import clean, mathml, style
+from skillkit.studies.report.pages import mathml, sanitize, stylesheet
 from tests.helpers import REPOSITORY
 
 
@@ -16,7 +16,7 @@ from tests.helpers import REPOSITORY
     (r"x \in \mathbb{R}^{L \times H}", ["ℝ", "×"]),
 ])  # fmt: skip
 def test_formulas_become_mathml(formula, parts):
-    page = clean(mathml(formula))
+    page = sanitize(mathml(formula))
     assert page.startswith("<math") and all(part in page for part in parts)
 
 
@@ -46,9 +46,9 @@ def test_every_formula_of_the_notebooks_can_be_shown(path):
     ("<iframe src='a'></iframe><style>*{}</style>", ""),
 ])  # fmt: skip
 def test_cleaning(evil, left):
-    assert clean(evil) == left
+    assert sanitize(evil) == left
 
 
 def test_style_has_code_colours_for_dark_pages():
-    light, dark = style().rsplit("@media (prefers-color-scheme: dark)", 1)
+    light, dark = stylesheet().rsplit("@media (prefers-color-scheme: dark)", 1)
     assert ".highlight .k" in light and ".highlight .k" in dark

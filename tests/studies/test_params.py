@@ -1,173 +1,129 @@
-"""Parameters and studies: what is wrong is one sentence."""
+"""Parameters, made from the cells of the notebooks: what is wrong is one sentence."""
 
 import json
+import pickle
 from typing import get_args
 
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_yaml
 from skillkit.prompts.layouts import LAYOUTS
+from skillkit.prompts.recipes import RECIPES
 from skillkit.prompts.soft_prompt import INITS
-from skillkit.studies.params import NOTEBOOKS, Layouts, parameters_cell, validate
-from skillkit.studies.study import load_study
-from tests.helpers import REPOSITORY
+from skillkit.studies import params
+from skillkit.studies.params import model, notebooks, validate
 
-
-def test_choices_are_those_of_the_package():
-    assert set(get_args(Layouts)) == {name for _, name in LAYOUTS}
-    assert get_args(NOTEBOOKS["01_prompt_tuning"].model_fields["init"].annotation) == INITS
+CELL = """
+steps: int = 20  # integration steps; ≥ 1
+top: float | None = 0.05  # share of the neurons; None: all; > 0, < 1
+kind: str = "mean"  # what suppressed neurons become; one of "zero", "mean"
+attacks: list[str] = ["typos", "casing"]  # attacks
+attack: str = "typos"  # the attack that is looked at; one of attacks
+seeds: list[int] = [
+    0, 1]  # a prompt for each; ≥ 0
+others: list[str] = []  # further models; [] for none
+strength: list[float] = [1.0]  # of an edit; 1 to 2 values
+views: list[dict] = []  # adversarial sets; [] for none
+untyped = [3]  # its default says what it is
+out: str | None = None  # folder
+"""
 
 
 @pytest.fixture
-def study(tmp_path):
-    def write(text):
-        path = tmp_path / "mine.yaml"
-        path.write_text(text)
-        return path
+def write(tmp_path, monkeypatch):
+    """Write the only notebook there is, with these cells of parameters."""
 
-    return write
+    def notebook(*sources, name="x"):
+        cells = [
+            {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
+            for source in sources
+        ]
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+
+    monkeypatch.setattr(params, "FOLDER", tmp_path)
+    return notebook
 
 
-@pytest.mark.parametrize(
-    "values, sentence",
-    [
-        (
-            {"promt_length": 3},
-            "01_prompt_tuning has no parameter 'promt_length'; did you mean 'prompt_length'?",
-        ),
-        ({"prompt_length": "3"}, "01_prompt_tuning: prompt_length should be a valid integer, not '3'"),
-        ({"prompt_length": True}, "prompt_length should be a valid integer, not True"),
-        ({"epochs": 1.5}, "epochs should be a valid integer"),
-        ({"seeds": 3}, "seeds should be a valid list, not 3"),
-        ({"seeds": [0, -1]}, "seeds.1 should be greater than or equal to 0, not -1"),
-        ({"baselines": ["adaptor"]}, "baselines.0 should be 'random', 'bitfit' or 'adapter', not 'adaptor'"),
-        ({"init": "ones"}, "init should be 'random', 'vocabulary' or 'label-words', not 'ones'"),
-        (
-            {"layout": "infix"},
-            "layout should be 'mask-first', 'zero-position', 'prefix', 'suffix' or 'encoder'",
-        ),
-        ({"seeds": 3, "epochs": "x"}, "(and 1 more)"),
-    ],
-)
-def test_wrong_parameters_are_told(values, sentence):
+def refused(notebook, values):
     with pytest.raises(SkillkitError) as error:
-        validate("01_prompt_tuning", values)
-    assert sentence in str(error.value) and "\n" not in str(error.value)
+        validate(notebook, values)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
-def test_unknown_notebook_is_told():
-    with pytest.raises(
-        SkillkitError, match="there is no notebook '01_promt_tuning'; did you mean '01_prompt_tuning'?"
-    ):
-        validate("01_promt_tuning", {})
-
-
-def test_study_gives_shared_parameters_to_whom_they_concern(study):
-    path = study(
-        "shared: {device: cpu, backbone: some/model}\n"
-        "notebooks:\n  00_the_small_world:\n  01_prompt_tuning: {learning_rate: 1e-3, device: cuda}\n"
-    )
-    loaded = load_study(path)
-    assert loaded.name == "mine" and list(loaded.notebooks) == ["00_the_small_world", "01_prompt_tuning"]
-    tuning = loaded.notebooks["01_prompt_tuning"]
-    assert (tuning.backbone, tuning.learning_rate, tuning.device) == ("some/model", 0.001, "cuda")
-    assert loaded.notebooks["00_the_small_world"].device == "cpu"
-
-
-@pytest.mark.parametrize("folder", ["plain", "with: a # in it"])
-def test_parameter_files_name_the_folder_of_local_data_wherever_it_lies(study, monkeypatch, tmp_path, folder):
-    path = study(
-        "shared: {data_root: $SKILLKIT_SHARED/data}\nnotebooks:\n"
-        "  01_prompt_tuning: {backbone: $SKILLKIT_SHARED/models/mine, tasks: [$SKILLKIT_SHARED/a.csv, b.csv]}\n"
-    )
-    monkeypatch.setenv("SKILLKIT_SHARED", str(tmp_path / folder))
-    tuning = load_study(path).notebooks["01_prompt_tuning"]
-    assert tuning.backbone == f"{tmp_path}/{folder}/models/mine"
-    assert (tuning.data_root, tuning.tasks[1]) == (f"{tmp_path}/{folder}/data", "b.csv")
-    monkeypatch.delenv("SKILLKIT_SHARED")
-    beside = load_study(path).notebooks["01_prompt_tuning"].tasks[0]
-    assert beside == str(REPOSITORY.parent / "shared/a.csv")
-
-
-@pytest.mark.parametrize(
-    "text, sentence",
-    [
-        ("notebook: {}", "a study has no entry 'notebook'; did you mean 'notebooks'?"),
-        ("name: x", "`notebooks` must map"),
-        ("notebooks: [01_prompt_tuning]", "`notebooks` must map"),
-        ("notebooks: {01_prompt_tuning: 3}", "parameters must be names with values"),
-        ("shared: {devise: cpu}\nnotebooks: {01_prompt_tuning: {}}", "'devise'; did you mean 'device'?"),
-        ("notebooks: {01_prompt_tuning: {out: here}}", "--out"),
-        ("name: ../x\nnotebooks: {01_prompt_tuning: {}}", "name of a folder"),
-        ("notebooks: {01_prompt_tuning: {seeds: [1}}", "is no YAML in line 1"),
-        ("name: a\nname: b\nnotebooks: {01_prompt_tuning: {}}", 'duplicate key "name"'),
-        ("notebooks: !!python/object/apply:os.system [ls]", "is no YAML"),
-        ("- a\n- b", "must hold names with values"),
-        ("", "must hold names with values"),
-    ],
-)
-def test_wrong_study_is_told(study, text, sentence):
-    with pytest.raises(SkillkitError) as error:
-        load_study(study(text))
-    assert sentence in str(error.value) and "mine.yaml" in str(error.value) and "\n" not in str(error.value)
-
-
-def test_missing_and_binary_files_are_told(tmp_path):
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    for name, sentence in [
-        ("absent.yaml", "No such file"),
-        ("binary.yaml", "not UTF-8"),
-        ("", "Is a directory"),
-    ]:
-        with pytest.raises(SkillkitError, match=sentence):
-            read_yaml(tmp_path / name)
-
-
-def test_words_stay_words_and_numbers_become_numbers(study):
-    read = read_yaml(
-        study(
-            "words: [no, yes, on, 2024-01-01, '1']\nnumbers: [1e-3, 5E4, .5, 3., -7, .inf]\n"
-            "truth: [true, False]\nnothing: [null, ~, ]"
-        )
-    )
-    assert read["words"] == ["no", "yes", "on", "2024-01-01", "1"]
-    assert read["numbers"] == [0.001, 50000.0, 0.5, 3.0, -7, float("inf")]
-    assert read["truth"] == [True, False] and read["nothing"] == [None, None]
-
-
-def test_parameters_cell_is_read_without_running_it(tmp_path):
-    def notebook(*cells):
-        path = tmp_path / "x.ipynb"
-        path.write_text(
-            json.dumps({"cells": [{"metadata": {"tags": tags}, "source": lines} for tags, lines in cells]})
-        )
-        return path
-
-    assert parameters_cell(notebook((["parameters"], ["a = 1  # one\n", "b = ['x', None]"]))) == {
-        "a": 1,
-        "b": ["x", None],
+def test_a_line_of_the_cell_says_all_of_a_parameter(write):
+    write(CELL)
+    fields = model("x").model_fields
+    assert list(fields)[:3] == ["steps", "top", "kind"] and fields["seeds"].default == [0, 1]
+    assert fields["top"].description == "share of the neurons; None: all"
+    given = {
+        "top": None,
+        "others": ["a"],
+        "attack": "casing",
+        "seeds": [4],
+        "strength": [1.0, 2.0],
+        "untyped": [1, 2],
     }
-    for cells in [[], [(["parameters"], ["a = 1"])] * 2]:
-        with pytest.raises(SkillkitError, match=f"it has {len(cells)}"):
-            parameters_cell(notebook(*cells))
-    for line in ["a = open('x')", "import os", "a, b = 1, 2", "a ="]:
-        with pytest.raises(SkillkitError, match="plain assignments only"):
-            parameters_cell(notebook((["parameters"], [line])))
+    made = validate("x", given | {"views": [{"task": "a", "adversarial": "b"}]})
+    assert made.model_dump().items() >= given.items() and made.views[0].strength == 1.0
+
+
+@pytest.mark.parametrize("values, sentence", [
+    ({"setps": 3}, "x has no parameter 'setps'; did you mean 'steps'?"), ({"steps": 0}, "greater than or equal to 1"),
+    ({"steps": "3"}, "x: steps should be a valid integer, not '3'"), ({"steps": True}, "valid integer, not True"),
+    ({"steps": 1.5}, "valid integer"), ({"top": 1.0}, "top should be less than 1"), ({"top": 0.0}, "greater than 0"),
+    ({"kind": "ones"}, "kind should be 'zero' or 'mean', not 'ones'"), ({"kind": None}, "kind should be"),
+    ({"attack": "shout"}, "attack should be one of the attacks, not 'shout'"), ({"seeds": 3}, "a valid list, not 3"),
+    ({"seeds": [0, -1]}, "seeds.1 should be greater than or equal to 0, not -1"), ({"seeds": []}, "at least 1 item"),
+    ({"strength": [1.0, 2.0, 3.0]}, "at most 2 items"), ({"views": [{"task": "a"}]}, "views.0.adversarial"),
+    ({"views": [{"task": "a", "adversarial": "b", "strngth": 1.0}]}, "strngth"), ({"untyped": ["a"]}, "valid integer"),
+    ({"seeds": 3, "steps": "x"}, "(and 1 more)"),
+])  # fmt: skip
+def test_wrong_parameters_are_refused(write, values, sentence):
+    write(CELL)
+    assert sentence in refused("x", values)
+
+
+def test_a_changed_notebook_has_changed_parameters(write, tmp_path):
+    write("a: int = 1  # one")
+    assert validate("x", {"a": 2}).a == 2
+    write("a: str = 'yes'  # another")
+    (tmp_path / "x.ipynb").touch()
+    assert validate("x", {"a": "no"}).a == "no"
 
 
 @pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem
+    "line", ["a = open('x')", "import os", "a, b = 1, 2", "a =", "a: complex = 1", "a: int"]
 )
-def test_notebook_and_model_agree_on_names_and_defaults(path):
-    assert parameters_cell(path) == NOTEBOOKS[path.stem]().model_dump()
+def test_a_cell_with_more_than_assignments_is_refused_and_never_run(write, line):
+    write(line)
+    assert "plain assignments only" in refused("x", {})
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "params").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_studies_are_valid(path):
-    assert load_study(path).notebooks
+def test_a_notebook_needs_one_cell_of_parameters(write):
+    write()
+    assert "it has 0" in refused("x", {})
+    write("a = 1", "a = 1")
+    assert "it has 2" in refused("x", {})
+    assert "there is no notebook 'y'" in refused("y", {})
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_every_parameter_is_described(notebook):
-    assert all(field.description for field in NOTEBOOKS[notebook].model_fields.values())
+def test_without_the_folder_of_notebooks_the_cell_that_ran_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(params, "FOLDER", tmp_path / "absent")
+    assert validate("x", {"steps": 3}, history=["", "import os", CELL]).steps == 3
+    assert "run from the repository" in refused("x", {})
+
+
+def test_chapters_have_the_choices_of_the_package():
+    fields = model("01_prompt_tuning").model_fields
+    choices = {name: get_args(fields[name].annotation) for name in ("layout", "init", "recipe")}
+    assert set(get_args(choices["layout"][0])) == {name for _, name in LAYOUTS}
+    assert set(choices["init"]) == set(INITS) and set(choices["recipe"]) <= set(RECIPES)
+
+
+@pytest.mark.parametrize("notebook", notebooks())
+def test_every_parameter_of_a_chapter_is_described_and_its_defaults_are_allowed(notebook):
+    fields = model(notebook).model_fields
+    assert all(field.description for field in fields.values()) and {"device", "dtype", "out"} <= set(fields)
+    plain = validate(notebook, {name: field.default for name, field in fields.items()}).model_dump()
+    assert pickle.loads(pickle.dumps(plain)) == plain

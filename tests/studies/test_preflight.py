@@ -6,15 +6,9 @@ from subprocess import run
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.studies.params import (
-    AdversarialRobustness,
-    KnowledgeNeurons,
-    PromptTuning,
-    Transferability,
-    ViewOf,
-)
+from skillkit.studies import run_study
+from skillkit.studies.params import validate
 from skillkit.studies.preflight import preflight
-from skillkit.studies.runner import run_study
 from tests.helpers import REPOSITORY
 
 WORDS = """
@@ -33,27 +27,24 @@ def reviews(tmp_path):
     return str(tmp_path / "reviews.yaml")
 
 
-@pytest.mark.parametrize(
-    "told, sentence",
-    [
-        (PromptTuning(tasks=["world/moovies"]), "no task is called 'world/moovies'"),
-        (PromptTuning(backbone="embedded/robertta"), "no backbone 'embedded/robertta' is shipped"),
-        (PromptTuning(backbone="no/such/folder"), "there is no folder no/such/folder"),
-        (Transferability(start_targets=["world/hotel"]), "no task is called 'world/hotel'"),
-        (Transferability(project_to=["embedded/t6"]), "no backbone 'embedded/t6' is shipped"),
-        (AdversarialRobustness(attacks=["typo"], neuron_attack="typo"), "typo"),
-        (AdversarialRobustness(views=[ViewOf(task="world/movies", adversarial="none/such")]), "none/such"),
-        (KnowledgeNeurons(source="no/facts"), "no/facts"),
-    ],
-)
-def test_names_that_are_not_there(told, sentence):
+@pytest.mark.parametrize("notebook, values, sentence", [
+    ("01_prompt_tuning", {"tasks": ["world/moovies"]}, "no task is called 'world/moovies'"),
+    ("01_prompt_tuning", {"backbone": "embedded/robertta"}, "no backbone 'embedded/robertta' is shipped"),
+    ("01_prompt_tuning", {"backbone": "no/such/folder"}, "there is no folder no/such/folder"),
+    ("06_transferability", {"start_targets": ["world/hotel"]}, "no task is called 'world/hotel'"),
+    ("06_transferability", {"project_to": ["embedded/t6"]}, "no backbone 'embedded/t6' is shipped"),
+    ("08_adversarial_robustness", {"attacks": ["typo"], "neuron_attack": "typo"}, "typo"),
+    ("08_adversarial_robustness", {"views": [{"task": "world/movies", "adversarial": "none/such"}]}, "none/such"),
+    ("07_knowledge_neurons", {"source": "no/facts"}, "no/facts"),
+])  # fmt: skip
+def test_names_that_are_not_there(notebook, values, sentence):
     with pytest.raises(SkillkitError, match=sentence):
-        preflight([told])
+        preflight([validate(notebook, values)])
 
 
 def test_a_label_word_of_two_tokens_is_told_before_any_kernel(reviews, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "skillkit.studies.runner.Driver", lambda *_, **__: pytest.fail("a kernel was to start")
+        "skillkit.studies.runner.Scheduling", lambda *_, **__: pytest.fail("a kernel was to start")
     )
     (tmp_path / "study.yaml").write_text(f"notebooks: {{01_prompt_tuning: {{tasks: [{reviews}]}}}}")
     with pytest.raises(
@@ -63,12 +54,12 @@ def test_a_label_word_of_two_tokens_is_told_before_any_kernel(reviews, tmp_path,
 
 
 def test_prompts_of_others_need_neither_tasks_nor_models():
-    preflight([Transferability(published="prompts", tasks=["never/looked-at"])])
+    preflight([validate("06_transferability", {"published": "prompts", "tasks": ["never/looked-at"]})])
 
 
 def test_the_own_study_is_looked_through_at_once():
     code = (
-        "import sys; from skillkit.studies.study import load_study; from skillkit.studies.preflight import preflight; "
+        "import sys; from skillkit.studies import load_study; from skillkit.studies.preflight import preflight; "
         "preflight(load_study('params/embedded.yaml').notebooks.values()); sys.exit('torch' in sys.modules)"
     )
     assert run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0

@@ -62,15 +62,19 @@ def test_run_lists_its_notebooks(tmp_path):
 
 
 def test_sweep_lists_its_cells(tmp_path):
-    cells = [{"name": f"small size={size}", "folder": f"cells/{size}"} for size in (1, 2)]
-    (tmp_path / "sweep.json").write_text(json.dumps({"name": "tiny", "cells": cells}))
+    cells = [
+        {"name": f"small size={size}", "folder": f"cells/{size}", "point": {"size": size}} for size in (1, 2)
+    ]
+    (tmp_path / "sweep.json").write_text(
+        json.dumps({"name": "tiny", "axes": {"size": [1, 2]}, "cells": cells})
+    )
     (tmp_path / "cells" / "1").mkdir(parents=True)
     (tmp_path / "cells" / "1" / "manifest.json").write_text(
         '{"state": "done", "finished": "2026-01-05T10:00:00Z"}'
     )
     told = show(str(tmp_path))
     assert (
-        "sweep tiny" in told
+        "study tiny" in told
         and "small size=1  done 2026-01-05T10:00:00Z" in told
         and "size=2  not finished" in told
     )

@@ -1,6 +1,6 @@
-"""A notebook as HTML that asks nothing of anybody: cleaned, formulas as MathML, code folded, no scripts.
+"""A notebook as HTML without scripts and requests: sanitized, formulas as MathML, code folded.
 
->>> cells("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb")[:5]
+>>> cells_as_html("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb")[:5]
 """
 
 import html
@@ -39,10 +39,10 @@ _MATHML_ATTRIBUTES = {
 }  # fmt: skip
 
 
-def cells(notebook, linked=()):
+def cells_as_html(notebook, linked=()):
     """The cells of an executed notebook file as a piece of HTML.
 
-    >>> piece = cells("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb", linked={"00_the_small_world"})
+    >>> piece = cells_as_html("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb", linked={"00_the_small_world"})
 
     linked: names of notebooks that have a page of their own; links to other notebooks lose their target.
     Whatever a cell puts out as HTML or Markdown is cleaned of scripts, event handlers and foreign styles.
@@ -55,10 +55,10 @@ def cells(notebook, linked=()):
     return re.sub(r'href="(?:\./)?([\w.-]+)\.ipynb(#[^"]*)?"', lambda link: _link(link, linked), body)
 
 
-def style():
+def stylesheet():
     """The style sheet of the report, with the colours of code on light and on dark pages.
 
-    >>> ".badge" in style()
+    >>> ".badge" in stylesheet()
     True
     """
     light = HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight")
@@ -67,10 +67,10 @@ def style():
     return f"{ours}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
-def clean(piece):
+def sanitize(piece):
     """HTML without what could run, load or restyle anything.
 
-    >>> clean("<b onclick='x()'>bold</b><script>x()</script>")
+    >>> sanitize("<b onclick='x()'>bold</b><script>x()</script>")
     '<b>bold</b>'
     """
     return nh3.clean(
@@ -122,7 +122,7 @@ class _Exporter(HTMLExporter):
 
     def default_filters(self):
         yield from super().default_filters()
-        yield "clean_html", clean
+        yield "clean_html", sanitize
 
     @pass_context
     def markdown2html(self, context, source):

@@ -1,50 +1,72 @@
-"""What the sites of runs, sweeps and comparisons are made of: what a run holds, templates, pages of notebooks.
+"""The report of a run, and of several runs beside each other: offline sites of plain HTML, without scripts or requests.
 
->>> name, units = load_run("runs/embedded")
->>> units[0]["claims"][0]["measured_text"]
-'0.900 [0.800, 1.000]'
+>>> build_report("runs/embedded")
+PosixPath('runs/embedded/report/index.html')
+
+An index with the claims, the figures, tables, parameters and provenance; and a page for each notebook with its code
+folded. Everything is copied into the folder `report`, which may be moved or sent.
 """
 
-import csv
 import os
-import re
 import shutil
 import time
+from operator import itemgetter
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, write_text, writing
+from skillkit.core.files import read_json, write_json, write_text, writing
 from skillkit.core.provenance import provenance
-from skillkit.studies import params
-from skillkit.studies.claims import Claim
+from skillkit.studies.report.figures import drawings
+from skillkit.studies.report.pages import cells_as_html, stylesheet
+from skillkit.studies.report.run import load_run, preview
+from skillkit.studies.report.tables import align, claims_by_setting, claims_table, numbers_table, write_tables
 
-PREVIEW = 12  # rows of a table shown on the index; the CSV has all of them
-
-
-def load_run(run):
-    """The name of a run, and what pages say about each of its notebooks, as dicts.
-
-    >>> name, units = load_run("runs/embedded")
-
-    Raises SkillkitError when the folder is no run.
-    """
-    study = read_json(Path(run) / "study.json")
-    if not study:
-        raise SkillkitError(
-            f"{run} is no run (it has no study.json); give the folder that `run` wrote, like runs/embedded"
-        )
-    return study["name"], [unit_facts(Path(run) / name) for name in study["notebooks"]]
+MAX_PAGES = 100  # notebooks shown in full; failed ones come first
 
 
-def write_site(folder, write):
-    """Let `write(temporary folder)` write pages, then put them in the place of the old ones.
+def build_report(folder):
+    """Write the report of a run's folder; returns the path of its first page.
 
-    >>> write_site("runs/embedded/report", lambda site: write_text(site / "index.html", page))
+    >>> build_report("runs/embedded")
     PosixPath('runs/embedded/report/index.html')
+
+    Failed and unfinished notebooks are shown as such. Of a grid, claims and figures are over the cells that differ by
+    the seed alone. Raises SkillkitError when the folder is no run.
     """
-    folder = Path(folder)
+    run = load_run(folder)
+    return _write_site(Path(folder) / "report", lambda site: _write_report(Path(folder), run, site))
+
+
+def compare_runs(folders, out=None):
+    """Write a site that shows several runs beside each other; returns its first page.
+
+    >>> compare_runs(["runs/embedded", "runs/roberta-base"], out="comparison")       # doctest: +SKIP
+    PosixPath('comparison/index.html')
+
+    out: None for a folder beside the first run. Claims meet by notebook and statement, figures and tables by
+    notebook and name. Raises SkillkitError for what is no run, and for a folder that holds something else.
+    """
+    folders = [Path(folder) for folder in folders]
+    runs = [load_run(folder) for folder in folders]
+    for folder, run in zip(folders, runs):
+        if run["axes"]:
+            raise SkillkitError(
+                f"{folder} is of a grid, whose report compares its cells; give runs without one"
+            )
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise SkillkitError(f"{' '.join(map(str, folders))}: a run is given twice; give different ones")
+    names = [folder.name for folder in folders]
+    labels = names if len(set(names)) == len(names) else list(map(str, folders))
+    out = Path(out or folders[0].parent / "-and-".join(names))
+    if out.exists() and not read_json(out / "comparison.json"):
+        raise SkillkitError(f"{out} holds no comparison; give another folder with --out")
+    return _write_site(out, lambda site: _write_comparison(labels, [run["cells"] for run in runs], site))
+
+
+def _write_site(folder, write):
+    """Let `write(temporary folder)` write pages, then put them in the place of the old ones."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     with writing(folder, "make room"):
         shutil.rmtree(temporary, ignore_errors=True)
@@ -55,146 +77,103 @@ def write_site(folder, write):
     return folder / "index.html"
 
 
-def templates(name):
-    """The templates of all pages, with what the pages of one site share.
-
-    >>> templates("embedded").get_template("index.html").render(units=[])
-    """
-    from skillkit.studies.report.pages import style
-
+def _templates(name):
+    """The templates of all pages, with what the pages of one site share."""
     pages = Environment(loader=PackageLoader("skillkit.studies.report"), autoescape=True, trim_blocks=True)
-    told = provenance()
-    pages.globals |= {
-        "name": name,
-        "css": style(),
-        "made": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC",
-        "versions": told["versions"],
-        "revision": told["git"] and told["git"]["revision"][:10],
-    }
+    made, source = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), provenance()
+    revision = source["git"] and source["git"]["revision"][:10]
+    pages.globals |= {"name": name, "css": stylesheet(), "made": made, "versions": source["versions"]}
+    pages.globals |= {"revision": revision}
     return pages
 
 
-def write_notebooks(pages, shown, folder):
-    """A page for each notebook, with the files that belong to it.
-
-    >>> write_notebooks(templates("embedded"), [unit for unit in units if unit["has_page"]], site)
-    """
-    from skillkit.studies.report.pages import cells
-
-    for i, unit in enumerate(shown):
-        shutil.copytree(
-            unit["folder"], folder / unit["name"], ignore=shutil.ignore_patterns("*.ipynb", "*.json")
-        )
-        around = {
-            "before": shown[i - 1] if i else None,
-            "after": shown[i + 1] if i + 1 < len(shown) else None,
-        }
-        page = pages.get_template("notebook.html").render(
-            unit=unit, cells=cells(unit["notebook"], {other["name"] for other in shown}), **around
-        )
-        write_text(folder / f"{unit['name']}.html", page)
-
-
-def unit_facts(folder, name=None):
-    """What the pages say about one executed notebook; `name` is that of its page, else that of its folder.
-
-    >>> unit_facts(Path("runs/embedded/01_prompt_tuning"))["state"]
-    'done'
-    """
-    name = name or folder.name
-    manifest = read_json(folder / "manifest.json") or {}
-    state = manifest.get("state", "unfinished")
-    source = manifest.get("notebook", folder.name)
-    notebook = folder / f"{source}{'.failed' * (state == 'failed')}.ipynb"
-    has_page = state in ("done", "failed") and notebook.exists()
-    contents = read_json(folder / "contents.json") or {}
-    return {
-        "name": name,
-        "folder": folder,
-        "notebook": notebook,
-        "has_page": has_page,
-        "state": state,
-        "title": _title(notebook) if has_page else name,
-        "error": (manifest.get("error") or "").split("\n")[0],
-        "time": _duration(manifest["seconds"]) if manifest else "",
-        "finished": manifest.get("finished", "").replace("T", " ").replace("Z", " UTC"),
-        "parameters": _parameters(source, manifest.get("parameters", {})),
-        "provenance": _flat(manifest.get("provenance", {})),
-        "claims": [_claim(name, claim) for claim in read_json(folder / "claims.json") or []],
-        "figures": [_figure(name, figure) for figure in contents.get("figures", [])],
-        "tables": [_table(name, folder, table) for table in contents.get("tables", [])],
-    }
+def _write_report(folder, run, site):
+    """The index, and a page for each notebook."""
+    pages, cells = _templates(run["name"]), run["cells"]
+    failed_first = sorted(
+        (cell for cell in cells if cell["has_page"]), key=lambda cell: cell["state"] != "failed"
+    )
+    shown = failed_first[:MAX_PAGES] if run["axes"] else [cell for cell in cells if cell["has_page"]]
+    _write_notebooks(pages, shown, site)
+    contents = _of_grid(folder, cells, site) if run["axes"] else {
+        "claims": claims_table(shown),
+        "figures": [figure for cell in shown for figure in cell["figures"]],
+        "tables": [table for cell in shown for table in cell["tables"]],
+    }  # fmt: skip
+    made_at = {}
+    for cell in (cell for cell in cells if cell["provenance"]):
+        made_at.setdefault(str(cell["provenance"]), [cell["provenance"], []])[1].append(cell["name"])
+    page = pages.get_template("index.html").render(
+        axes=run["axes"],
+        cells=cells,
+        linked={cell["page"] for cell in shown},
+        provenance=made_at.values(),
+        **contents,
+    )
+    write_text(site / "index.html", page)
 
 
-def _claim(unit, plain):
-    claim = Claim(**plain)
-    return plain | {
-        "unit": unit,
-        "published_text": claim.published_text,
-        "measured_text": claim.measured_text,
-    }
-
-
-def _figure(unit, figure):
-    files = [{"href": f"{unit}/{file}", "kind": file.rsplit(".", 1)[-1].upper()} for file in figure["files"]]
-    return figure | {"unit": unit, "files": files, "picture": files[0]["href"]}
-
-
-def _table(unit, folder, table):
-    (file,) = table["files"]
-    with open(folder / file, newline="", encoding="utf-8") as stream:
-        head, *rows = list(csv.reader(stream)) or [[]]
-    return table | {
-        "unit": unit,
-        "href": f"{unit}/{file}",
-        "head": head,
-        "rows": [[_short(cell) for cell in row] for row in rows[:PREVIEW]],
-        "more": max(0, len(rows) - PREVIEW),
-    }
-
-
-def _short(cell):
-    """A cell of a CSV for people: three decimals, and no more than a line of text."""
-    if re.fullmatch(r"-?\d+\.\d{4,}(e-?\d+)?", cell):
-        return f"{float(cell):.4g}"
-    return cell if len(cell) <= 120 else cell[:119] + "…"
-
-
-def _title(notebook):
-    """The first heading of a notebook, else its name."""
-    for cell in read_json(notebook)["cells"]:
-        heading = re.match(r"# +(.+)", "".join(cell["source"])) if cell["cell_type"] == "markdown" else None
-        if heading:
-            return heading[1].strip()
-    return notebook.stem
-
-
-def _parameters(notebook, given):
-    """Name, value and description of every parameter, and whether it is not the default."""
-    fields = params.NOTEBOOKS[notebook].model_fields if notebook in params.NOTEBOOKS else {}
-    return [
-        {
-            "name": name,
-            "value": "none"
-            if value is None
-            else ", ".join(map(str, value))
-            if isinstance(value, list)
-            else value,
-            "about": fields[name].description if name in fields else "",
-            "changed": name in fields and value != fields[name].default,
-        }
-        for name, value in given.items()
+def _of_grid(folder, cells, site):
+    """Claims, figures and tables of a grid, over cells; the files are written into the site."""
+    write_tables(folder)
+    for name in ("summary.csv", "summary.parquet"):
+        shutil.copy(folder / name, site)
+    if (folder / "tables").exists():
+        shutil.copytree(folder / "tables", site / "tables")
+    (site / "figures").mkdir()
+    figures, files = [], sorted(path.relative_to(site) for path in (site / "tables").glob("*/*.csv"))
+    for drawing in drawings(numbers_table(cells)):
+        place = f"figures/{drawing.name}"
+        drawing.figure.savefig(site / f"{place}.png")
+        drawing.data.to_csv(site / f"{place}.csv", index=False)
+        kinds = [{"href": f"{place}.{kind}", "kind": kind.upper()} for kind in ("png", "csv")]
+        figures.append({"caption": drawing.caption, "picture": f"{place}.png", "files": kinds})
+    tables = [
+        preview(site, {"name": f"{file.parent.name}: {file.stem}", "files": [str(file)]}, ".")
+        for file in files
     ]
+    return {"claims": claims_by_setting(cells), "figures": figures, "tables": tables}
 
 
-def _flat(plain, start=""):
-    """Nested provenance as one level: {"git": {"dirty": False}} -> {"git dirty": False}."""
-    flat = {}
-    for name, value in plain.items():
-        flat |= _flat(value, f"{start}{name} ") if isinstance(value, dict) else {start + name: value}
-    return flat
+def _write_notebooks(pages, shown, site):
+    """A page for each notebook, with the files that belong to it."""
+    names = {cell["page"] for cell in shown}
+    for before, cell, after in zip([None, *shown], shown, [*shown[1:], None]):
+        ignored = shutil.ignore_patterns("*.ipynb", "*.json")
+        shutil.copytree(cell["folder"], site / cell["page"], ignore=ignored)
+        body = cells_as_html(cell["file"], names)
+        page = pages.get_template("notebook.html").render(cell=cell, body=body, before=before, after=after)
+        write_text(site / f"{cell['page']}.html", page)
 
 
-def _duration(seconds):
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _write_comparison(labels, runs, site):
+    """The page, and below a folder for each run the figures and tables it shows."""
+    for number, cells in enumerate(runs):
+        for cell in cells:
+            for part in ("figures", "tables"):
+                if (cell["folder"] / part).exists():
+                    shutil.copytree(cell["folder"] / part, site / str(number) / cell["page"] / part)
+    shared = {}
+    for part, name in {"claims": "statement", "figures": "name", "tables": "name"}.items():
+        columns = [
+            [one | {"key": (one["unit"], one[name])} for cell in cells for one in cell[part]]
+            for cells in runs
+        ]
+        shared[part] = align(columns, itemgetter("key"))
+    facts = {
+        "parameters": lambda cell: {one["name"]: one["value"] for one in cell["parameters"]},
+        "provenance": lambda cell: cell["provenance"],
+        "states": lambda cell: {"state": cell["state"], "time": cell["time"]},
+    }
+    different = {name: _different(runs, read) for name, read in facts.items()}
+    page = _templates(" · ".join(labels)).get_template("comparison.html")
+    write_text(site / "index.html", page.render(labels=labels, **shared, **different))
+    write_json(site / "comparison.json", {"runs": labels})
+
+
+def _different(runs, read):
+    """{(notebook, name): value per run} of the facts that are not the same in all runs."""
+    columns = [[(cell["page"], *fact) for cell in cells for fact in read(cell).items()] for cells in runs]
+    rows = align(columns, lambda fact: fact[:2])
+    rows = {key: [fact[2] if fact else "–" for fact in row] for key, row in rows.items()}
+    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}

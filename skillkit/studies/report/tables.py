@@ -1,0 +1,192 @@
+"""What the cells of a run have measured, as tables: claims, numbers, a row per cell, the notebooks' own tables stacked.
+
+>>> claims_table(load_run("runs/seeds")["cells"])[0]["measured_text"]
+'0.900 [0.800, 1.000]'
+>>> write_tables("runs/seeds")         # summary.csv, summary.parquet, tables/<notebook>/<table>.csv
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from skillkit.core.files import write_text, writing
+from skillkit.core.stats import mean_interval
+from skillkit.studies.claims import HOLDS, Claim
+from skillkit.studies.report.run import load_run
+from skillkit.studies.study import as_text
+
+MAX_ROWS = 40  # a longer table is no list of metrics; it is among the stacked tables only
+
+
+def claims_table(cells):
+    """All claims of some cells, a dict each: the claim, its figures as text, page, title, notebook and setting.
+
+    >>> [claim["holds"] for claim in claims_table(load_run("runs/seeds")["cells"])]
+    ['yes', 'no', 'yes', 'no', 'no']
+    """
+    from_cell = ("page", "title", "notebook", "setting")
+    return [claim | {part: cell[part] for part in from_cell} for cell in cells for claim in cell["claims"]]
+
+
+def claims_by_setting(cells):
+    """The claims of a grid, those that differ by the seed together: the mean measured, and how many hold.
+
+    >>> claims_by_setting(load_run("runs/seeds")["cells"])[0]["holds"]
+    {'yes': 1, 'partly': 0, 'no': 1, 'not tested': 0}
+    """
+    groups = {}
+    for claim in claims_table(cell for cell in cells if cell["state"] == "done"):
+        groups.setdefault((claim["notebook"], claim["statement"], claim["setting"]), []).append(claim)
+    return [_together(claims) for claims in groups.values()]
+
+
+def align(columns, key):
+    """{key: an entry per column, or None}: what several columns of dicts have in common, by a function of an entry.
+
+    >>> align([[{"name": "a"}], [{"name": "a"}, {"name": "b"}]], lambda entry: entry["name"])
+    {'a': [{'name': 'a'}, {'name': 'a'}], 'b': [None, {'name': 'b'}]}
+
+    Of several entries with one key in a column the first counts.
+    """
+    rows = {}
+    for number, entries in enumerate(columns):
+        for entry in entries:
+            row = rows.setdefault(key(entry), [None] * len(columns))
+            row[number] = row[number] or entry
+    return rows
+
+
+def numbers_table(cells):
+    """A DataFrame of what the cells have measured, a number per row: cell, notebook, setting, kind, label, value.
+
+    >>> numbers_table(load_run("runs/seeds")["cells"]).query("kind == 'claim'")[["setting", "label", "value"]]
+
+    kind: "claim", or "<table>: <column>"; label: the statement, or the words in the table's row.
+    """
+    names = ("name", "notebook", "setting")
+    rows = [
+        {name: cell[name] for name in names} | one
+        for cell in cells
+        for one in _claimed(cell) + _metrics(cell)
+    ]
+    return pd.DataFrame(rows, columns=[*names, "kind", "label", "value"])
+
+
+def summary_table(cells):
+    """A DataFrame with a row per cell: state, parameters, claims, metrics.
+
+    >>> summary_table(load_run("runs/seeds")["cells"]).columns[:5].tolist()
+    ['cell', 'notebook', 'state', 'seconds', 'error']
+
+    A claim has the columns `<statement>: measured`, `low`, `high`, `holds`. A metric is a number in a table of
+    the notebook; its column is called by table, the words of its row, and column. Lists are written as text.
+    """
+    table = pd.DataFrame(map(_row, cells))
+    for name in table:
+        kinds = {type(value) for value in table[name].dropna()}
+        if str in kinds and len(kinds) > 1:  # parquet wants one type per column
+            table[name] = table[name].map(lambda value: value if pd.isna(value) else str(value))
+    return table
+
+
+def stacked_tables(cells):
+    """{(notebook, table): rows of all finished cells}, the cell's place in the grid in the first columns.
+
+    >>> list(stacked_tables(load_run("runs/seeds")["cells"]))
+    [('small', 'accuracy'), ('small', 'steps')]
+    """
+    parts = {}
+    for cell in cells:
+        for name, rows in _tables(cell).items():
+            for axis, value in reversed(cell["point"].items()):
+                if axis not in rows:
+                    rows.insert(0, axis, as_text(value))
+            parts.setdefault((cell["notebook"], name), []).append(rows)
+    return {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items()}
+
+
+def write_tables(folder):
+    """Write the summary of a run as CSV and parquet, and the stacked tables as CSV.
+
+    >>> write_tables("runs/seeds")
+    """
+    folder, cells = Path(folder), load_run(folder)["cells"]
+    table = summary_table(cells)
+    with writing(folder, "make room"):
+        write_text(folder / "summary.csv", table.to_csv(index=False))
+        temporary = folder / ".summary.parquet.tmp"
+        table.to_parquet(temporary, index=False)
+        os.replace(temporary, folder / "summary.parquet")
+        shutil.rmtree(folder / "tables", ignore_errors=True)
+        for (notebook, name), rows in stacked_tables(cells).items():
+            (folder / "tables" / notebook).mkdir(parents=True, exist_ok=True)
+            write_text(folder / "tables" / notebook / f"{name}.csv", rows.to_csv(index=False))
+
+
+def _together(claims):
+    """One row for claims that differ by the seed alone; of a single one the interval that it found itself."""
+    measured = [claim["measured"] for claim in claims if isinstance(claim["measured"], int | float)]
+    mean = mean_interval(measured) if measured else (None, None, None)
+    if len(claims) == 1:
+        mean = tuple(claims[0][part] for part in ("measured", "low", "high"))
+    one = Claim(claims[0]["statement"], claims[0]["paper"], claims[0]["published"], *mean)
+    held = [claim["holds"] for claim in claims]
+    return claims[0] | {
+        "measured_text": one.measured_text,
+        "holds": {word: held.count(word) for word in HOLDS},
+    }
+
+
+def _row(cell):
+    """One row of the summary."""
+    row = {"cell": cell["name"], "notebook": cell["notebook"], "state": cell["state"]}
+    row |= {"seconds": cell["seconds"], "error": cell["error"] or None}
+    row |= {
+        name: as_text(value) if isinstance(value, list) else value for name, value in cell["given"].items()
+    }
+    for claim in cell["claims"] if cell["state"] == "done" else ():
+        row |= {f"{claim['statement']}: {part}": claim[part] for part in ("measured", "low", "high", "holds")}
+    return row | {
+        ": ".join(filter(None, (one["kind"], one["label"]))): one["value"] for one in _metrics(cell)
+    }
+
+
+def _claimed(cell):
+    return [
+        {"kind": "claim", "label": claim["statement"], "value": claim["measured"]}
+        for claim in (cell["claims"] if cell["state"] == "done" else ())
+        if isinstance(claim["measured"], int | float)
+    ]
+
+
+def _metrics(cell):
+    """The numbers in the short tables of a cell; words that its place in the grid says anyway are left out."""
+    found, known = [], {as_text(value) for value in cell["point"].values()}
+    for name, rows in _tables(cell).items():
+        words = [column for column in rows if not is_numeric_dtype(rows[column])]
+        if len(rows) > MAX_ROWS or rows[words].duplicated().any():
+            continue
+        for _, row in rows.iterrows():
+            label = ", ".join(str(row[column]) for column in words if str(row[column]) not in known)
+            found += [
+                {"kind": f"{name}: {column}", "label": label, "value": float(row[column])}
+                for column in rows
+                if column not in words and pd.notna(row[column])
+            ]
+    return found
+
+
+def _tables(cell):
+    """The tables of a finished cell, by name."""
+    tables = cell["tables"] if cell["state"] == "done" else ()
+    return {table["name"]: _read(cell["folder"] / table["files"][0]) for table in tables}
+
+
+def _read(path):
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()

@@ -1,0 +1,228 @@
+"""Reports of runs, of grids and of several runs: everything on pages that run nothing and fetch nothing."""
+
+import csv
+import re
+import shutil
+
+import bs4
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json, write_json
+from skillkit.core.provenance import provenance
+from skillkit.studies import Claim, build_report, compare_runs
+from tests import small_studies as studies
+
+EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def notebook(title):
+    text = rf"# {title}\n\nSee [the other](second.ipynb), [none](none.ipynb), $a_i < b$. {EVIL}"
+    shown = [
+        {"text/html": f"<table><td>kept</td></table>{EVIL}"}, {"image/png": PICTURE, "text/plain": "Figure"},
+        {"application/javascript": "document.title='ran'"},
+    ]  # fmt: skip
+    outputs = [new_output("stream", text=EVIL), *(new_output("display_data", data) for data in shown)]
+    return new_notebook(
+        cells=[new_markdown_cell(text), *(new_code_cell("show()", outputs=[one]) for one in outputs)]
+    )
+
+
+def unit(run, name, state="done", error=None):
+    """The folder of an executed notebook, as `runs` leaves it, with evil texts wherever data may come from."""
+    folder = run / name
+    (folder / "figures").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    nbformat.write(notebook(f"The {name}"), folder / f"{name}{'.failed' * (state == 'failed')}.ipynb")
+    for kind in ("png", "svg", "csv"):
+        (folder / "figures" / f"curve.{kind}").write_text("1")
+    with open(folder / "tables" / "scores.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["text", "accuracy"], *[[EVIL, 0.123456789]] * 20])
+    files = [f"figures/curve.{kind}" for kind in ("png", "svg", "csv")]
+    contents = {
+        "figures": [{"name": "curve", "caption": f"A curve. {EVIL}", "files": files}],
+        "tables": [{"name": "scores", "caption": "Scores.", "files": ["tables/scores.csv"]}],
+    }  # fmt: skip
+    claims = [
+        Claim(f"It holds. {EVIL}", "A 2022", 0.9, 0.95, 0.94, 0.96, "yes"),
+        Claim("It may.", "B 2022", note=EVIL),
+    ]
+    plain = {"notebook": name, "state": state, "seconds": 75.0, "finished": "2026-01-05T10:00:00Z", "error": error,
+                "parameters": {"size": 3, "words": ["a", EVIL]}, "provenance": provenance()}  # fmt: skip
+    write_json(folder / "contents.json", contents)
+    write_json(folder / "claims.json", [claim.plain() for claim in claims])
+    write_json(folder / "manifest.json", plain)
+
+
+def manifest(folder, *names):
+    """The manifest of a run of these notebooks, as an earlier version wrote it."""
+    write_json(folder / "study.json", {"name": "tiny", "file": "tiny.yaml", "notebooks": names})
+
+
+@pytest.fixture
+def run(tmp_path):
+    unit(tmp_path, "first")
+    unit(tmp_path, "second", state="failed", error=f"ValueError: {EVIL}\nand its traceback")
+    manifest(tmp_path, "first", "second", "third")
+    return tmp_path
+
+
+@pytest.fixture
+def pages(run):
+    build_report(run)
+    return {path.name: parsed(path) for path in (run / "report").glob("*.html")}
+
+
+def parsed(path):
+    return bs4.BeautifulSoup(path.read_text(), "html.parser")
+
+
+def test_index_shows_claims_figures_tables_states(pages):
+    text = pages["index.html"].get_text(" ", strip=True)
+    parts = (
+        "It holds.",
+        "0.950 [0.940, 0.960]",
+        "not tested",
+        "A curve.",
+        "0.1235",
+        "8 more rows",
+        "1 min 15 s",
+    )
+    assert not [part for part in parts if part not in text]
+    badges = [badge.text for badge in pages["index.html"].select("#notebooks ~ .scroll .badge")]
+    assert badges == ["done", "failed", "unfinished"]
+    assert [tile.text for tile in pages["index.html"].select(".tiles b")] == [
+        "1",
+        "1",
+        "1",
+        "2",
+        "0",
+        "0",
+        "2",
+    ]
+    assert {"torch", "revision" if provenance()["git"] else "git"} & set(re.findall(r"\w+", text))
+
+
+def test_nothing_can_run(pages):
+    assert set(pages) == {"index.html", "first.html", "second.html"}
+    for page in pages.values():
+        assert not page.find_all(["script", "iframe", "object", "embed", "form", "base"])
+        assert not [tag for tag in page.find_all() for name in tag.attrs if name.startswith("on")]
+        assert "default-src 'none'" in page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert EVIL in pages["index.html"].get_text() and EVIL in pages["first.html"].get_text()  # as text
+
+
+def test_nothing_is_fetched(pages):
+    for page in pages.values():
+        assert not [tag for tag in page.find_all(src=True) if tag["src"].startswith(("http", "//"))]
+        assert [tag["href"] for tag in page.find_all("link")] == ["data:,"]
+        assert not re.search(r"url\(|@import", page.style.text)
+
+
+def test_every_link_leads_somewhere(run, pages):
+    for page in pages.values():
+        for link in page.find_all(href=True):
+            if not link["href"].startswith(("#", "data:")):
+                assert (run / "report" / link["href"].split("#")[0]).is_file(), link
+    assert not (run / "report/first/manifest.json").exists()
+
+
+def test_notebook_page_has_folded_code_formulas_and_figures(pages):
+    page = pages["first.html"]
+    assert len(page.select("details.code")) == 4 and not page.select("details[open]")
+    assert page.math.msub and "<" in page.math.text
+    assert page.find("img", src=f"data:image/png;base64,{PICTURE}") and "kept" in page.text
+    assert page.find("a", string="the other")["href"] == "second.html"
+    assert "href" not in page.find("a", string="none").attrs
+
+
+def test_rebuilding_replaces(run):
+    build_report(run)
+    (run / "report" / "old.html").write_text("")
+    build_report(run)
+    assert not (run / "report/old.html").exists() and not (run / ".report.tmp").exists()
+
+
+def test_what_is_no_run_is_told(tmp_path):
+    with pytest.raises(SkillkitError, match="is no run"):
+        build_report(tmp_path)
+
+
+# Grids.
+
+
+@pytest.fixture
+def grid(tmp_path):
+    return studies.swept(tmp_path)
+
+
+def tiles(page):
+    return [tile.text for tile in page.select(".tiles b")]
+
+
+def test_report_of_a_grid_says_what_its_cells_say_together(grid):
+    page = parsed(build_report(grid))
+    assert tiles(page) == ["4", "1", "1"] and not page.find_all("script") and studies.EVIL in page.text
+    assert page.select("table.claims td.number")[0].text.startswith("0.850 [")
+    assert [badge.text for badge in page.select("table.claims .badge")] == ["yes 1", "no 1"] * 2
+    assert len(page.select("figure img")) == 2 and "small tasks=movies seeds=3" in page.text
+    links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
+    assert len(links) >= 12 and all((grid / "report" / link).is_file() for link in links)
+
+
+def test_a_setting_of_one_cell_has_the_interval_of_that_cell(grid):
+    plain = read_json(grid / "study.json")
+    write_json(grid / "study.json", plain | {"cells": plain["cells"][:1]})
+    assert parsed(build_report(grid)).select("table.claims td.number")[0].text == "0.900 [0.800, 1.000]"
+
+
+def test_a_grid_without_results_and_one_of_an_earlier_version_have_a_report(grid):
+    (grid / "study.json").rename(grid / "sweep.json")
+    assert tiles(parsed(build_report(grid))) == ["4", "1", "1"]
+    shutil.rmtree(grid / "cells")
+    assert tiles(parsed(build_report(grid))) == ["0", "0", "6"]
+
+
+# Several runs.
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs; the second has one notebook less, and another parameter."""
+    for name, notebooks in {"one": ["first", "second"], "two": ["first"]}.items():
+        for notebook in notebooks:
+            unit(tmp_path / name, notebook)
+        manifest(tmp_path / name, *notebooks)
+    file = tmp_path / "two/first/manifest.json"
+    plain = read_json(file)
+    write_json(file, plain | {"parameters": plain["parameters"] | {"size": 4}})
+    return [tmp_path / "one", tmp_path / "two"]
+
+
+def test_claims_figures_and_differences_stand_beside_each_other(runs):
+    index = compare_runs(runs)
+    page = parsed(index)
+    assert index.parent.name == "one-and-two" and not page.find_all("script")
+    first, _, second, _ = page.select("table.claims tbody tr")
+    assert len(first.select(".badge.yes")) == 2 and len(second.select(".badge.yes")) == 1
+    assert second.select("td")[-1].text == "–"
+    assert len(page.select("figure")) == 4 and len(page.select("figure img")) == 3
+    different = page.select("#parameters + .scroll tbody tr")[0].select("td")
+    assert [value.text for value in different] == ["size first", "3", "4"]
+    links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
+    assert links and all((index.parent / link).is_file() for link in links)
+    assert compare_runs(runs) == index
+    with pytest.raises(SkillkitError, match="holds no comparison"):
+        compare_runs(runs, out=runs[0])
+
+
+@pytest.mark.parametrize("names, sentence", [
+    (["one", "three"], "is no run"), (["one", "one"], "given twice"), (["one", "grid"], "is of a grid"),
+])  # fmt: skip
+def test_what_cannot_be_compared_is_refused(runs, tmp_path, names, sentence):
+    studies.swept(tmp_path / "grid")
+    with pytest.raises(SkillkitError, match=sentence):
+        compare_runs([tmp_path / name for name in names])
