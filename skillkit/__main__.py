@@ -72,7 +72,7 @@ def _run(
     dry_run: Annotated[
         bool, Option("--dry-run", help="print the cells and what is done; run nothing")
     ] = False,
-    only: Annotated[list[str], Option(metavar="AXIS=VALUE", help="only these cells, or a notebook's")] = (),
+    only: Annotated[list[str], Option(metavar="AXIS=VALUE", help="only these cells, or a notebook's")] = None,
     limit: Annotated[int, Option(min=1, metavar="N", help="at most N of the cells that are not done")] = None,
     resume: Annotated[
         bool, Option("--resume", help="continue, keeping what is done (it does so anyway)")
@@ -106,7 +106,7 @@ def _run(
         executors.slurm if slurm else executors.local, workers=workers, threads=threads, memory=memory
     )
     pool = partial(executors.scheduler, scheduler, threads=threads) if scheduler else pool
-    folder, outcomes = runner.run_study(study, out, pool, only, limit, force, retries, yes, dry_run)
+    folder, outcomes = runner.run_study(study, out, pool, only or (), limit, force, retries, yes, dry_run)
     failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
     if report and not dry_run:
         _report([folder])
@@ -134,7 +134,7 @@ def _results(
     ],
     out: Annotated[str, Option(help="folder of the pages")] = "results",
     readme: Annotated[str, Option(help="file whose scoreboard is renewed, between its two marks")] = None,
-    page: Annotated[list[str], Option(metavar="LABEL", help="only this column gets a page")] = (),
+    page: Annotated[list[str], Option(metavar="LABEL", help="only this column gets a page")] = None,
 ):
     """Write scoreboard and pages of results in Markdown."""
     from skillkit.studies.results import publish
@@ -143,9 +143,9 @@ def _results(
     if wrong := [label for label, equals, runs in parts if not (label and equals and runs)]:
         raise SkillkitError(f"{wrong[0]!r}: name a column and its runs, like 'small world=runs/embedded'")
     named = {label: runs.split(",") for label, _, runs in parts}
-    if unknown := set(page) - set(named):
+    if unknown := set(page or ()) - set(named):
         raise SkillkitError(f"--page {unknown.pop()}: there are the columns {', '.join(named)}")
-    print("\n".join(map(str, publish(named, out, readme, page or None))))
+    print("\n".join(map(str, publish(named, out, readme, page))))
 
 
 @_command("show")
@@ -160,7 +160,7 @@ def _show(
 
 @_command("clean")
 def _clean(
-    kind: Annotated[list[str], Option(help="kind of artifact, such as prompt, or run, sweep")] = (),
+    kind: Annotated[list[str], Option(help="kind of artifact, such as prompt, or run, sweep")] = None,
     older: Annotated[
         str, Option(metavar="AGE", help="made longer ago than this, such as 12h, 30d, 8w")
     ] = None,
@@ -170,7 +170,7 @@ def _clean(
     """List artifacts and runs, remove those chosen; asks first."""
     from skillkit.studies.clean import remove_results
 
-    return remove_results(kind, older, larger, yes)
+    return remove_results(kind or (), older, larger, yes)
 
 
 @_command("pretrain")

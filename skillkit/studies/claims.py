@@ -54,8 +54,10 @@ class Claim:
         if any(math.isnan(low) for _, low, _ in intervals.values()):
             holds = "not tested"
         which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
-        note = "; ".join(filter(None, [which, note]))
-        return cls(statement, paper, published, *intervals[worst], holds, note)
+        mean, low, high = intervals[worst]
+        return cls(
+            statement, paper, published, mean, low, high, holds, "; ".join(filter(None, [which, note]))
+        )
 
     @property
     def published_text(self):

@@ -134,11 +134,12 @@ def _from_source(notebook, source):
     lines, fields, checks = source.splitlines(), {}, {}
     try:
         for line in ast.parse(source).body:
-            name = (line.target if isinstance(line, ast.AnnAssign) else line.targets[0]).id
+            target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]  # type: ignore[attr-defined]
             comment = lines[line.end_lineno - 1].encode()[line.end_col_offset :].decode().strip(" #")
             default = ast.literal_eval(line.value)
             kind = getattr(line, "annotation", None) or ast.parse(_type_of(default), mode="eval").body
             about, rules, among = _read_comment(comment)
+            name = target.id  # type: ignore[union-attr]
             fields[name] = (_with_rules(kind, rules), Field(default, description=about))
             if among:
                 checks[f"check_{name}"] = field_validator(name)(functools.partial(_is_among, among))
@@ -183,7 +184,7 @@ def _with_rules(node, rules):
             sizes = {
                 name: rules.get(name, least) for name, least in (("min_length", 1), ("max_length", None))
             }
-            return Annotated[list[_with_rules(element, rules)], Field(**sizes)]
+            return Annotated[list[_with_rules(element, rules)], Field(**sizes)]  # type: ignore[misc]
     if "choices" in rules:
         return Literal[rules["choices"]]
     bounds = {name: value for name, value in rules.items() if name in _BOUNDS.values()}

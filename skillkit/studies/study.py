@@ -20,8 +20,8 @@ from typing import get_args, get_origin
 from pydantic import BaseModel
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.hashing import digest
 from skillkit.core.files import read_yaml
+from skillkit.core.hashing import digest
 from skillkit.studies import params
 from skillkit.studies.params import unknown
 
@@ -165,8 +165,11 @@ def _study(path, plain, many):
     places = axes | {"notebook": list(notebooks)}
     exclude = [_where("exclude", entry, places) for entry in plain["exclude"]]
     overrides = [_override(entry, places, fields) for entry in plain["overrides"]]
-    chosen = [one for one in points if not any(_fits(entry, *one) for entry in exclude)]
-    cells = [_cell(*one, shared, notebooks[one[0]], overrides, fields[one[0]]) for one in chosen]
+    cells = [
+        _cell(notebook, point, shared, notebooks[notebook], overrides, fields[notebook])
+        for notebook, point in points
+        if not any(_fits(entry, notebook, point) for entry in exclude)
+    ]
     if not cells:
         raise SkillkitError("every cell of the grid is excluded; take something out of `exclude`")
     return Study(name, cells, axes, _after(plain["after"], notebooks), path)

@@ -3,7 +3,7 @@
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import filling, read_json, write_json, write_text, writing
+from skillkit.core.files import filling, read_json, read_yaml, write_json, write_text, writing
 from tests.helpers import full_disk
 
 
@@ -18,6 +18,32 @@ def test_what_cannot_be_read_is_none(tmp_path):
     assert [read_json(tmp_path / name) for name in ("cut.json", "binary.json", "absent.json", "")] == [
         None
     ] * 4
+
+
+def test_yaml_that_cannot_be_read_is_one_sentence(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    wrong = {"absent.yaml": "No such file", "binary.yaml": "not UTF-8", "": "Is a directory"}
+    texts = {
+        "a: {b: [1}": "is no YAML in line 1", "a: 1\na: 2": "duplicate key", "- a\n- b": "names with values",
+        "": "names with values", "a: !!python/object/apply:os.system [ls]": "is no YAML",
+    }  # fmt: skip
+    for number, (text, sentence) in enumerate(texts.items()):
+        (tmp_path / f"{number}.yaml").write_text(text)
+        wrong[f"{number}.yaml"] = sentence
+    for name, sentence in wrong.items():
+        with pytest.raises(SkillkitError, match=sentence):
+            read_yaml(tmp_path / name)
+
+
+def test_words_stay_words_and_numbers_become_numbers(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "words: [no, yes, on, 2024-01-01, '1']\nnumbers: [1e-3, 5E4, .5, 3., -7, .inf]\n"
+        "truth: [true, False]\nnothing: [null, ~, ]"
+    )
+    read = read_yaml(tmp_path / "a.yaml")
+    assert read["words"] == ["no", "yes", "on", "2024-01-01", "1"]
+    assert read["numbers"] == [0.001, 50000.0, 0.5, 3.0, -7, float("inf")]
+    assert read["truth"] == [True, False] and read["nothing"] == [None, None]
 
 
 def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path):
