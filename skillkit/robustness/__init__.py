@@ -1,22 +1,12 @@
-"""Clean against adversarial: pairs, perturbations, measures, repair."""
+"""Clean against adversarial: pairs of tasks, attacks, accuracy, neurons and repair."""
 
-from skillkit.robustness.adversarial_pair import adversarial_view
-from skillkit.robustness.contrasts import choosing, contrast, overlap_curve, staying
-from skillkit.robustness.measures import Comparison, activation_gaps, answers, link
+from skillkit.robustness.adversarial_pair import View, adversarial_view
+from skillkit.robustness.measures import activation_gaps, answers
+from skillkit.robustness.neuron_overlap import overlap_curve, paired_probes
 from skillkit.robustness.perturbations import attacks_on, characters
-from skillkit.robustness.repair import repairs
+from skillkit.robustness.repair import mixed, push, push_curve, repairs
 
 __all__ = [
-    "Comparison",
-    "activation_gaps",
-    "adversarial_view",
-    "answers",
-    "attacks_on",
-    "characters",
-    "choosing",
-    "contrast",
-    "link",
-    "overlap_curve",
-    "repairs",
-    "staying",
-]
+    "View", "activation_gaps", "adversarial_view", "answers", "attacks_on", "characters", "mixed", "overlap_curve",
+    "paired_probes", "push", "push_curve", "repairs",
+]  # fmt: skip

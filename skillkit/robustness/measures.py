@@ -1,9 +1,8 @@
-"""Clean against adversarial: accuracy and its drop, and how far an attack moves the skill neurons.
+"""Accuracy under attack and its drop, with bootstrap intervals; how far an attack moves the skill neurons.
 
->>> compared = compare(bb, view, [prompt_of_seed_0, prompt_of_seed_1])
+>>> compared = view.accuracies(answers(bb, view, [prompt_of_seed_0, prompt_of_seed_1]))
 >>> compared.clean, compared.adversarial, compared.drop        # three Estimates: value, low, high
->>> [gap] = activation_gaps(bb, [view], prompt, contrast.chosen, skills)
->>> link(table, "gap", "drop")                                  # over attacks: Spearman's ρ with its interval
+>>> [gap] = activation_gaps(bb, [view], prompt, probes.chosen, skills)
 
 Prompts are tuned on clean texts only. Ackermann & Ohmer, "On the Relationship between Skill Neurons and
 Robustness in Prompt Tuning" (2024); the paired intervals and the gap are ours.
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.stats import bootstrap_interval, share_interval
@@ -22,8 +20,6 @@ from skillkit.core.store import artifact
 from skillkit.neurons import neuron_activations
 from skillkit.prompts import evaluate
 from skillkit.tasks import balanced
-
-RESAMPLES = 2000
 
 
 class Estimate(NamedTuple):
@@ -41,23 +37,31 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """How several prompts of one task do on both sides of a view; made by `compare`.
+    """Accuracies of several prompts of one task on both sides of a view; made by `View.accuracies`.
 
-    >>> compared.table        # one row per prompt: clean, adversarial, drop
+    >>> compared
+    Comparison(world/movies, typos 0.5: clean ..., adversarial ..., drop ... [..., ...], prompts: 2)
 
     correct: {"clean": bool [prompts, rows], "adversarial": bool [prompts, rows]}. Intervals are over the test
-    rows, for the mean of these prompts; how prompts differ is told by the table.
+    rows, for the mean of these prompts; `drops` has every prompt's own.
     """
 
     view: Any
     correct: dict
 
+    def __repr__(self):
+        (drop, low, high), prompts = self.drop, len(self.correct["clean"])
+        sides = f"clean {self.clean.value:.3f}, adversarial {self.adversarial.value:.3f}"
+        return f"Comparison({self.view.name}: {sides}, drop {drop:.3f} [{low:.3f}, {high:.3f}], prompts: {prompts})"
+
     @property
     def clean(self):
+        """Accuracy on clean test rows with its Wilson interval."""
         return self._accuracy("clean")
 
     @property
     def adversarial(self):
+        """Accuracy on adversarial test rows with its Wilson interval."""
         return self._accuracy("adversarial")
 
     @property
@@ -67,29 +71,24 @@ class Comparison:
         return difference(clean, adversarial, self.view.per_row)
 
     @property
-    def table(self):
-        """Accuracies by prompt, as plain dicts."""
-        means = {side: found.double().mean(1).tolist() for side, found in self.correct.items()}
-        pairs = zip(means["clean"], means["adversarial"], strict=True)
-        return [dict(clean=clean, adversarial=other, drop=clean - other) for clean, other in pairs]
+    def drops(self):
+        """Clean minus adversarial accuracy of every prompt."""
+        clean, adversarial = (self.correct[side].double().mean(1) for side in ("clean", "adversarial"))
+        return [one - other for one, other in zip(clean.tolist(), adversarial.tolist(), strict=True)]
 
-    def plain(self):
+    def row(self):
         """One row of a table: what was compared, three estimates, chance, and how many rows.
 
-        >>> told = compared.plain()
-        >>> told["task"], told["attack"], told["n_clean"], told["n_adversarial"]
+        >>> row = compared.row()
+        >>> row["task"], row["attack"], row["n_clean"], row["n_adversarial"]
         ('world/movies', 'typos', 16, 16)
         """
-        estimates = {name: getattr(self, name) for name in ("clean", "adversarial", "drop")}
-        told = {
-            name + tail: number
-            for name, one in estimates.items()
-            for tail, number in zip(("", "_low", "_high"), one, strict=True)
-        }
-        view = self.view
+        view, figures = self.view, {}
+        for name in ("clean", "adversarial", "drop"):
+            figures |= zip((name, f"{name}_low", f"{name}_high"), getattr(self, name), strict=True)
         about = dict(task=view.clean.name, attack=view.attack, strength=view.strength, chance=view.chance)
         counts = {f"n_{side}": found.shape[1] for side, found in self.correct.items()}
-        return about | told | dict(paired=view.paired) | counts
+        return about | figures | dict(paired=view.paired) | counts
 
     def _accuracy(self, side):
         found = self.correct[side].double()
@@ -97,25 +96,15 @@ class Comparison:
         return Estimate(mean, *share_interval(mean * n, n))
 
 
-def compare(bb, view, prompts, rows=None, clean=None, batch_size=None):
-    """Evaluate prompts on the clean and the adversarial test rows of a view: a `Comparison`.
-
-    >>> strong = compare(bb, view, prompts, rows=300)
-    >>> weak = compare(bb, weaker_view, prompts, rows=300, clean=strong)       # clean rows are not read again
-
-    prompts: a list (seeds). rows: only so many clean rows, class-balanced, and what belongs to them. Raises
-    SkillkitError for a `clean` comparison of other rows or another number of prompts.
-    """
-    return Comparison(view, answers(bb, view, prompts, rows, clean, batch_size))
-
-
 @artifact("answers", version=1, ignore=("clean", "batch_size"))
 def answers(bb, view, prompts, rows=None, clean=None, batch_size=None):
     """Which test rows prompts get right: {"clean": bool [prompts, rows], "adversarial": bool [prompts, rows]}.
 
-    >>> Comparison(view, sk.cached(answers, bb, view, prompts, rows=300)).drop
+    >>> strong = view.accuracies(sk.cached(answers, bb, view, prompts, rows=300))
+    >>> weak = answers(bb, weaker_view, prompts, rows=300, clean=strong)       # clean rows are not read again
 
-    The arguments are those of `compare`, which does the same without the store.
+    prompts: a list (seeds). rows: only so many clean rows, class-balanced, and what belongs to them. Raises
+    SkillkitError for a `clean` comparison of other rows or another number of prompts.
     """
     if clean is not None and (
         clean.view.clean.fingerprint != view.clean.fingerprint or len(clean.correct["clean"]) != len(prompts)
@@ -124,17 +113,12 @@ def answers(bb, view, prompts, rows=None, clean=None, batch_size=None):
     read = lambda task, rows: torch.stack([
         evaluate(bb, task, prompt, "test", rows, batch_size).correct for prompt in prompts
     ])  # fmt: skip
-    ours, theirs = _test_rows(view, rows)
+    ours = theirs = rows
+    if rows is not None and view.paired:
+        ours = balanced(view.clean["test"]["label"], rows).tolist()
+        theirs = [row * view.per_row + number for row in ours for number in range(view.per_row)]
     known = clean.correct["clean"] if clean else read(view.clean, ours)
     return {"clean": known, "adversarial": read(view.adversarial, theirs)}
-
-
-def _test_rows(view, rows):
-    """Which clean test rows are read, and which adversarial ones: those that belong to them, or as many."""
-    if rows is None or not view.paired:
-        return rows, rows
-    ours = balanced(view.clean["test"]["label"], rows).tolist()
-    return ours, [row * view.per_row + number for row in ours for number in range(view.per_row)]
 
 
 def difference(first, second, per_row=None, seed=0):
@@ -149,9 +133,11 @@ def difference(first, second, per_row=None, seed=0):
     first, second = (np.asarray(values, float) for values in (first, second))
     if per_row:
         second = second.reshape(-1, per_row).mean(1)
-    gap = lambda one, other, axis: one.mean(axis) - other.mean(axis)
-    interval = bootstrap_interval((first, second), gap, RESAMPLES, paired=bool(per_row), seed=seed)
-    return Estimate(float(first.mean() - second.mean()), *interval)
+    gap = lambda one, other, axis=0: one.mean(axis) - other.mean(axis)
+    interval = (np.nan, np.nan)
+    if min(len(first), len(second)) > 1:
+        interval = bootstrap_interval((first, second), gap, paired=bool(per_row), seed=seed)
+    return Estimate(float(gap(first, second)), *interval)
 
 
 def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=0):
@@ -164,34 +150,28 @@ def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=
     δ = (μ₁ − μ₀) / 2, an example of class y with activations a has the margin ± Σ (a − m) δ / Σ δ² (+ for
     y = 1): 1 at the mean of its own class, 0 half way, −1 at the mean of the other class.
 
-    chosen: a Probe, which tells slots and class means; skills: bool [layers, neurons].
+    chosen: a Probe, for slots and class means; skills: bool [layers, neurons].
     """
     slot = chosen.slot
     places = [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in skills.nonzero().tolist()]
-    low, high = torch.tensor([class_means_at(chosen, place) for place in places]).T
+    low, high = torch.stack([_class_means(chosen, *place) for place in places], 1)
     seen = neuron_activations(bb, task, prompt, places, split, examples, seed)
     delta = (high - low) / 2
     position = (seen.values - (low + high) / 2) @ delta / (delta @ delta)
     return torch.where(seen.labels == 1, position, -position)
 
 
-def class_means_at(chosen, place):
-    """Mean activation of one neuron at one slot over the training rows of class 0 and of class 1.
-
-    >>> class_means_at(probe, (3, 0, 17))
-    (..., ...)
-    """
-    layer, slot, neuron = place
-    side = next(side for side in chosen.stacks.values() if layer in side.layers)
-    at = side.layers.index(layer), side.numbers.index(slot), neuron
-    return float(side.means[0][at]), float(side.means[1][at])
+def _class_means(probe, layer, slot, neuron):
+    """Mean activation of a neuron at a slot over the training rows of class 0 and of class 1, [2]."""
+    side = next(side for side in probe.stacks.values() if layer in side.layers)
+    return side.means[:, side.layers.index(layer), side.numbers.index(slot), neuron].float()
 
 
 @artifact("gaps", version=1)
 def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     """How far attacks move skill neurons from their clean class means: an `Estimate` for each view of a task.
 
-    >>> activation_gaps(bb, [view], prompt, contrast.chosen, skill_neurons(contrast.chosen, 0.05))
+    >>> activation_gaps(bb, [view], prompt, probes.chosen, skill_neurons(probes.chosen, 0.05))
     [Estimate(value=..., low=..., high=...)]
 
     Mean margin (see `margins`) of clean minus that of adversarial test rows: 0 where the attack moves nothing,
@@ -200,31 +180,10 @@ def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     their clean side.
     """
     if len({view.clean.fingerprint for view in views}) > 1:
-        raise SkillkitError(
-            "these views have not the same clean rows; measure the gaps of one task at a time"
-        )
+        raise SkillkitError("these views differ in their clean rows; measure the gaps of one task at a time")
     read = lambda task: margins(bb, task, prompt, chosen, skills, examples=examples, seed=seed).numpy()
     clean, gaps = read(views[0].clean), []
     for view in views:
         pairs = view.per_row if view.per_row == 1 else None  # of several to one, drawn rows are not in step
         gaps.append(difference(clean, read(view.adversarial), pairs))
     return gaps
-
-
-def link(table, first, second, seed=0):
-    """Spearman correlation of two columns over the rows of a table (attacks), with a bootstrap interval.
-
-    >>> link(attacks, "gap", "drop")
-    Estimate(value=..., low=..., high=...)
-
-    Fewer than four rows, or a constant column, give NaN.
-    """
-    values = table[[first, second]].to_numpy(float)
-    if len(values) < 4 or (np.ptp(values, axis=0) == 0).any():
-        return Estimate(np.nan, np.nan, np.nan)
-    rng = np.random.default_rng(seed)
-    drawn = [values[rng.integers(len(values), size=len(values))] for _ in range(RESAMPLES)]
-    kept = [stats.spearmanr(*sample.T).statistic for sample in drawn if np.ptp(sample, axis=0).all()]
-    return Estimate(
-        float(stats.spearmanr(*values.T).statistic), *map(float, np.quantile(kept, (0.025, 0.975)))
-    )

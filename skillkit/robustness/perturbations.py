@@ -1,4 +1,4 @@
-"""What may happen to any text: character noise, lost words, a sentence that says nothing, capital letters.
+"""Perturbations of any text: character noise, word dropout, distractor sentences, capital letters.
 
 >>> PERTURBATIONS["dropout"](random.Random(0), "the cast was very good", 1.0)
 'the cast was good'
@@ -21,13 +21,9 @@ from skillkit.small_world import ATTACKS
 
 # Nothing here agrees with, denies or judges anything, whatever stands before it.
 SENTENCES = (
-    "Seven is more than three.",
-    "There is a table in the room.",
-    "It was a Tuesday.",
-    "The corridor has two doors.",
-    "Water runs down the hill.",
-    "A year has twelve months.",
-)
+    "Seven is more than three.", "There is a table in the room.", "It was a Tuesday.",
+    "The corridor has two doors.", "Water runs down the hill.", "A year has twelve months.",
+)  # fmt: skip
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _NEIGHBOUR = {key: (row[:at] + row[at + 1 :])[max(0, at - 1)] for row in _ROWS for at, key in enumerate(row)}
 

@@ -1,4 +1,4 @@
-"""Repairing a prompt that an attack has hurt: through its neurons, or by tuning on a few adversarial texts.
+"""Repairing a prompt that an attack has hurt: by pushing its neurons, or by tuning on a few adversarial texts.
 
 >>> with push(bb, probe, skills, strength=1.0):
 ...     evaluate(bb, view.adversarial, prompt)
@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import datasets
-import pandas as pd
 import torch
 
 from skillkit.core.errors import SkillkitError
@@ -24,6 +23,7 @@ from skillkit.robustness.measures import difference
 from skillkit.tasks import balanced
 
 RULES = ("vote", "alone", "truth")
+COLUMNS = ["method", "strength", "accuracy", "low", "high", "gain", "gain_low", "gain_high", "clean", "n"]
 
 
 def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
@@ -32,7 +32,7 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     >>> with push(bb, probe, skill_neurons(probe, 0.05), strength=0.5):
     ...     evaluate(bb, view.adversarial, prompt).accuracy
 
-    probe     tells slots, baselines, class means μ and accuracies, all of clean texts
+    probe     for slots, baselines, class means μ and accuracies, all of clean texts
     skills    bool [layers, neurons]
     strength  λ: a ← a + λ (μ_c − a) at every probed slot; 0 changes nothing, 1 sets the mean
     rule      which class c: "alone", the one that a neuron's own activation speaks for (above or below its
@@ -40,7 +40,7 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
               weighted by how far its accuracy lies from one half; "truth", the row's label, from `labels` [rows]
 
     With "vote" and "alone" no label is used: neurons are made to say more clearly what they say. "truth" is no
-    repair, but tells how much of the answer these neurons decide. Works inside `evaluate` and
+    repair, but shows how much of the answer these neurons decide. Works inside `evaluate` and
     `predict`, for prompts in the layout of the probe. Raises SkillkitError for another backbone, an empty
     mask, layers or slots that were not probed, and another rule.
     """
@@ -52,30 +52,28 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     layers = checked_mask(bb, skills).any(1).nonzero()[:, 0].tolist()
     if not set(layers) <= set(probe.layers) or probe.metadata["slots"] is not None:
         raise SkillkitError("the probe lacks layers or slots of these neurons; probe all of them")
-    # In this layout the answer is slot 0 and stands behind the others.
-    rolled = bb.family == "masked" and probe.metadata["layout"] == "prefix"
-    change = {
-        layer: _Push(bb, probe, skills[layer], layer, strength, rule, labels, rolled) for layer in layers
-    }
-    return replace_neurons(bb, change)
+    given = dict(strength=strength, rule=rule, labels=labels)
+    return replace_neurons(bb, {layer: _Push(bb, probe, skills[layer], layer, **given) for layer in layers})
 
 
 class _Push:
-    """The edit of one layer."""
+    """What is done to the neurons of one layer."""
 
-    def __init__(self, bb, probe, mask, layer, strength, rule, labels, rolled):
+    def __init__(self, bb, probe, mask, layer, strength, rule, labels):
         side = next(side for side in probe.stacks.values() if layer in side.layers)
-        at, self.chosen = side.layers.index(layer), mask[: bb.widths[layer]].nonzero()[:, 0].to(bb.device)
-        of = lambda tensor: tensor[..., at, :, :][..., mask[: tensor.shape[-1]].nonzero()[:, 0]].to(bb.device)
+        at, neurons = side.layers.index(layer), mask[: bb.widths[layer]].nonzero()[:, 0]
+        of = lambda tensor: tensor[..., at, :, :][..., neurons].to(bb.device)
         self.means, self.baseline = of(side.means), of(side.baseline)  # [2, S, K], [S, K]
         self.vote = of(side.decided) - 0.5  # > 0: firing speaks for class 1
-        self.bb, self.layer, self.strength, self.rolled = bb, layer, strength, rolled
+        self.bb, self.layer, self.neurons, self.strength = bb, layer, neurons.to(bb.device), strength
         self.rule, self.labels = rule, None if labels is None else torch.as_tensor(labels)
+        # In this layout the answer is slot 0 and stands behind the others.
+        self.rolled = bb.family == "masked" and probe.metadata["layout"] == "prefix"
 
     def __call__(self, neurons):
         positions = self.positions(neurons)
-        old = take(neurons, positions)
-        mine = old[..., self.chosen]  # [B, S, K]
+        new = take(neurons, positions).clone()
+        mine = new[..., self.neurons]  # [B, S, K]
         says = torch.where(mine > self.baseline, self.vote, -self.vote)
         if self.rule == "vote":
             says = says.sum((1, 2), keepdim=True).expand_as(says)
@@ -83,31 +81,40 @@ class _Push:
             label = self.labels[self.bb.now.index.cpu()].to(says)
             says = (label - 0.5)[:, None, None].expand_as(says)
         target = torch.where(says > 0, self.means[1], self.means[0]).to(mine)
-        new = old.clone()
-        new[..., self.chosen] = mine + self.strength * (target - mine)
+        new[..., self.neurons] = mine + self.strength * (target - mine)
         return put(neurons, new, positions)
 
     def positions(self, neurons):
         """The probed slots of every row, in the probe's order, [B, S]."""
         if self.bb.now is None:
             raise SkillkitError(
-                "neurons are pushed inside evaluate and predict, which know where the prompt is"
+                "only evaluate and predict know where the prompt is; push inside evaluate and predict"
             )
         if self.layer in self.bb.decoder_layers:
             return torch.zeros(len(neurons), 1, dtype=torch.long, device=neurons.device)
         where = self.bb.now.places["prompt"]
         if not where.any() or int(where[0].sum()) != len(self.baseline):
-            raise SkillkitError(
-                "this input has not the prompt slots of the probe; push with the probed prompt"
-            )
+            raise SkillkitError("this input has not the prompt slots of the probe; take the probed prompt")
         positions = where.nonzero()[:, 1].view(len(where), -1)
         return positions.roll(1, 1) if self.rolled else positions
+
+
+def _pushed(bb, task, prompt, probe, mask, strength, rule="vote", rows=None, split="test"):
+    """The evaluation with neurons pushed, or as it is without a mask or at strength 0."""
+    labels = task[split]["label"][:]
+    if rows is not None:
+        rows = balanced(labels, rows).tolist()
+        labels = [labels[row] for row in rows]
+    labels = labels if rule == "truth" else None
+    untouched = mask is None or not strength
+    with nullcontext() if untouched else push(bb, probe, mask, strength, rule, labels):
+        return evaluate(bb, task, prompt, split, rows)
 
 
 @artifact("push", version=2)
 def push_curve(
     bb, task, prompt, probe, skills, strengths=(0, 0.5, 1, 1.5), rule="vote", draws=3, split="test", rows=None
-) -> Table:  # fmt: skip
+) -> Table:
     """Accuracy with skill neurons pushed harder and harder, and with as many random ones: Table.
 
     >>> push_curve(bb, view.adversarial, prompt, probe, skills)[["strength", "neurons", "draw", "accuracy"]]
@@ -115,21 +122,14 @@ def push_curve(
     Strength 0 is the untouched model. rows: only so many rows of the split. rule as in `push`; "truth" takes
     the labels of these rows.
     """
-    found, untouched = [], evaluate(bb, task, prompt, split, rows).accuracy
-    masks = [
-        ("skill", 0, skills),
-        *(("random", n, random_neurons(skills, n, bb.widths)) for n in range(draws)),
-    ]
+    masks = [("skill", 0, skills)]
+    masks += [("random", draw, random_neurons(skills, draw, bb.widths)) for draw in range(draws)]
+    found = []
     for strength in strengths:
         for neurons, draw, mask in masks:
-            options = dict(rule=rule, rows=rows, split=split)
-            one = (
-                _pushed(bb, task, prompt, probe, mask, strength, **options).accuracy
-                if strength
-                else untouched
-            )
-            found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=one))
-    return Table(pd.DataFrame(found))
+            accuracy = _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split).accuracy
+            found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=accuracy))
+    return Table(found)
 
 
 @artifact("repairs", version=2)
@@ -148,58 +148,34 @@ def repairs(
     over pairs), clean (accuracy on clean test rows). rows: only so many test rows, class-balanced.
     """
     if "train" not in view.adversarial.splits:
-        view = held_out(view, n, seed)
-    strength, other = (
-        _best(bb, view, prompt, probe, skills, strengths, rows),
-        random_neurons(skills, seed, bb.widths),
-    )
-    methods = [("none", prompt, None, None), *(("push" + tail, prompt, mask, rule) for tail, mask, rule in (
-        ("", skills, "vote"), (" random", other, "vote"), (" to truth", skills, "truth")))]  # fmt: skip
-    for name, adversarial in (("tuned on adversarial", True), ("tuned on more clean", False)):
-        task = mixed(view, n, seed, adversarial)
-        # The best of two measurements, half way and at the end.
-        options = dict(length=prompt.length, layout=prompt.layout, recipe=recipe, max_steps=steps, seed=seed)
-        options |= dict(evaluate_every=max(1, steps // 2), validation_examples=100)
-        methods.append((name, tune_prompt(bb, task, init=prompt, progress=False, **options), None, None))
-    found = [
-        [_pushed(bb, task, one, probe, mask, strength, rule, rows) for task in (view.adversarial, view.clean)]
-        for _, one, mask, rule in methods
-    ]
-    none = found[0][0].correct
-    table = [
-        dict(method=name, strength=strength if mask is not None else None, **_row(adversarial, clean, none))
-        for (name, _, mask, _), (adversarial, clean) in zip(methods, found, strict=True)
-    ]
-    return Table(pd.DataFrame(table))
+        view = set_aside(view, n, seed)
+    given = dict(rows=rows, split="validation")
+    score = lambda one: _pushed(bb, view.adversarial, prompt, probe, skills, one, **given).accuracy
+    strength = max(strengths, key=score if "validation" in view.adversarial.splits else None)
+    tuned = lambda on: _tuned_further(bb, mixed(view, n, seed, on), prompt, recipe, steps, seed)
+    table, none = [], None
+    for method, one, mask, rule in (
+        ("none", prompt, None, "vote"),
+        ("push", prompt, skills, "vote"),
+        ("push random", prompt, random_neurons(skills, seed, bb.widths), "vote"),
+        ("push to truth", prompt, skills, "truth"),
+        ("tuned on adversarial", tuned(True), None, "vote"),
+        ("tuned on more clean", tuned(False), None, "vote"),
+    ):
+        read = lambda task, row=(one, probe, mask, strength, rule, rows): _pushed(bb, task, *row)
+        hurt, clean = read(view.adversarial), read(view.clean)
+        none = hurt.correct if none is None else none
+        gain = difference(hurt.correct, none, per_row=1)
+        figures = (hurt.accuracy, *hurt.interval, *gain, clean.accuracy, hurt.n)
+        table.append((method, None if mask is None else strength, *figures))
+    return Table(table, columns=COLUMNS)
 
 
-def _row(adversarial, clean, none):
-    (low, high), gain = adversarial.interval, difference(adversarial.correct, none, per_row=1)
-    told = dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
-    return dict(
-        accuracy=adversarial.accuracy, low=low, high=high, **told, clean=clean.accuracy, n=adversarial.n
-    )
-
-
-def _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split="test"):
-    """The evaluation with neurons pushed, or as it is when there is no mask."""
-    labels = task[split]["label"][:]
-    if rows is not None:
-        rows = balanced(labels, rows).tolist()
-        labels = [labels[row] for row in rows]
-    labels = labels if rule == "truth" else None
-    with nullcontext() if mask is None else push(bb, probe, mask, strength, rule, labels):
-        return evaluate(bb, task, prompt, split, rows)
-
-
-def _best(bb, view, prompt, probe, skills, strengths, rows):
-    if "validation" not in view.adversarial.splits:
-        return max(strengths)
-    options = dict(rule="vote", rows=rows, split="validation")
-    return max(
-        strengths,
-        key=lambda one: _pushed(bb, view.adversarial, prompt, probe, skills, one, **options).accuracy,
-    )
+def _tuned_further(bb, task, prompt, recipe, steps, seed):
+    """The prompt after more steps: the best of two measurements, half way and at the end."""
+    options = dict(length=prompt.length, layout=prompt.layout, recipe=recipe, max_steps=steps, seed=seed)
+    options |= dict(evaluate_every=max(1, steps // 2), validation_examples=100, progress=False)
+    return tune_prompt(bb, task, init=prompt, **options)
 
 
 def mixed(view, n, seed=0, adversarial=True):
@@ -210,40 +186,31 @@ def mixed(view, n, seed=0, adversarial=True):
 
     Class-balanced, drawn with `seed`; with `adversarial=False` all 2n rows are clean. Validation rows are
     mixed alike where the adversarial side has some, else clean. The test split is the adversarial one. Raises
-    SkillkitError for a view without adversarial training rows: `held_out(view, n)` sets test rows aside.
+    SkillkitError for a view without adversarial training rows: `set_aside(view, n)` takes them from its test rows.
     """
     if "train" not in view.adversarial.splits:
-        raise SkillkitError(
-            f"{view.name} has no adversarial training rows; take them from held_out(view, {n})"
-        )
-    splits = {"train": _both(view, "train", n, seed, adversarial)}
-    size = len(view.clean["validation"]) // 2
-    splits["validation"] = (
-        _both(view, "validation", size, seed, adversarial)
-        if "validation" in view.adversarial.splits
-        else view.clean["validation"]
-    )
+        raise SkillkitError(f"{view.name} has no adversarial training rows; take set_aside(view, {n})")
+
+    def rows(split, n):
+        """n clean rows, and n others: adversarial or clean."""
+        if not adversarial:
+            return view.clean.sample(split, 2 * n, seed)
+        clean, other = view.clean.sample(split, n, seed), view.adversarial.sample(split, n, seed + 1)
+        both = {name: [*clean[name][:], *other[name][:]] for name in clean.column_names}
+        return datasets.Dataset.from_dict(both)
+
+    validation = view.clean["validation"]
+    if "validation" in view.adversarial.splits:
+        validation = rows("validation", len(validation) // 2)
     name = f"{view.clean.name} with {n} {'adversarial' if adversarial else 'more clean'} rows"
-    return replace(view.clean, name=name, splits=splits | {"test": view.adversarial["test"]})
+    splits = {"train": rows("train", n), "validation": validation, "test": view.adversarial["test"]}
+    return replace(view.clean, name=name, splits=splits)
 
 
-def _both(view, split, n, seed, adversarial):
-    """n clean rows, and n others: adversarial or clean."""
-    clean = view.clean.sample(split, n if adversarial else 2 * n, seed)
-    if not adversarial:
-        return clean
-    return _joined(clean, view.adversarial.sample(split, n, seed + 1))
-
-
-def _joined(*parts):
-    names = parts[0].column_names
-    return datasets.Dataset.from_dict({name: [x for part in parts for x in part[name][:]] for name in names})
-
-
-def held_out(view, n, seed=0):
+def set_aside(view, n, seed=0):
     """The view with n of its adversarial test rows, class-balanced, as adversarial training rows instead.
 
-    >>> view = held_out(adversarial_view("world/movies", "typos"), 48)
+    >>> view = set_aside(adversarial_view("world/movies", "typos"), 48)
 
     For sets that were made for testing only; what is left of the test split is no longer paired. Raises
     SkillkitError when it has not more than n rows.
@@ -251,9 +218,9 @@ def held_out(view, n, seed=0):
     test = view.adversarial["test"]
     if n >= len(test):
         raise SkillkitError(f"{view.name} has {len(test)} test rows, so {n} of them cannot be set aside")
-    texts = list(zip(*(test[name][:] for name in test.column_names), strict=True))
+    texts = lambda rows: list(zip(*(rows[name][:] for name in test.column_names), strict=True))
     train = view.adversarial.sample("test", n, seed)
-    taken = set(zip(*(train[name][:] for name in test.column_names), strict=True))
-    rest = test.select([row for row, text in enumerate(texts) if text not in taken])
+    taken = set(texts(train))
+    rest = test.select([row for row, text in enumerate(texts(test)) if text not in taken])
     splits = view.adversarial.splits | {"train": train, "test": rest}
     return replace(view, adversarial=replace(view.adversarial, splits=splits), per_row=None)

@@ -5,7 +5,7 @@ import pytest
 
 from skillkit import adversarial_view, load_backbone, load_task, tune_prompt
 from skillkit.core.errors import SkillkitError
-from skillkit.robustness.measures import compare
+from skillkit.robustness import answers
 from skillkit.studies import load_study, params
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
@@ -35,7 +35,7 @@ def test_counterfactual_reviews_under_a_prompt_for_sentences():
     options = dict(recipe="local", max_steps=2, max_train_examples=64, validation_examples=32, progress=False)
     prompt = tune_prompt(bb, task, length=8, **options)
     view = adversarial_view(task, "cad_imdb/revised", clean="cad_imdb/original", data_root=data)
-    found = compare(bb, view, [prompt], rows=8)
+    found = view.accuracies(answers(bb, view, [prompt], rows=8))
     assert found.correct["clean"].shape == found.correct["adversarial"].shape == (1, 8)
     assert found.drop.low <= found.drop.value <= found.drop.high and not view.paired
 

@@ -115,7 +115,7 @@ def test_classes_left_out_and_sub_tasks():
 @pytest.mark.parametrize(
     ("adversarial", "said"),
     [
-        ("typoz", "no attack on world/movies, no task and no file; the attacks are typos"),
+        ("typoz", r"no attack on world/movies \(typos, .*\), no task and no file"),
         ("world/restaurants/typos", "a view of world/restaurants, not of world/movies"),
         ("world/rooms", "of type inference, world/movies of type sentiment"),
         ("world/hotels", "labels of world/hotels are negative, neutral, positive.*labels={"),

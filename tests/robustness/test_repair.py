@@ -5,16 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.models.hooks import replace_neurons
-from skillkit.neurons.probing import probe
-from skillkit.neurons.skill_neurons import skill_neurons
-from skillkit.neurons.suppression import suppress
-from skillkit.prompts.dataset import prepare
-from skillkit.prompts.evaluation import evaluate
-from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.core import SkillkitError
+from skillkit.models import hooked
+from skillkit.neurons import probe, skill_neurons, suppress
+from skillkit.prompts import evaluate, prepare, random_prompt
 from skillkit.robustness.adversarial_pair import adversarial_view
-from skillkit.robustness.repair import held_out, mixed, push, push_curve, repairs
+from skillkit.robustness.repair import mixed, push, push_curve, repairs, set_aside
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -69,26 +65,19 @@ def test_batch_size_changes_nothing_and_the_model_is_restored(model):
         assert torch.allclose(evaluate(bb, task, prompt).logits, before, atol=1e-5)
 
 
-def test_pushing_planted_neurons_undoes_a_disturbance():
+def test_planted_neurons_undo_a_disturbance_and_decide_the_answer():
     bb, task, prompt, mask = planted()
-    found = probe(bb, task, prompt, text=False)
+    found, labels = probe(bb, task, prompt, text=False), task["test"]["label"][:]
     # Half of the planted neurons are disturbed; the others still know, and outvote them.
     some = mask.clone()
     some[2, 3] = some[2, 11] = False
-    noise = lambda: suppress(bb, some, "gaussian", alpha=3.0)
-    with noise():
+    with suppress(bb, some, "gaussian", alpha=3.0):
         hurt = evaluate(bb, task, prompt).accuracy
         with push(bb, found, mask):
             repaired = evaluate(bb, task, prompt).accuracy
     assert hurt < 0.9 and repaired > hurt + 0.05
-
-
-def test_the_truth_makes_planted_neurons_right_and_their_opposite_wrong():
-    bb, task, prompt, mask = planted()
-    found = probe(bb, task, prompt, text=False)
-    labels = task["test"]["label"][:]
-    for told, accuracy in ((labels, 1.0), ([1 - label for label in labels], 0.0)):
-        with push(bb, found, mask, rule="truth", labels=told):
+    for towards, accuracy in ((labels, 1.0), ([1 - label for label in labels], 0.0)):
+        with push(bb, found, mask, rule="truth", labels=towards):
             assert evaluate(bb, task, prompt).accuracy == accuracy
     with pytest.raises(SkillkitError, match="both or neither"):
         push(bb, found, mask, rule="truth")
@@ -121,42 +110,41 @@ def test_repairs():
 
 def test_push_refuses():
     bb, task, prompt, found, skills = setting("roberta")
-    with pytest.raises(SkillkitError, match="vote or alone or truth, not 'loud'"):
-        push(bb, found, skills, rule="loud")
-    with pytest.raises(SkillkitError, match="mask is empty"):
-        push(bb, found, torch.zeros_like(skills))
-    with pytest.raises(SkillkitError, match="probe that backbone"):
-        push(tiny_backbone("roberta", seed=1), found, skills)
-    with pytest.raises(SkillkitError, match="lacks layers or slots"):
-        push(bb, probe(bb, task, prompt, layers=[0], text=False), skills)
+    other, narrow = tiny_backbone("roberta", seed=1), probe(bb, task, prompt, layers=[0], text=False)
+    for match, args, options in (
+        ("vote or alone or truth, not 'loud'", (bb, found, skills), {"rule": "loud"}),
+        ("mask is empty", (bb, found, skills & False), {}),
+        ("probe that backbone", (other, found, skills), {}),
+        ("lacks layers or slots", (bb, narrow, skills), {}),
+    ):
+        with pytest.raises(SkillkitError, match=match):
+            push(*args, **options)
     with pytest.raises(SkillkitError, match="not the prompt slots"), push(bb, found, skills):
         evaluate(bb, task, random_prompt(bb, 5))
     with pytest.raises(SkillkitError, match="inside evaluate and predict"), push(bb, found, skills):
         bb.run(bb.tokenizer("the movie", return_tensors="pt"))
-    with replace_neurons(bb, {0: lambda neurons: neurons}):  # and nothing is left behind
-        evaluate(bb, task, prompt, rows=2)
+    assert not hooked(bb)  # nothing is left behind
 
 
 def test_mixed_rows():
-    view = adversarial_view(toy_task(40), "casing")
-    task = mixed(view, 10, seed=3)
-    texts = task["train"]["text"][:]
-    assert len(texts) == 20 and sum(text.isupper() for text in texts) == 10
-    assert sum(task["train"]["label"]) == 10
-    assert task["test"].to_dict() == view.adversarial["test"].to_dict()
-    assert sum(text.isupper() for text in task["validation"]["text"]) == 20
-    control = mixed(view, 10, seed=3, adversarial=False)
-    assert len(control["train"]) == 20 and not any(text.isupper() for text in control["train"]["text"])
+    view, capitals = (
+        adversarial_view(toy_task(40), "casing"),
+        lambda rows: sum(map(str.isupper, rows["text"][:])),
+    )
+    task, control = mixed(view, 10, seed=3), mixed(view, 10, seed=3, adversarial=False)
+    assert len(task["train"]) == len(control["train"]) == 20 and sum(task["train"]["label"]) == 10
+    assert capitals(task["train"]) == 10 and capitals(control["train"]) == 0
+    assert capitals(task["validation"]) == 20 and task["test"].to_dict() == view.adversarial["test"].to_dict()
 
 
-def test_held_out_rows_are_tested_no_more():
+def test_rows_that_were_set_aside_are_tested_no_more():
     view = adversarial_view(toy_task(40), "casing")
     only = replace(view, adversarial=replace(view.adversarial, splits={"test": view.adversarial["test"]}))
     with pytest.raises(SkillkitError, match="no adversarial training rows"):
         mixed(only, 10)
-    rest = held_out(only, 10)
+    rest = set_aside(only, 10)
     train, test = (set(rest.adversarial[split]["text"]) for split in ("train", "test"))
     assert len(rest.adversarial["train"]) == 10 and not train & test and not rest.paired
     assert mixed(rest, 10)["validation"].to_dict() == view.clean["validation"].to_dict()
     with pytest.raises(SkillkitError, match="40 test rows, so 40"):
-        held_out(only, 40)
+        set_aside(only, 40)
