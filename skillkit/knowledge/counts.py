@@ -17,6 +17,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.fact_suppression import named
+from skillkit.neurons import overlap
 
 
 def census(facts, found):
@@ -117,21 +118,8 @@ def intersections(facts, found, pairs=20_000, seed=0):
     rows = []
     for kind, couples in kinds.items():
         chosen = rng.sample(couples, min(pairs, len(couples)))
-        shared = [overlap(found[a.key].mask, found[b.key].mask) for a, b in chosen]
-        means = pandas.DataFrame(shared, columns=["shared", "jaccard", "chance"]).mean().to_dict()
+        both = [overlap(found[a.key].mask, found[b.key].mask) for a, b in chosen]
+        rows_of_kind = [dict(shared=one.shared, jaccard=one.union, chance=one.expected) for one in both]
+        means = pandas.DataFrame(rows_of_kind, columns=["shared", "jaccard", "chance"]).mean().to_dict()
         rows.append({"pairs of facts": kind, "number": len(chosen)} | means)
     return pandas.DataFrame(rows)
-
-
-def overlap(a, b, widths=None):
-    """(size of the intersection, share of the union, size expected by chance) of two masks.
-
-    >>> overlap(mask, mask)[1]
-    1.0
-
-    By chance: as many random neurons in every layer, of `widths` neurons each (None: all of the mask's).
-    """
-    widths = torch.tensor(widths or [a.shape[1]] * len(a))
-    shared, union = int((a & b).sum()), int((a | b).sum())
-    chance = float((a.sum(1) * b.sum(1) / widths).sum())
-    return shared, shared / union if union else float("nan"), chance

@@ -18,11 +18,11 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.knowledge.counts import overlap
 from skillkit.knowledge.fact_eval import Recall
 from skillkit.knowledge.fact_suppression import named, with_controls
 from skillkit.knowledge.interventions import enhance
 from skillkit.knowledge.knowledge_neurons import pooled
+from skillkit.neurons import overlap
 
 
 def by_language(facts, found):
@@ -73,8 +73,9 @@ def language_overlap(facts, found, confidence=0.95, seed=0):
 def _overlaps(several, relation, uuid, a, b, both, rng):
     mine = several[uuid][a].mask
     others = [other for other in both if other != uuid and relation[other] == relation[uuid]]
-    another = overlap(mine, several[rng.choice(others)][b].mask)[0] if others else float("nan")
-    return (*overlap(mine, several[uuid][b].mask), another)
+    another = overlap(mine, several[rng.choice(others)][b].mask).shared if others else float("nan")
+    both = overlap(mine, several[uuid][b].mask)
+    return both.shared, both.union, both.expected, another
 
 
 @artifact("across_languages", version=1, ignore=("progress",))

@@ -95,6 +95,12 @@ class Backbone:
         return f"Backbone({self.name!r}, {self.family}, {shape}, {self.dtype}, {self.device})"
 
     @property
+    def stacks(self):
+        """Layers of each stack: {"layer": range}, of an encoder–decoder {"encoder": range, "decoder": range}."""
+        names = ("encoder", "decoder") if self.decoder_layers else ("layer",)
+        return dict(zip(names, (self.encoder_layers, self.decoder_layers), strict=False))
+
+    @property
     def device(self):
         """Where input ids go: the device of the word embeddings."""
         return self.model.get_input_embeddings().weight.device

@@ -1,18 +1,16 @@
 """From predictivity to masks: probing, skill neurons, suppression, pruning."""
 
-from skillkit.neurons.activations import neuron_activations, prompt_activations
+from skillkit.neurons.activations import activations
 from skillkit.neurons.controls import controls
 from skillkit.neurons.ensembles import ensembles
-from skillkit.neurons.probe import Probe, stacks
+from skillkit.neurons.probe import Probe
 from skillkit.neurons.probing import probe
 from skillkit.neurons.pruning import magnitude, prune
 from skillkit.neurons.pruning_curve import pruning_curve
-from skillkit.neurons.similarity import SameType, mean_specificity, overlap, pairwise
+from skillkit.neurons.similarity import SameType, overlap, similarity
 from skillkit.neurons.skill_neurons import (
     checked_mask,
-    load_neurons,
     random_neurons,
-    save_neurons,
     scores_of,
     skill_neurons,
 )
@@ -23,26 +21,21 @@ from skillkit.neurons.timing import compare_speed
 __all__ = [
     "Probe",
     "SameType",
+    "activations",
     "checked_mask",
     "compare_speed",
     "controls",
     "damage_matrix",
     "ensembles",
-    "load_neurons",
     "magnitude",
-    "mean_specificity",
-    "neuron_activations",
     "overlap",
-    "pairwise",
     "probe",
-    "prompt_activations",
     "prune",
     "pruning_curve",
     "random_neurons",
-    "save_neurons",
     "scores_of",
+    "similarity",
     "skill_neurons",
-    "stacks",
     "suppress",
     "suppression_curve",
 ]

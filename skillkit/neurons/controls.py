@@ -9,6 +9,7 @@ import copy
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.models import from_model
 from skillkit.prompts import random_prompt
 
 
@@ -37,10 +38,8 @@ def random_backbone(bb, seed=0):
     >>> random_backbone(bb, seed=0).fingerprint == bb.fingerprint
     False
 
-    Raises SkillkitError for a pruned backbone, whose shape its configuration does not tell.
+    Raises SkillkitError for a pruned backbone, whose configuration does not give its shape.
     """
-    from skillkit.models.backbone import from_model  # takes seconds, for the classes of models
-
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = type(bb.model)(copy.deepcopy(bb.model.config))

@@ -1,11 +1,11 @@
-"""How far the best neuron comes alone, and small ensembles, beside the whole model.
+"""Small ensembles: how far the best neuron comes alone, and a majority vote of the best k, beside the whole model.
 
 >>> ensembles(bb, task, prompt, probe, sizes=(1, 5, 25), split="test")
   neurons  accuracy  low  high  n
 0  1  …
 3  model  …
 
-The probe, made on other rows, says which neurons vote, at which slot, and what their firing speaks for.
+The probe, made on other rows, says which neurons vote, at which slot, and what their activation speaks for.
 """
 
 import pandas as pd
@@ -14,7 +14,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.stats import share_interval
 from skillkit.core.store import artifact
-from skillkit.neurons.activations import neuron_activations
+from skillkit.neurons.activations import activations
 from skillkit.prompts import evaluate
 
 
@@ -31,26 +31,17 @@ def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", ba
     if min(sizes) < 1:
         raise SkillkitError(f"an ensemble has at least one neuron, not {min(sizes)}")
     places = probe.made_on(bb, prompt).best(max(sizes))
-    seen = neuron_activations(bb, task, prompt, places, split, batch_size=batch_size)
-    votes = torch.stack(
-        [_votes(probe, place, column) for place, column in zip(places, seen.values.T, strict=True)]
-    )
-    rows = []
+    seen = activations(bb, task, prompt, places, split, batch_size=batch_size)
+    votes = torch.where(seen.votes(probe), 1, -1)
+    right = {}
     for size in sizes:
-        balance = votes[:size].sum(0)
-        said = torch.where(balance == 0, votes[0], balance) > 0
-        rows.append(_row(size, int((said == seen.labels.bool()).sum()), len(seen.labels)))
-    whole = evaluate(bb, task, prompt, split, batch_size=batch_size)
-    return pd.DataFrame([*rows, _row("model", int(whole.correct.sum()), whole.n)])
-
-
-def _votes(probe, place, values):
-    """+1 for class 1 and −1 for class 0, of one neuron on every example."""
-    layer, slot, neuron = place
-    baseline = probe.baseline_at(layer, slot, neuron)
-    return torch.where(values > baseline, 1, -1) * int(probe.direction[layer, neuron])
-
-
-def _row(neurons, right, n):
-    low, high = share_interval(right, n)
-    return {"neurons": neurons, "accuracy": right / n, "low": low, "high": high, "n": n}
+        balance = votes[:, :size].sum(1)
+        says = torch.where(balance == 0, votes[:, 0], balance) > 0
+        right[size] = int((says == seen.labels.bool()).sum())
+    right["model"], n = (
+        int(evaluate(bb, task, prompt, split, batch_size=batch_size).correct.sum()),
+        len(votes),
+    )
+    table = pd.DataFrame({"neurons": list(right), "accuracy": [count / n for count in right.values()]})
+    table[["low", "high"]] = [share_interval(count, n) for count in right.values()]
+    return table.assign(n=n)

@@ -1,8 +1,8 @@
-"""The median of every neuron in one more look at the rows, in memory that does not grow with them.
+"""Streaming per-neuron median, in memory that does not grow with the rows.
 
->>> middle = Medians(stream, sample)      # places the thresholds
->>> stream(rows, middle.visit)
->>> middle.values()                       # {layer: [views, neurons]}
+>>> medians = Medians(stream, sample)      # places the thresholds
+>>> stream(rows, medians.visit)
+>>> medians.values()                       # {layer: [views, neurons]}
 """
 
 from collections import defaultdict
@@ -13,9 +13,9 @@ import torch
 class Medians:
     """Counts how many values lie at or below a few thresholds per neuron, and reads the median off that.
 
-    >>> middle = Medians(stream, sample)
-    >>> stream(sample, middle.visit)
-    >>> {layer: list(medians.shape) for layer, medians in middle.values().items()}
+    >>> medians = Medians(stream, sample)
+    >>> stream(sample, medians.visit)
+    >>> {layer: list(values.shape) for layer, values in medians.values().items()}
     {5: [5, 512]}
 
     The thresholds are the sorted values of the rows of `sample`, so they are dense where the values are, and

@@ -1,4 +1,4 @@
-"""What probing found: how well each neuron alone tells two classes apart, and at which slot.
+"""A probe: how well each neuron alone tells two classes apart, at which slot, and how likely that is by chance.
 
 >>> probe.accuracy.shape, probe.predictivity.shape       # [layers, slots, neurons], [layers, neurons]
 >>> probe.slot[3, 17], probe.direction[3, 17]            # where neuron 17 of layer 3 does best, and its sign
@@ -8,7 +8,6 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
@@ -47,16 +46,28 @@ class Side:
     balanced: bool = False
     chosen: torch.Tensor | None = None
 
+    def __repr__(self):
+        layers, slots, neurons = self.baseline.shape
+        return f"Side({layers} layers × {slots} slots × {neurons} neurons, counts {self.counts})"
+
     @cached_property
     def accuracy(self):
         """Share of examples for which (activation > baseline) equals the label, [layers, slots, neurons]."""
         negatives, positives = self.counts
         right = torch.stack([negatives - self.fired[0], self.fired[1]]).double()
-        weights = torch.tensor(
-            [1 / negatives, 1 / positives] if self.balanced else [2 / sum(self.counts)] * 2
-        )
-        accuracy = (right * weights.double().view(2, 1, 1, 1)).mean(0).float()
+        weights = [1 / negatives, 1 / positives] if self.balanced else [2 / sum(self.counts)] * 2
+        # Single-precision weights, as always: predictivities of stored probes stay equal to the last bit.
+        accuracy = (right * torch.tensor(weights).double().view(2, 1, 1, 1)).mean(0).float()
         return accuracy.masked_fill(self.baseline.isnan(), torch.nan)
+
+    @property
+    def decided(self):
+        """The accuracy that decides on slots and directions, [layers, slots, neurons].
+
+        >>> side.decided is side.accuracy                      # chosen on this very split
+        True
+        """
+        return self.accuracy if self.chosen is None else self.chosen
 
     @cached_property
     def oriented(self):
@@ -69,9 +80,7 @@ class Side:
         >>> bool((side.predictivity("min") <= side.predictivity("max")).all())
         True
         """
-        if slots == "mean":
-            return self.oriented.mean(1)
-        return self.oriented.gather(1, self.slot(slots)[:, None])[:, 0]
+        return self.oriented.mean(1) if slots == "mean" else self._at_slot(self.oriented, slots)
 
     def slot(self, slots="max"):
         """Number of the slot at which a neuron is best (or worst), [layers, neurons].
@@ -84,29 +93,29 @@ class Side:
 
     @property
     def direction(self):
-        """+1 where firing speaks for class 1 at the best slot, −1 where it speaks for class 0.
+        """+1 where an activation above the baseline speaks for class 1 at the best slot, −1 for class 0.
 
         >>> side.direction.unique()
         tensor([-1,  1])
         """
-        decided = self.decided.gather(1, self.slot()[:, None])[:, 0]
-        return torch.where(decided >= 0.5, 1, -1)
+        return torch.where(self._at_slot(self.decided) >= 0.5, 1, -1)
 
     @property
     def p_values(self):
-        """Exact p-value of every neuron, [layers, neurons]; Bonferroni over what was chosen among.
+        """Exact p-value of every neuron, [layers, neurons]; Bonferroni over the slots and directions chosen among.
 
         >>> bool((side.p_values <= 1).all()), side.p_values.shape
         (True, torch.Size([6, 512]))
         """
-        fires, hits = self.fired.sum(0).numpy(), self.fired[1].numpy()
-        upper, lower = hypergeometric_tails(hits, fires, self.counts[1], sum(self.counts))
+        tails = hypergeometric_tails(
+            self.fired[1].numpy(), self.fired.sum(0).numpy(), self.counts[1], sum(self.counts)
+        )
+        upper, lower = map(torch.from_numpy, tails)
         if self.chosen is None:
-            p = np.minimum(1, np.minimum(upper, lower).min(1) * 2 * len(self.slots))
+            p = (torch.minimum(upper, lower).amin(1) * 2 * len(self.slots)).clamp(max=1)
         else:
-            tail = np.where(self.decided >= 0.5, upper, lower)
-            p = np.take_along_axis(tail, self.slot()[:, None].numpy(), 1)[:, 0]
-        return torch.from_numpy(p).masked_fill(self.baseline.isnan().all(1), torch.nan)
+            p = self._at_slot(torch.where(self.decided >= 0.5, upper, lower))
+        return p.masked_fill(self.baseline.isnan().all(1), torch.nan)
 
     @property
     def mean(self):
@@ -118,14 +127,8 @@ class Side:
         shares = torch.tensor(self.train_counts).to(self.means) / sum(self.train_counts)
         return torch.einsum("c,clsn->lsn", shares, self.means)
 
-    @property
-    def decided(self):
-        """The accuracy that decides on slots and directions, [layers, slots, neurons].
-
-        >>> side.decided is side.accuracy                      # chosen on this very split
-        True
-        """
-        return self.accuracy if self.chosen is None else self.chosen
+    def _at_slot(self, values, slots="max"):
+        return values.gather(1, self.slot(slots)[:, None])[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +138,7 @@ class Probe:
     >>> probe.predictivity                    # [layers, neurons], NaN for layers that were not probed
     >>> probe.baseline, probe.accuracy        # [probed layers, slots, neurons]; of T5 a dict by side
     >>> probe.sides["text"].accuracy          # [probed layers, 2, neurons]: mean and maximum over the text
-    >>> probe.metadata                            # backbone, task, prompt, split, counts, options
+    >>> probe.metadata                        # backbone, task, prompt, split, counts, options
 
     `null` [permutations, layers, neurons] is the predictivity under permuted labels. A probe made with
     `carry` has slots and directions of the other probe: its figures are never maximised again.
@@ -143,7 +146,42 @@ class Probe:
 
     sides: dict
     metadata: dict
-    null: torch.Tensor | None = field(default=None, repr=False)
+    null: torch.Tensor | None = field(default=None)
+
+    def __repr__(self):
+        about = self.metadata
+        shapes = [f"{len(side.layers)} × {len(side.slots)}" for side in self.stacks.values()]
+        return (
+            f"Probe({about['backbone']}, {about['task']} {about['split']}, n = {self.n}: layers × slots "
+            f"{' + '.join(shapes)} × {about['shape'][1]} neurons, best predictivity "
+            f"{self.predictivity.nan_to_num(0).max():.3f})"
+        )
+
+    @classmethod
+    def of(cls, metadata, tensors):
+        """A probe from its metadata and the tensors by "side.part", as they are saved.
+
+        >>> Probe.of(probe.metadata, probe.tensors).fingerprint == probe.fingerprint
+        True
+        """
+        counts = {name: tuple(metadata[name]) for name in ("counts", "train_counts")}
+        sides = {}
+        for name, place in metadata["sides"].items():
+            parts = {part: tensors.get(f"{name}.{part}") for part in _TENSORS}
+            sides[name] = Side(*map(tuple, place), balanced=metadata["balanced"], **counts, **parts)
+        return cls(sides, metadata, tensors.get("null"))
+
+    @property
+    def tensors(self):
+        """Everything that was counted, by "side.part", and the null.
+
+        >>> sorted(probe.tensors)[:3]
+        ['layer.baseline', 'layer.fired', 'layer.means']
+        """
+        parts = {
+            f"{name}.{part}": getattr(side, part) for name, side in self.sides.items() for part in _TENSORS
+        }
+        return {name: tensor for name, tensor in (parts | {"null": self.null}).items() if tensor is not None}
 
     @property
     def stacks(self):
@@ -163,6 +201,15 @@ class Probe:
         """
         return tuple(layer for side in self.stacks.values() for layer in side.layers)
 
+    def side_of(self, layer):
+        """The side that a layer belongs to, and the layer's number in it.
+
+        >>> probe.side_of(5)[1]
+        5
+        """
+        side = next(side for side in self.stacks.values() if layer in side.layers)
+        return side, side.layers.index(layer)
+
     @property
     def baseline(self):
         return self._by_side("baseline")
@@ -170,15 +217,6 @@ class Probe:
     @property
     def accuracy(self):
         return self._by_side("accuracy")
-
-    @property
-    def class_means(self):
-        """Mean activation of each class over the training examples, [2, layers, slots, neurons].
-
-        >>> probe.class_means.shape                            # mask and four vectors
-        torch.Size([2, 6, 5, 512])
-        """
-        return self._by_side("means")
 
     @cached_property
     def predictivity(self):
@@ -195,10 +233,10 @@ class Probe:
             raise SkillkitError(f"slots are reduced by {', '.join(REDUCTIONS)}, not {slots!r}")
         return self._whole(lambda side: side.predictivity(slots))
 
-    def pooled(self, kind="mean"):
+    def text_predictivity(self, kind="mean"):
         """Predictivity of the activations pooled over the text by "mean" or "max", [layers, neurons].
 
-        >>> probe.pooled("max").shape
+        >>> probe.text_predictivity("max").shape
         torch.Size([6, 512])
 
         NaN for decoder layers, which read no text. SkillkitError when the text was not probed.
@@ -218,7 +256,7 @@ class Probe:
 
     @property
     def direction(self):
-        """+1 or −1: what firing speaks for at the best slot, [layers, neurons]; 0 where not probed.
+        """+1 or −1: the class that an activation above the baseline speaks for; 0 where not probed.
 
         >>> probe.direction.unique()
         tensor([-1,  1])
@@ -231,7 +269,7 @@ class Probe:
         return self._whole(lambda side: side.p_values)
 
     def discoveries(self, rate=0.05):
-        """Neurons that tell the classes apart, bool [layers, neurons], false discoveries held at `rate`.
+        """Neurons that tell the classes apart at a false discovery rate, bool [layers, neurons].
 
         >>> bool((probe.discoveries(0.01) <= probe.discoveries(0.2)).all())
         True
@@ -257,8 +295,8 @@ class Probe:
         >>> probe.baseline_at(5, 0, 17) == probe.baseline[5, 0, 17]
         tensor(True)
         """
-        side = next(side for side in self.stacks.values() if layer in side.layers)
-        return side.baseline[side.layers.index(layer), side.numbers.index(slot), neuron]
+        side, number = self.side_of(layer)
+        return side.baseline[number, side.numbers.index(slot), neuron]
 
     @property
     def fill(self):
@@ -299,12 +337,12 @@ class Probe:
 
     @property
     def fingerprint(self):
-        """Hash of all counts and of where they come from.
+        """Hash of all counts and of the metadata.
 
         >>> len(probe.fingerprint)
         64
         """
-        tensors = (part for named in sorted(self._tensors().items()) for part in named)
+        tensors = (part for named in sorted(self.tensors.items()) for part in named)
         return content_hash(self.metadata, *tensors)
 
     def made_on(self, bb, *prompt):
@@ -313,15 +351,16 @@ class Probe:
         >>> probe.made_on(bb, prompt) is probe
         True
         """
-        if self.metadata["backbone_fingerprint"] != bb.fingerprint:
+        about = self.metadata
+        if about["backbone_fingerprint"] != bb.fingerprint:
             raise SkillkitError(
-                f"this probe was made on {self.metadata['backbone']}, whose weights are not those of {bb.name}; "
+                f"this probe was made on {about['backbone']}, whose weights are not those of {bb.name}; "
                 "probe that backbone"
             )
-        if any(self.metadata["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
+        if any(about["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
             raise SkillkitError(
-                f"this probe was made with another prompt (layout {self.metadata['layout']}, task "
-                f"{self.metadata['task']}), whose slots mean something else; probe with this one"
+                f"this probe was made with another prompt (layout {about['layout']}, task {about['task']}), "
+                "whose slots mean something else; probe with this one"
             )
         return self
 
@@ -331,7 +370,7 @@ class Probe:
         >>> probe.save("dir"); Probe.load("dir").metadata == probe.metadata
         True
         """
-        write_tensors(folder, "probe", self._tensors(), self.metadata)
+        write_tensors(folder, "probe", self.tensors, self.metadata)
 
     @classmethod
     def load(cls, folder):
@@ -341,19 +380,7 @@ class Probe:
         True
         """
         tensors, metadata = read_tensors(folder, "probe", "sides", "balanced")
-        sides = {}
-        for name, held_by in metadata["sides"].items():
-            layers, slots, numbers = map(tuple, held_by)
-            held = {part: tensors.get(f"{name}.{part}") for part in _TENSORS}
-            counts = {part: tuple(metadata[part]) for part in ("counts", "train_counts")}
-            sides[name] = Side(layers, slots, numbers, balanced=metadata["balanced"], **counts, **held)
-        return cls(sides, metadata, tensors.get("null"))
-
-    def _tensors(self):
-        held = {
-            f"{name}.{part}": getattr(side, part) for name, side in self.sides.items() for part in _TENSORS
-        }
-        return {name: tensor for name, tensor in (held | {"null": self.null}).items() if tensor is not None}
+        return cls.of(metadata, tensors)
 
     def _text(self):
         if "text" not in self.sides:
@@ -367,32 +394,8 @@ class Probe:
     def _whole(self, figure, sides=None, missing=torch.nan):
         """A figure of each side, put together: [all layers, neurons of the widest]."""
         layers, neurons = self.metadata["shape"]
-        found = {name: figure(side) for name, side in (sides or self.stacks).items()}
-        whole = torch.full((layers, neurons), missing, dtype=next(iter(found.values())).dtype)
-        for name, part in found.items():
-            whole[list(self.sides[name].layers), : part.shape[1]] = part
+        found = [(side.layers, figure(side)) for side in (sides or self.stacks).values()]
+        whole = torch.full((layers, neurons), missing, dtype=found[0][1].dtype)
+        for mine, part in found:
+            whole[list(mine), : part.shape[1]] = part
         return whole
-
-
-def stacks(bb, layers):
-    """Layers by stack: {"layer": […]}, of an encoder–decoder {"encoder": […], "decoder": […]}; none empty.
-
-    >>> stacks(t5, [0, 6])
-    {'encoder': [0], 'decoder': [6]}
-    """
-    parts = {"encoder" if bb.decoder_layers else "layer": bb.encoder_layers, "decoder": bb.decoder_layers}
-    found = {name: [layer for layer in sorted(layers) if layer in part] for name, part in parts.items()}
-    return {name: mine for name, mine in found.items() if mine}
-
-
-def stacked(tensors):
-    """[…, slots, neurons] of each layer → […, layers, slots, widest]; NaN or 0 where a layer is narrower.
-
-    >>> stacked([torch.ones(1, 2), torch.zeros(1, 3)])
-    tensor([[[1., 1., nan]],
-            [[0., 0., 0.]]])
-    """
-    widest = max(tensor.shape[-1] for tensor in tensors)
-    missing = torch.nan if tensors[0].is_floating_point() else 0
-    pad = torch.nn.functional.pad
-    return torch.stack([pad(one, (0, widest - one.shape[-1]), value=missing) for one in tensors], dim=-3)

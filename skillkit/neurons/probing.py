@@ -10,7 +10,6 @@ turned into sums and counts as they appear, so memory does not grow with the num
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.store import artifact
 from skillkit.models import checked_layers
 from skillkit.neurons.medians import Medians
-from skillkit.neurons.probe import Probe, Side, stacked, stacks
+from skillkit.neurons.probe import Probe
 from skillkit.prompts import POOLED, prepare
 
 BASELINES = ("mean", "median")
@@ -29,22 +28,9 @@ MEDIAN_ROWS = 64
 
 @artifact("probe", version=1, ignore=("batch_size",))
 def probe(
-    bb,
-    task,
-    prompt,
-    split="validation",
-    layers=None,
-    slots=None,
-    text=True,
-    baseline="mean",
-    balanced=False,
-    carry=None,
-    permutations=0,
-    train_examples=None,
-    examples=None,
-    seed=0,
-    batch_size=None,
-) -> Probe:
+    bb, task, prompt, split="validation", layers=None, slots=None, text=True, baseline="mean", balanced=False,
+    carry=None, permutations=0, train_examples=None, examples=None, seed=0, batch_size=None,
+) -> Probe:  # fmt: skip
     """Compare every neuron at every probed slot with its training baseline, and count how often it is right.
 
     >>> found = probe(bb, task, prompt, split="validation", layers=[4, 5], permutations=20)
@@ -61,40 +47,30 @@ def probe(
 
     Padding never counts, and the batch size changes nothing. A task of more classes is probed through
     `task.subtasks()`. Raises SkillkitError for such a task, a split with one class only, activations that are
-    no numbers, and a carried probe of another backbone, layout or prompt.
+    NaN or infinite, and a carried probe of another backbone, layout or prompt.
     """
     if carry is not None:
         carry.made_on(bb, prompt)
         layers, slots, text, balanced = (
-            carry.metadata[name] for name in ("layers", "slots", "text", "balanced")
+            carry.metadata[key] for key in ("layers", "slots", "text", "balanced")
         )
-    plan = _Plan(bb, task, prompt, layers, slots, text, seed, batch_size)
-    base = plan.baselines(baseline, train_examples) if carry is None else _carried(carry, bb)
-    rows = plan.rows(split, examples)
-    fired, hits = plan.count(rows, base.thresholds, permuted_labels(rows.labels, permutations, seed))
-    metadata = (
-        plan.metadata(rows)
-        | base.metadata
-        | {"split": split, "balanced": balanced, "carried": carry is not None}
-    )
-    found = _assembled(metadata, base, fired, carry)
-    null = [
-        _assembled(metadata, base, _relabelled(fired, hits, number), carry).predictivity
-        for number in range(permutations)
-    ]
-    return replace(found, null=torch.stack(null)) if null else found
+    passes = _Passes(bb, task, prompt, layers, slots, text, seed, batch_size)
+    base = passes.baselines(baseline, train_examples) if carry is None else _carried(carry, bb)
+    rows = passes.rows(split, examples)
+    labels = torch.cat([rows.labels[None], permuted_labels(rows.labels, permutations, seed)])
+    above, hits = passes.count(rows, base["baseline"], labels)
+    metadata = passes.metadata(rows, base, split, balanced, carry)
+
+    def assembled(number):
+        fired = {at: torch.stack([above[at] - mine[number], mine[number]]) for at, mine in hits.items()}
+        return _assembled(metadata, base, fired, carry)
+
+    null = [assembled(number).predictivity for number in range(1, len(labels))]
+    return replace(assembled(0), null=torch.stack(null) if null else None)
 
 
-class _Base(NamedTuple):
-    """By layer: class means [2, views, neurons] and baselines [views, neurons], over the training rows."""
-
-    means: dict
-    thresholds: dict
-    metadata: dict
-
-
-class _Plan:
-    """What is read: which layers and views (slots, and text pooled), of which rows."""
+class _Passes:
+    """The forward passes: which layers and views (slots, and text pooled) are read, of which rows."""
 
     def __init__(self, bb, task, prompt, layers, slots, text, seed, batch_size):
         self.bb, self.task, self.prompt, self.seed = bb, task, prompt, seed
@@ -126,102 +102,96 @@ class _Plan:
         reading.stream(self.layers, visit, self.slots, self.text, self.batch_size)
 
     def baselines(self, kind, examples):
-        """Means of the classes and the baselines, in one pass over the training rows."""
+        """One pass over the training rows: by layer class means [2, views, neurons] and baselines [views, neurons]."""
         if kind not in BASELINES:
             raise SkillkitError(f"a baseline is {' or '.join(BASELINES)}, not {kind!r}")
-        reading = self.rows("train", examples)
-        sums, middle = defaultdict(int), self._medians(examples) if kind == "median" else None
+        reading, sums, medians = self.rows("train", examples), defaultdict(int), None
+        if kind == "median":
+            few = self.rows("train", min(MEDIAN_ROWS, examples or MEDIAN_ROWS))
+            medians = Medians(self.stream, few)
 
         def visit(layer, values, batch):
             of = batch.labels.to(values.device)
             sums[layer] += torch.stack([values[of == c].sum(0, dtype=torch.float64) for c in (0, 1)])
-            if middle:
-                middle.visit(layer, values, batch)
+            if medians:
+                medians.visit(layer, values, batch)
 
         self.stream(reading, visit)
-        counts = _class_counts(reading.labels)
+        counts = reading.labels.bincount(minlength=2).tolist()
         wide = torch.promote_types(self.bb.dtype, torch.float32)
         means = {at: (total / total.new_tensor(counts)[:, None, None]).to(wide) for at, total in sums.items()}
         whole = {at: (total.sum(0) / len(reading)).to(wide) for at, total in sums.items()}
-        thresholds = middle.values() if middle else whole
-        return _Base(means, thresholds, {"baseline": kind, "train_counts": counts})
+        baselines = medians.values() if medians else whole
+        return {"means": means, "baseline": baselines, "metadata": {"baseline": kind, "train_counts": counts}}
 
-    def _medians(self, examples):
-        return Medians(self.stream, self.rows("train", min(MEDIAN_ROWS, examples or MEDIAN_ROWS)))
-
-    def count(self, reading, thresholds, shuffled):
-        """Of every layer, how often neurons fire: [2, views, neurons] by class, and on permuted class 1."""
-        fired, hits = defaultdict(int), defaultdict(int)
+    def count(self, reading, baselines, labels):
+        """By layer, how many rows lie above the baseline [views, neurons], and how many of them are of class 1
+        under each of some labellings [labellings, rows]: [labellings, views, neurons]."""
+        above, hits = defaultdict(int), defaultdict(int)
 
         def visit(layer, values, batch):
-            fires, of = values > thresholds[layer].to(values.device), batch.labels.to(values.device)
-            fired[layer] += torch.stack([fires[of == c].sum(0, dtype=torch.int32) for c in (0, 1)])
-            if len(shuffled):
-                mine = shuffled[:, batch.index].to(values)
-                hits[layer] += torch.einsum("rb,bvn->rvn", mine, fires.to(values)).int()
+            over = values > baselines[layer].to(values.device)
+            mine = labels[:, batch.index].to(values)
+            above[layer] += over.sum(0, dtype=torch.int32)
+            hits[layer] += torch.einsum("rb,bvn->rvn", mine, over.to(values)).int()
 
         self.stream(reading, visit)
-        return fired, hits
+        return above, hits
 
     def sides(self, names):
         """{side: [layers, names of its slots, their numbers]}."""
         numbers = self.slots or list(range(len(names)))
-        layers = stacks(self.bb, self.layers)
-        encoder = [layer for layer in self.layers if layer in self.bb.encoder_layers]
-        layers |= {"text": encoder} if self.text and encoder else {}
+        read = [names[number] for number in numbers], numbers
         views = {"decoder": (["answer"], [0]), "text": (list(POOLED), [0, 1])}
-        slots = [names[number] for number in numbers], numbers
-        return {name: [mine, *views.get(name, slots)] for name, mine in layers.items()}
+        stacks = self.bb.stacks | ({"text": self.bb.encoder_layers} if self.text else {})
+        layers = {name: [layer for layer in self.layers if layer in stack] for name, stack in stacks.items()}
+        return {name: [mine, *views.get(name, read)] for name, mine in layers.items() if mine}
 
-    def metadata(self, reading):
+    def metadata(self, reading, base, split, balanced, carry):
         """Where the counts come from, as plain values."""
         bb = self.bb
         return {
             "backbone": bb.name, "backbone_fingerprint": bb.fingerprint, "layout": reading.layout.name,
             "prompt": getattr(self.prompt, "fingerprint", None), "shape": [bb.num_layers, bb.num_neurons],
             "task": self.task.name, "task_fingerprint": self.task.fingerprint, "type": self.task.type,
-            "labels": list(self.task.labels), "counts": _class_counts(reading.labels), "layers": self.layers,
-            "slots": self.slots, "text": self.text, "sides": self.sides(reading.slot_names),
+            "labels": list(self.task.labels), "counts": reading.labels.bincount(minlength=2).tolist(),
+            "layers": self.layers, "slots": self.slots, "text": self.text, "sides": self.sides(reading.slot_names),
+            **base["metadata"], "split": split, "balanced": balanced, "carried": carry is not None,
         }  # fmt: skip
 
 
 def _assembled(metadata, base, fired, carry):
     """A Probe from figures by layer: views become the slots of a stack, and of the pooled text."""
-    sides = {}
-    for name, held in metadata["sides"].items():
-        layers, slots, numbers = map(tuple, held)
+    tensors = {}
+    for name, (layers, slots, _) in metadata["sides"].items():
         views = slice(-len(slots), None) if name == "text" else slice(len(slots))
-        parts = {
-            part: stacked([figures[layer][..., views, :].cpu() for layer in layers])
-            for part, figures in (("means", base.means), ("baseline", base.thresholds), ("fired", fired))
-        }
-        counts = {part: tuple(metadata[part]) for part in ("counts", "train_counts")}
-        decided = carry.sides[name].decided if carry else None
-        sides[name] = Side(
-            layers, slots, numbers, chosen=decided, balanced=metadata["balanced"], **counts, **parts
-        )
-    return Probe(sides, metadata)
+        for part, figures in (("means", base["means"]), ("baseline", base["baseline"]), ("fired", fired)):
+            tensors[f"{name}.{part}"] = _padded([figures[layer][..., views, :].cpu() for layer in layers])
+        if carry:
+            tensors[f"{name}.chosen"] = carry.sides[name].decided
+    return Probe.of(metadata, tensors)
+
+
+def _padded(tensors):
+    """[…, slots, neurons] of each layer → […, layers, slots, widest]; NaN or 0 where a layer is narrower."""
+    widest = max(tensor.shape[-1] for tensor in tensors)
+    missing = torch.nan if tensors[0].is_floating_point() else 0
+    pad = torch.nn.functional.pad
+    return torch.stack([pad(one, (0, widest - one.shape[-1]), value=missing) for one in tensors], dim=-3)
 
 
 def _carried(carry, bb):
-    """Baselines and means of another probe, by layer again."""
-    means, thresholds = defaultdict(list), defaultdict(list)
+    """Means and baselines of another probe, by layer again."""
+    parts = {"means": defaultdict(list), "baseline": defaultdict(list)}
     for side in carry.sides.values():
         for number, layer in enumerate(side.layers):
-            means[layer].append(side.means[:, number, :, : bb.widths[layer]].to(bb.device))
-            thresholds[layer].append(side.baseline[number, :, : bb.widths[layer]].to(bb.device))
-    metadata = {name: carry.metadata[name] for name in ("baseline", "train_counts")}
-    joined = lambda one: {layer: torch.cat(parts, dim=-2) for layer, parts in one.items()}
-    return _Base(joined(means), joined(thresholds), metadata)
-
-
-def _relabelled(fired, hits, number):
-    """Counts by class under permutation `number`: how often a neuron fires stays as it is."""
-    return {at: torch.stack([both.sum(0) - hits[at][number], hits[at][number]]) for at, both in fired.items()}
-
-
-def _class_counts(labels):
-    return torch.bincount(labels, minlength=2).tolist()
+            for part, found in parts.items():
+                figures = getattr(side, part)[..., number, :, : bb.widths[layer]]
+                found[layer].append(figures.to(bb.device))
+    joined = {
+        part: {at: torch.cat(views, dim=-2) for at, views in found.items()} for part, found in parts.items()
+    }
+    return joined | {"metadata": {name: carry.metadata[name] for name in ("baseline", "train_counts")}}
 
 
 def permuted_labels(labels, permutations, seed):

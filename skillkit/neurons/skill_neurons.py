@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
 
@@ -37,31 +36,21 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
     """
     if not 0 <= top <= 1:
         raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top}")
-    lists = _score_lists(probes, seeds, slots)
-    mask = torch.zeros(lists[0].shape, dtype=torch.bool)
+    if every := probes_in(probes):
+        checked_probes(every, task=False)
+    parts = probes.values() if isinstance(probes, Mapping) else [probes]
+    scores = [scores_of(part, seeds, slots) for part in parts]
+    mask = torch.zeros(scores[0].shape, dtype=torch.bool)
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
-        rankings = [_ranking(scores.reshape(groups.shape)[row]) for scores in lists]
-        group[_draft(rankings, _share(top, len(rankings[0])))] = True
+        rankings = [_ranking(part.reshape(groups.shape)[row]) for part in scores]
+        count = int(top * len(rankings[0]) + 1e-9)  # 0.29 · 100 is 28.999… in floating point
+        group[_in_turns(rankings, count)] = True
     if top > 0 and not mask.any():
         raise SkillkitError(
             f"top={top} selects no neuron (int({top} · {mask.shape[1]}) is 0); choose a higher rate"
         )
     return mask
-
-
-def _share(top, neurons):
-    # The small term keeps 0.29 · 100, which is 28.999… in floating point, at 29.
-    return int(top * neurons + 1e-9)
-
-
-def _draft(rankings, count):
-    """`count` numbers, taken in turns: each ranking names its best that is not taken yet."""
-    taken, turns = set(), [iter(ranking) for ranking in rankings]
-    while len(taken) < count:
-        turn = turns[len(taken) % len(turns)]
-        taken.add(next(number for number in turn if number not in taken))
-    return sorted(taken)
 
 
 def _ranking(scores):
@@ -70,13 +59,13 @@ def _ranking(scores):
     return order[: int((~scores.isnan()).sum())].tolist()
 
 
-def _score_lists(probes, seeds, slots):
-    """One tensor of scores, or one for each sub-task."""
-    if not isinstance(probes, Mapping):
-        return [scores_of(probes, seeds, slots)]
-    if probes_in(probes):
-        together(probes_in(probes), task=False)
-    return [scores_of(mine, seeds, slots) for mine in probes.values()]
+def _in_turns(rankings, count):
+    """`count` numbers, taken in turns: each ranking gives its best that is not taken yet."""
+    taken, turns = set(), [iter(ranking) for ranking in rankings]
+    while len(taken) < count:
+        turn = turns[len(taken) % len(turns)]
+        taken.add(next(number for number in turn if number not in taken))
+    return list(taken)
 
 
 def probes_in(ranking):
@@ -100,18 +89,17 @@ def scores_of(probes, seeds="mean", slots="max"):
     """
     if isinstance(probes, torch.Tensor):
         return probes
-    probes = [probes] if isinstance(probes, Probe) else list(probes)
     reduce = {"mean": torch.mean, "min": torch.amin}.get(seeds)
     if reduce is None:
         raise SkillkitError(f"several probes are reduced by mean or min, not {seeds!r}")
-    together(probes)
-    return reduce(torch.stack([probe.score(slots) for probe in probes]), 0)
+    scores = [probe.score(slots) for probe in checked_probes(probes_in(probes))]
+    return reduce(torch.stack(scores), 0)
 
 
-def together(probes, task=True):
-    """The probes, or SkillkitError when they are none, or of different backbones, layouts (or tasks).
+def checked_probes(probes, task=True):
+    """The probes, or SkillkitError when there are none, or they are of different backbones, layouts (or tasks).
 
-    >>> [one.metadata["task"] for one in together([probe, other_probe], task=False)]
+    >>> [one.metadata["task"] for one in checked_probes([probe, other_probe], task=False)]
     ['world/movies', 'world/gadgets']
     """
     if not probes:
@@ -119,11 +107,11 @@ def together(probes, task=True):
     same = {"backbone_fingerprint": "backbones", "layout": "layouts", "layers": "layers"}
     same |= {"task_fingerprint": "tasks"} if task else {}
     for key, what in same.items():
-        if any(probe.metadata[key] != probes[0].metadata[key] for probe in probes):
-            names = ", ".join(
-                sorted({str(probe.metadata[key.removesuffix("_fingerprint")]) for probe in probes})
+        if len({str(probe.metadata[key]) for probe in probes}) > 1:
+            names = sorted({str(probe.metadata[key.removesuffix("_fingerprint")]) for probe in probes})
+            raise SkillkitError(
+                f"the probes are of different {what} ({', '.join(names)}); combine those of one"
             )
-            raise SkillkitError(f"the probes are of different {what} ({names}); combine those of one")
     return probes
 
 
@@ -181,28 +169,3 @@ def checked_fill(fill, mask, layers):
     if fill[layers][mask[layers]].isnan().any():
         raise SkillkitError("fill is NaN for some of these neurons; probe all the layers they are in")
     return fill
-
-
-def save_neurons(mask, folder, bb):
-    """Write a mask into `folder`, with the backbone it belongs to.
-
-    >>> save_neurons(skills, "dir", bb); load_neurons("dir", bb)
-    """
-    told = {"backbone": bb.name, "backbone_fingerprint": bb.fingerprint}
-    write_tensors(folder, "neurons", {"mask": checked_mask(bb, mask)}, told)
-
-
-def load_neurons(folder, bb):
-    """Read what `save_neurons` wrote; SkillkitError when it is missing, damaged or of another backbone.
-
-    >>> save_neurons(skills, "dir", bb)
-    >>> torch.equal(load_neurons("dir", bb), skills)
-    True
-    """
-    tensors, told = read_tensors(folder, "neurons", "mask", "backbone_fingerprint")
-    if told["backbone_fingerprint"] != bb.fingerprint:
-        raise SkillkitError(
-            f"the neurons in {folder} are those of {told['backbone']}, whose weights are not those of "
-            f"{bb.name}"
-        )
-    return tensors["mask"]

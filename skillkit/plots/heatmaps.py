@@ -52,7 +52,7 @@ def _best_of_several(values):
 def clustered(table, types, label, limits=(0.0, 1.0), fmt=".2f"):
     """A symmetric table, tasks × tasks, in the order of its clusters, pairs of one type framed.
 
-    >>> maps.clustered(pairwise(probes, mean_specificity), types, "Spearman ρ")      # types {"movies": "sentiment", …}
+    >>> maps.clustered(similarity(probes).table, types, "Spearman ρ")      # types {"movies": "sentiment", …}
 
     Average linkage on 1 − likeness; the stripe on the left has a colour for every type. Two tasks or fewer
     are not clustered. Returns the Figure.

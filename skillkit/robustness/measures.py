@@ -17,7 +17,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.stats import bootstrap_interval, share_interval
 from skillkit.core.store import artifact
-from skillkit.neurons import neuron_activations
+from skillkit.neurons import activations
 from skillkit.prompts import evaluate
 from skillkit.tasks import balanced
 
@@ -155,7 +155,7 @@ def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=
     slot = chosen.slot
     places = [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in skills.nonzero().tolist()]
     low, high = torch.stack([_class_means(chosen, *place) for place in places], 1)
-    seen = neuron_activations(bb, task, prompt, places, split, examples, seed)
+    seen = activations(bb, task, prompt, places, split, examples, seed)
     delta = (high - low) / 2
     position = (seen.values - (low + high) / 2) @ delta / (delta @ delta)
     return torch.where(seen.labels == 1, position, -position)
@@ -163,8 +163,8 @@ def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=
 
 def _class_means(probe, layer, slot, neuron):
     """Mean activation of a neuron at a slot over the training rows of class 0 and of class 1, [2]."""
-    side = next(side for side in probe.stacks.values() if layer in side.layers)
-    return side.means[:, side.layers.index(layer), side.numbers.index(slot), neuron].float()
+    side, number = probe.side_of(layer)
+    return side.means[:, number, side.numbers.index(slot), neuron].float()
 
 
 @artifact("gaps", version=1)

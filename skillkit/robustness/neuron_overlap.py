@@ -3,7 +3,7 @@
 >>> probes = paired_probes(bb, view, prompt)                            # four probes
 >>> probes.overlap(tops=(0.01, 0.05))                                   # of clean and adversarial skill neurons
 >>> probes.mean_predictivity(top=0.05)                                  # do clean skill neurons stay predictive?
->>> mean_specificity(probes.chosen, probes.chosen_adversarial)          # rank correlation (skillkit.neurons)
+>>> similarity({"clean": probes.chosen, "adversarial": probes.chosen_adversarial}).table     # rank correlations
 """
 
 from dataclasses import dataclass, field, fields, replace

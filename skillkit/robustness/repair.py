@@ -60,8 +60,8 @@ class _Push:
     """What is done to the neurons of one layer."""
 
     def __init__(self, bb, probe, mask, layer, strength, rule, labels):
-        side = next(side for side in probe.stacks.values() if layer in side.layers)
-        at, neurons = side.layers.index(layer), mask[: bb.widths[layer]].nonzero()[:, 0]
+        side, at = probe.side_of(layer)
+        neurons = mask[: bb.widths[layer]].nonzero()[:, 0]
         of = lambda tensor: tensor[..., at, :, :][..., neurons].to(bb.device)
         self.means, self.baseline = of(side.means), of(side.baseline)  # [2, S, K], [S, K]
         self.vote = of(side.decided) - 0.5  # > 0: firing speaks for class 1

@@ -11,7 +11,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import cached
 from skillkit.knowledge.clozes import ask
-from skillkit.knowledge.counts import census, intersections, layer_shares, layer_table, overlap, upper_share
+from skillkit.knowledge.counts import census, intersections, layer_shares, layer_table, upper_share
 from skillkit.knowledge.erosion import erosion
 from skillkit.knowledge.fact_eval import FactNeurons, Recall, find_neurons
 from skillkit.knowledge.fact_suppression import forgetting, mean_table, neighbours, summary, with_controls
@@ -255,13 +255,6 @@ def test_pairs_of_many_facts_are_drawn(study):
     few, all_pairs = intersections(many[:40], neurons), intersections(many, neurons, pairs=50)
     assert few.loc[0, "number"] == 400 and all_pairs.loc[0, "number"] == 50
     assert few.loc[0, "shared"] == all_pairs.loc[0, "shared"] == 0
-
-
-def test_overlap_and_its_chance():
-    a, b = torch.zeros(2, 2, 10, dtype=torch.bool)
-    a[0, :5] = b[0, 3:7] = a[1, 0] = True
-    shared, jaccard, chance = overlap(a, b)
-    assert (shared, jaccard, chance) == (2, 2 / 8, 5 * 4 / 10)
 
 
 def in_two_languages(facts, found):

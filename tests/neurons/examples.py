@@ -3,7 +3,7 @@
 OWN = {
     "activations": """
 places = [(3, 0, 17), (5, 1, 4)]
-seen = sk.neurons.activations.neuron_activations(bb, task, prompt, places, split="test")
+seen = sk.neurons.activations(bb, task, prompt, places, split="test")
 """,
     "controls": """
 probe = sk.probe
@@ -29,7 +29,7 @@ alike = square(0.5)
     "medians": """
 rows = task["train"]
 sample = rows.select(range(10))
-stream = lambda rows, visit: sk.prompts.dataset.prepare(bb, task, prompt, rows).stream([5], visit)
+stream = lambda rows, visit: sk.prompts.prepare(bb, task, prompt, rows).stream([5], visit)
 """,
     "probe": """
 side = probe.sides["layer"]

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.activations import neuron_activations, prompt_activations
+from skillkit.neurons.activations import activations
 from skillkit.prompts.dataset import prepare
 from skillkit.prompts.soft_prompt import random_prompt
 from tests.plain_probing import plain_activations
-from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
 TASK = toy_task(20)
@@ -19,7 +19,7 @@ def test_chosen_neurons_example_by_example(model):
     first = "encoder" if bb.decoder_layers else "layer"
     places = [(2, 1, 7), (0, "text max", 5), (2, 0, 7), (0, "text mean", 5)]
     places += [(3, 0, 9)] * bool(bb.decoder_layers)
-    seen = neuron_activations(bb, TASK, prompt, places, split="test", batch_size=3)
+    seen = activations(bb, TASK, prompt, places, split="test", batch_size=3)
     assert seen.labels.tolist() == TASK["test"]["label"] and seen.places == tuple(places)
     for row, example in enumerate(plain_activations(bb, TASK, prompt, TASK["test"])):
         text = example["text"][0, :, 5]
@@ -30,13 +30,13 @@ def test_chosen_neurons_example_by_example(model):
 
 def test_few_rows():
     bb = tiny_backbone("roberta")
-    seen = neuron_activations(bb, TASK, None, [(0, 0, 0)], examples=6)
+    seen = activations(bb, TASK, None, [(0, 0, 0)], examples=6)
     assert seen.values.shape == (6, 1) and seen.labels.sum() == 3
 
 
 def test_texts_that_excite_most_and_least():
     bb = tiny_backbone("roberta")
-    seen = neuron_activations(bb, TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
+    seen = activations(bb, TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
     told = seen.extremes(TASK["test"], column=1, k=3)
     order = seen.values[:, 1].sort(descending=True)
     at = [*order.indices[:3], *order.indices[-3:]]
@@ -51,19 +51,6 @@ def test_texts_that_excite_most_and_least():
         seen.extremes(TASK["test"].select(range(5)))
 
 
-@pytest.mark.parametrize("model", TINY_MODELS)
-def test_what_the_prompt_alone_excites(model):
-    bb = tiny_backbone(model)
-    prompt = random_prompt(bb, 3)
-    alone = prompt_activations(bb, prompt)
-    [plain] = plain_activations(bb, None, prompt, {"text": [""]})
-    assert set(alone) == set(plain)
-    for name, values in alone.items():
-        torch.testing.assert_close(values, plain[name], atol=1e-5, rtol=1e-4)
-    last = list(prompt_activations(bb, prompt, layers=[1]).values())
-    assert len(last) == 1 and last[0].shape[0] == 1
-
-
 def test_a_text_of_nothing_pools_to_zero():
     bb = tiny_backbone("bert")
     seen = []
@@ -76,11 +63,11 @@ def test_a_text_of_nothing_pools_to_zero():
 def test_places_that_are_not_there(place):
     bb = tiny_backbone("roberta")
     with pytest.raises(SkillkitError, match="no neuron|no slot"):
-        neuron_activations(bb, TASK, random_prompt(bb, 3), [place])
+        activations(bb, TASK, random_prompt(bb, 3), [place])
 
 
 def test_a_decoder_has_one_slot_and_no_text():
     bb = tiny_backbone("t5")
     for place in [(3, 1, 0), (3, "text mean", 0)]:
         with pytest.raises(SkillkitError, match="no slot"):
-            neuron_activations(bb, TASK, random_prompt(bb, 3), [place])
+            activations(bb, TASK, random_prompt(bb, 3), [place])

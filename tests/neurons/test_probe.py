@@ -4,8 +4,8 @@ import torch
 from scipy.stats import hypergeom
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.probe import Probe, Side, stacked
-from skillkit.neurons.probing import probe
+from skillkit.neurons.probe import Probe, Side
+from skillkit.neurons.probing import _padded, probe
 from skillkit.prompts.soft_prompt import random_prompt
 from tests.planted import planted
 from tests.tiny import tiny_backbone
@@ -69,16 +69,15 @@ def test_best_and_its_baseline():
 
 def test_layers_of_different_width_are_padded():
     tensors = [torch.ones(2, 3), torch.ones(2, 5)]
-    whole = stacked(tensors)
+    whole = _padded(tensors)
     assert whole.shape == (2, 2, 5) and whole[0, :, 3:].isnan().all() and not whole[1].isnan().any()
-    counts = stacked([torch.ones(2, 2, 3, dtype=torch.int), torch.ones(2, 2, 5, dtype=torch.int)])
+    counts = _padded([torch.ones(2, 2, 3, dtype=torch.int), torch.ones(2, 2, 5, dtype=torch.int)])
     assert counts.shape == (2, 2, 2, 5) and counts[:, 0, :, 3:].eq(0).all()
     fired = torch.zeros(2, 2, 2, 5, dtype=torch.int)
     side = Side((0, 1), ("1", "2"), (0, 1), whole, counts.float(), fired, (4, 6), (4, 6))
     assert side.predictivity()[0].tolist()[:3] == pytest.approx([0.6] * 3)
     assert side.predictivity()[0, 3:].isnan().all() and side.p_values[0, 3:].isnan().all()
-    told = {"shape": [3, 5], "counts": [4, 6], "balanced": False}
-    found = Probe({"layer": side}, told)
+    found = Probe({"layer": side}, {"shape": [3, 5], "counts": [4, 6], "balanced": False})
     assert found.predictivity[2].isnan().all() and len(found.best(99)) == 8 and not found.discoveries().any()
 
 

@@ -81,11 +81,11 @@ def test_only_what_is_asked_for(model):
     assert torch.equal(first.fired, next(iter(whole.sides.values())).fired[:, [0, 2]][:, :, [3, 1]])
     assert part.predictivity[1].isnan().all() and part.slot[1].eq(-1).all() and part.direction[1].eq(0).all()
     assert set(part.slot[0].tolist()) == {1, 3}
-    for ask in (lambda: part.pooled("mean"), lambda: part.text_fill):
+    for ask in (lambda: part.text_predictivity("mean"), lambda: part.text_fill):
         with pytest.raises(SkillkitError, match="text=True"):
             ask()
     with pytest.raises(SkillkitError, match="mean or max"):
-        whole.pooled("min")
+        whole.text_predictivity("min")
 
 
 def test_t5_covers_both_sides():
@@ -96,7 +96,10 @@ def test_t5_covers_both_sides():
         "decoder": (2, 1, 48),
     }
     assert found.predictivity.shape == (5, 48) and not found.predictivity.isnan().any()
-    assert found.pooled("max")[3:].isnan().all() and not found.pooled("max")[:3].isnan().any()
+    assert (
+        found.text_predictivity("max")[3:].isnan().all()
+        and not found.text_predictivity("max")[:3].isnan().any()
+    )
     only = probe(bb, TASK, random_prompt(bb, 4), layers=bb.decoder_layers)
     assert list(only.sides) == ["decoder"] and torch.equal(only.predictivity[3:], found.predictivity[3:])
 

@@ -6,9 +6,7 @@ from skillkit.core.store import cached
 from skillkit.neurons.probing import probe
 from skillkit.neurons.skill_neurons import (
     checked_mask,
-    load_neurons,
     random_neurons,
-    save_neurons,
     scores_of,
     skill_neurons,
 )
@@ -143,15 +141,8 @@ def test_probes_must_belong_together(probes):
         skill_neurons(probes, seeds="max")
 
 
-def test_saved_and_cached(tmp_path, monkeypatch, probes):
-    bb = tiny_backbone("roberta")
+def test_cached(tmp_path, monkeypatch, probes):
     mask = skill_neurons(probes, 0.1)
-    save_neurons(mask, tmp_path / "mask", bb)
-    assert torch.equal(load_neurons(tmp_path / "mask", bb), mask)
-    with pytest.raises(SkillkitError, match="weights are not those"):
-        load_neurons(tmp_path / "mask", tiny_backbone("roberta", seed=1))
-    with pytest.raises(SkillkitError, match="holds no saved neurons"):
-        load_neurons(tmp_path / "nothing", bb)
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
     assert all(torch.equal(cached(skill_neurons, probes, 0.1), mask) for _ in range(2))
 

@@ -7,7 +7,7 @@ answers = sk.robustness.answers
     "neuron_overlap": """
 probes = sk.robustness.paired_probes(bb, view, prompt, train_examples=40, examples=20)
 several = [probes, probes]
-mean_specificity = sk.neurons.mean_specificity
+similarity = sk.neurons.similarity
 """,
     "measures": """
 prompt_of_seed_0 = prompt

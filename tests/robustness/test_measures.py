@@ -86,7 +86,7 @@ def test_margin_by_hand_of_one_neuron():
     skills = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     skills[1, 7] = True
     slot = int(found.slot[1, 7])
-    low, high = found.class_means[:, 1, slot, 7].tolist()
+    low, high = found.sides["layer"].means[:, 1, slot, 7].tolist()
     with bb.record([1], slice(0, 4)) as acts:
         label = int(evaluate(bb, task, prompt, rows=[0], batch_size=1).labels[0])
     expected = (float(acts[1][0, slot, 7]) - (low + high) / 2) / ((high - low) / 2) * (1 if label else -1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skillkit.core import SkillkitError, cached
-from skillkit.neurons import mean_specificity, overlap, probe, random_neurons, skill_neurons
+from skillkit.neurons import overlap, probe, random_neurons, similarity, skill_neurons
 from skillkit.prompts import random_prompt
 from skillkit.robustness.adversarial_pair import adversarial_view
 from skillkit.robustness.neuron_overlap import overlap_curve, paired_probes
@@ -28,7 +28,7 @@ def same(one, other):
 def test_an_attack_of_strength_zero_is_no_attack(model):
     found = paired_probes(*made(model, 0.0))
     assert same(found.chosen, found.chosen_adversarial) and same(found.clean, found.adversarial)
-    assert mean_specificity(found.chosen, found.chosen_adversarial) == pytest.approx(1)
+    assert similarity({0: found.chosen, 1: found.chosen_adversarial}).table.loc[0, 1] == pytest.approx(1)
     curves = found.overlap(tops=(0.05, 0.1, 0.5)).set_index("second").overlap
     assert (curves[["adversarial", "itself"]] == 1).all() and (curves["clean"] < 1).any()
 
