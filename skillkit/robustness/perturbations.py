@@ -73,9 +73,7 @@ def casing(rng, text, strength, task=None):
     return " ".join(word.upper() if rng.random() < strength else word for word in text.split(" "))
 
 
-PERTURBATIONS = {
-    "characters": characters, "dropout": dropout, "distractor": distractor, "casing": casing,
-}  # fmt: skip
+PERTURBATIONS = {change.__name__: change for change in (characters, dropout, distractor, casing)}
 # Of a pair, these touch the second text only.
 _AT_THE_END = {"distractors", "negation", "distractor"}
 

@@ -9,6 +9,7 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
 
 import datasets
 import torch
@@ -125,10 +126,9 @@ def push_curve(
     masks = [("skill", 0, skills)]
     masks += [("random", draw, random_neurons(skills, draw, bb.widths)) for draw in range(draws)]
     found = []
-    for strength in strengths:
-        for neurons, draw, mask in masks:
-            accuracy = _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split).accuracy
-            found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=accuracy))
+    for strength, (neurons, draw, mask) in product(strengths, masks):
+        accuracy = _pushed(bb, task, prompt, probe, mask, strength, rule, rows, split).accuracy
+        found.append(dict(strength=float(strength), neurons=neurons, draw=draw, accuracy=accuracy))
     return Table(found)
 
 

@@ -55,14 +55,16 @@ def test_push_is_what_a_plain_loop_does(model, layout, rule):
 @pytest.mark.parametrize("model", ["roberta", "gpt2", "t5"])
 def test_batch_size_changes_nothing_and_the_model_is_restored(model):
     bb, task, prompt, found, skills = setting(model)
-    before = evaluate(bb, task, prompt).logits
+    before = evaluate(bb, task, prompt)
     with push(bb, found, skills):
-        whole = evaluate(bb, task, prompt).logits
-        single = evaluate(bb, task, prompt, batch_size=1).logits
-    assert torch.allclose(whole, single, atol=1e-4) and not torch.allclose(whole, before, atol=1e-3)
-    assert torch.equal(evaluate(bb, task, prompt).logits, before)
+        whole, single = evaluate(bb, task, prompt), evaluate(bb, task, prompt, batch_size=1)
+    assert torch.allclose(whole.logits, single.logits, atol=1e-4)
+    assert not torch.allclose(whole.logits, before.logits, atol=1e-3)
     with push(bb, found, skills, strength=0.0):
-        assert torch.allclose(evaluate(bb, task, prompt).logits, before, atol=1e-5)
+        assert torch.allclose(evaluate(bb, task, prompt).logits, before.logits, atol=1e-5)
+    table = push_curve(bb, task, prompt, found, skills, (0, 1), draws=2).set_index(["strength", "neurons"])
+    assert len(table) == 2 * 3 and (table.accuracy[0.0] == before.accuracy).all()
+    assert table.accuracy[1.0, "skill"].item() == whole.accuracy and not hooked(bb)
 
 
 def test_planted_neurons_undo_a_disturbance_and_decide_the_answer():
@@ -81,16 +83,6 @@ def test_planted_neurons_undo_a_disturbance_and_decide_the_answer():
             assert evaluate(bb, task, prompt).accuracy == accuracy
     with pytest.raises(SkillkitError, match="both or neither"):
         push(bb, found, mask, rule="truth")
-
-
-def test_push_curve():
-    bb, task, prompt, found, skills = setting("roberta")
-    table = push_curve(bb, task, prompt, found, skills, (0, 1), draws=2, rows=10)
-    assert len(table) == 2 * 3
-    assert (table[table.strength == 0].accuracy == evaluate(bb, task, prompt, rows=10).accuracy).all()
-    with push(bb, found, skills):
-        expected = evaluate(bb, task, prompt, rows=10).accuracy
-    assert table[(table.strength == 1) & (table.neurons == "skill")].accuracy.item() == expected
 
 
 def test_repairs():
