@@ -1,6 +1,6 @@
-"""Bars with intervals, and the published value beside each.
+"""Points and bars with intervals, and the published value beside each.
 
->>> bars(table, x="kind", hue="neurons", value="change", low="low", high="high", mark="published")
+>>> points(table, x="task", hue="method", chance="chance")
 """
 
 import numpy as np

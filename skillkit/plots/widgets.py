@@ -1,6 +1,6 @@
-"""Widgets around a figure: a reader moves a slider, and the figure is drawn anew.
+"""Explorers: widgets above a figure, which is drawn anew when a reader moves them.
 
->>> explorer(lambda bins: figures.histogram({"clean": [1, 2, 2, 4]}, "length", bins=bins), bins=(2, 20))
+>>> explorer(lambda bins: histogram({"clean": [1, 2, 2, 4]}, "length", bins=bins), bins=(2, 20))
 """
 
 from functools import wraps
@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 def explorer(draw, **controls):
     """Show a widget for every control, and under them what `draw` returns for their values.
 
-    >>> explorer(lambda bins: figures.histogram({"clean": [1, 2, 2, 4]}, "length", bins=bins), bins=(2, 20))
+    >>> explorer(lambda bins: histogram({"clean": [1, 2, 2, 4]}, "length", bins=bins), bins=(2, 20))
 
     draw       a function of the controls that returns a Figure; what it prints and displays comes above that
     controls   widgets, or what stands for one: a list to choose from, (lowest, highest, step), a text, True
