@@ -93,10 +93,10 @@ def magnitude(bb):
     return lengths
 
 
-def upper_layers(bb):
-    """The layers that are pruned where nothing else is said: all but the lowest quarter of each stack.
+def pruned_layers(bb):
+    """The layers that `pruning_curve` prunes by default: all but the lowest quarter of each stack.
 
-    >>> upper_layers(bb)                     # of 6 layers; of 12 they are 3 to 11
+    >>> pruned_layers(bb)                     # of 6 layers; of 12 they are 3 to 11
     [1, 2, 3, 4, 5]
 
     As in Wang et al. 2022, who keep the lowest three of twelve whole: few skill neurons are there.

@@ -8,7 +8,7 @@
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as steps
 from skillkit.core.store import artifact
-from skillkit.neurons.pruning import magnitude, prune, upper_layers
+from skillkit.neurons.pruning import magnitude, prune, pruned_layers
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
 from skillkit.neurons.suppression_curve import Curve
 from skillkit.prompts import evaluate, tune_prompt
@@ -45,7 +45,7 @@ def pruning_curve(
     ranking        what `skill_neurons` takes, best after the other
     fill           as in `prune`: the constants, mean activations of the neurons that go
     shares         shares of the neurons kept in each pruned layer; the unpruned backbone comes by itself
-    layers         the pruned layers; None: `upper_layers`
+    layers         the pruned layers; None: `pruned_layers`
     draws          random draws per share; the first of them alone is tuned further
     further_steps  steps of tuning the prompt on the pruned backbone, starting from `prompt`, with `recipe`
                    and at most `max_train_examples`; the unpruned backbone gets as many, neurons without
@@ -61,7 +61,7 @@ def pruning_curve(
         raise SkillkitError(
             f"shares {list(shares)} must lie between 0 and 1, and draws ({draws}) be 1 or more"
         )
-    layers = upper_layers(bb) if layers is None else list(layers)
+    layers = pruned_layers(bb) if layers is None else list(layers)
     options = dict(length=prompt.length, seed=seed, recipe=recipe, max_steps=further_steps, layout=prompt.layout,
                    init=prompt, max_train_examples=max_train_examples, progress=False)  # fmt: skip
     plan = [(1.0, "all", draws * seed, None, None)]

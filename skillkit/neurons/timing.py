@@ -15,7 +15,6 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as steps
 from skillkit.core.stats import mean_interval
 from skillkit.models import networks
-from skillkit.prompts import Evaluation, prepare
 
 
 def compare_speed(backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes=3, seed=0, progress=True):
@@ -50,29 +49,6 @@ def compare_speed(backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes
         dict(model=name, batch_size=batch, **_faster(times[names[0], batch], own), **size(backbones[name]))
         for (name, batch), own in times.items()
     ])  # fmt: skip
-
-
-def speed(bb, task, prompt, split="test", repeats=3, batch_size=None):
-    """Time and accuracy of a backbone on a split, as plain values.
-
-    >>> speed(bb, task, prompt)
-    {'accuracy': ..., 'low': ..., 'high': ..., 'n': ..., 'seconds': ..., 'per_second': ..., …}
-
-    seconds is the median of `repeats` passes over the tokenised rows, after one more that is not counted; low
-    and high bound the accuracy (95 %); parameters are all of the model's, shared ones once.
-    """
-    reading, words = prepare(bb, task, prompt, task[split]), task.label_ids(bb)
-    result = Evaluation(reading.logits(words, batch_size), reading.labels, task.labels, task.metric)
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        reading.logits(words, batch_size)
-        times.append(time.perf_counter() - began)
-    low, high = result.interval
-    return {
-        "accuracy": result.accuracy, "low": low, "high": high, "n": result.n, "seconds": statistics.median(times),
-        "per_second": result.n / statistics.median(times), "parameters": bb.model.num_parameters(),
-    }  # fmt: skip
 
 
 def size(bb):

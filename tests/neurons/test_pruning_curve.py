@@ -6,7 +6,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.stats import mean_interval
 from skillkit.core.store import cached
 from skillkit.neurons.probing import probe
-from skillkit.neurons.pruning import magnitude, prune, upper_layers
+from skillkit.neurons.pruning import magnitude, prune, pruned_layers
 from skillkit.neurons.pruning_curve import KINDS, PruningCurve, pruning_curve
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
 from skillkit.prompts import evaluate, random_prompt, tune_prompt
@@ -42,10 +42,10 @@ def test_every_kind_is_what_it_says(study):
     }
     assert tuple(kept) == KINDS
     for kind, (mask, fill) in kept.items():
-        small, draw = prune(bb, mask, fill, upper_layers(bb)), 7 if kind == "random neurons" else 6
+        small, draw = prune(bb, mask, fill, pruned_layers(bb)), 7 if kind == "random neurons" else 6
         measured = row(table, share=0.4, neurons=kind, draw=draw, tuned="before")
         assert measured["accuracy"] == evaluate(small, TASK, prompt).accuracy
-        assert measured["kept"] == int(mask[upper_layers(bb)].sum())
+        assert measured["kept"] == int(mask[pruned_layers(bb)].sum())
         assert measured["parameters"] == small.model.num_parameters() / bb.model.num_parameters() < 1
 
 
@@ -56,7 +56,7 @@ def test_the_whole_backbone_and_tuning_further(study):
     assert whole["accuracy"] == evaluate(bb, TASK, prompt).accuracy
     tuned = table[table.tuned == "further"].groupby("neurons").size().to_dict()
     assert tuned == {"all": 1, "skill neurons": 2, "random neurons": 2, "largest weights": 2}
-    small = prune(bb, skill_neurons(found, 0.1), found, upper_layers(bb))
+    small = prune(bb, skill_neurons(found, 0.1), found, pruned_layers(bb))
     again = tune_prompt(small, TASK, length=3, init=prompt, seed=3, max_steps=2, progress=False)
     measured = row(table, share=0.1, neurons="skill neurons", tuned="further")
     assert measured["accuracy"] == evaluate(small, TASK, again).accuracy
@@ -87,18 +87,17 @@ def test_summary_averages_draws_before_runs():
     assert repr(sum(curves)).startswith("PruningCurve(share 0.1; neurons random neurons; tuned before;")
 
 
-@pytest.mark.parametrize(
-    "options, match",
-    [
-        ({"shares": (0.0, 0.1)}, r"shares \[0.0, 0.1\] must lie between 0 and 1"),
-        ({"draws": 0}, r"draws \(0\) be 1 or more"),
-        ({"shares": (0.01,)}, "selects no neuron"),
-        ({"shares": (0.7,)}, "only 15 others to draw 33 from"),
-        ({"shares": (0.1,), "fill": torch.zeros(3, 9)}, r"fill has shape \[3, 9\]"),
-    ],
-)
-def test_bad_input(options, match):
+def test_bad_input():
     bb = tiny_backbone("roberta")
-    given = {"ranking": torch.rand(3, 48), "fill": torch.zeros(3, 48), "progress": False} | options
-    with pytest.raises(SkillkitError, match=match):
-        pruning_curve(bb, TASK, random_prompt(bb, 3), **given)
+    prompt, given = (
+        random_prompt(bb, 3),
+        dict(ranking=torch.rand(3, 48), fill=torch.zeros(3, 48), progress=False),
+    )
+    for match, options in (
+        (r"shares \[0.0, 0.1\] must lie between 0 and 1", {"shares": (0.0, 0.1)}),
+        (r"draws \(0\) be 1 or more", {"draws": 0}), ("selects no neuron", {"shares": (0.01,)}),
+        ("only 15 others to draw 33 from", {"shares": (0.7,)}),
+        (r"fill has shape \[3, 9\]", {"shares": (0.1,), "fill": torch.zeros(3, 9)}),
+    ):  # fmt: skip
+        with pytest.raises(SkillkitError, match=match):
+            pruning_curve(bb, TASK, prompt, **given | options)

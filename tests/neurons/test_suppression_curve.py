@@ -65,13 +65,8 @@ def test_windows_give_a_curve_each():
     bb, prompt, found = small()
     options = dict(windows=[[0], range(1, 3)], draws=2, progress=False)
     curve = suppression_curve(bb, TASK, prompt, found, (0, 0.25), **options)
-    table, mask = curve.table, skill_neurons(found, 0.25)
-    assert table.layers.tolist() == ["0"] * 2 + ["1 2"] * 2 + ["0"] * 3 + ["1 2"] * 3
-    for layers, window in (("0", [0]), ("1 2", [1, 2])):
-        rows = table[(table.layers == layers) & (table.rate > 0)]
-        with suppress(bb, mask, layers=window):
-            assert rows.accuracy.iloc[0] == evaluate(bb, TASK, prompt).accuracy
-        assert set(rows["count"]) == {12 * len(window)}
+    assert curve.table.layers.tolist() == ["0"] * 2 + ["1 2"] * 2 + ["0"] * 3 + ["1 2"] * 3
+    assert curve.table["count"].tolist() == [0] * 4 + [12] * 3 + [24] * 3
     with pytest.raises(SkillkitError, match="one window"):
         curve.damage(0.25)
 
@@ -153,8 +148,7 @@ def test_costs_by_hand():
     curve = made(0.9, 0.7, [0.9, 0.88])
     for value, scale in (("accuracy", 1), ("margin", 0.9)):
         lost = curve.costs(value).set_index(["rate", "neurons"]).cost * scale
-        assert lost[0.1, "skill"] == pytest.approx(0.2) and lost[0.1, "random"] == pytest.approx(0.01)
-        assert lost[0.0, "skill"] == lost[0.0, "random"] == 0
+        assert lost.tolist() == pytest.approx([0, 0, 0.2, 0.01])
     with pytest.raises(SkillkitError, match="rate 0 as well"):
         (curve + Curve([row for row in curve.rows if row["rate"]])).costs()
 

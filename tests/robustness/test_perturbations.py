@@ -20,19 +20,14 @@ def test_seeded_and_nothing_at_strength_zero(kind):
     assert len({perturbed(kind, 1.0, seed) for seed in range(5)}) > (kind != "casing")
 
 
-def test_characters_hits_about_one_letter_in_ten_and_words_keep_their_place():
+def test_characters_and_words_are_lost_as_often_as_said_and_never_all():
     text = "a" * 20000
-    lost_and_doubled = perturbed("characters", 1.0, text=text)
-    replaced = lost_and_doubled.count("s")  # beside "a" on the keyboard
-    assert 0.025 < replaced / len(text) < 0.042
-    assert abs(len(lost_and_doubled) - len(text)) < 150
+    noisy = perturbed("characters", 1.0, text=text)
+    assert 0.025 < noisy.count("s") / len(text) < 0.042  # a third of one in ten: beside "a" on the keyboard
+    assert abs(len(noisy) - len(text)) < 150
     assert len(perturbed("characters", 1.0).split()) == len(TEXT.split())
     assert perturbed("characters", 1.0, text="12 !? 34") == "12 !? 34"
-
-
-def test_dropout_loses_words_in_order_and_never_all():
-    text = " ".join(map(str, range(5000)))
-    kept = perturbed("dropout", 1.0, text=text).split()
+    kept = perturbed("dropout", 1.0, text=" ".join(map(str, range(5000)))).split()
     assert 0.67 < len(kept) / 5000 < 0.73 and kept == sorted(kept, key=int)
     assert all(perturbed("dropout", 1.0, seed, "one") == "one" for seed in range(20))
 
