@@ -42,7 +42,7 @@ def _command(*names):
         @wraps(function)
         def guarded(**given):
             try:
-                status = function(**given) or 0
+                status = int(function(**given) or 0)
                 sys.stdout.flush()
             except SkillkitError as error:
                 print(f"error: {error}", file=sys.stderr)
@@ -64,56 +64,45 @@ def _command(*names):
 
 @_command("run", "sweep")
 def _run(
-    study: Annotated[
-        str, Argument(help="YAML file: name, shared parameters, notebooks with their own, perhaps a grid")
-    ],
+    study: Annotated[str, Argument(help="YAML file, such as params/embedded.yaml, params/sweeps/seeds.yaml")],
     out: Annotated[str, Option(help="folder of the results (default: runs/<name of the study>)")] = None,
     report: Annotated[bool, Option("--report", help="build the report too, whatever failed")] = False,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="print the cells and what is done; run nothing")
-    ] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="print the cells with their states")] = False,
     only: Annotated[list[str], Option(metavar="AXIS=VALUE", help="only these cells, or a notebook's")] = None,
     limit: Annotated[int, Option(min=1, metavar="N", help="at most N of the cells that are not done")] = None,
-    resume: Annotated[
-        bool, Option("--resume", help="continue, keeping what is done (it does so anyway)")
-    ] = False,
+    resume: Annotated[bool, Option("--resume", help="keep what is done (it does so anyway)")] = False,
     force: Annotated[bool, Option("--force", help="run again what is done, too")] = False,
     yes: Annotated[bool, Option("--yes", help="allow more than 10,000 cells")] = False,
     retries: Annotated[int, Option(min=0, metavar="N", help="of a notebook whose kernel was killed")] = 2,
-    workers: Annotated[
-        int, Option(min=1, metavar="N", help="notebooks at once (default: by cores and memory)")
-    ] = None,
-    threads: Annotated[
-        int, Option(min=1, metavar="N", help="of a notebook (default: its share of cores)")
-    ] = None,
+    workers: Annotated[int, Option(min=1, metavar="N", help="at once (default: by cores, memory)")] = None,
+    threads: Annotated[int, Option(min=1, metavar="N", help="of each (default: its share of cores)")] = None,
     memory: Annotated[float, Option(min=0.01, metavar="GB", help="what a notebook needs")] = 2.0,
-    scheduler: Annotated[
-        str, Option(metavar="tcp://HOST:PORT", help="run on this Dask scheduler's workers")
-    ] = None,
-    slurm: Annotated[
-        bool, Option("--slurm", help="run in jobs of SLURM (see dask-jobqueue's configuration)")
-    ] = False,
+    scheduler: Annotated[str, Option(metavar="tcp://HOST:PORT", help="of a Dask cluster")] = None,
+    slurm: Annotated[bool, Option("--slurm", help="run in jobs of SLURM")] = False,
 ):
-    """Run the notebooks of a study or of a grid.
+    """Run the notebooks of a study or of a grid; continue where a run was interrupted."""
+    from skillkit.studies.runner import run_study
 
-    Such as params/embedded.yaml, params/sweeps/seeds.yaml; a run that was interrupted continues.
-    """
-    from skillkit.studies import executors, runner
-
-    if scheduler and slurm:
-        raise BadParameter("give --scheduler or --slurm, not both")
-    pool = partial(
-        executors.slurm if slurm else executors.local, workers=workers, threads=threads, memory=memory
-    )
-    pool = partial(executors.scheduler, scheduler, threads=threads) if scheduler else pool
-    folder, outcomes = runner.run_study(study, out, pool, only or (), limit, force, retries, yes, dry_run)
-    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
+    pool = _pool(scheduler, slurm, dict(workers=workers, threads=threads, memory=memory))
+    folder, outcomes = run_study(study, out, pool, only or (), limit, force, retries, yes, dry_run)
     if report and not dry_run:
         _report([folder])
+    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
     if failed:
         some = ", ".join(failed[:5]) + f" and {len(failed) - 5} more" * (len(failed) > 5)
         print(f"error: {some} failed; the same command tries again", file=sys.stderr)
-    return 1 if failed else 0
+    return bool(failed)
+
+
+def _pool(scheduler, slurm, sizes):
+    """What executes the notebooks, with its sizes bound."""
+    from skillkit.studies import executors
+
+    if scheduler and slurm:
+        raise BadParameter("give --scheduler or --slurm, not both")
+    if scheduler:
+        return partial(executors.scheduler, scheduler, threads=sizes["threads"])
+    return partial(executors.slurm if slurm else executors.local, **sizes)
 
 
 @_command("report")
@@ -129,9 +118,7 @@ def _report(
 
 @_command("results")
 def _results(
-    columns: Annotated[
-        list[str], Argument(metavar="LABEL=RUN[,RUN…]", help="a column and the runs it is of")
-    ],
+    columns: Annotated[list[str], Argument(metavar="LABEL=RUN[,RUN…]", help="a column of runs")],
     out: Annotated[str, Option(help="folder of the pages")] = "results",
     readme: Annotated[str, Option(help="file whose scoreboard is renewed, between its two marks")] = None,
     page: Annotated[list[str], Option(metavar="LABEL", help="only this column gets a page")] = None,
@@ -150,7 +137,7 @@ def _results(
 
 @_command("show")
 def _show(
-    what: Annotated[str, Argument(help="id of an artifact (kind/hash, or its beginning), or a folder")],
+    what: Annotated[str, Argument(help="id of an artifact or its beginning, or a folder")],
 ):
     """Print where an artifact or a run comes from."""
     from skillkit.studies.show import show
@@ -161,9 +148,7 @@ def _show(
 @_command("clean")
 def _clean(
     kind: Annotated[list[str], Option(help="kind of artifact, such as prompt, or run, sweep")] = None,
-    older: Annotated[
-        str, Option(metavar="AGE", help="made longer ago than this, such as 12h, 30d, 8w")
-    ] = None,
+    older: Annotated[str, Option(metavar="AGE", help="made longer ago, such as 12h, 30d, 8w")] = None,
     larger: Annotated[str, Option(metavar="SIZE", help="larger than this, such as 500K, 20M, 1G")] = None,
     yes: Annotated[bool, Option("--yes", help="do not ask")] = False,
 ):
@@ -178,9 +163,7 @@ def _pretrain(
     name: Annotated[str, Argument(help="embedded/roberta, embedded/bert, embedded/gpt2 or embedded/t5")],
     out: Annotated[str, Option(help="folder of the checkpoint; by default the package's own")] = None,
     seed: int = 0,
-    steps: Annotated[
-        int, Option(min=1, help="of training (default: as many as the shipped model had)")
-    ] = None,
+    steps: Annotated[int, Option(min=1, help="of training")] = None,
 ):
     """Rebuild an embedded checkpoint, such as embedded/roberta."""
     from skillkit.core.provenance import CHECKPOINTS

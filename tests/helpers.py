@@ -10,7 +10,7 @@ import pytest
 
 from skillkit.core.provenance import shared_folder
 from skillkit.studies import load_study, params
-from skillkit.studies.job import Job, run_job
+from skillkit.studies.job import NotebookJob, run_job
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -39,6 +39,6 @@ def run_chapter(study, notebook, folder, **changed):
     """Run a notebook with the parameters of params/<study>.yaml, some changed; returns its claims."""
     own = load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
     parameters = params.validate(notebook, own | changed)
-    outcome = run_job(Job.create(notebook, parameters, folder))
+    outcome = run_job(NotebookJob.create(notebook, parameters, folder))
     assert outcome.state == "done", outcome.error
     return json.loads((folder / "claims.json").read_text())

@@ -7,15 +7,11 @@
 
 from importlib import import_module
 
-_HOME = {
-    "claims": ("Claim", "claim_over"),
-    "notebook": ("Run", "start"),
-    "report.site": ("build_report", "compare_runs"),
-    "results": ("publish",),
-    "runner": ("run_study",),
-    "study": ("load_study",),
-}
-_FILE_OF = {name: file for file, names in _HOME.items() for name in names}
+_FILE_OF = {
+    "Claim": "claims", "Run": "notebook", "build_report": "report.site", "claim_over": "claims",
+    "compare_runs": "report.site", "load_study": "study", "publish": "results", "run_study": "runner",
+    "start": "notebook",
+}  # fmt: skip
 __all__ = sorted(_FILE_OF)
 
 

@@ -55,9 +55,8 @@ class Claim:
             holds = "not tested"
         which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
         mean, low, high = intervals[worst]
-        return cls(
-            statement, paper, published, mean, low, high, holds, "; ".join(filter(None, [which, note]))
-        )
+        note = "; ".join(filter(None, [which, note]))
+        return cls(statement, paper, published, mean, low, high, holds, note)
 
     @property
     def published_text(self):

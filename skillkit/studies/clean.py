@@ -57,10 +57,8 @@ def remove_results(kinds=(), older=None, larger=None, sure=False):
         raise SkillkitError(unknown("there is nothing of kind", kind, known))
     before = time.time() - _amount(older, _SECONDS, "--older") if older else float("inf")
     least = _amount(larger, _BYTES, "--larger") if larger else -1
-    chosen = [
-        one for one in everything
-        if (not kinds or one.kind in kinds) and one.changed < before and one.size > least
-    ]  # fmt: skip
+    fits = lambda one: (not kinds or one.kind in kinds) and one.changed < before and one.size > least
+    chosen = list(filter(fits, everything))
     for one in chosen:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
         print(f"{one.name:<50} {day} {_bytes(one.size):>12}")
@@ -89,23 +87,16 @@ def list_stored():
 
 def _kind(folder):
     """What a folder of results is, or None."""
-    if (folder / "comparison.json").exists():
-        return "comparison"
-    if any((folder / name).exists() for name in ("study.json", "sweep.json")):
-        return (
-            "sweep"
-            if (read_json(folder / "study.json") or read_json(folder / "sweep.json") or {}).get("axes")
-            else "run"
-        )
-    return None
+    if (folder / "study.json").exists():
+        return "sweep" if (read_json(folder / "study.json") or {}).get("axes") else "run"
+    there = {"sweep.json": "sweep", "comparison.json": "comparison"}
+    return next((kind for name, kind in there.items() if (folder / name).exists()), None)
 
 
 def _stored(kind, folder):
     files = [path.stat() for path in folder.rglob("*") if path.is_file()]
     name = f"{kind}/{folder.name}" if store.root() in folder.parents else str(folder)
-    return Stored(
-        kind, name, folder, max(file.st_mtime for file in files), sum(file.st_size for file in files)
-    )
+    return Stored(kind, name, folder, max(one.st_mtime for one in files), sum(one.st_size for one in files))
 
 
 def _remove(one):
@@ -138,9 +129,8 @@ def _bytes(size):
 
 def _yes(question):
     if not sys.stdin.isatty():
-        raise SkillkitError(
-            f"{question.split(';')[0]} fit; without a terminal to ask on, give --yes to remove them"
-        )
+        fitting = question.split(";")[0]
+        raise SkillkitError(f"{fitting} fit; without a terminal to ask on, give --yes to remove them")
     return input(question).strip().lower() in ("y", "yes")
 
 
@@ -148,8 +138,6 @@ def _amount(word, units, option):
     """30d or 20M as a number of seconds or bytes."""
     found = re.fullmatch(rf"(\d+(?:\.\d+)?)([{''.join(units)}])", word)
     if not found:
-        like = f"30{list(units)[1]}"
-        raise SkillkitError(
-            f"{option} takes a number with one of {', '.join(units)}, like {like}, not {word!r}"
-        )
+        names, like = ", ".join(units), f"30{list(units)[1]}"
+        raise SkillkitError(f"{option} takes a number with one of {names}, like {like}, not {word!r}")
     return float(found[1]) * units[found[2]]

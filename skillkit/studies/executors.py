@@ -78,9 +78,7 @@ def run_on_worker(one, environment, force=False, watch=None):
     """
     host = socket.gethostname()
     if job.source_hash() != environment.code:
-        raise SkillkitError(
-            f"the worker on {host} runs another version of skillkit; install the same and restart it"
-        )
+        raise SkillkitError(f"{host} has another version of skillkit; install the same, restart the worker")
     if not one.source.is_file() or not Path(environment.cwd).is_dir():
         where = "repository and results must lie where all machines see them"
         raise SkillkitError(f"{host} does not see {one.source}; {where}")
@@ -98,8 +96,11 @@ def local(cells, workers=None, threads=None, memory=2.0):
               time on a GPU, whose memory only its user can divide.
     threads:  of each cell's numerical libraries; None: OMP_NUM_THREADS, else its share of the cores.
     """
+    import torch  # takes seconds, which other commands spare
+
     cores, free = usable_cores(), free_memory()
-    workers = workers or (1 if cells == 1 or _has_gpu() else max(1, min(cells, cores, int(free // memory))))
+    alone = cells == 1 or torch.cuda.is_available()
+    workers = workers or (1 if alone else max(1, min(cells, cores, int(free // memory))))
     threads = threads or int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
     executor = ThreadPoolExecutor(workers)
     size = f"{count(workers, 'worker')} with {count(threads, 'thread')} each"
@@ -136,13 +137,9 @@ def slurm(cells, workers=None, threads=None, memory=2.0):
     except ModuleNotFoundError:
         raise SkillkitError(f"--slurm needs dask-jobqueue; {_INSTALL}") from None
     workers, threads = workers or min(cells, 16), threads or 1
-    cluster = SLURMCluster(
-        cores=1,
-        processes=1,
-        job_cpu=threads,
-        memory=f"{memory}GB",
-        scheduler_options={"dashboard_address": None},
-    )  # cores=1: one cell at a time in a job; job_cpu: what SLURM is asked for
+    # cores=1: one cell at a time in a job; job_cpu: what SLURM is asked for
+    sizes = dict(cores=1, processes=1, job_cpu=threads, memory=f"{memory}GB")
+    cluster = SLURMCluster(**sizes, scheduler_options={"dashboard_address": None})
     with cluster:
         try:
             cluster.scale(jobs=workers)
@@ -159,20 +156,11 @@ def free_memory():
     True
     """
     free = psutil.virtual_memory().available
-    try:
-        group = Path("/sys/fs/cgroup")
-        free = min(
-            free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-        )
-    except (OSError, ValueError):  # no control group, or one without a limit ("max")
-        pass
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # no control group, or one without a limit ("max")
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
     return free / 1e9
-
-
-def _has_gpu():
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def count(number, thing):
@@ -193,10 +181,8 @@ def _client(address):
         return Client(address, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:  # a time-out is an OSError too
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SkillkitError(
-            f"no Dask scheduler answers at {address} ({reason}); "
-            "start one with `dask scheduler`, or leave out --scheduler"
-        ) from None
+        remedy = "start one with `dask scheduler`, or leave out --scheduler"
+        raise SkillkitError(f"no Dask scheduler answers at {address} ({reason}); {remedy}") from None
 
 
 def _dask_pool(client, where, threads):

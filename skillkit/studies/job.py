@@ -1,6 +1,6 @@
 """A job: one notebook with checked parameters, executed once, kept when done, in a folder of its own.
 
->>> job = Job.create("02_probing", validate("02_probing", {}), Path("runs/embedded/02_probing"))
+>>> job = NotebookJob.create("02_probing", validate("02_probing", {}), Path("runs/embedded/02_probing"))
 >>> run_job(job).state                      # doctest: +SKIP
 'done'
 
@@ -9,6 +9,7 @@ says "done" is complete, and what has one for the same content is not run again.
 """
 
 import functools
+import logging
 import re
 import shutil
 import time
@@ -25,10 +26,10 @@ from skillkit.studies import params
 
 
 @dataclass(frozen=True)
-class Job:
+class NotebookJob:
     """A notebook file, its parameters (all, and those that are not the defaults), and the folder of its results.
 
-    >>> job = Job.create("01_prompt_tuning", validate("01_prompt_tuning", {"seeds": [4]}), Path("dir"))
+    >>> job = NotebookJob.create("01_prompt_tuning", validate("01_prompt_tuning", {"seeds": [4]}), Path("dir"))
     >>> job.name, job.changed
     ('01_prompt_tuning', {'seeds': [4]})
     """
@@ -42,11 +43,8 @@ class Job:
     def create(cls, notebook, parameters, folder):
         """The job of one of the chapters; `parameters` as `params.validate` gives them."""
         source = (params.FOLDER / f"{notebook}.ipynb").absolute()
-        all_of_them, changed = (
-            parameters.model_dump(exclude={"out"}),
-            parameters.model_dump(exclude_defaults=True),
-        )
-        return cls(source, all_of_them, changed, Path(folder))
+        changed = parameters.model_dump(exclude_defaults=True)
+        return cls(source, parameters.model_dump(exclude={"out"}), changed, Path(folder))
 
     @property
     def name(self):
@@ -56,9 +54,9 @@ class Job:
     def key(self):
         """Hash of all that decides the results: the notebook's cells, the parameters, the package's code.
 
-        >>> jobs = [Job.create("02_probing", validate("02_probing", {"seeds": [seed]}), "dir") for seed in (0, 1)]
-        >>> jobs[0].key() == jobs[1].key()
-        False
+        >>> parameters = [validate("02_probing", {"seeds": [seed]}) for seed in (0, 1)]
+        >>> len({NotebookJob.create("02_probing", one, "dir").key() for one in parameters})
+        2
         """
         cells = _cells_hash(self.source, self.source.stat().st_mtime_ns)
         return digest([cells, self.parameters, source_hash()])
@@ -70,7 +68,7 @@ class Job:
     def is_done(self):
         """Whether the folder holds the complete results of just this job.
 
-        >>> Job.create("02_probing", validate("02_probing", {}), "dir").is_done()
+        >>> NotebookJob.create("02_probing", validate("02_probing", {}), "dir").is_done()
         False
         """
         manifest = self.manifest() or {}
@@ -138,6 +136,9 @@ def _papermill(job, watch, cwd):
 
     from skillkit.studies.kernel import ThisPython
 
+    logging.getLogger("papermill").setLevel(
+        logging.ERROR
+    )  # it does not read all types; parameters are checked
     partial, cells = job.folder / f"{job.name}.partial.ipynb", _Position(job, watch)
     error, killed = None, False
     try:

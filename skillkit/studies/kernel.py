@@ -68,9 +68,8 @@ class ThisPython(AsyncKernelManager):
     def kernel_spec(self):
         """This interpreter, with the threads and memory that the environment asks for at this moment."""
         wanted = {"OMP_NUM_THREADS": str(usable_cores())} | MALLOC
-        return KernelSpec(
-            **get_kernel_dict(), env={k: os.environ.get(k, value) for k, value in wanted.items()}
-        )
+        own = {name: os.environ.get(name, value) for name, value in wanted.items()}
+        return KernelSpec(**get_kernel_dict(), env=own)
 
     @default("transport_encryption")
     def _encrypt_where_supported(self):

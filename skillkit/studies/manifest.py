@@ -20,9 +20,7 @@ def write_manifest(folder, study):
         folder.mkdir(parents=True, exist_ok=True)
         before = _read(folder)
         if before and (before["name"], bool(before.get("axes"))) != (study.name, bool(study.axes)):
-            raise SkillkitError(
-                f"{folder} holds the study {before['name']!r}; give another folder with --out"
-            )
+            raise SkillkitError(f"{folder} holds the study {before['name']!r}; give another with --out")
         cells = [
             {"name": cell.name, "notebook": cell.notebook, "folder": cell.folder, "point": cell.point,
              "parameters": cell.parameters.model_dump(exclude={"out"})}
@@ -43,13 +41,9 @@ def read_manifest(folder):
     """
     plain = _read(Path(folder))
     if not plain or "units" in plain:
-        raise SkillkitError(
-            f"{folder} is no run (it has no study.json); give the folder that `run` wrote, like runs/embedded"
-        )
-    cells = [
-        {"name": name, "notebook": name, "folder": name, "point": {}, "parameters": {}}
-        for name in plain.get("notebooks", ())
-    ]
+        raise SkillkitError(f"{folder} is no run; give the folder that `run` wrote, like runs/embedded")
+    names, empty = plain.get("notebooks", ()), {"point": {}, "parameters": {}}
+    cells = [{"name": name, "notebook": name, "folder": name} | empty for name in names]
     return {"file": "", "axes": {}, "cells": cells} | plain
 
 

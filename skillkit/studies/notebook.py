@@ -7,6 +7,7 @@
 
 import html
 import shutil
+from operator import attrgetter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,12 +31,8 @@ class Run:
     def __init__(self, notebook, parameters):
         self.notebook, self.params = notebook, parameters
         self.out = Path(parameters.out or runs_folder() / "notebooks" / notebook)
-        self.contents = {
-            "notebook": notebook,
-            "parameters": parameters.model_dump(),
-            "provenance": provenance(),
-        }
-        self.contents |= {"figures": [], "tables": []}
+        self.contents = {"notebook": notebook, "parameters": parameters.model_dump()}
+        self.contents |= {"provenance": provenance(), "figures": [], "tables": []}
         with writing(self.out, "set `out` to another folder"):
             for part in ("figures", "tables"):
                 shutil.rmtree(self.out / part, ignore_errors=True)
@@ -75,13 +72,9 @@ class Run:
         >>> run.claims([Claim("Prompts beat chance.", "Wang et al. 2022", 0.92, 0.95, 0.94, 0.96, "yes")])
         """
         write_json(self.out / "claims.json", [claim.plain() for claim in claims])
-        columns = {
-            "statement": "statement", "paper": "paper", "published_text": "published",
-            "measured_text": "measured here (95 % interval)", "holds": "holds?", "note": "note",
-        }  # fmt: skip
-        shown = pd.DataFrame(
-            [{title: getattr(claim, name) for name, title in columns.items()} for claim in claims]
-        )
+        parts = attrgetter("statement", "paper", "published_text", "measured_text", "holds", "note")
+        columns = ["statement", "paper", "published", "measured here (95 % interval)", "holds?", "note"]
+        shown = pd.DataFrame(map(parts, claims), columns=columns)
         with pd.option_context("display.max_colwidth", None, "display.width", 200):
             page = shown.to_html(index=False, justify="left", border=0, classes="claims")
             display({"text/html": page, "text/plain": shown.to_string(index=False)}, raw=True)
@@ -121,20 +114,15 @@ def provenance_line(parameters):
     """
     import torch
 
-    source = provenance()
+    source, threads = provenance(), torch.get_num_threads()
     git, versions = source["git"], source["versions"]
     revision = f" ({git['revision'][:7]}{', with changes' * git['dirty']})" if git else ""
-    threads = torch.get_num_threads()
+    parts = [f"skillkit {versions['skillkit']}{revision}", f"Python {versions['python']}"]
+    parts += [f"{name} {versions[name]}" for name in ("torch", "transformers")]
+    parts += [parameters.backbone] if hasattr(parameters, "backbone") else []
     seeds = getattr(parameters, "seeds", [parameters.seed] if hasattr(parameters, "seed") else [])
-    parts = [
-        f"skillkit {versions['skillkit']}{revision}",
-        f"Python {versions['python']}",
-        *(f"{name} {versions[name]}" for name in ("torch", "transformers")),
-        *([parameters.backbone] if hasattr(parameters, "backbone") else []),
-        *([f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []),
-        f"{threads} thread{'s' * (threads > 1)}",
-    ]
-    return " · ".join(parts)
+    parts += [f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []
+    return " · ".join([*parts, f"{threads} thread{'s' * (threads > 1)}"])
 
 
 def _write_csv(data, path):

@@ -82,9 +82,8 @@ def model(notebook, history=()):
     for source in () if FOLDER.is_dir() else history:
         if re.search(r"^out\b", source, re.MULTILINE):
             return _from_source(notebook, source)
-    raise SkillkitError(
-        unknown("there is no notebook", notebook, notebooks() or ["none; run from the repository"])
-    )
+    known = notebooks() or ["none; run from the repository"]
+    raise SkillkitError(unknown("there is no notebook", notebook, known))
 
 
 def validate(notebook, values, history=()):
@@ -144,9 +143,8 @@ def _from_source(notebook, source):
             if among:
                 checks[f"check_{name}"] = field_validator(name)(functools.partial(_is_among, among))
     except (AttributeError, KeyError, SyntaxError, ValueError):
-        raise SkillkitError(
-            f"{notebook}: the cell tagged `parameters` may hold plain assignments only, like steps: int = 20"
-        ) from None
+        like = "plain assignments, such as steps: int = 20"
+        raise SkillkitError(f"{notebook}: the cell tagged `parameters` may hold only {like}") from None
     return create_model(notebook, __config__=_STRICT, __validators__=checks, **fields)
 
 
@@ -181,9 +179,7 @@ def _with_rules(node, rules):
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return operator.or_(*(_with_rules(side, rules) for side in (left, right)))
         case ast.Subscript(value=ast.Name(id="list"), slice=element):
-            sizes = {
-                name: rules.get(name, least) for name, least in (("min_length", 1), ("max_length", None))
-            }
+            sizes = {"min_length": rules.get("min_length", 1), "max_length": rules.get("max_length")}
             return Annotated[list[_with_rules(element, rules)], Field(**sizes)]  # type: ignore[misc]
     if "choices" in rules:
         return Literal[rules["choices"]]

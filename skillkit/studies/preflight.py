@@ -24,9 +24,8 @@ def preflight(notebooks):
     notebooks: their parameters. No weights are read, and the package's own tasks and models are only looked for.
     Raises the SkillkitError that the notebook would raise.
     """
-    different = {
-        str(own): own for own in (one.model_dump(exclude={"seeds", "seed", "shard"}) for one in notebooks)
-    }
+    dumped = [one.model_dump(exclude={"seeds", "seed", "shard"}) for one in notebooks]
+    different = {str(own): own for own in dumped}
     _find_words(dict.fromkeys(plan for own in different.values() for plan in _plans(own)))
     for own in different.values():
         _find_sets(own)
@@ -42,19 +41,11 @@ def _plans(own):
         return []
     tasks = [name for field in _TASKS for name in own.get(field, ())] or [None]
     tasks += [view["task"] for view in own.get("views", ())]
-    models = [
-        own.get("backbone"),
-        own.get("project_from"),
-        *(m for field in _MODELS for m in own.get(field, ())),
-    ]
-    return [
-        (task, own.get("data_root"), model)
-        for task, model in product(tasks, filter(None, models))
-        if not (
-            task in _SHIPPED | {None}
-            and (CHECKPOINTS / model.removeprefix("embedded/") / "config.json").is_file()
-        )
-    ]
+    models = [own.get("backbone"), own.get("project_from")]
+    models += [model for field in _MODELS for model in own.get(field, ())]
+    shipped = {name: (CHECKPOINTS / name.removeprefix("embedded/")).is_dir() for name in models if name}
+    plans = [(task, own.get("data_root"), model) for task, model in product(tasks, shipped)]
+    return [plan for plan in plans if not (plan[0] in {*_SHIPPED, None} and shipped[plan[2]])]
 
 
 def _find_words(plans):
@@ -74,16 +65,9 @@ def _find_words(plans):
 
 def _find_sets(own):
     """Adversarial sets can be loaded; any name that is no attack is taken for one."""
-    made = [
-        dict(task=task, adversarial=attack)
-        for task, attack in product(own.get("tasks", ()), own.get("attacks", ()))
-    ]
-    known = {*ATTACKS, "characters"}
-    sets = [
-        view
-        for view in own.get("views") or made
-        if not (view["task"] in _SHIPPED and view["adversarial"] in known)
-    ]
+    known, made = {*ATTACKS, "characters"}, product(own.get("tasks", ()), own.get("attacks", ()))
+    views = own.get("views") or [dict(task=task, adversarial=attack) for task, attack in made]
+    sets = [one for one in views if not (one["task"] in _SHIPPED and one["adversarial"] in known)]
     if sets:
         from skillkit.robustness import adversarial_view, attacks_on  # takes seconds, for torch
 

@@ -27,6 +27,7 @@ BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- 
 LONGEST = 40  # characters of a name or a number; what is longer is a text
 _KEPT = ("name", "title", "parameters", "claims", "figures")  # of a chapter, when its run is gone
 _PLACES = ("href", "picture", "files")
+_PATH = re.compile(r"(?<![\w.])(\.{0,2}/)+([\w.-]+/)*(?=[\w.-])")
 
 
 def publish(columns, out, readme=None, pages=None):
@@ -46,19 +47,15 @@ def publish(columns, out, readme=None, pages=None):
     out, paged = Path(out), [label for label in columns if pages is None or label in pages]
     studies = {label: [_study(run) for run in runs] for label, runs in columns.items()}
     before = readme and _around(readme)
-    shared = dict(
-        labels=list(columns), chapters=_chapters(studies), paged={label: slug(label) for label in paged}
-    )
+    folders = {label: slug(label) for label in paged}
+    shared = dict(labels=list(columns), chapters=_chapters(studies), paged=folders)
     made = {out / "README.md": _render("scoreboard.md", **shared)}
-    made |= {
-        out / slug(label) / "README.md": _render("results.md", label=label, studies=studies[label])
-        for label in paged
-    }
+    for label in paged:
+        made[out / slug(label) / "README.md"] = _render("results.md", label=label, studies=studies[label])
     if before:
         place = Path(os.path.relpath(out, Path(readme).parent)).as_posix()
-        made[Path(readme)] = (
-            f"{before[0]}{BEGIN}\n{_render('summary.md', out=place, **shared).strip()}\n{END}{before[1]}"
-        )
+        summary = _render("summary.md", out=place, **shared).strip()
+        made[Path(readme)] = f"{before[0]}{BEGIN}\n{summary}\n{END}{before[1]}"
     with writing(out, "give another folder with --out"):
         for label in paged:
             _copy_figures(studies[label], out / slug(label))
@@ -108,16 +105,9 @@ def _study(run):
 
 def _chapters(studies):
     """[{title, claims: [{statement, published, paper, entries}]}], where columns meet by chapter and statement."""
-    units = {
-        label: [unit for study in column for unit in study["units"]] for label, column in studies.items()
-    }
-    titles = {}
-    for unit in (unit for column in units.values() for unit in column):
-        titles.setdefault(unit["name"], unit["title"])
-    columns = [
-        [(unit["name"], *stated) for unit in column for stated in _stated(unit["claims"])]
-        for column in units.values()
-    ]
+    units = [[unit for study in column for unit in study["units"]] for column in studies.values()]
+    titles = {unit["name"]: unit["title"] for column in reversed(units) for unit in reversed(column)}
+    columns = [_stated(column) for column in units]
     rows = align(columns, lambda entry: entry[:2])
     chapters = {name: {"title": titles[name], "claims": []} for name in sorted(titles)}
     for (name, statement), row in rows.items():
@@ -127,29 +117,29 @@ def _chapters(studies):
     return list(chapters.values())
 
 
-def _stated(claims):
-    """(statement, claim): the model that it names goes into its note, so that columns meet; other models stay named."""
-    known = set()
-    for claim in claims:
+def _stated(units):
+    """[(chapter, statement, claim)]: the model that a statement names goes into its note, so that columns meet;
+    further models stay named."""
+    found, known = [], set()
+    for name, claim in ((unit["name"], claim) for unit in units for claim in unit["claims"]):
         statement = claim["statement"]
         named = re.search(r" \(([\w./-]+)\)\.$", statement)
         words = f"{statement[: named.start()]}." if named else statement
-        if named and words not in known:
-            note = "; ".join(filter(None, [named[1], claim.get("note")]))
-            statement, claim = words, claim | {"note": note}
-        known.add(words)
-        yield statement, claim
+        if named and (name, words) not in known:
+            claim = claim | {"note": "; ".join(filter(None, [named[1], claim.get("note")]))}
+            statement = words
+        known.add((name, words))
+        found.append((name, statement, claim))
+    return found
 
 
 def _around(readme):
     """What stands in a file before and after the part that is replaced."""
     text = Path(readme).read_text(encoding="utf-8") if Path(readme).is_file() else ""
-    if not (BEGIN in text and END in text.split(BEGIN, 1)[1]):
-        raise SkillkitError(
-            f"{readme} needs the two lines {BEGIN!r} and {END!r}, between which a summary is put"
-        )
-    before, rest = text.split(BEGIN, 1)
-    return before, rest.split(END, 1)[1]
+    found = re.fullmatch(f"(.*?){re.escape(BEGIN)}.*?{re.escape(END)}(.*)", text, re.DOTALL)
+    if not found:
+        raise SkillkitError(f"{readme} needs the two lines {BEGIN!r} and {END!r} around the summary")
+    return found.groups()
 
 
 def _copy_figures(column, folder):
@@ -179,16 +169,10 @@ def _copy_numbers(source, target):
 
 
 def _render(template, **values):
-    pages = Environment(
-        loader=PackageLoader("skillkit.studies.report"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
+    loader = PackageLoader("skillkit.studies.report")
+    pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     pages.globals |= {"counts": count_verdicts}
-    pages.filters["cell"] = lambda text: (
-        re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
-    )
+    pages.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
     pages.filters["short"] = _short
     return pages.get_template(template).render(**values)
 
@@ -199,6 +183,4 @@ def _short(value):
         return {name: one if name in _PLACES else _short(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_short(one) for one in value]
-    return (
-        re.sub(r"(?<![\w.])(\.{0,2}/)+([\w.-]+/)*(?=[\w.-])", "", value) if isinstance(value, str) else value
-    )
+    return _PATH.sub("", value) if isinstance(value, str) else value

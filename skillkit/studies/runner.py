@@ -20,7 +20,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress
 from skillkit.core.provenance import runs_folder
 from skillkit.studies.executors import Environment, count, local, run_on_worker
-from skillkit.studies.job import Job, Outcome
+from skillkit.studies.job import NotebookJob, Outcome
 from skillkit.studies.manifest import write_manifest
 from skillkit.studies.preflight import preflight
 from skillkit.studies.report.tables import write_tables
@@ -48,28 +48,24 @@ def run_study(path, out=None, pool=local, only=(), limit=None, force=False, retr
     label words that its notebooks would stumble over, and for a scheduler that does not answer.
     """
     study = load_study(path, many)
-    folder = Path(out or runs_folder() / study.name)
-    cells = _chosen(study, only)
-    jobs = [Job.create(cell.notebook, cell.parameters, folder.absolute() / cell.folder) for cell in cells]
+    folder, cells = Path(out or runs_folder() / study.name), _chosen(study, only)
+    jobs = [NotebookJob.create(one.notebook, one.parameters, folder.absolute() / one.folder) for one in cells]
     done = [job.is_done() for job in jobs]
     todo = [i for i in range(len(cells)) if force or not done[i]][:limit]
     what = count(len(cells), "cell" if study.axes else "notebook")
     print(f"{study.name}: {what}, {sum(done)} done already, {len(todo)} to run into {folder}", flush=True)
     if dry:
-        return _listed(folder, cells, jobs, done)
+        _list(cells, jobs, done)
+        return folder, {}
     write_manifest(folder, study)
+    preflight(cells[i].parameters for i in todo)
     outcomes = {cell.name: Outcome("kept") for i, cell in enumerate(cells) if i not in todo and done[i]}
-    chosen, waiting = [cells[i] for i in todo], [jobs[i] for i in todo]
-    preflight(cell.parameters for cell in chosen)
     try:
         if todo:
             with pool(len(todo)) as workers:
                 print(workers.description, flush=True)
-                names = [cell.name for cell in chosen]
-                scheduling = Scheduling(
-                    study, waiting, names, workers, study.predecessors(chosen), force, retries
-                )
-                outcomes |= scheduling.run()
+                chosen = {cells[i]: jobs[i] for i in todo}
+                outcomes |= Scheduling(study, chosen, workers, force, retries).run()
     finally:
         if study.axes:
             write_tables(folder)
@@ -79,23 +75,20 @@ def run_study(path, out=None, pool=local, only=(), limit=None, force=False, retr
 class Scheduling:
     """Hands jobs to a pool, each after those that it waits for, and reports how they end.
 
-    >>> Scheduling(study, jobs, [job.name for job in jobs], pool, {1: [0]}).run()          # doctest: +SKIP
-    {'01_prompt_tuning': Outcome(state='done', …), …}
+    >>> Scheduling(study, {cell: job}, pool).run()         # doctest: +SKIP
+    {'01_prompt_tuning': Outcome(state='done', …)}
 
-    names:    what the jobs are called.
-    after:    number of a job → numbers of those that it waits for.
-
-    Without a grid each job that ends has a line of its own, and the progress line says in which cell the running
-    notebooks are, if they run on this machine.
+    jobs: cell of the study → its NotebookJob. Without a grid each job that ends has a line of its own, and the
+    progress line says in which cell the running notebooks are, if they run on this machine.
     """
 
-    def __init__(self, study, jobs, names, pool, after, force=False, retries=2):
-        self.study, self.jobs, self.names, self.pool = study, jobs, names, pool
-        self.force, self.retries = force, retries
-        self.order = TopologicalSorter(after)
+    def __init__(self, study, jobs, pool, force=False, retries=2):
+        cells, self.jobs = list(jobs), list(jobs.values())
+        self.study, self.pool, self.force, self.retries = study, pool, force, retries
+        self.names, self.order = [cell.name for cell in cells], TopologicalSorter(study.predecessors(cells))
         self.environment = Environment.current(pool.threads)
         self.watching = not study.axes and isinstance(pool.executor, ThreadPoolExecutor)
-        self.tries = [0] * len(jobs)
+        self.tries = [0] * len(cells)
         self.running, self.outcomes, self.positions = {}, {}, {}
 
     def run(self):
@@ -164,9 +157,8 @@ def _outcome(future):
     try:
         return future.result()
     except CancelledError:
-        raise SkillkitError(
-            "the connection to the scheduler was lost; start it again, then the same command continues"
-        ) from None
+        remedy = "start it again, then the same command continues"
+        raise SkillkitError(f"the connection to the scheduler was lost; {remedy}") from None
     except Exception as error:  # whatever a worker may raise concerns this job alone
         return Outcome("failed", error=str(error) or type(error).__name__)
 
@@ -178,34 +170,26 @@ def _failure(name, job, outcome):
     return f"{name}: FAILED after {outcome.seconds:.0f} s{kept}\n  {error}"
 
 
-def _listed(folder, cells, jobs, done):
+def _list(cells, jobs, done):
     """Print the cells with their states, instead of running them."""
     for cell, job, finished in zip(cells, jobs, done):
         failed = not finished and (job.manifest() or {}).get("state") == "failed"
         print(f"  {'done' if finished else 'failed' if failed else 'to run':<7} {cell.name}")
-    return folder, {}
 
 
 def _chosen(study, only):
     """The cells that fit `only`; a condition that fits nothing is a mistake."""
-    places = [cell.point | {"notebook": cell.notebook} for cell in study.cells]
+    places = [{axis: as_text(value) for axis, value in cell.place.items()} for cell in study.cells]
     allowed = {}
     for condition in only:
-        axis, equals, value = condition.partition("=")
-        axis, value = (axis, value) if equals else ("notebook", condition)
-        fitting = {as_text(place[axis]) for place in places if axis in place}
-        if value not in fitting:
-            there = (
-                f"there are {', '.join(sorted(fitting))}"
-                if fitting
-                else f"the axes are {', '.join(study.axes)}"
-            )
-            raise SkillkitError(f"--only {condition}: no cell fits; {there}")
+        axis, value = condition.split("=", 1) if "=" in condition else ("notebook", condition)
+        there = sorted({place[axis] for place in places if axis in place})
+        if value not in there:
+            known = f"there are {', '.join(there)}" if there else f"the axes are {', '.join(study.axes)}"
+            raise SkillkitError(f"--only {condition}: no cell fits; {known}")
         allowed.setdefault(axis, set()).add(value)
-    chosen = [
-        cell for cell, place in zip(study.cells, places)
-        if all(axis in place and as_text(place[axis]) in values for axis, values in allowed.items())
-    ]  # fmt: skip
+    fits = lambda place: all(place.get(axis) in values for axis, values in allowed.items())
+    chosen = [cell for cell, place in zip(study.cells, places) if fits(place)]
     if not chosen:
         raise SkillkitError(f"--only {' --only '.join(only)}: no cell fits all of them")
     return chosen

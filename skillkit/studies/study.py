@@ -26,18 +26,12 @@ from skillkit.studies import params
 from skillkit.studies.params import unknown
 
 MAX_CELLS = 10_000  # more are hardly meant
-_ENTRIES = {
-    "name": None,
-    "shared": {},
-    "notebooks": {},
-    "grid": {},
-    "exclude": [],
-    "overrides": [],
-    "after": {},
-}
+_RANGE = ("from", "to", "step", "times")
+_MAPPINGS, _LISTS = ("shared", "notebooks", "grid", "after"), ("exclude", "overrides")
+_ENTRIES = {"name": None} | {name: {} for name in _MAPPINGS} | {name: [] for name in _LISTS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One notebook at one point of the grid, with checked parameters.
 
@@ -53,6 +47,11 @@ class Cell:
     def name(self):
         """Notebook and point as text."""
         return " ".join([self.notebook, *(f"{axis}={as_text(value)}" for axis, value in self.point.items())])
+
+    @property
+    def place(self):
+        """The point, and the notebook as one more axis."""
+        return self.point | {"notebook": self.notebook}
 
     @property
     def folder(self):
@@ -139,9 +138,9 @@ def as_text(value):
     >>> as_text(["world/movies", "world/news"])
     'world/movies+world/news'
     """
-    return (
-        "+".join(map(as_text, value)) if isinstance(value, list) else "none" if value is None else str(value)
-    )
+    if isinstance(value, list):
+        return "+".join(map(as_text, value))
+    return "none" if value is None else str(value)
 
 
 def _study(path, plain, many):
@@ -152,27 +151,21 @@ def _study(path, plain, many):
         raise SkillkitError("`notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {}")
     notebooks = {notebook: {} if own is None else own for notebook, own in notebooks.items()}
     fields = {notebook: params.model(notebook).model_fields for notebook in notebooks}
-    known = set().union(*fields.values())
-    _check_names("shared", shared, known)
+    _check_names("shared", shared, fields)
     for own in notebooks.values():
         _check_names("notebooks", own)
-    axes = _axes(plain["grid"], known)
+    axes = _axes(plain["grid"], fields)
     points = list(_points(axes, fields))
     if len(points) > MAX_CELLS and not many:
-        raise SkillkitError(
-            f"the grid has {len(points):,} cells; make it smaller, or give --yes if you mean it"
-        )
+        raise SkillkitError(f"the grid has {len(points):,} cells; make it smaller, or give --yes")
     places = axes | {"notebook": list(notebooks)}
     exclude = [_where("exclude", entry, places) for entry in plain["exclude"]]
     overrides = [_override(entry, places, fields) for entry in plain["overrides"]]
-    cells = [
-        _cell(notebook, point, shared, notebooks[notebook], overrides, fields[notebook])
-        for notebook, point in points
-        if not any(_fits(entry, notebook, point) for entry in exclude)
-    ]
-    if not cells:
+    left = [one for one in points if not any(_fits(entry, *one) for entry in exclude)]
+    if not left:
         raise SkillkitError("every cell of the grid is excluded; take something out of `exclude`")
-    return Study(name, cells, axes, _after(plain["after"], notebooks), path)
+    cells = [_cell(name, point, shared, notebooks[name], overrides, fields[name]) for name, point in left]
+    return Study(plain["name"] or path.stem, cells, axes, _after(plain["after"], notebooks), path)
 
 
 def _points(axes, fields):
@@ -192,19 +185,20 @@ def _cell(notebook, point, shared, own, overrides, fields):
     return Cell(notebook, point, params.validate(notebook, values))
 
 
-def _check_names(entry, given, known=None):
-    """Parameters with their values; `out` is decided by the run."""
+def _check_names(entry, given, fields=None):
+    """Parameters with their values, each one that some notebook has; `out` is decided by the run."""
     if not isinstance(given, dict):
         raise SkillkitError(f"{entry}: parameters must be names with values (name: value), not {given!r}")
     if "out" in given:
         raise SkillkitError(f"{entry}: `out` cannot be set in a study; give the folder with --out")
-    for name in given.keys() - known if known is not None else ():
+    known = given.keys() if fields is None else set().union(*fields.values())
+    for name in given.keys() - known:
         raise SkillkitError(unknown(f"{entry}: no notebook here has a parameter", name, known))
 
 
-def _axes(grid, known):
+def _axes(grid, fields):
     """The values of every axis, ranges written out."""
-    _check_names("grid", grid, known)
+    _check_names("grid", grid, fields)
     axes = {axis: _range(axis, given) if isinstance(given, dict) else given for axis, given in grid.items()}
     for axis, values in axes.items():
         if not isinstance(values, list) or not values:
@@ -216,19 +210,14 @@ def _axes(grid, known):
 
 def _range(axis, given):
     """{from, to, step} counts, {from, to, times} multiplies; both ends belong to it."""
-    first, last, step, times = (given.get(key) for key in ("from", "to", "step", "times"))
+    first, last, step, times = (given.get(key) for key in _RANGE)
     numbers = [value for value in (first, last, step, times) if value is not None]
-    right = (
-        given.keys() <= {"from", "to", "step", "times"}
-        and None not in (first, last)
-        and None in (step, times)
-    )
+    right = given.keys() <= set(_RANGE) and None not in (first, last) and None in (step, times)
     right = right and all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
     step = 1 if step is None else step
     if not right or first > last or (step <= 0 if times is None else times <= 1 or first <= 0):
-        raise SkillkitError(
-            f"grid: {axis}: a range is {{from: 0, to: 4}}, with a `step` above 0 or `times` above 1, not {given}"
-        )
+        like = "{from: 0, to: 4}, with a `step` above 0 or `times` above 1"
+        raise SkillkitError(f"grid: {axis}: a range is {like}, not {given}")
     count = (last - first) / step if times is None else math.log(last / first, times)
     if count > 10 * MAX_CELLS:
         raise SkillkitError(f"grid: {axis}: a range of {count:.0f} values is too long; give a larger step")
@@ -266,13 +255,10 @@ def _fits(condition, notebook, point):
 def _override(entry, places, fields):
     """(condition, values) of one override, checked."""
     if not isinstance(entry, dict) or entry.keys() != {"where", "set"} or not isinstance(entry["set"], dict):
-        raise SkillkitError(
-            f"an override is {{where: {{axis: value}}, set: {{parameter: value}}}}, not {entry!r}"
-        )
+        like = "{where: {axis: value}, set: {parameter: value}}"
+        raise SkillkitError(f"an override is {like}, not {entry!r}")
     where = _where("overrides", entry["where"], places)
-    _check_names(
-        "overrides", entry["set"], set().union(*(fields[name] for name in where.get("notebook", fields)))
-    )
+    _check_names("overrides", entry["set"], {name: fields[name] for name in where.get("notebook", fields)})
     if entry["set"].keys() & places.keys():
         raise SkillkitError("overrides cannot set an axis of the grid; use `exclude` to leave points out")
     return where, entry["set"]
@@ -281,9 +267,7 @@ def _override(entry, places, fields):
 def _after(after, notebooks):
     """Notebook → the notebooks it waits for, checked: all of them there, none waiting for itself."""
     if not isinstance(after, dict):
-        raise SkillkitError(
-            "`after` must map a notebook to those it waits for, like 02_probing: 01_prompt_tuning"
-        )
+        raise SkillkitError("`after` must map a notebook to those it waits for, like second: first")
     after = {name: [given] if isinstance(given, str) else given for name, given in after.items()}
     for name in [*after, *(name for given in after.values() for name in given)]:
         if name not in notebooks:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from skillkit.studies import build_report, compare_runs
-from skillkit.studies.job import Job, run_job
+from skillkit.studies.job import NotebookJob, run_job
 from tests.helpers import REPOSITORY
 from tests.small_studies import swept
 
@@ -56,7 +56,7 @@ def study(tmp_path_factory):
     nbformat.write(notebook, folder / "texts.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))
-        outcome = run_job(Job(folder / "texts.ipynb", {}, {}, folder / "texts"), cwd=str(folder))
+        outcome = run_job(NotebookJob(folder / "texts.ipynb", {}, {}, folder / "texts"), cwd=str(folder))
     assert outcome.state == "done", outcome.error
     (folder / "study.json").write_text(json.dumps({"name": "evil", "notebooks": ["texts"]}))
     return folder

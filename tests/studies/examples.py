@@ -15,7 +15,7 @@ numbers = sk.studies.report.tables.numbers_table(cells)
 """,
     "runner": """
 study = load_study("params/embedded.yaml")
-jobs = []
+cell, job = None, None
 pool = import_module("types").SimpleNamespace(threads=1, executor=None)
 """,
     "study": """

@@ -12,13 +12,13 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.provenance import usable_cores
 from skillkit.studies import executors, params
 from skillkit.studies.executors import Environment, free_memory, local, run_on_worker, scheduler, slurm
-from skillkit.studies.job import Job
+from skillkit.studies.job import NotebookJob
 from tests.helpers import REPOSITORY
 
 
 @pytest.fixture
 def unit(tmp_path, small_notebooks):
-    return Job.create("small", params.validate("small", {}), tmp_path / "out")
+    return NotebookJob.create("small", params.validate("small", {}), tmp_path / "out")
 
 
 @pytest.mark.parametrize("cells, memory, options, expected", [

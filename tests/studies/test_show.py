@@ -28,12 +28,12 @@ def test_artifact_by_id_by_its_beginning_and_by_folder(stored):
     told = show(f"number/{folder.name}")
     assert told == show(f"number/{folder.name[:12]}") == show(str(folder))
     seed = json.loads((folder / "meta.json").read_text())["seed"]
-    assert f"seed      {seed}" in told and "steps  20" in told and "result.json" in told and "torch" in told
+    assert f"\nseed: {seed}\n" in told and "steps: 20" in told and "result.json" in told and "torch" in told
 
 
-def test_damage_is_told(stored):
+def test_damage_is_shown(stored):
     (stored[0] / "result.json").write_text("0")
-    assert "damaged   result.json has changed" in show(str(stored[0]))
+    assert "damaged: result.json has changed" in show(str(stored[0]))
     (stored[0] / "meta.json").write_text("")
     with pytest.raises(SkillkitError, match="is damaged"):
         show(str(stored[0]))
@@ -57,8 +57,8 @@ def test_run_lists_its_notebooks(tmp_path):
     }
     (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
     told = show(tmp_path)
-    assert "first  failed now in 3.0 s" in told and "no such model" in told and "epochs  None" in told
-    assert "second  not finished" in told and show(tmp_path / "first") in told
+    assert "first:\n    state: failed" in told and "error: no such model" in told and "epochs: null" in told
+    assert "second: not finished" in told and show(tmp_path / "first").startswith("first:\n  state: failed")
 
 
 def test_sweep_lists_its_cells(tmp_path):
@@ -73,8 +73,5 @@ def test_sweep_lists_its_cells(tmp_path):
         '{"state": "done", "finished": "2026-01-05T10:00:00Z"}'
     )
     told = show(str(tmp_path))
-    assert (
-        "study tiny" in told
-        and "small size=1  done 2026-01-05T10:00:00Z" in told
-        and "size=2  not finished" in told
-    )
+    assert told.startswith("study: tiny\n") and "small size=1: done 2026-01-05T10:00:00Z" in told
+    assert "small size=2: not finished" in told

@@ -51,13 +51,11 @@ def drawings(numbers):
         elif kind.rsplit(": ", 1)[-1] not in _BOUNDS and group["label"].nunique() <= MAX_LABELS:
             groups.append((notebook, kind, group.assign(label=group["label"].replace("", "mean"))))
     drawn = [(notebook, title, group) for notebook, title, group in groups if group["value"].nunique() > 1]
-    return [
-        Drawing(
-            f"{i:02d}-{re.sub(r'[^a-z0-9]+', '-', title.lower())[:40]}", f"{title} ({notebook})",
-            over_seeds(group, title), means(group),
-        )
-        for i, (notebook, title, group) in enumerate(drawn[:MAX_FIGURES])
-    ]  # fmt: skip
+    made = []
+    for i, (notebook, title, group) in enumerate(drawn[:MAX_FIGURES]):
+        name = f"{i:02d}-{re.sub(r'[^a-z0-9]+', '-', title.lower())[:40]}"
+        made.append(Drawing(name, f"{title} ({notebook})", over_seeds(group, title), means(group)))
+    return made
 
 
 def over_seeds(rows, title):
@@ -86,7 +84,5 @@ def means(rows):
     ['setting', 'label', 'n', 'mean', 'low', 'high']
     """
     groups = rows.groupby(["setting", "label"], sort=False)["value"]
-    return pd.DataFrame(
-        [(*key, len(values), *mean_interval(values)) for key, values in groups],
-        columns=["setting", "label", "n", "mean", "low", "high"],
-    )
+    shown = [(*key, len(values), *mean_interval(values)) for key, values in groups]
+    return pd.DataFrame(shown, columns=["setting", "label", "n", "mean", "low", "high"])

@@ -19,14 +19,8 @@ from traitlets.config import Config
 TEMPLATES = Path(__file__).with_name("templates")
 # What front ends can show, best first; scripts and widgets have no place in a page without scripts.
 _SHOWN = [
-    "image/png",
-    "image/jpeg",
-    "image/svg+xml",
-    "text/html",
-    "text/markdown",
-    "text/latex",
-    "text/plain",
-]
+    "image/png", "image/jpeg", "image/svg+xml", "text/html", "text/markdown", "text/latex", "text/plain",
+]  # fmt: skip
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _MATHML = {
     "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace",
@@ -73,16 +67,9 @@ def sanitize(piece):
     >>> sanitize("<b onclick='x()'>bold</b><script>x()</script>")
     '<b>bold</b>'
     """
-    return nh3.clean(
-        piece,
-        tags=nh3.ALLOWED_TAGS | _MATHML | {"section"},
-        attributes={
-            **nh3.ALLOWED_ATTRIBUTES,
-            "*": {"class", "id", "title", "align"},
-            **dict.fromkeys(_MATHML, _MATHML_ATTRIBUTES),
-        },
-        attribute_filter=lambda tag, name, value: None if _is_foreign(tag, name, value) else value,
-    )
+    tags, everywhere = nh3.ALLOWED_TAGS | _MATHML | {"section"}, {"*": {"class", "id", "title", "align"}}
+    attributes = nh3.ALLOWED_ATTRIBUTES | everywhere | dict.fromkeys(_MATHML, _MATHML_ATTRIBUTES)
+    return nh3.clean(piece, tags=tags, attributes=attributes, attribute_filter=_own_value)
 
 
 def mathml(formula, display="inline"):
@@ -116,9 +103,8 @@ class _Exporter(HTMLExporter):
 
     def __init__(self):
         shown = Config({"NbConvertBase": {"display_data_priority": _SHOWN}})
-        super().__init__(
-            config=shown, sanitize_html=True, raw_template=(TEMPLATES / "cells.html.j2").read_text()
-        )
+        template = (TEMPLATES / "cells.html.j2").read_text()
+        super().__init__(config=shown, sanitize_html=True, raw_template=template)
 
     def default_filters(self):
         yield from super().default_filters()
@@ -130,9 +116,9 @@ class _Exporter(HTMLExporter):
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
-def _is_foreign(tag, name, value):
-    """A picture that is not part of the page: it would have to be fetched, or looked for on the reader's disk."""
-    return tag == "img" and name == "src" and not value.startswith("data:image/")
+def _own_value(tag, name, value):
+    """None for a picture that is not part of the page: it would be fetched, or looked for on the reader's disk."""
+    return value if (tag, name) != ("img", "src") or value.startswith("data:image/") else None
 
 
 def _can_show(output):

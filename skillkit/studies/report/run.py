@@ -9,7 +9,6 @@ import csv
 import re
 from pathlib import Path
 
-from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json
 from skillkit.studies import params
 from skillkit.studies.claims import Claim
@@ -46,28 +45,21 @@ def read_cell(folder, cell, settings=()):
     notebook = folder / f"{cell['notebook']}{'.failed' * (state == 'failed')}.ipynb"
     has_page = state in ("done", "failed") and notebook.exists()
     place = {axis: as_text(value) for axis, value in cell["point"].items() if axis in settings}
-    given = manifest.get("parameters") or cell.get("parameters", {})
-    return cell | {
-        "page": page,
-        "folder": folder,
-        "file": notebook,
-        "has_page": has_page,
-        "state": state,
-        "title": _title(notebook) if has_page else cell["name"],
-        "setting": " ".join(
-            f"{axis}={value}" * (len(settings) > 1) or value for axis, value in place.items()
-        ),
-        "error": (manifest.get("error") or "").split("\n")[0],
-        "seconds": manifest.get("seconds"),
-        "time": _duration(manifest["seconds"]) if manifest else "",
+    error, given = manifest.get("error") or "", manifest.get("parameters") or cell.get("parameters", {})
+    setting = " ".join(f"{axis}={value}" * (len(settings) > 1) or value for axis, value in place.items())
+    title, seconds = _title(notebook) if has_page else cell["name"], manifest.get("seconds")
+    facts = {"page": page, "folder": folder, "file": notebook, "has_page": has_page, "state": state}
+    facts |= {"title": title, "setting": setting, "error": error.split("\n")[0], "given": given}
+    return cell | facts | {
+        "seconds": seconds,
+        "time": _duration(seconds) if manifest else "",
         "finished": manifest.get("finished", "").replace("T", " ").replace("Z", " UTC"),
-        "given": given,
         "parameters": _parameters(cell["notebook"], given if manifest else {}),
         "provenance": _flat(manifest.get("provenance", {})),
         "claims": [_claim(page, claim) for claim in read_json(folder / "claims.json") or []],
         "figures": [_figure(page, figure) for figure in contents.get("figures", [])],
         "tables": [preview(folder, table, page) for table in contents.get("tables", [])],
-    }
+    }  # fmt: skip
 
 
 def preview(folder, table, page):
@@ -86,11 +78,8 @@ def preview(folder, table, page):
 
 def _claim(page, plain):
     claim = Claim(**plain)
-    return plain | {
-        "unit": page,
-        "published_text": claim.published_text,
-        "measured_text": claim.measured_text,
-    }
+    texts = {"published_text": claim.published_text, "measured_text": claim.measured_text}
+    return plain | {"unit": page} | texts
 
 
 def _figure(page, figure):
@@ -116,23 +105,16 @@ def _title(notebook):
 
 def _parameters(notebook, given):
     """Name, value and description of every parameter, and whether it is not the default."""
-    try:
-        fields = params.model(notebook).model_fields
-    except SkillkitError:  # of a notebook that is not there any more
-        fields = {}
+    fields = params.model(notebook).model_fields if notebook in params.notebooks() else {}
     return [
         {
             "name": name,
-            "value": ", ".join(map(str, value))
-            if isinstance(value, list)
-            else "none"
-            if value is None
-            else value,
+            "value": ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else value,
             "about": fields[name].description if name in fields else "",
             "changed": name in fields and value != fields[name].default,
         }
         for name, value in given.items()
-    ]
+    ]  # fmt: skip
 
 
 def _flat(plain, start=""):

@@ -52,9 +52,7 @@ def compare_runs(folders, out=None):
     runs = [load_run(folder) for folder in folders]
     for folder, run in zip(folders, runs):
         if run["axes"]:
-            raise SkillkitError(
-                f"{folder} is of a grid, whose report compares its cells; give runs without one"
-            )
+            raise SkillkitError(f"{folder} is of a grid, whose report compares its cells; give other runs")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise SkillkitError(f"{' '.join(map(str, folders))}: a run is given twice; give different ones")
     names = [folder.name for folder in folders]
@@ -90,10 +88,9 @@ def _templates(name):
 def _write_report(folder, run, site):
     """The index, and a page for each notebook."""
     pages, cells = _templates(run["name"]), run["cells"]
-    failed_first = sorted(
-        (cell for cell in cells if cell["has_page"]), key=lambda cell: cell["state"] != "failed"
-    )
-    shown = failed_first[:MAX_PAGES] if run["axes"] else [cell for cell in cells if cell["has_page"]]
+    shown = [cell for cell in cells if cell["has_page"]]
+    if run["axes"]:
+        shown = sorted(shown, key=lambda cell: cell["state"] != "failed")[:MAX_PAGES]
     _write_notebooks(pages, shown, site)
     contents = _of_grid(folder, cells, site) if run["axes"] else {
         "claims": claims_table(shown),
@@ -103,13 +100,8 @@ def _write_report(folder, run, site):
     made_at = {}
     for cell in (cell for cell in cells if cell["provenance"]):
         made_at.setdefault(str(cell["provenance"]), [cell["provenance"], []])[1].append(cell["name"])
-    page = pages.get_template("index.html").render(
-        axes=run["axes"],
-        cells=cells,
-        linked={cell["page"] for cell in shown},
-        provenance=made_at.values(),
-        **contents,
-    )
+    contents |= {"axes": run["axes"], "cells": cells, "linked": {cell["page"] for cell in shown}}
+    page = pages.get_template("index.html").render(provenance=made_at.values(), **contents)
     write_text(site / "index.html", page)
 
 
@@ -128,10 +120,8 @@ def _of_grid(folder, cells, site):
         drawing.data.to_csv(site / f"{place}.csv", index=False)
         kinds = [{"href": f"{place}.{kind}", "kind": kind.upper()} for kind in ("png", "csv")]
         figures.append({"caption": drawing.caption, "picture": f"{place}.png", "files": kinds})
-    tables = [
-        preview(site, {"name": f"{file.parent.name}: {file.stem}", "files": [str(file)]}, ".")
-        for file in files
-    ]
+    entries = [{"name": f"{file.parent.name}: {file.stem}", "files": [str(file)]} for file in files]
+    tables = [preview(site, entry, ".") for entry in entries]
     return {"claims": claims_by_setting(cells), "figures": figures, "tables": tables}
 
 
@@ -155,11 +145,8 @@ def _write_comparison(labels, runs, site):
                     shutil.copytree(cell["folder"] / part, site / str(number) / cell["page"] / part)
     shared = {}
     for part, name in {"claims": "statement", "figures": "name", "tables": "name"}.items():
-        columns = [
-            [one | {"key": (one["unit"], one[name])} for cell in cells for one in cell[part]]
-            for cells in runs
-        ]
-        shared[part] = align(columns, itemgetter("key"))
+        entries = [[one for cell in cells for one in cell[part]] for cells in runs]
+        shared[part] = align(entries, itemgetter("unit", name))
     facts = {
         "parameters": lambda cell: {one["name"]: one["value"] for one in cell["parameters"]},
         "provenance": lambda cell: cell["provenance"],

@@ -38,7 +38,7 @@ def claims_by_setting(cells):
     {'yes': 1, 'partly': 0, 'no': 1, 'not tested': 0}
     """
     groups = {}
-    for claim in claims_table(cell for cell in cells if cell["state"] == "done"):
+    for claim in claims_table(_done(cells)):
         groups.setdefault((claim["notebook"], claim["statement"], claim["setting"]), []).append(claim)
     return [_together(claims) for claims in groups.values()]
 
@@ -67,11 +67,7 @@ def numbers_table(cells):
     kind: "claim", or "<table>: <column>"; label: the statement, or the words in the table's row.
     """
     names = ("name", "notebook", "setting")
-    rows = [
-        {name: cell[name] for name in names} | one
-        for cell in cells
-        for one in _claimed(cell) + _metrics(cell)
-    ]
+    rows = [{name: cell[name] for name in names} | one for cell in _done(cells) for one in _numbers(cell)]
     return pd.DataFrame(rows, columns=[*names, "kind", "label", "value"])
 
 
@@ -99,7 +95,7 @@ def stacked_tables(cells):
     [('small', 'accuracy'), ('small', 'steps')]
     """
     parts = {}
-    for cell in cells:
+    for cell in _done(cells):
         for name, rows in _tables(cell).items():
             for axis, value in reversed(cell["point"].items()):
                 if axis not in rows:
@@ -134,32 +130,29 @@ def _together(claims):
         mean = tuple(claims[0][part] for part in ("measured", "low", "high"))
     one = Claim(claims[0]["statement"], claims[0]["paper"], claims[0]["published"], *mean)
     held = [claim["holds"] for claim in claims]
-    return claims[0] | {
-        "measured_text": one.measured_text,
-        "holds": {word: held.count(word) for word in HOLDS},
-    }
+    holds = {word: held.count(word) for word in HOLDS}
+    return claims[0] | {"measured_text": one.measured_text, "holds": holds}
 
 
 def _row(cell):
     """One row of the summary."""
     row = {"cell": cell["name"], "notebook": cell["notebook"], "state": cell["state"]}
     row |= {"seconds": cell["seconds"], "error": cell["error"] or None}
-    row |= {
-        name: as_text(value) if isinstance(value, list) else value for name, value in cell["given"].items()
-    }
-    for claim in cell["claims"] if cell["state"] == "done" else ():
-        row |= {f"{claim['statement']}: {part}": claim[part] for part in ("measured", "low", "high", "holds")}
-    return row | {
-        ": ".join(filter(None, (one["kind"], one["label"]))): one["value"] for one in _metrics(cell)
-    }
+    for name, value in cell["given"].items():
+        row[name] = as_text(value) if isinstance(value, list) else value
+    if cell["state"] == "done":
+        for claim in cell["claims"]:
+            parts = ("measured", "low", "high", "holds")
+            row |= {f"{claim['statement']}: {part}": claim[part] for part in parts}
+        row |= {f"{one['kind']}: {one['label']}".removesuffix(": "): one["value"] for one in _metrics(cell)}
+    return row
 
 
-def _claimed(cell):
-    return [
-        {"kind": "claim", "label": claim["statement"], "value": claim["measured"]}
-        for claim in (cell["claims"] if cell["state"] == "done" else ())
-        if isinstance(claim["measured"], int | float)
-    ]
+def _numbers(cell):
+    """The measured claims of a cell, and its metrics."""
+    pairs = [(claim["statement"], claim["measured"]) for claim in cell["claims"]]
+    numbers = [pair for pair in pairs if isinstance(pair[1], int | float)]
+    return [{"kind": "claim", "label": label, "value": value} for label, value in numbers] + _metrics(cell)
 
 
 def _metrics(cell):
@@ -171,18 +164,18 @@ def _metrics(cell):
             continue
         for _, row in rows.iterrows():
             label = ", ".join(str(row[column]) for column in words if str(row[column]) not in known)
-            found += [
-                {"kind": f"{name}: {column}", "label": label, "value": float(row[column])}
-                for column in rows
-                if column not in words and pd.notna(row[column])
-            ]
+            for column, value in row.drop(words).dropna().items():
+                found.append({"kind": f"{name}: {column}", "label": label, "value": float(value)})
     return found
+
+
+def _done(cells):
+    return [cell for cell in cells if cell["state"] == "done"]
 
 
 def _tables(cell):
     """The tables of a finished cell, by name."""
-    tables = cell["tables"] if cell["state"] == "done" else ()
-    return {table["name"]: _read(cell["folder"] / table["files"][0]) for table in tables}
+    return {table["name"]: _read(cell["folder"] / table["files"][0]) for table in cell["tables"]}
 
 
 def _read(path):
