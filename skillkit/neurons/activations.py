@@ -31,10 +31,7 @@ class Activations:
 
     def __repr__(self):
         n, count = self.values.shape
-        classes = " / ".join(map(str, self.labels.bincount().tolist()))
-        return (
-            f"Activations({count} neurons on {n} examples, {classes} by class, first place {self.places[0]})"
-        )
+        return f"Activations({count} neurons on {n} examples, {self.labels.bincount().tolist()} by class)"
 
     def votes(self, probe):
         """Whether each neuron says class 1, by its baseline and direction in a probe: bool [n, neurons].
@@ -57,8 +54,8 @@ class Activations:
         order = self.values[:, column].argsort(stable=True, descending=True).tolist()
         k = min(k, len(order) // 2)
         chosen = order[:k] + order[-k:] if k else order
-        table = {"excited": ["most"] * k + ["least"] * (len(chosen) - k)}
-        table["activation"] = self.values[chosen, column].tolist()
+        ends = ["most"] * k + ["least"] * (len(chosen) - k)
+        table = {"excited": ends, "activation": self.values[chosen, column].tolist()}
         texts = [name for name in ("label", "text", "text_pair") if name in rows.column_names]
         return pd.DataFrame(table | {name: [rows[at][name] for at in chosen] for name in texts})
 
@@ -95,10 +92,7 @@ def _by_layer(bb, places, slots):
     columns = {}
     for number, (layer, slot, neuron) in enumerate(places):
         if not (0 <= layer < bb.num_layers and 0 <= neuron < bb.widths[layer]):
-            raise SkillkitError(
-                f"{bb.name} has no neuron {neuron} in layer {layer}: there are {bb.num_layers} layers of "
-                f"{bb.num_neurons} neurons"
-            )
+            raise SkillkitError(f"no neuron {neuron} in layer {layer} of {bb.name}; widths: {bb.widths}")
         mine = 1 if layer in bb.decoder_layers else slots
         pooled = slot in POOLED and layer in bb.encoder_layers
         if not pooled and slot not in range(mine):

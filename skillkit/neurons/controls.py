@@ -45,7 +45,5 @@ def random_backbone(bb, seed=0):
         model = type(bb.model)(copy.deepcopy(bb.model.config))
     fresh = from_model(model.to(bb.device, bb.dtype), bb.tokenizer, f"{bb.name}, random {seed}")
     if fresh.widths != bb.widths:
-        raise SkillkitError(
-            f"{bb.name} is pruned, so there is no untrained model like it; take the backbone it came from"
-        )
+        raise SkillkitError(f"{bb.name} is pruned; take the backbone that it came from")
     return fresh

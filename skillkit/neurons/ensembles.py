@@ -42,6 +42,5 @@ def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", ba
         int(evaluate(bb, task, prompt, split, batch_size=batch_size).correct.sum()),
         len(votes),
     )
-    table = pd.DataFrame({"neurons": list(right), "accuracy": [count / n for count in right.values()]})
-    table[["low", "high"]] = [share_interval(count, n) for count in right.values()]
-    return table.assign(n=n)
+    rows = [(size, count / n, *share_interval(count, n), n) for size, count in right.items()]
+    return pd.DataFrame(rows, columns=["neurons", "accuracy", "low", "high", "n"])

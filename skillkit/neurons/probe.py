@@ -16,7 +16,6 @@ from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.stats import discoveries, hypergeometric_tails
 from skillkit.prompts import POOLED
 
-REDUCTIONS = ("max", "mean", "min")
 _TENSORS = ("baseline", "means", "fired", "chosen")
 
 
@@ -53,10 +52,9 @@ class Side:
     @cached_property
     def accuracy(self):
         """Share of examples for which (activation > baseline) equals the label, [layers, slots, neurons]."""
-        negatives, positives = self.counts
-        right = torch.stack([negatives - self.fired[0], self.fired[1]]).double()
-        weights = [1 / negatives, 1 / positives] if self.balanced else [2 / sum(self.counts)] * 2
-        # Single-precision weights, as always: predictivities of stored probes stay equal to the last bit.
+        right = torch.stack([self.counts[0] - self.fired[0], self.fired[1]]).double()
+        weights = [1 / n for n in self.counts] if self.balanced else [2 / sum(self.counts)] * 2
+        # Weights rounded to single precision: predictivities of stored probes stay equal to the last bit.
         accuracy = (right * torch.tensor(weights).double().view(2, 1, 1, 1)).mean(0).float()
         return accuracy.masked_fill(self.baseline.isnan(), torch.nan)
 
@@ -107,14 +105,13 @@ class Side:
         >>> bool((side.p_values <= 1).all()), side.p_values.shape
         (True, torch.Size([6, 512]))
         """
-        tails = hypergeometric_tails(
-            self.fired[1].numpy(), self.fired.sum(0).numpy(), self.counts[1], sum(self.counts)
+        hits, above = self.fired[1].numpy(), self.fired.sum(0).numpy()
+        upper, lower = map(
+            torch.from_numpy, hypergeometric_tails(hits, above, self.counts[1], sum(self.counts))
         )
-        upper, lower = map(torch.from_numpy, tails)
+        p = self._at_slot(torch.where(self.decided >= 0.5, upper, lower))
         if self.chosen is None:
             p = (torch.minimum(upper, lower).amin(1) * 2 * len(self.slots)).clamp(max=1)
-        else:
-            p = self._at_slot(torch.where(self.decided >= 0.5, upper, lower))
         return p.masked_fill(self.baseline.isnan().all(1), torch.nan)
 
     @property
@@ -149,13 +146,10 @@ class Probe:
     null: torch.Tensor | None = field(default=None)
 
     def __repr__(self):
-        about = self.metadata
-        shapes = [f"{len(side.layers)} × {len(side.slots)}" for side in self.stacks.values()]
-        return (
-            f"Probe({about['backbone']}, {about['task']} {about['split']}, n = {self.n}: layers × slots "
-            f"{' + '.join(shapes)} × {about['shape'][1]} neurons, best predictivity "
-            f"{self.predictivity.nan_to_num(0).max():.3f})"
-        )
+        where = " ".join(self.metadata[key] for key in ("backbone", "task", "split"))
+        shapes = " + ".join(f"{len(side.layers)} × {len(side.slots)}" for side in self.stacks.values())
+        shape = f"layers × slots {shapes} × {self.metadata['shape'][1]} neurons"
+        return f"Probe({where}, n = {self.n}, {shape}, best {self.predictivity.nan_to_num(0).max():.3f})"
 
     @classmethod
     def of(cls, metadata, tensors):
@@ -229,8 +223,8 @@ class Probe:
         >>> bool((probe.score("min") <= probe.score("mean")).all())
         True
         """
-        if slots not in REDUCTIONS:
-            raise SkillkitError(f"slots are reduced by {', '.join(REDUCTIONS)}, not {slots!r}")
+        if slots not in ("max", "mean", "min"):
+            raise SkillkitError(f"slots are reduced by max, mean or min, not {slots!r}")
         return self._whole(lambda side: side.predictivity(slots))
 
     def text_predictivity(self, kind="mean"):
@@ -351,17 +345,11 @@ class Probe:
         >>> probe.made_on(bb, prompt) is probe
         True
         """
-        about = self.metadata
-        if about["backbone_fingerprint"] != bb.fingerprint:
-            raise SkillkitError(
-                f"this probe was made on {about['backbone']}, whose weights are not those of {bb.name}; "
-                "probe that backbone"
-            )
-        if any(about["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
-            raise SkillkitError(
-                f"this probe was made with another prompt (layout {about['layout']}, task {about['task']}), "
-                "whose slots mean something else; probe with this one"
-            )
+        name, task = self.metadata["backbone"], self.metadata["task"]
+        if self.metadata["backbone_fingerprint"] != bb.fingerprint:
+            raise SkillkitError(f"this probe was made on {name}, whose weights are not those of {bb.name}")
+        if any(self.metadata["prompt"] != getattr(one, "fingerprint", None) for one in prompt):
+            raise SkillkitError(f"this probe was made with another prompt, of {task}; probe with this one")
         return self
 
     def save(self, folder):

@@ -10,6 +10,7 @@ turned into sums and counts as they appear, so memory does not grow with the num
 
 from collections import defaultdict
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from skillkit.neurons.medians import Medians
 from skillkit.neurons.probe import Probe
 from skillkit.prompts import POOLED, prepare
 
-BASELINES = ("mean", "median")
 # How many training rows place the thresholds between which all are counted for a median.
 MEDIAN_ROWS = 64
 
@@ -51,9 +51,7 @@ def probe(
     """
     if carry is not None:
         carry.made_on(bb, prompt)
-        layers, slots, text, balanced = (
-            carry.metadata[key] for key in ("layers", "slots", "text", "balanced")
-        )
+        layers, slots, text, balanced = itemgetter("layers", "slots", "text", "balanced")(carry.metadata)
     passes = _Passes(bb, task, prompt, layers, slots, text, seed, batch_size)
     base = passes.baselines(baseline, train_examples) if carry is None else _carried(carry, bb)
     rows = passes.rows(split, examples)
@@ -80,18 +78,12 @@ class _Passes:
 
     def rows(self, split, n):
         """A `Reading` of n rows of a split, after a check that they are of two classes."""
-        rows = self.task.sample(split, n, self.seed)
+        rows, name = self.task.sample(split, n, self.seed), self.task.name
         labels = sorted(set(rows["label"][:]))
         if self.task.num_labels != 2:
-            raise SkillkitError(
-                f"{self.task.name} has {self.task.num_labels} classes and a neuron tells two apart; "
-                "probe each of task.subtasks()"
-            )
+            raise SkillkitError(f"{name} has {self.task.num_labels} classes; probe each of task.subtasks()")
         if labels != [0, 1]:
-            raise SkillkitError(
-                f"split {split!r} of {self.task.name} holds labels {labels} only; "
-                "probing needs examples of both classes"
-            )
+            raise SkillkitError(f"split {split!r} of {name} has labels {labels}; probing takes both classes")
         reading = prepare(self.bb, self.task, self.prompt, rows)
         known = len(reading.slot_names)
         if self.slots is not None and not all(0 <= slot < known for slot in self.slots or [-1]):
@@ -103,12 +95,11 @@ class _Passes:
 
     def baselines(self, kind, examples):
         """One pass over the training rows: by layer class means [2, views, neurons] and baselines [views, neurons]."""
-        if kind not in BASELINES:
-            raise SkillkitError(f"a baseline is {' or '.join(BASELINES)}, not {kind!r}")
+        if kind not in ("mean", "median"):
+            raise SkillkitError(f"a baseline is mean or median, not {kind!r}")
         reading, sums, medians = self.rows("train", examples), defaultdict(int), None
         if kind == "median":
-            few = self.rows("train", min(MEDIAN_ROWS, examples or MEDIAN_ROWS))
-            medians = Medians(self.stream, few)
+            medians = Medians(self.stream, self.rows("train", min(MEDIAN_ROWS, examples or MEDIAN_ROWS)))
 
         def visit(layer, values, batch):
             of = batch.labels.to(values.device)
@@ -182,16 +173,13 @@ def _padded(tensors):
 
 def _carried(carry, bb):
     """Means and baselines of another probe, by layer again."""
-    parts = {"means": defaultdict(list), "baseline": defaultdict(list)}
-    for side in carry.sides.values():
+    base = {"means": {}, "baseline": {}}
+    for side in carry.sides.values():  # a layer has one side, and another one of the pooled text
         for number, layer in enumerate(side.layers):
-            for part, found in parts.items():
-                figures = getattr(side, part)[..., number, :, : bb.widths[layer]]
-                found[layer].append(figures.to(bb.device))
-    joined = {
-        part: {at: torch.cat(views, dim=-2) for at, views in found.items()} for part, found in parts.items()
-    }
-    return joined | {"metadata": {name: carry.metadata[name] for name in ("baseline", "train_counts")}}
+            for part, found in base.items():
+                views = getattr(side, part)[..., number, :, : bb.widths[layer]].to(bb.device)
+                found[layer] = torch.cat([found[layer], views], -2) if layer in found else views
+    return base | {"metadata": {name: carry.metadata[name] for name in ("baseline", "train_counts")}}
 
 
 def permuted_labels(labels, permutations, seed):

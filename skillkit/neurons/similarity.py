@@ -6,8 +6,8 @@
 >>> overlap(skills_movies, skills_gadgets).share                              # of two masks
 """
 
+from collections import namedtuple
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,70 +15,35 @@ import torch
 from scipy import stats
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.skill_neurons import checked_probes, probes_in, scores_of
+from skillkit.neurons.skill_neurons import all_scores
+
+Overlap = namedtuple("Overlap", "share chance shared expected union")
+SameType = namedtuple("SameType", "same different difference p_value")
 
 
-class SameType(NamedTuple):
-    """Mean similarity within and between types, their difference, and its one-sided p-value.
+def overlap(first, second, widths=None):
+    """Overlap of two masks, bool [layers, neurons], and the overlap expected by chance.
 
-    >>> found = similarity(probes).same_type(types)
-    >>> found.difference == found.same - found.different
-    True
+    >>> overlap(skill_neurons(probe_a, 0.05), skill_neurons(probe_b, 0.05))
+    Overlap(share=..., chance=..., shared=..., expected=..., union=...)
+
+    share      neurons in both, over the neurons of the smaller mask: |A ∩ B| / min(|A|, |B|); NaN if it is empty
+    chance     the share of random masks with as many neurons in every layer
+    shared     neurons in both;  expected: in both of such random masks, Σ k_A k_B / N over the layers
+    union      neurons in both, over neurons in either (Jaccard)
+
+    widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). Raises
+    SkillkitError for masks of different shape.
     """
-
-    same: float
-    different: float
-    difference: float
-    p_value: float
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """How similar the neurons of every two tasks are; made by `similarity`.
-
-    >>> Similarity(alike).same_type(types)                            # of any symmetric table
-
-    table: DataFrame, names × names; by_layer: the same for each layer alone, a list.
-    """
-
-    table: pd.DataFrame
-    by_layer: list = ()
-
-    def __repr__(self):
-        values = self.table.to_numpy()[np.triu_indices(len(self.table), 1)]
-        low, high = np.min(values, initial=1), np.max(values, initial=-1)
-        return f"Similarity({len(self.table)} tasks, between {low:.2f} and {high:.2f})"
-
-    def same_type(self, types, permutations=9999, seed=0):
-        """Same-type permutation test: are tasks of one type more similar than tasks of different types?
-
-        >>> similarity(probes).same_type(types)                       # types {"movies": "sentiment", …}
-        SameType(same=..., different=..., difference=..., p_value=...)
-
-        The types are permuted over the tasks, `permutations` times or in all orders if there are fewer: pairs
-        that share a task depend on each other, so pairs must not be counted as if they were separate evidence.
-        The p-value is one-sided. Raises SkillkitError when there is no pair of one kind.
-        """
-        kinds = np.unique([types[name] for name in self.table.index], return_inverse=True)[1]
-        pairs = np.triu_indices(len(kinds), 1)
-        values = self.table.to_numpy()[pairs]
-
-        def means(kinds):
-            same = kinds[pairs[0]] == kinds[pairs[1]]
-            if same.all() or not same.any():
-                raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
-            return float(values[same].mean()), float(values[~same].mean())
-
-        test = stats.permutation_test(
-            (kinds,),
-            lambda kinds: np.subtract(*means(kinds)),
-            permutation_type="pairings",
-            alternative="greater",
-            n_resamples=permutations,
-            vectorized=False,
-            random_state=np.random.default_rng(seed),
+    if first.shape != second.shape:
+        raise SkillkitError(
+            f"masks of one backbone have one shape, not {[*first.shape]} and {[*second.shape]}"
         )
-        return SameType(*means(kinds), float(test.statistic), float(test.pvalue))
+    neurons = torch.tensor(widths or [first.shape[1]] * len(first))
+    shared, expected = int((first & second).sum()), float((first.sum(1) * second.sum(1) / neurons).sum())
+    smaller, either = int(min(first.sum(), second.sum())), int((first | second).sum())
+    share, chance = (shared / smaller, expected / smaller) if smaller else (np.nan, np.nan)
+    return Overlap(share, chance, shared, expected, shared / either if either else np.nan)
 
 
 def similarity(items):
@@ -94,19 +59,13 @@ def similarity(items):
 
     Raises SkillkitError for items of different backbones or layouts.
     """
-    probes = [probe for item in items.values() for probe in probes_in(item)]
-    if probes:
-        checked_probes(probes, task=False)
-    items = {name: scores_of(item) for name, item in items.items()}
-    shapes = {tuple(one.shape) for one in items.values()}
-    if len(shapes) > 1:
-        raise SkillkitError(f"shapes {sorted(shapes)} belong to different backbones; compare those of one")
-    rows = range(shapes.pop()[0])
-    if all(one.dtype == torch.bool for one in items.values()):
-        layers = [{name: one[layer : layer + 1] for name, one in items.items()} for layer in rows]
+    items = all_scores(items)
+    first = next(iter(items.values()))
+    layers = [{name: one[layer : layer + 1] for name, one in items.items()} for layer in range(len(first))]
+    if first.dtype == torch.bool:
         return Similarity(_shares(items), [_shares(layer) for layer in layers])
-    layers = [pd.DataFrame({name: one[layer].numpy() for name, one in items.items()}) for layer in rows]
-    by_layer = [layer.corr("spearman") for layer in layers]
+    tables = [pd.DataFrame({name: one[0].numpy() for name, one in layer.items()}) for layer in layers]
+    by_layer = [table.corr("spearman") for table in tables]
     return Similarity(pd.concat(by_layer).groupby(level=0, sort=False).mean(), by_layer)
 
 
@@ -115,43 +74,45 @@ def _shares(masks):
     return pd.DataFrame(shares, index=list(masks), columns=list(masks))
 
 
-class Overlap(NamedTuple):
-    """What two masks have in common, and what random masks would; made by `overlap`.
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """How similar the neurons of every two tasks are; made by `similarity`.
 
-    >>> overlap(mask, mask).share, overlap(mask, mask).union
-    (1.0, 1.0)
+    >>> Similarity(alike).same_type(types)                            # of any symmetric table
 
-    share     neurons in both, over the number of neurons of the smaller mask: |A ∩ B| / min(|A|, |B|)
-    chance    the share of random masks with as many neurons in every layer
-    shared    neurons in both;  expected: neurons in both of such random masks, Σ k_A k_B / N over the layers
-    union     neurons in both, over neurons in either (Jaccard)
+    table: DataFrame, names × names; by_layer: the same for each layer alone, a list.
     """
 
-    share: float
-    chance: float
-    shared: int
-    expected: float
-    union: float
+    table: pd.DataFrame
+    by_layer: list = ()
 
+    def __repr__(self):
+        values = self.table.where(~np.eye(len(self.table), dtype=bool)).stack()
+        return f"Similarity({len(self.table)} tasks, between {values.min():.2f} and {values.max():.2f})"
 
-def overlap(first, second, widths=None):
-    """Overlap of two masks, bool [layers, neurons], and the overlap expected by chance: an `Overlap`.
+    def same_type(self, types, permutations=9999, seed=0):
+        """Same-type permutation test: are tasks of one type more similar than tasks of different types?
 
-    >>> overlap(skill_neurons(probe_a, 0.05), skill_neurons(probe_b, 0.05))
-    Overlap(share=..., chance=..., shared=..., expected=..., union=...)
+        >>> similarity(probes).same_type(types)                       # types {"movies": "sentiment", …}
+        SameType(same=..., different=..., difference=..., p_value=...)
 
-    widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). Shares of an empty
-    mask are NaN. Raises SkillkitError for masks of different shape.
-    """
-    if first.shape != second.shape:
-        raise SkillkitError(
-            f"overlap compares masks of one shape, not {list(first.shape)} with {list(second.shape)}"
-        )
-    shared, union, smaller = (
-        int(count)
-        for count in ((first & second).sum(), (first | second).sum(), min(first.sum(), second.sum()))
-    )
-    neurons = torch.tensor(widths or [first.shape[1]] * len(first))
-    expected = float((first.sum(1) * second.sum(1) / neurons).sum())
-    share, chance = (shared / smaller, expected / smaller) if smaller else (np.nan, np.nan)
-    return Overlap(share, chance, shared, expected, shared / union if union else np.nan)
+        Mean similarity within and between types, their difference, and its one-sided p-value. The types are
+        permuted over the tasks, `permutations` times or in all orders if there are fewer: pairs that share a
+        task depend on each other, so pairs must not be counted as if they were separate evidence. Raises
+        SkillkitError when there is no pair of one kind.
+        """
+        kinds = np.unique([types[name] for name in self.table.index], return_inverse=True)[1]
+        pairs = np.triu_indices(len(kinds), 1)
+        values = self.table.to_numpy()[pairs]
+
+        def means(kinds):
+            same = kinds[pairs[0]] == kinds[pairs[1]]
+            if same.all() or not same.any():
+                raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
+            return float(values[same].mean()), float(values[~same].mean())
+
+        test = stats.permutation_test(
+            (kinds,), lambda kinds: np.subtract(*means(kinds)), permutation_type="pairings", vectorized=False,
+            n_resamples=permutations, alternative="greater", random_state=np.random.default_rng(seed),
+        )  # fmt: skip
+        return SameType(*means(kinds), float(test.statistic), float(test.pvalue))

@@ -36,10 +36,7 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
     """
     if not 0 <= top <= 1:
         raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top}")
-    if every := probes_in(probes):
-        checked_probes(every, task=False)
-    parts = probes.values() if isinstance(probes, Mapping) else [probes]
-    scores = [scores_of(part, seeds, slots) for part in parts]
+    scores = list(all_scores(probes if isinstance(probes, Mapping) else {"": probes}, seeds, slots).values())
     mask = torch.zeros(scores[0].shape, dtype=torch.bool)
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
@@ -47,9 +44,7 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
         count = int(top * len(rankings[0]) + 1e-9)  # 0.29 · 100 is 28.999… in floating point
         group[_in_turns(rankings, count)] = True
     if top > 0 and not mask.any():
-        raise SkillkitError(
-            f"top={top} selects no neuron (int({top} · {mask.shape[1]}) is 0); choose a higher rate"
-        )
+        raise SkillkitError(f"top={top} of {mask.shape[1]} selects no neuron; choose a higher rate")
     return mask
 
 
@@ -74,10 +69,8 @@ def probes_in(ranking):
     >>> len(probes_in({"pn": [probe_of_seed_0, probe_of_seed_1], "neu": probe}))
     3
     """
-    if isinstance(ranking, Probe):
-        return [ranking]
-    if isinstance(ranking, torch.Tensor):
-        return []
+    if isinstance(ranking, Probe | torch.Tensor):
+        return [ranking] if isinstance(ranking, Probe) else []
     parts = ranking.values() if isinstance(ranking, Mapping) else ranking
     return [probe for part in parts for probe in probes_in(part)]
 
@@ -96,6 +89,22 @@ def scores_of(probes, seeds="mean", slots="max"):
     return reduce(torch.stack(scores), 0)
 
 
+def all_scores(items, seeds="mean", slots="max"):
+    """Scores by name, of several tasks or sub-tasks of one backbone: {name: [layers, neurons]}.
+
+    >>> all_scores({"movies": [probe_of_seed_0, probe_of_seed_1], "gadgets": other_probe})["gadgets"].shape
+    torch.Size([6, 512])
+
+    items: {name: what `scores_of` takes}. SkillkitError for different backbones, layouts or probed layers.
+    """
+    if probes := probes_in(items):
+        checked_probes(probes, task=False)
+    scores = {name: scores_of(item, seeds, slots) for name, item in items.items()}
+    if len(shapes := {tuple(one.shape) for one in scores.values()}) > 1:
+        raise SkillkitError(f"shapes {sorted(shapes)} are of different backbones; compare those of one")
+    return scores
+
+
 def checked_probes(probes, task=True):
     """The probes, or SkillkitError when there are none, or they are of different backbones, layouts (or tasks).
 
@@ -104,13 +113,12 @@ def checked_probes(probes, task=True):
     """
     if not probes:
         raise SkillkitError("no probe was given, so there is nothing to choose neurons by")
-    same = {"backbone_fingerprint": "backbones", "layout": "layouts", "layers": "layers"}
-    same |= {"task_fingerprint": "tasks"} if task else {}
-    for key, what in same.items():
-        if len({str(probe.metadata[key]) for probe in probes}) > 1:
-            names = sorted({str(probe.metadata[key.removesuffix("_fingerprint")]) for probe in probes})
+    for key in ("backbone", "layout", "layers", *["task"] * task):
+        found = {str(one.metadata.get(f"{key}_fingerprint", one.metadata[key])) for one in probes}
+        if len(found) > 1:
+            names = ", ".join(sorted({str(one.metadata[key]) for one in probes}))
             raise SkillkitError(
-                f"the probes are of different {what} ({', '.join(names)}); combine those of one"
+                f"the probes are of different {key.rstrip('s')}s ({names}); combine those of one"
             )
     return probes
 
@@ -129,11 +137,9 @@ def random_neurons(skills, seed=0, widths=None):
         count = int(mine.sum())
         if count > len(others):
             raise SkillkitError(
-                f"layer {layer} has {count} skill neurons and only {len(others)} others to draw {count} "
-                "from; choose a lower rate"
+                f"layer {layer} has only {len(others)} others for {count}; choose a lower rate"
             )
-        drawn = np.random.default_rng([seed, layer]).choice(others, count, replace=False)
-        mask[layer, drawn] = True
+        mask[layer, np.random.default_rng([seed, layer]).choice(others, count, replace=False)] = True
     return mask
 
 
@@ -148,9 +154,7 @@ def checked_mask(bb, mask):
         found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise SkillkitError(f"a mask for {bb.name} is a bool tensor {list(shape)}, not {found}")
     if any(mask[layer, width:].any() for layer, width in enumerate(bb.widths)):
-        raise SkillkitError(
-            f"the mask names neurons that {bb.name} does not have; its widths are {bb.widths}"
-        )
+        raise SkillkitError(f"the mask has neurons that {bb.name} lacks; its widths are {bb.widths}")
     if not mask.any():
         raise SkillkitError("the mask is empty; select at least one neuron")
     return mask

@@ -214,7 +214,7 @@ def test_reductions_over_slots():
         torch.testing.assert_close(found.score(name), values)
     at = found.accuracy.gather(1, found.slot[:, None])[:, 0]
     torch.testing.assert_close(torch.where(found.direction > 0, at, 1 - at), found.predictivity)
-    with pytest.raises(SkillkitError, match="max, mean, min"):
+    with pytest.raises(SkillkitError, match="max, mean or min"):
         found.score("median")
 
 

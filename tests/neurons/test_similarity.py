@@ -99,7 +99,7 @@ def test_same_type_of_nothing_is_not_significant():
 
 
 def test_bad_input():
-    with pytest.raises(SkillkitError, match="masks of one shape"):
+    with pytest.raises(SkillkitError, match="have one shape"):
         overlap(scores(0) > 0.5, scores(0)[:1] > 0.5)
     with pytest.raises(SkillkitError, match="different backbones"):
         similarity({"a": torch.rand(2, 8), "b": torch.rand(3, 8)})
