@@ -62,17 +62,12 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     cut = networks(model.base_model, bb.row)
     for layer in layers:
         gone = dropped[layer, : bb.widths[layer]]
-        cut[layer].keep(
-            (~gone).nonzero().flatten(), _constant(bb, layer, gone, fill) if layer in constant else None
-        )
+        added = _constant(bb, layer, gone, fill) if layer in constant else None
+        cut[layer].keep((~gone).nonzero().flatten(), added)
     # What a loader must know.
     model.config.__dict__.pop("pruned", None)
-    shape = (
-        (bb.row.width, widths[0])
-        if width == "uniform"
-        else ("pruned", dict(widths=widths, biases=sorted(biases)))
-    )
-    setattr(model.config, *shape)
+    pruned = ("pruned", {"widths": widths, "biases": sorted(biases)})
+    setattr(model.config, *((bb.row.width, widths[0]) if width == "uniform" else pruned))
     return from_model(model, bb.tokenizer, f"{bb.name}, pruned")
 
 

@@ -58,9 +58,7 @@ def pruning_curve(
     Raises SkillkitError for a share outside (0, 1), one that keeps no neuron, and what `prune` refuses.
     """
     if not all(0 < share < 1 for share in shares) or draws < 1:
-        raise SkillkitError(
-            f"shares {list(shares)} must lie between 0 and 1, and draws ({draws}) be 1 or more"
-        )
+        raise SkillkitError(f"shares {list(shares)} must lie between 0 and 1, draws ({draws}) above 0")
     layers = pruned_layers(bb) if layers is None else list(layers)
     options = dict(length=prompt.length, seed=seed, recipe=recipe, max_steps=further_steps, layout=prompt.layout,
                    init=prompt, max_train_examples=max_train_examples, progress=False)  # fmt: skip

@@ -104,16 +104,12 @@ def _at(bb, change, place):
 
     def change_there(layer, neurons):
         if bb.now is None:
-            raise SkillkitError(
-                f"only evaluate and predict know where the {place} is; give positions as numbers"
-            )
+            raise SkillkitError(f"only evaluate and predict know where the {place} is; give numbers")
         if layer in bb.decoder_layers:
             return change(layer, neurons)
         where = bb.now.places[place]
         if place == "prompt" and not where.any():
-            raise SkillkitError(
-                "there is no prompt in this input, so nothing would change; suppress elsewhere"
-            )
+            raise SkillkitError("there is no prompt in this input; suppress elsewhere")
         return torch.where(where[..., None], change(layer, neurons), neurons)
 
     return change_there

@@ -90,9 +90,7 @@ class Curve:
         table = self.table.assign(run=self._runs)
         untouched = table[table.rate == 0].groupby("run")[value].first()
         if len(untouched) < table.run.nunique():
-            raise SkillkitError(
-                "a cost is measured against the untouched model; give the curve rate 0 as well"
-            )
+            raise SkillkitError("costs are measured against the untouched model; give rate 0 as well")
         means = table.groupby([*self._groups, "run"], as_index=False, sort=False)[value].mean()
         before = means.run.map(untouched)
         return means.assign(cost=(before - means[value]) / (before if value == "margin" else 1))
@@ -110,9 +108,8 @@ class Curve:
         if costs.layers.nunique() > 1 or len(lost) < costs.run.nunique():
             raise SkillkitError(f"damage takes curves over one window of layers with rates 0 and {rate}")
         mean, low, high = difference_interval(lost.skill, lost.random)
-        return Damage(
-            float(rate), float(lost.skill.mean()), float(lost.random.mean()), mean, low, high, len(lost)
-        )
+        skill, random = float(lost.skill.mean()), float(lost.random.mean())
+        return Damage(float(rate), skill, random, mean, low, high, len(lost))
 
     @property
     def _runs(self):
@@ -221,8 +218,7 @@ def _check_layout(bb, ranking, layout):
     for probe in probes_in(ranking):
         if probe.made_on(bb).metadata["layout"] != layout:
             raise SkillkitError(
-                f"the probe was made in layout {probe.metadata['layout']}, the prompt has layout {layout}; use a "
-                "probe of this layout"
+                f"the probe has layout {probe.metadata['layout']}, the prompt has layout {layout}"
             )
 
 
@@ -252,7 +248,5 @@ def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
             curve = Curve([*untouched, *(row for row in curve.rows if row["rate"])])
             for value in ("accuracy", "margin"):
                 lost = curve.damage(rate, value)
-                rows.append(
-                    dict(source=source, target=target, value=value, skill=lost.skill, random=lost.random)
-                )
-    return Table(rows)
+                rows.append((source, target, value, lost.skill, lost.random))
+    return Table(rows, columns=["source", "target", "value", "skill", "random"])

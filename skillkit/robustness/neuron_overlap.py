@@ -18,7 +18,6 @@ from skillkit.core.store import artifact
 from skillkit.neurons import Probe, overlap, probe, random_neurons, scores_of, skill_neurons
 
 BASELINES = ("clean", "adversarial")
-SECOND = ("adversarial", "clean", "itself")
 TOPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
@@ -56,11 +55,9 @@ class PairedProbes:
         Column `second` says with what: the ranking on adversarial rows, on other clean rows (how much luck there is
         in a ranking), or the very same ranking (1 at every top). The other columns are those of `overlap_curve`.
         """
-        others = [self.chosen_adversarial, _chosen_anew(self.clean), self.chosen]
-        curves = {
-            name: overlap_curve(self.chosen, other, tops) for name, other in zip(SECOND, others, strict=True)
-        }
-        return pd.concat(curves, names=["second"]).reset_index("second").reset_index(drop=True)
+        others = dict(adversarial=self.chosen_adversarial, clean=_chosen_anew(self.clean), itself=self.chosen)
+        curves = {name: overlap_curve(self.chosen, other, tops) for name, other in others.items()}
+        return pd.concat(curves, names=["second", None]).reset_index("second").reset_index(drop=True)
 
     def mean_predictivity(self, top=0.05, draws=5):
         """Mean predictivity of clean skill neurons on clean and adversarial test rows, against random ones: DataFrame.

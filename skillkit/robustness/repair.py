@@ -65,7 +65,7 @@ class _Push:
         neurons = mask[: bb.widths[layer]].nonzero()[:, 0]
         of = lambda tensor: tensor[..., at, :, :][..., neurons].to(bb.device)
         self.means, self.baseline = of(side.means), of(side.baseline)  # [2, S, K], [S, K]
-        self.vote = of(side.decided) - 0.5  # > 0: firing speaks for class 1
+        self.vote = of(side.decided) - 0.5  # > 0: above the baseline speaks for class 1
         self.bb, self.layer, self.neurons, self.strength = bb, layer, neurons.to(bb.device), strength
         self.rule, self.labels = rule, None if labels is None else torch.as_tensor(labels)
         # In this layout the answer is slot 0 and stands behind the others.
@@ -88,9 +88,7 @@ class _Push:
     def positions(self, neurons):
         """The probed slots of every row, in the probe's order, [B, S]."""
         if self.bb.now is None:
-            raise SkillkitError(
-                "only evaluate and predict know where the prompt is; push inside evaluate and predict"
-            )
+            raise SkillkitError("neurons are pushed inside evaluate and predict only")
         if self.layer in self.bb.decoder_layers:
             return torch.zeros(len(neurons), 1, dtype=torch.long, device=neurons.device)
         where = self.bb.now.places["prompt"]
