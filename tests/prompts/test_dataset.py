@@ -3,9 +3,9 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.neurons import suppress
-from skillkit.prompts.dataset import now, prepare, text_pools
+from skillkit.prompts import prepare, random_prompt
+from skillkit.prompts.dataset import now, text_pools
 from skillkit.prompts.evaluation import label_logits
-from skillkit.prompts.soft_prompt import random_prompt
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
