@@ -2,33 +2,34 @@
 
 from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.clozes import ask
-from skillkit.knowledge.companion import misspelt, still_known
 from skillkit.knowledge.control_fact import capitals
-from skillkit.knowledge.erosion import erosion
-from skillkit.knowledge.fact_eval import FactNeurons, find_neurons
+from skillkit.knowledge.fact_eval import FactQuestions, find_neurons
+from skillkit.knowledge.fact_suppression import suppress_facts, suppression_by_count
 from skillkit.knowledge.interventions import edit, enhance, erase
-from skillkit.knowledge.knowledge_neurons import coarse_neurons, from_attributions, knowledge_neurons
-from skillkit.knowledge.languages import across_languages, language_overlap
-from skillkit.knowledge.relations import askable, load_facts, pick
+from skillkit.knowledge.knowledge_neurons import KnowledgeNeurons, coarse_neurons, knowledge_neurons
+from skillkit.knowledge.languages import suppress_across_languages
+from skillkit.knowledge.relations import load_facts
+from skillkit.knowledge.sentences import activations_by_mention, sentence_activations
+from skillkit.knowledge.weight_editing import edit_facts, erase_relations
 
 __all__ = [
-    "FactNeurons",
-    "across_languages",
+    "FactQuestions",
+    "KnowledgeNeurons",
+    "activations_by_mention",
     "ask",
-    "askable",
     "attribute",
     "capitals",
     "coarse_neurons",
     "edit",
+    "edit_facts",
     "enhance",
     "erase",
-    "erosion",
+    "erase_relations",
     "find_neurons",
-    "from_attributions",
     "knowledge_neurons",
-    "language_overlap",
     "load_facts",
-    "misspelt",
-    "pick",
-    "still_known",
+    "sentence_activations",
+    "suppress_across_languages",
+    "suppress_facts",
+    "suppression_by_count",
 ]

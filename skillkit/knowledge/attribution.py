@@ -36,7 +36,7 @@ class Attribution:
     """Scores of all neurons for one answer to one cloze.
 
     >>> found, found.top(3)                         # [(layer, neuron, score), …]
-    (Attribution of 'hilvek' (probability 0.…, 6 × 512 neurons, highest score 0.…), [...])
+    (Attribution of 'hilvek' (probability 0…, 6 × 512 neurons, highest score 0…), [...])
 
     scores              [layers, neurons], of several answer tokens aggregated; zero beyond a narrower layer
     token_scores        [tokens, layers, neurons]

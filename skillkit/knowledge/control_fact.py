@@ -8,11 +8,11 @@
 from dataclasses import replace
 
 from skillkit.core.stats import share_interval
-from skillkit.knowledge.fact_eval import Recall
-from skillkit.knowledge.relations import askable, load_facts
+from skillkit.knowledge.fact_eval import FactQuestions
+from skillkit.knowledge.relations import Facts, load_facts
 
 
-class Capitals(list):
+class Capitals(Facts):
     """Facts (`Fact`) that a model knows, the control fact first; empty where it does not know that one.
 
     >>> known, known[0].object
@@ -37,7 +37,7 @@ class Capitals(list):
         if change is not None:
             facts = [replace(fact, prompts=tuple(map(change, fact.prompts))) for fact in self]
         answers = _ask(bb, facts)
-        kept = sum(map(_comes_first, answers))
+        kept = sum(answer.known > 0.5 for answer in answers)
         low, high = share_interval(kept, len(self))
         name = f"of {self[0].subject.title()}"
         mean = float(answers[0].probability.mean())
@@ -52,15 +52,11 @@ def capitals(bb):
 
     Known means that the answer comes first in most phrasings, those that pretraining never showed included.
     """
-    facts, _ = askable(bb, load_facts("world", "english", ["capital"]))
-    facts = [fact for fact, answer in zip(facts, _ask(bb, facts), strict=True) if _comes_first(answer)]
+    facts, _ = load_facts("world", "english", ["capital"]).askable(bb)
+    facts = [fact for fact, answer in zip(facts, _ask(bb, facts), strict=True) if answer.known > 0.5]
     facts.sort(key=lambda fact: fact.subject != "ondria")
     return Capitals(facts if facts and facts[0].subject == "ondria" else [])
 
 
 def _ask(bb, facts):
-    return list(Recall(bb, facts).read([fact.key for fact in facts]).values())
-
-
-def _comes_first(answer):
-    return (answer.rank == 1).mean() > 0.5
+    return list(FactQuestions(bb, facts).ask([fact.key for fact in facts]).values())

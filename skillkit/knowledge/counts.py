@@ -1,125 +1,240 @@
-"""How many neurons facts have, in which layers, and whether facts share them.
+"""Counts of knowledge neurons: how many facts have, in which layers, and which are shared by facts or languages.
 
->>> census(facts, found)                                # one row per fact
->>> layer_shares(found)                                 # [layers]: where the neurons are
->>> layer_table(bb, facts, found), upper_share(found)   # the same by language, and above, with intervals
->>> intersections(facts, found)                         # within and between relations
+>>> found.counts(facts)                                     # one row per fact
+>>> found.by_layer(bb, facts), found.upper_share()          # where the neurons are, with intervals
+>>> found.intersections(facts)                              # within and between relations
 
-Dai et al. 2022, section 4.2, table 3 and figure 4.
+Dai et al. 2022, section 4.2, table 3 and figure 4; languages as studied for mPARAREL.
 """
 
 import math
 import random
+from collections import defaultdict
 from itertools import combinations
 
+import numpy as np
 import pandas
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.fact_suppression import named
+from skillkit.core.serialization import read_tensors, write_tensors
+from skillkit.core.stats import bootstrap_interval
+from skillkit.knowledge.knowledge_neurons import KnowledgeNeurons
 from skillkit.neurons import overlap
 
 
-def census(facts, found):
-    """DataFrame with a row per fact: fact, relation, language, neurons, prompts, known and share.
+class FactNeurons(dict):
+    """Knowledge neurons of many facts, by `Fact.key`; saved sparsely.
 
-    >>> census(facts, found).groupby("relation")["neurons"].mean()
+    >>> found.save("dir"); FactNeurons.load("dir")
+    FactNeurons of 8 facts, ... each on average
 
-    known: share of the prompts to which the model itself gives the right answer first.
+    `found + more` are those of both. Facts that are not in it are left out of every count.
     """
-    rows = []
-    for fact in facts:
-        if (one := found.get(fact.key)) is not None:
-            said = zip(one.predicted, one.answers, strict=True)
-            right = [word.casefold() == answer.casefold() for word, answer in said]
-            rows.append(
-                {
-                    "fact": fact.key,
-                    "relation": fact.relation,
-                    "language": fact.language,
-                    "neurons": len(one),
-                    "prompts": len(one.prompts),
-                    "known": sum(right) / len(right),
-                    "share": one.share,
-                }
+
+    def __repr__(self):
+        mean = sum(map(len, self.values())) / max(len(self), 1)
+        return f"FactNeurons of {len(self)} facts, {mean:.1f} each on average"
+
+    def __add__(self, more):
+        return FactNeurons({**self, **more})
+
+    def save(self, folder):
+        """Write safetensors and JSON into a folder."""
+        counts = torch.stack([one.counts for one in self.values()])
+        places = counts.nonzero().to(torch.int32)
+        tensors = {"places": places, "counts": counts[counts > 0], "shape": torch.tensor(counts.shape)}
+        plain = {key: {name: getattr(one, name) for name in _PLAIN} for key, one in self.items()}
+        write_tensors(folder, "facts", tensors, plain)
+
+    @staticmethod
+    def load(folder):
+        """Read what `save` wrote."""
+        tensors, plain = read_tensors(folder, "facts", "places", "counts", "shape")
+        counts = torch.zeros(*tensors["shape"].tolist(), dtype=torch.int16)
+        counts[tuple(tensors["places"].long().T)] = tensors["counts"]
+        found = FactNeurons()
+        for (key, fields), one in zip(plain.items(), counts, strict=True):
+            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            neurons = KnowledgeNeurons(one > 0, one, None, **fields)
+            found[key] = neurons.refine(neurons.share, neurons.strict)
+        return found
+
+    def of(self, facts):
+        """The given facts that have neurons.
+
+        >>> len(found.of(facts)) <= len(facts)
+        True
+        """
+        return [fact for fact in facts if len(self.get(fact.key, ()))]
+
+    def counts(self, facts):
+        """DataFrame with a row per fact: fact, relation, language, neurons, prompts, known and share.
+
+        >>> found.counts(facts).groupby("relation")["neurons"].mean()
+
+        known: share of the prompts to which the model itself gives the right answer first.
+        """
+        rows = []
+        for fact in (fact for fact in facts if fact.key in self):
+            one = self[fact.key]
+            pairs = zip(one.predicted, one.answers, strict=True)
+            known = float(np.mean([word.casefold() == answer.casefold() for word, answer in pairs]))
+            row = {
+                "fact": fact.key,
+                "relation": fact.relation,
+                "language": fact.language,
+                "neurons": len(one),
+            }
+            rows.append(row | {"prompts": len(one.prompts), "known": known, "share": one.share})
+        return pandas.DataFrame(rows)
+
+    def by_layer(self, bb, facts, confidence=0.95, seed=0):
+        """DataFrame with a row for each language and layer: language, layer, share of its facts' neurons, low, high.
+
+        >>> found.by_layer(bb, facts).groupby("layer")["share"].mean()
+
+        The interval is a bootstrap over facts. Languages whose facts have no neurons are left out.
+        """
+        rows = []
+        for language in dict.fromkeys(fact.language for fact in facts):
+            having = [self[fact.key].mask.sum(1) for fact in self.of(facts) if fact.language == language]
+            if not having:
+                continue
+            counts = torch.stack(having).numpy()
+            for layer, name in enumerate(bb.layers):
+                share = estimate("share", (counts[:, layer], counts.sum(1)), _share, confidence, seed)
+                value, low, high = share.values()
+                rows.append({"language": language, "layer": name, "share": value, "low": low, "high": high})
+        return pandas.DataFrame(rows)
+
+    def upper_share(self, part=5 / 12, confidence=0.95, seed=0):
+        """Share of knowledge neurons in the upper part of the layers (rounded up), with its bootstrap interval.
+
+        >>> found.upper_share()                     # the paper's layers 7 to 11 of 12
+        (..., ..., ...)
+
+        SkillkitError without any neuron.
+        """
+        counts = [one.mask.sum(1) for one in self.values() if len(one)]
+        if not counts:
+            raise SkillkitError(
+                "these facts have no neurons, so there is nothing to count; lower the thresholds"
             )
-    return pandas.DataFrame(rows)
+        counts = torch.stack(counts).numpy()
+        upper = counts[:, -math.ceil(part * counts.shape[1]) :].sum(1)
+        return tuple(estimate("share", (upper, counts.sum(1)), _share, confidence, seed).values())
+
+    def intersections(self, facts, pairs=20_000, seed=0):
+        """How many neurons two facts of one language share, within a relation and between relations.
+
+        >>> found.intersections(facts).set_index("pairs of facts")["shared"]
+
+        DataFrame with columns "pairs of facts" ("within a relation", "between relations"), number, shared (mean
+        size of the intersection), jaccard (mean share of the union), chance (mean size that random neurons, as
+        many in every layer, would share). Facts with one answer are not paired: they share it. At most `pairs` of
+        each kind are drawn with `seed`.
+        """
+        having, rng = self.of(facts), random.Random(seed)
+        kinds = {"within a relation": [], "between relations": []}
+        few = len(having) <= 1000  # of more, all pairs would not fit into memory
+        for a, b in combinations(having, 2) if few else (rng.sample(having, 2) for _ in range(40 * pairs)):
+            if a.language == b.language and a.object != b.object:
+                kinds["within a relation" if a.relation == b.relation else "between relations"].append((a, b))
+        rows = []
+        for kind, couples in kinds.items():
+            chosen = rng.sample(couples, min(pairs, len(couples)))
+            shared = [_shared(self[a.key], self[b.key]) for a, b in chosen]
+            means = pandas.DataFrame(shared, columns=_SHARED).mean().to_dict()
+            rows.append({"pairs of facts": kind, "number": len(chosen)} | means)
+        return pandas.DataFrame(rows)
+
+    def by_language(self, facts):
+        """{uuid: {language: KnowledgeNeurons}} of the facts found in at least two languages.
+
+        >>> several = found.by_language(facts)
+        >>> KnowledgeNeurons.merge(list(several[facts[0].uuid].values()), share=0.5)        # of all languages together
+
+        Raises SkillkitError when there is no such fact.
+        """
+        grouped = defaultdict(dict)
+        for fact in facts:
+            if fact.key in self:
+                grouped[fact.uuid][fact.language] = self[fact.key]
+        several = {uuid: ones for uuid, ones in grouped.items() if len(ones) > 1}
+        if not several:
+            raise SkillkitError("no fact was found in two languages; load the facts in several languages")
+        return several
+
+    def language_overlap(self, facts, confidence=0.95, seed=0):
+        """Neurons that two languages share: a DataFrame with a row for each pair of languages.
+
+        >>> found.language_overlap(facts)[["languages", "shared", "chance", "another_fact"]]
+
+        shared        mean size of the intersection over facts
+        jaccard       mean share of the union
+        chance        what random neurons, as many in every layer, would share
+        another_fact  what the first language's neurons share with another fact of the relation in the second: the
+                      neurons of the language and the relation, not of the fact
+        Each with its bootstrap interval over facts: shared_low, shared_high, …
+        """
+        several, relation = self.by_language(facts), {fact.uuid: fact.relation for fact in facts}
+        rows, rng = [], random.Random(seed)
+        for a, b in combinations(dict.fromkeys(fact.language for fact in facts), 2):
+            both = [uuid for uuid, ones in several.items() if a in ones and b in ones]
+            if not both:
+                continue
+            values = []
+            for uuid, ones in ((uuid, several[uuid]) for uuid in both):
+                others = [other for other in both if other != uuid and relation[other] == relation[uuid]]
+                another = _shared(ones[a], several[rng.choice(others)][b])[0] if others else math.nan
+                values.append((*_shared(ones[a], ones[b]), another))
+            row = {"languages": f"{a} – {b}", "facts": len(both)}
+            for name, column in zip(
+                ("shared", "jaccard", "chance", "another_fact"), np.array(values, float).T
+            ):
+                row |= estimate(name, (column[~np.isnan(column)],), np.mean, confidence, seed)
+            rows.append(row)
+        return pandas.DataFrame(rows)
 
 
-def layer_shares(found):
-    """Share of all facts' neurons that lie in each layer, float [layers]; SkillkitError without any neuron.
+# Fields of `KnowledgeNeurons` beside its tensors.
+_PLAIN = (
+    "prompts",
+    "answers",
+    "predicted",
+    "probability",
+    "share",
+    "strict",
+    "negative_share",
+    "negative_count",
+)
 
-    >>> layer_shares(found).argmax()
+
+def estimate(name, samples, statistic, confidence=0.95, seed=0):
+    """A statistic of paired samples with its bootstrap interval: {name: …, name_low: …, name_high: …}.
+
+    >>> estimate("p", ([0.2, 0.4, 0.3],), lambda p, axis=-1: p.mean(axis))
+    {'p': 0.3..., 'p_low': 0.2..., 'p_high': 0.4...}
+
+    No sample gives NaN, a single one no interval, equal ones an interval of width 0.
     """
-    counts = sum(one.mask.sum(1) for one in found.values()) if found else torch.zeros(1)
-    if not counts.any():
-        raise SkillkitError("these facts have no neurons, so there is nothing to count; lower the thresholds")
-    return counts / counts.sum()
+    samples = [np.asarray(sample, float) for sample in samples]
+    value = low = high = float(statistic(*samples, axis=-1)) if len(samples[0]) else math.nan
+    if len(samples[0]) < 2:
+        low = high = math.nan
+    elif any(np.ptp(sample) > 0 for sample in samples):
+        low, high = bootstrap_interval(samples, statistic, confidence=confidence, seed=seed)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def layer_table(bb, facts, found, confidence=0.95, seed=0):
-    """DataFrame with a row for each language and layer: language, layer, share of its facts' neurons, low, high.
-
-    >>> layer_table(bb, facts, found).groupby("layer")["share"].mean()
-
-    The interval is a bootstrap over facts. Languages whose facts have no neurons are left out.
-    """
-    rows = []
-    for language in dict.fromkeys(fact.language for fact in facts):
-        having = [
-            found[fact.key] for fact in facts if fact.language == language and len(found.get(fact.key, ()))
-        ]
-        if not having:
-            continue
-        counts = torch.stack([one.mask.sum(1) for one in having]).numpy()
-        for layer in range(bb.num_layers):
-            share = named("share", "value", (counts[:, layer], counts.sum(1)), _share, confidence, seed)
-            told = {"language": language, "layer": bb.layers[layer]}
-            rows.append(
-                told | {"share": share["value"], "low": share["share_low"], "high": share["share_high"]}
-            )
-    return pandas.DataFrame(rows)
+_SHARED = ["shared", "jaccard", "chance"]
 
 
-def upper_share(found, part=5 / 12, confidence=0.95, seed=0):
-    """Share of knowledge neurons in the upper part of the layers (rounded up), with its bootstrap interval.
-
-    >>> upper_share(found)                      # the paper's layers 7 to 11 of 12
-    (..., ..., ...)
-
-    SkillkitError without any neuron.
-    """
-    layer_shares(found)
-    counts = torch.stack([one.mask.sum(1) for one in found.values() if len(one)]).numpy()
-    upper = counts[:, -math.ceil(part * counts.shape[1]) :].sum(1)
-    return tuple(named("share", "value", (upper, counts.sum(1)), _share, confidence, seed).values())
+def _shared(one, other):
+    both = overlap(one.mask, other.mask)
+    return both.shared, both.union, both.expected
 
 
 def _share(some, all_of_them, axis=-1):
     return some.sum(axis) / all_of_them.sum(axis)
-
-
-def intersections(facts, found, pairs=20_000, seed=0):
-    """How many neurons two facts of one language share, within a relation and between relations.
-
-    >>> intersections(facts, found).set_index("pairs of facts")["shared"]
-
-    DataFrame with columns "pairs of facts" ("within a relation", "between relations"), number, shared (mean
-    size of the intersection), jaccard (mean share of the union), chance (mean size that random neurons, as
-    many in every layer, would share). Facts with one answer are not paired: they share it. At most `pairs` of
-    each kind are drawn with `seed`.
-    """
-    having, rng = [fact for fact in facts if len(found.get(fact.key, ()))], random.Random(seed)
-    kinds = {"within a relation": [], "between relations": []}
-    few = len(having) <= 1000  # of more, all pairs would not fit into memory
-    for a, b in combinations(having, 2) if few else (rng.sample(having, 2) for _ in range(40 * pairs)):
-        if a.language == b.language and a.object != b.object:
-            kinds["within a relation" if a.relation == b.relation else "between relations"].append((a, b))
-    rows = []
-    for kind, couples in kinds.items():
-        chosen = rng.sample(couples, min(pairs, len(couples)))
-        both = [overlap(found[a.key].mask, found[b.key].mask) for a, b in chosen]
-        rows_of_kind = [dict(shared=one.shared, jaccard=one.union, chance=one.expected) for one in both]
-        means = pandas.DataFrame(rows_of_kind, columns=["shared", "jaccard", "chance"]).mean().to_dict()
-        rows.append({"pairs of facts": kind, "number": len(chosen)} | means)
-    return pandas.DataFrame(rows)

@@ -1,71 +1,22 @@
-"""What a model recalls of facts, and where: probabilities and ranks over relation sets, neurons of every fact.
+"""Evaluation of facts: probability and rank of their answers, and the neurons of every fact of a relation set.
 
 >>> found = find_neurons(bb, facts, share="adaptive")            # {fact.key: KnowledgeNeurons}
->>> recall = Recall(bb, facts)
->>> recall.read([facts[0].key])[facts[0].key].probability        # [prompts]
+>>> questions = FactQuestions(bb, facts)
+>>> questions.ask([facts[0].key])[facts[0].key].probability      # [prompts]
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import attribute, former_options
 from skillkit.knowledge.clozes import encode_cloze, read_tokens
-from skillkit.knowledge.knowledge_neurons import KnowledgeNeurons, adaptive_share, from_attributions
+from skillkit.knowledge.counts import FactNeurons
+from skillkit.knowledge.knowledge_neurons import adaptive_share, from_attributions
 from skillkit.knowledge.relations import by_relation
-
-
-class FactNeurons(dict):
-    """Knowledge neurons of many facts, by `Fact.key`; saved sparsely.
-
-    >>> found.save("dir"); FactNeurons.load("dir")[facts[0].key].pairs
-    """
-
-    def save(self, folder):
-        """Write safetensors and JSON into an existing folder."""
-        counts = torch.stack([one.counts for one in self.values()])
-        places = counts.nonzero().to(torch.int32)
-        tensors = {
-            "places": places.contiguous(),
-            "counts": counts[counts > 0],
-            "shape": torch.tensor(counts.shape),
-        }
-        told = {key: {name: getattr(one, name) for name in _TOLD} for key, one in self.items()}
-        (Path(folder) / "facts.json").write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
-        save_file(tensors, Path(folder) / "facts.safetensors")
-
-    @staticmethod
-    def load(folder):
-        """Read what `save` wrote."""
-        told = json.loads((Path(folder) / "facts.json").read_text(encoding="utf-8"))
-        tensors = load_file(Path(folder) / "facts.safetensors")
-        counts = torch.zeros(*tensors["shape"].tolist(), dtype=torch.int16)
-        counts[tuple(tensors["places"].long().T)] = tensors["counts"]
-        found = FactNeurons()
-        for (key, fields), one in zip(told.items(), counts, strict=True):
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-            plain = KnowledgeNeurons(one > 0, one, None, **fields)
-            found[key] = plain.refine(plain.share, plain.strict)
-        return found
-
-
-_TOLD = (
-    "prompts",
-    "answers",
-    "predicted",
-    "probability",
-    "share",
-    "strict",
-    "negative_share",
-    "negative_count",
-)
 
 
 @artifact("fact_neurons", version=1, ignore=("progress", "memory"), resolve=former_options)
@@ -108,9 +59,16 @@ def _attributed(bb, facts, progress, options, at_once=16):
                 bar.update()
 
 
+def _groups(facts):
+    """Facts of one relation in one language."""
+    for group in by_relation(facts).values():
+        for language in dict.fromkeys(fact.language for fact in group):
+            yield [fact for fact in group if fact.language == language]
+
+
 @dataclass(frozen=True)
-class Recalled:
-    """What a model says to a fact's prompts: arrays with one entry per prompt.
+class FactAnswers:
+    """What a model answers to a fact's prompts: arrays with one entry per prompt.
 
     >>> one.probability.mean(), one.rank, one.surprise.mean()
 
@@ -121,13 +79,18 @@ class Recalled:
     rank: np.ndarray
     surprise: np.ndarray
 
+    @property
+    def known(self):
+        """Share of the prompts to which the model gives the right answer first."""
+        return float((self.rank == 1).mean())
 
-class Recall:
+
+class FactQuestions:
     """Facts in tokens, to be asked again and again under interventions.
 
-    >>> recall = Recall(bb, facts)
-    >>> before = recall.read(recall.keys)
-    >>> with suppress(bb, found[key]): after = recall.read([key])
+    >>> questions = FactQuestions(bb, facts)
+    >>> before = questions.ask(questions.keys)
+    >>> with suppress(bb, found[key]): after = questions.ask([key])
 
     `answers` {key: answer} asks for other answers than the facts' own, with as many masks as those need.
     """
@@ -135,28 +98,25 @@ class Recall:
     def __init__(self, bb, facts, answers=None):
         self.bb, self.keys = bb, [fact.key for fact in facts]
         answers = answers or {fact.key: fact.object for fact in facts}
-        self.questions = {
+        self.prompts = {
             fact.key: [
                 encode_cloze(bb, prompt, answers[fact.key], repeat_mask=True) for prompt in fact.prompts
             ]
             for fact in facts
         }
 
-    def read(self, keys):
-        """{key: Recalled} for some of the facts, in as few passes as their lengths allow."""
+    def __repr__(self):
+        prompts = sum(map(len, self.prompts.values()))
+        return f"FactQuestions for {self.bb.name}: {len(self.keys)} facts with {prompts} prompts"
+
+    def ask(self, keys):
+        """{key: FactAnswers} for some of the facts, in as few passes as their lengths allow."""
         keys = list(dict.fromkeys(keys))
-        prompts = [prompt for key in keys for prompt in self.questions[key]]
+        prompts = [prompt for key in keys for prompt in self.prompts[key]]
         log_p, rank, _ = read_tokens(self.bb, [question for prompt in prompts for question in prompt])
         ends = np.cumsum([sum(len(question.targets) for question in prompt) for prompt in prompts])[:-1]
         surprise = np.array([-part.sum() for part in np.split(np.array(log_p, dtype=float), ends)])
         rank = np.array([part.max() for part in np.split(np.array(rank), ends)])
-        ends = np.cumsum([len(self.questions[key]) for key in keys])[:-1]
+        ends = np.cumsum([len(self.prompts[key]) for key in keys])[:-1]
         parts = zip(keys, np.split(surprise, ends), np.split(rank, ends), strict=True)
-        return {key: Recalled(np.exp(-lost), ranks, lost) for key, lost, ranks in parts}
-
-
-def _groups(facts):
-    """Facts of one relation in one language."""
-    for group in by_relation(facts).values():
-        for language in dict.fromkeys(fact.language for fact in group):
-            yield [fact for fact in group if fact.language == language]
+        return {key: FactAnswers(np.exp(-lost), ranks, lost) for key, lost, ranks in parts}

@@ -13,7 +13,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.knowledge.clozes import by_shape, inputs_of, slots_of
-from skillkit.knowledge.upper_layers import answer_probability, upper_layers
+from skillkit.knowledge.upper_layers import answer_probability, upper_stacks
 from skillkit.models import hooked, replace_neurons, take
 from skillkit.models.fast import enabled
 
@@ -77,7 +77,7 @@ def _batches(bb, questions, nodes, memory):
 
 def _attribute(bb, questions, nodes, before, memory):
     """(scores, errors, probability, predicted) of each of some questions of one shape, on the CPU."""
-    engines = upper_layers(bb, questions, before) if enabled() else [WholeModel(bb, questions, before)]
+    engines = upper_stacks(bb, questions, before) if enabled() else [WholeModel(bb, questions, before)]
     last, count = engines[-1], len(questions)
     dtype = torch.promote_types(last.probability.dtype, torch.float32)
     scores = torch.zeros(count, len(questions[0].slots), bb.num_layers, bb.num_neurons, dtype=dtype)

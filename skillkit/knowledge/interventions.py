@@ -1,39 +1,26 @@
-"""Interventions on facts: suppress, enhance, erase and edit the neurons that hold them.
+"""Interventions on facts: enhance, erase and edit the neurons that hold them.
 
 >>> with enhance(bb, facts, factor=2), edit(bb, other_facts, to="rostel", answer="pryden"):
 ...     ask(bb, "the capital of velmora is [MASK].", "hilvek")
->>> effects(bb, prompts, "hilvek", suppress(bb, facts))          # before and after, prompt by prompt
 
 All are contexts that touch no weight, nest in any order, restore bit for bit (also on an exception), and raise
 for an empty set of neurons and when no forward pass used them. `facts` is what `knowledge_neurons` found, or a
 mask, bool [layers, neurons]. `positions` is None (everywhere), "answer" (the slot where a cloze is answered;
-`ask` and what builds on it know where that is), or positions as in `skillkit.models.hooks.record`.
+`ask` and what builds on it know where that is), or positions as in `skillkit.models.hooks.record`. Suppression,
+at the same positions, is `skillkit.neurons.suppress`.
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), sections 4.3 and 5.
 """
 
 import weakref
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 
-import pandas
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.clozes import ask, encode_cloze, one_mask, paired
-from skillkit.models import Hooks, of_layer, put, take
-from skillkit.models import hooks as neurons
-from skillkit.neurons import checked_mask
-
-
-def suppress(bb, facts, positions=None):
-    """Set the neurons to zero.
-
-    >>> with suppress(bb, facts, positions="answer"): ask(bb, prompts, "hilvek")
-    """
-    return enhance(bb, facts, 0.0, positions)
+from skillkit.knowledge.clozes import encode_cloze, one_mask
+from skillkit.models import Hooks, of_layer, put, replace_neurons, take
+from skillkit.neurons import answer_positions, checked_mask
 
 
 def enhance(bb, facts, factor=2.0, positions=None):
@@ -41,9 +28,9 @@ def enhance(bb, facts, factor=2.0, positions=None):
 
     >>> with enhance(bb, facts, factor=3): ask(bb, prompts, "hilvek")
     """
-    mask = mask_of(bb, facts)
+    mask = checked_mask(bb, facts)
     functions = {layer: partial(_scaled, mask[layer, : bb.widths[layer]], factor) for layer in _layers(mask)}
-    return neurons.replace_neurons(bb, functions, _places(bb, positions), tokenwise=True)
+    return replace_neurons(bb, functions, answer_positions(bb, positions), tokenwise=True)
 
 
 def erase(bb, facts, to="zero", positions=None):
@@ -59,11 +46,11 @@ def erase(bb, facts, to="zero", positions=None):
     if to == "unknown" and unknown is None:
         raise SkillkitError(f"the tokenizer of {bb.name} has no unknown token; erase to='zero'")
     vector = 0 if to == "zero" else _embedding(bb, [unknown])
-    return NewVectors(bb, mask_of(bb, facts), lambda old: vector - old, positions)
+    return NewVectors(bb, checked_mask(bb, facts), lambda old: vector - old, positions)
 
 
 def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=None):
-    """Change the neurons' value vectors so that they speak for another answer.
+    """Change the neurons' value vectors so that they promote another answer.
 
     >>> with edit(bb, facts, to="rostel"): ask(bb, prompts, "rostel")[0].rank
 
@@ -78,7 +65,7 @@ def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=Non
     prompts = getattr(facts, "prompts", None)
     answer = answer or (facts.answers[0] if prompts else None)
     if answer is None:
-        raise SkillkitError("a mask does not tell the old answer; give answer=")
+        raise SkillkitError("a mask comes without the old answer; give answer=")
     prompt = prompts[0] if prompts else None
     old, new = (_embedding(bb, answer_tokens(bb, word, prompt)) for word in (answer, to))
     if form == "normed":
@@ -90,46 +77,7 @@ def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=Non
         change = lambda vectors: step.expand_as(vectors)
     else:
         raise SkillkitError(f"an edit has the form 'normed' or 'plain', not {form!r}")
-    return NewVectors(bb, mask_of(bb, facts), change, positions)
-
-
-def effects(bb, clozes, answers, *contexts, repeat_mask=False):
-    """What interventions do to the answers: a DataFrame with a row per cloze.
-
-    >>> effects(bb, prompts, "hilvek", suppress(bb, facts))[["probability", "probability after", "top after"]]
-
-    Columns cloze, answer; probability, rank and top (what the model puts first) before, and the same after.
-    """
-    texts = paired(clozes, answers)
-    words = [text for text, _ in texts], [answer for _, answer in texts]
-    before = ask(bb, *words, repeat_mask)
-    with ExitStack() as stack:
-        for context in contexts:
-            stack.enter_context(context)
-        after = ask(bb, *words, repeat_mask)
-    told = [
-        {"cloze": text, "answer": answer, **asdict(one), **{f"{k} after": v for k, v in asdict(two).items()}}
-        for (text, answer), one, two in zip(texts, before, after, strict=True)
-    ]
-    return pandas.DataFrame(told)
-
-
-def scale_curve(bb, facts, clozes, answers, factors=(0, 0.5, 1, 1.5, 2, 3), positions=None):
-    """Probability of the answers as the neurons are scaled: DataFrame with cloze, answer, factor, probability.
-
-    >>> scale_curve(bb, facts, prompts, "hilvek").groupby("factor")["probability"].mean()
-
-    The factor 1 leaves the model as it is, up to floating-point noise.
-    """
-    texts, rows = paired(clozes, answers), []
-    words = [text for text, _ in texts], [answer for _, answer in texts]
-    for factor in factors:
-        with enhance(bb, facts, factor, positions):
-            replies = ask(bb, *words, repeat_mask=True)
-        for (text, answer), reply in zip(texts, replies, strict=True):
-            told = {"cloze": text, "answer": answer, "factor": factor, "probability": reply.probability}
-            rows.append(told)
-    return pandas.DataFrame(rows)
+    return NewVectors(bb, checked_mask(bb, facts), change, positions)
 
 
 class NewVectors(Hooks):
@@ -146,7 +94,7 @@ class NewVectors(Hooks):
     def __init__(self, bb, mask, change, positions=None):
         super().__init__(bb, _layers(mask), lambda layer, neurons: None)
         self.chosen = {layer: mask[layer].nonzero()[:, 0] for layer in self.layers}
-        self.change, self.place, self.positions = change, positions, _places(bb, positions)
+        self.change, self.place, self.positions = change, positions, answer_positions(bb, positions)
 
     def __enter__(self):
         super().__enter__()
@@ -173,22 +121,8 @@ class NewVectors(Hooks):
 
     def _add(self, layer, module, args, out):
         positions = of_layer(self.positions, layer)
-        firing = take(args[0], positions)[..., self.chosen[layer].to(out.device)]
-        return put(out, take(out, positions) + firing @ self.added[layer].T.to(firing), positions)
-
-
-def mask_of(bb, facts):
-    """The mask of a fact's neurons, checked; SkillkitError when it is empty or of another backbone.
-
-    >>> torch.equal(mask_of(bb, facts), facts.mask)        # or a mask of one's own
-    True
-    """
-    mask = getattr(facts, "mask", facts)
-    if isinstance(mask, torch.Tensor) and not mask.any():
-        raise SkillkitError(
-            "no neuron was found for this fact, so nothing would change; lower the thresholds"
-        )
-    return checked_mask(bb, mask)
+        active = take(args[0], positions)[..., self.chosen[layer].to(out.device)]
+        return put(out, take(out, positions) + active @ self.added[layer].T.to(active), positions)
 
 
 def answer_tokens(bb, answer, prompt=None):
@@ -202,33 +136,6 @@ def answer_tokens(bb, answer, prompt=None):
 
 
 _BARE = {"masked": "it is [MASK].", "seq2seq": "it is [MASK].", "causal": "it is [MASK]"}
-
-
-class _AnswerSlots(Mapping):
-    """Where the pass now running is answered, by layer; looked up when a hook asks."""
-
-    def __init__(self, bb):
-        self.bb = bb
-
-    def __getitem__(self, layer):
-        places = getattr(self.bb.now, "places", {})
-        if "answer" not in places:
-            raise SkillkitError(
-                "only ask, and what builds on it, knows where the answer stands; give positions as numbers"
-            )
-        return places["answer"][layer]
-
-    def __iter__(self):
-        return iter(range(self.bb.num_layers))
-
-    def __len__(self):
-        return self.bb.num_layers
-
-
-def _places(bb, positions):
-    if isinstance(positions, str) and positions != "answer":
-        raise SkillkitError(f"positions are None, 'answer' or numbers, not {positions!r}")
-    return _AnswerSlots(bb) if positions == "answer" else positions
 
 
 def _layers(mask):

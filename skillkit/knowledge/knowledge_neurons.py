@@ -5,7 +5,7 @@
 >>> with enhance(bb, facts): ask(bb, prompts[0], "hilvek").probability
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), section 3: attribution gives each prompt
-its coarse neurons, and what most prompts share is refined from them.
+its coarse neurons (`coarse_neurons`); those that most prompts share are the refined ones (`KnowledgeNeurons.refine`).
 """
 
 from dataclasses import dataclass, replace
@@ -14,25 +14,16 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import artifact
-from skillkit.knowledge.attribution import Attribution, Attributions, attribute
+from skillkit.knowledge.attribution import Attributions, attribute
 from skillkit.knowledge.clozes import paired
 
-__all__ = [
-    "Attribution",
-    "Attributions",
-    "KnowledgeNeurons",
-    "attribute",
-    "coarse_neurons",
-    "knowledge_neurons",
-]
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class KnowledgeNeurons:
     """The neurons of a fact, and what they were found from.
 
-    >>> len(facts), facts.mask.sum(1)           # how many; how many in each layer
-    >>> facts.refine(share=0.7)                 # the same counts, another share
+    >>> facts.refine(share=0.4)                 # the same counts, another share
+    KnowledgeNeurons of 'hilvek': ... in layers ..., coarse in more than 0.4 of 3 prompts
 
     mask         bool [layers, neurons]
     counts       int16 [layers, neurons]: in how many prompts a neuron is coarse
@@ -57,6 +48,13 @@ class KnowledgeNeurons:
     def __len__(self):
         return int(self.mask.sum())
 
+    def __repr__(self):
+        layers = ", ".join(map(str, self.mask.any(1).nonzero()[:, 0].tolist()))
+        where = f" in layers {layers}" if layers else ""
+        answers = ", ".join(map(repr, dict.fromkeys(self.answers)))
+        share = f"coarse in {'more than' if self.strict else 'at least'} {self.share} of {len(self.prompts)} prompts"
+        return f"KnowledgeNeurons of {answers}: {len(self)}{where}, {share}"
+
     @property
     def pairs(self):
         """(layer, neuron) of each, in order.
@@ -73,17 +71,17 @@ class KnowledgeNeurons:
             mask &= ~often(self.negatives, self.negative_count, self.negative_share, strict)
         return replace(self, mask=mask, share=share, strict=strict)
 
+    @staticmethod
+    def merge(found, share=None, strict=True):
+        """Knowledge neurons of one fact from several sets of prompts together, such as its languages.
 
-def pooled(found, share=None, strict=True):
-    """Knowledge neurons of one fact from several sets of prompts together, such as its languages.
-
-    >>> pooled([found["capital-00/english"], found["capital-00/second"]], share=0.5)
-    """
-    first = found[0]
-    together = {name: sum((getattr(one, name) for one in found), ()) for name in _BY_PROMPT}
-    return replace(
-        first, counts=sum(one.counts for one in found), negatives=None, negative_count=0, **together
-    ).refine(first.share if share is None else share, strict)
+        >>> KnowledgeNeurons.merge([found["capital-00/english"], found["capital-00/second"]], share=0.5)
+        """
+        first = found[0]
+        together = {name: sum((getattr(one, name) for one in found), ()) for name in _BY_PROMPT}
+        counts = sum(one.counts for one in found)
+        merged = replace(first, counts=counts, negatives=None, negative_count=0, **together)
+        return merged.refine(first.share if share is None else share, strict)
 
 
 _BY_PROMPT = ("prompts", "answers", "predicted", "probability")
@@ -93,7 +91,7 @@ _BY_PROMPT = ("prompts", "answers", "predicted", "probability")
 def knowledge_neurons(
     bb,
     prompts,
-    answer,
+    answer=None,
     steps=20,
     rule="endpoints",
     coarse=None,
@@ -110,19 +108,22 @@ def knowledge_neurons(
 
     >>> facts = knowledge_neurons(bb, prompts, "hilvek", coarse=dict(adaptive=0.2), share=0.7, minimum_prompts=3)
 
-    prompts, answer  clozes of one fact; one answer, or one for each (in several languages, say)
+    prompts, answer  clozes of one fact; one answer, or one for each (in several languages, say); or the clozes'
+                     `Attributions`, made before, without an answer
     coarse           the threshold of scores, exactly one of dict(adaptive=0.3), dict(absolute=0.01) and
                      dict(percentile=99.9); see `coarse_neurons`
     share, strict    refined neurons are coarse in more than `share` of the prompts; in at least, if not strict
     negatives        clozes with the same answer, or (cloze, answer) pairs, about something else: what is coarse
                      in more than `negative_share` (None: `share`) of them is removed
-    options          of `attribute`: steps, rule, before, method, aggregate, repeat_mask, nodes, tolerance
+    options          of `attribute`: steps, rule, before, method, aggregate, repeat_mask
 
     An empty result is a result: no neuron was found. Raises SkillkitError for fewer prompts than
     `minimum_prompts`, for thresholds and shares that choose nothing or everything by themselves, and whatever
     `attribute` does.
     """
     coarse = {"adaptive": 0.3} if coarse is None else coarse
+    if isinstance(prompts, Attributions):
+        return from_attributions(bb, prompts, coarse, share, strict)
     texts, others = paired(prompts, answer), _negatives(negatives, answer)
     if len(texts) < minimum_prompts:
         raise SkillkitError(

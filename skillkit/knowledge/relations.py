@@ -3,7 +3,7 @@
 >>> facts = load_facts("world", language="english")
 >>> facts[0].prompts[0], facts[0].object
 ('the capital of velmora is [MASK].', 'hilvek')
->>> facts, skipped = askable(bb, facts)                  # what this model can be asked; why it cannot be the rest
+>>> facts, skipped = facts.askable(bb)                   # what this model can be asked; why it cannot be the rest
 
 PARAREL: Elazar et al. 2021, with the facts of LAMA's T-REx; mPARAREL: Fierro and Søgaard 2022.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.clozes import encode_cloze
+from skillkit.knowledge.clozes import MASK, encode_cloze
 
 _COLUMNS = {"relation", "uuid", "subject", "object", "prompts"}
 
@@ -42,9 +42,73 @@ class Fact:
     def key(self):
         return f"{self.uuid}/{self.language}"
 
+    @property
+    def sentences(self):
+        """Every phrasing with its answer.
+
+        >>> fact.sentences[0]
+        'the capital of velmora is hilvek.'
+        """
+        return [prompt.replace(MASK, self.object) for prompt in self.prompts]
+
+
+class Facts(list):
+    """A list of facts, of one relation or several, in one language or several.
+
+    >>> facts
+    Facts: 1… facts of 6 relations in 1 language
+    """
+
+    def __repr__(self):
+        names = ({getattr(fact, name) for fact in self} for name in ("key", "relation", "language"))
+        parts = [f"{len(one)} {word}{'s' * (len(one) != 1)}" for one, word in zip(names, _WORDS, strict=True)]
+        return "Facts: {} of {} in {}".format(*parts)
+
+    def __add__(self, others):
+        return Facts([*self, *others])
+
+    def askable(self, bb, minimum_prompts=1, maximum_prompts=None):
+        """The facts with the prompts that a model can be asked, and {key: reason} of those with too few of them.
+
+        >>> kept, skipped = facts.askable(gpt, minimum_prompts=3)       # a causal model's prompts end with the mask
+
+        Of each fact's prompts the first `maximum_prompts` are kept (None: all).
+        """
+        kept, skipped = Facts(), {}
+        for fact in self:
+            prompts, reason = [], f"it has {len(fact.prompts)} prompts"
+            for prompt in fact.prompts:
+                try:
+                    encode_cloze(bb, prompt, fact.object, repeat_mask=True)
+                    prompts.append(prompt)
+                except SkillkitError as error:
+                    reason = str(error)
+            if len(prompts) < max(minimum_prompts, 1):
+                skipped[fact.key] = reason
+            else:
+                kept.append(replace(fact, prompts=tuple(prompts[:maximum_prompts])))
+        return kept, skipped
+
+    def pick(self, key=None):
+        """The fact with this key, or the first one.
+
+        >>> facts.pick("capital-00/english").object
+        'hilvek'
+
+        Raises SkillkitError when there is none, naming some of those there are.
+        """
+        chosen = next((fact for fact in self if key in (None, fact.key)), None)
+        if chosen is None:
+            there = ", ".join(fact.key for fact in self[:5]) or "none"
+            raise SkillkitError(f"there is no fact {key!r} among those that are asked; the first are {there}")
+        return chosen
+
+
+_WORDS = ("fact", "relation", "language")
+
 
 def load_facts(source="world", language=None, relations=None, per_relation=None, shard=(0, 1), seed=0):
-    """The facts of a source, in its order.
+    """The facts of a source, in its order: `Facts`.
 
     >>> load_facts("../shared/data/pararel", per_relation=20)                                        # doctest: +SKIP
     >>> load_facts("../shared/data/mpararel", language=["en", "fr"], relations=["P36"])              # doctest: +SKIP
@@ -71,45 +135,7 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
         if (not languages or fact.language in languages) and (not relations or fact.relation in relations)
     ]
     kept = _drawn(facts, per_relation, shard, seed)
-    return [fact for fact in facts if fact.uuid in kept]
-
-
-def askable(bb, facts, minimum_prompts=1, maximum_prompts=None):
-    """The facts with the prompts that a model can be asked, and {key: reason} of those with too few of them.
-
-    >>> facts, skipped = askable(gpt, facts, minimum_prompts=3)       # a causal model's prompts end with the mask
-
-    Of each fact's prompts the first `maximum_prompts` are kept (None: all).
-    """
-    kept, skipped = [], {}
-    for fact in facts:
-        prompts, reason = [], f"it has {len(fact.prompts)} prompts"
-        for prompt in fact.prompts:
-            try:
-                encode_cloze(bb, prompt, fact.object, repeat_mask=True)
-                prompts.append(prompt)
-            except SkillkitError as error:
-                reason = str(error)
-        if len(prompts) < max(minimum_prompts, 1):
-            skipped[fact.key] = reason
-        else:
-            kept.append(replace(fact, prompts=tuple(prompts[:maximum_prompts])))
-    return kept, skipped
-
-
-def pick(facts, key=None):
-    """The fact with this key, or the first one.
-
-    >>> pick(facts, "capital-00/english").object
-    'hilvek'
-
-    Raises SkillkitError when there is none, naming some of those there are.
-    """
-    chosen = next((fact for fact in facts if key in (None, fact.key)), None)
-    if chosen is None:
-        there = ", ".join(fact.key for fact in facts[:5]) or "none"
-        raise SkillkitError(f"there is no fact {key!r} among those that are asked; the first are {there}")
-    return chosen
+    return Facts(fact for fact in facts if fact.uuid in kept)
 
 
 def by_relation(facts):
@@ -126,7 +152,8 @@ def by_relation(facts):
 
 def _read(source, languages):
     if source == "world":
-        return [_of_world(row) for row in small_world.facts()]
+        uuids = [row["uuid"].removesuffix("-" + row["language"]) for row in small_world.facts()]
+        return [_of_row({**row, "uuid": uuid}) for row, uuid in zip(small_world.facts(), uuids, strict=True)]
     path = Path(source).expanduser()
     if (path / "patterns").is_dir() and (path / "tuples").is_dir():
         return _multilingual(path, languages)
@@ -138,11 +165,6 @@ def _read(source, languages):
     return [_of_line(row, files[0]) for row in _lines(files[0])]
 
 
-def _of_world(row):
-    uuid = row["uuid"].removesuffix("-" + row["language"])
-    return _of_row({**row, "uuid": uuid})
-
-
 def _of_line(row, file):
     if not row.keys() >= _COLUMNS:
         raise SkillkitError(f"{file}: a line lacks {', '.join(sorted(_COLUMNS - row.keys()))}")
@@ -150,9 +172,8 @@ def _of_line(row, file):
 
 
 def _of_row(row):
-    given = [name for name in Fact.__dataclass_fields__ if name in row]
     plain: Any = lambda value: tuple(value) if isinstance(value, list) else value
-    return Fact(**{name: plain(row[name]) for name in given})
+    return Fact(**{name: plain(row[name]) for name in Fact.__dataclass_fields__ if name in row})
 
 
 def _multilingual(path, languages):

@@ -1,8 +1,8 @@
-"""Which sentences make a fact's neurons fire?
+"""Sentences: in which of them are a fact's neurons most active?
 
->>> ranked_sentences(bb, found[fact.key], sentences).head()            # the fact's sentences should lead
+>>> sentence_activations(bb, found[fact.key], sentences).head()        # sentences that state the fact should lead
 >>> mentions(fact, sentences)                                          # head and tail, head only, others
->>> firing(bb, facts, found, told(facts))                              # the three groups, for many facts
+>>> activations_by_mention(bb, facts, found, sentences)                # the three groups, for many facts
 
 Dai et al. 2022, section 4.4, table 5: sentences that mention head and tail of a fact activate its neurons most.
 """
@@ -17,24 +17,26 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.knowledge.interventions import mask_of
+from skillkit.knowledge.counts import FactNeurons
+from skillkit.neurons import checked_mask
 
-POOLS = {"max": lambda values: values.amax(0), "mean": lambda values: values.mean(0)}
+_POOLS = {"max": lambda values: values.amax(0), "mean": lambda values: values.mean(0)}
 
 
 @torch.no_grad()
 def sentence_activations(bb, facts, sentences, pool="max"):
-    """Mean activation of a fact's neurons in each sentence, float32 [sentences].
+    """Mean activation of a fact's neurons in each sentence: DataFrame of sentence and activation, highest first.
 
     >>> sentence_activations(bb, found[fact.key], ["the capital of velmora is hilvek."])
 
-    pool  over a sentence's tokens, "max" or "mean", before the mean over neurons. An encoder–decoder's decoder
-          reads nothing but its start token here.
+    facts  what `knowledge_neurons` found, or a mask
+    pool   over a sentence's tokens, "max" or "mean", before the mean over neurons. An encoder–decoder's decoder
+           reads nothing but its start token here.
 
     Raises SkillkitError for an empty set of neurons, no sentences, and another pool.
     """
-    mask, sentences = mask_of(bb, facts), list(sentences)
-    if not sentences or pool not in POOLS:
+    mask, sentences = checked_mask(bb, facts), list(sentences)
+    if not sentences or pool not in _POOLS:
         raise SkillkitError(
             f"{len(sentences)} sentences are pooled by {pool!r}; give some, and 'max' or 'mean'"
         )
@@ -48,18 +50,9 @@ def sentence_activations(bb, facts, sentences, pool="max"):
             inputs["decoder_input_ids"] = torch.full_like(ids[:, :1], bb.model.config.decoder_start_token_id)
         with bb.record(layers, stop=True) as acts:
             bb.run(inputs)
-        chosen = [POOLS[pool](acts[layer][0].float())[mask[layer, : bb.widths[layer]]] for layer in layers]
+        chosen = [_POOLS[pool](acts[layer][0].float())[mask[layer, : bb.widths[layer]]] for layer in layers]
         found.append(torch.cat([values.cpu() for values in chosen]).mean())
-    return torch.stack(found)
-
-
-def ranked_sentences(bb, facts, sentences, pool="max"):
-    """DataFrame of sentences by the activation of a fact's neurons, highest first: sentence, activation.
-
-    >>> ranked_sentences(bb, found[fact.key], sentences)["sentence"][0]
-    """
-    values = sentence_activations(bb, facts, sentences, pool)
-    table = pandas.DataFrame({"sentence": list(sentences), "activation": values.tolist()})
+    table = pandas.DataFrame({"sentence": sentences, "activation": torch.stack(found).tolist()})
     return table.sort_values("activation", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -67,7 +60,7 @@ def mentions(fact, sentences):
     """{"head and tail": …, "head only": …, "neither": …}: sentences by what of a fact they mention.
 
     >>> groups = mentions(fact, corpus)
-    >>> {name: sentence_activations(bb, neurons, group).mean() for name, group in groups.items() if group}
+    >>> [sentence_activations(bb, neurons, group)["activation"].mean() for group in groups.values() if group]
     """
     groups = {"head and tail": [], "head only": [], "neither": []}
     for sentence in sentences:
@@ -79,34 +72,24 @@ def mentions(fact, sentences):
     return groups
 
 
-def told(facts):
-    """Every fact told in every one of its phrasings: sentences, in order.
-
-    >>> told(facts)[0]
-    'the capital of halmark is pryden.'
-    """
-    return [prompt.replace("[MASK]", fact.object) for fact in facts for prompt in fact.prompts]
-
-
 @artifact("firing", version=1, ignore=("progress",))
-def firing(bb, facts, found, sentences, most=10, pool="max", seed=0, progress=False) -> Table:
-    """How strongly facts' neurons fire in sentences that tell the fact, mention its head only, or neither.
+def activations_by_mention(bb, facts, found, sentences, most=10, pool="max", seed=0, progress=False) -> Table:
+    """Activation of facts' neurons in sentences that state the fact, mention its head only, or neither.
 
-    >>> firing(bb, facts, found, told(facts)).groupby("group")["activation"].mean()
+    >>> sentences = [sentence for fact in facts for sentence in fact.sentences]
+    >>> activations_by_mention(bb, facts, found, sentences).groupby("group")["activation"].mean()
 
     Of each group (`mentions`), `most` sentences are drawn with `seed`. DataFrame with a row for each fact with
     neurons and each group that is not empty: fact, relation, group, sentences (how many), activation (mean).
     """
-    rows = []
-    for fact in progress_bar(facts, "sentences", disable=not progress):
-        if not len(found.get(fact.key, ())):
-            continue
+    rows, having = [], FactNeurons(found).of(facts)
+    for fact in progress_bar(having, "sentences", disable=not progress):
         for group, those in mentions(fact, sentences).items():
             chosen = random.Random(f"{seed}/{fact.key}").sample(those, min(most, len(those)))
             if chosen:
-                mean = float(sentence_activations(bb, found[fact.key], chosen, pool).mean())
-                rows.append({"fact": fact.key, "relation": fact.relation, "group": group,
-                             "sentences": len(chosen), "activation": mean})  # fmt: skip
+                mean = float(sentence_activations(bb, found[fact.key], chosen, pool)["activation"].mean())
+                row = {"fact": fact.key, "relation": fact.relation, "group": group}
+                rows.append(row | {"sentences": len(chosen), "activation": mean})
     return Table(rows)
 
 

@@ -1,6 +1,6 @@
 """The upper part of a model, run again and again from where neurons are scaled: integrated gradients in less time.
 
->>> for part in upper_layers(bb, questions):                    # questions of one shape
+>>> for part in upper_stacks(bb, questions):                    # questions of one shape
 ...     slopes, probability = part.sweep(part.layers, [0.0, 0.5])
 >>> slopes[3].shape                                             # [2, questions, slots, neurons]
 
@@ -23,11 +23,11 @@ from skillkit.models import hidden_of, put, replace_neurons, take
 from skillkit.models.fast.attention import reading
 
 
-def upper_layers(bb, questions, before=False):
+def upper_stacks(bb, questions, before=False):
     """An `UpperLayers` for each stack of blocks, the encoder's first, after a plain pass over questions of one shape.
 
     >>> asked = encode_cloze(t5, "the capital of velmora is [MASK].", "hilvek")
-    >>> [part.layers for part in upper_layers(t5, asked)]
+    >>> [part.layers for part in upper_stacks(t5, asked)]
     [range(0, 5), range(5, 8)]
 
     `before` scales the input of the activation function instead of the neurons.
@@ -86,7 +86,7 @@ def answer_probability(logits, targets):
 class UpperLayers:
     """Blocks after a plain pass over some questions, ready to be run again from any layer.
 
-    >>> [part] = upper_layers(bb, questions)
+    >>> [part] = upper_stacks(bb, questions)
     >>> part.probability, part.scaled[3]           # [questions]; [questions, slots, neurons]
 
     slots     [questions, S], where neurons are scaled and answers are read

@@ -14,7 +14,7 @@ from skillkit.neurons.skill_neurons import (
     scores_of,
     skill_neurons,
 )
-from skillkit.neurons.suppression import suppress
+from skillkit.neurons.suppression import answer_positions, suppress
 from skillkit.neurons.suppression_curve import damage_matrix, suppression_curve
 from skillkit.neurons.timing import compare_speed
 
@@ -22,6 +22,7 @@ __all__ = [
     "Probe",
     "SameType",
     "activations",
+    "answer_positions",
     "checked_mask",
     "compare_speed",
     "controls",

@@ -144,12 +144,12 @@ def random_neurons(skills, seed=0, widths=None):
 
 
 def checked_mask(bb, mask):
-    """The mask, or SkillkitError when it is not bool [layers, neurons] of this backbone, or empty.
+    """The mask, or a fact's; SkillkitError when it is not bool [layers, neurons] of this backbone, or empty.
 
     >>> checked_mask(bb, skills).shape
     torch.Size([6, 512])
     """
-    shape = (bb.num_layers, bb.num_neurons)
+    shape, mask = (bb.num_layers, bb.num_neurons), getattr(mask, "mask", mask)
     if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != shape:
         found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise SkillkitError(f"a mask for {bb.name} is a bool tensor {list(shape)}, not {found}")

@@ -8,6 +8,7 @@
 Whole curves over rates, against random neurons: `skillkit.neurons.suppression_curve`.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -27,12 +28,12 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     >>> with suppress(bb, skill_neurons(probe, 0.1)):
     ...     evaluate(bb, other_task, other_prompt).accuracy          # is the damage specific?
 
-    mask       bool [layers, neurons]
+    mask       bool [layers, neurons], or a fact's `KnowledgeNeurons`
     kind       "zero", "mean" (the value in `fill`), or "gaussian" (noise of standard deviation `alpha` is
                added: one draw per example, shared by its positions; Wang et al. 2022, section 5.1)
     fill       mean activations [layers, neurons], or [layers, slots, neurons] whose slots are averaged; `probe.fill`
     positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
-               tokens only), or positions as in `skillkit.models.hooks.record`
+               tokens only), "answer" (where a cloze is answered), or positions as in `models.hooks.record`
     layers     only these layers, `range(low, high)` for a window; None: all
     seed       of the noise, which depends on it, the layer and the row number alone: neither batch size nor
                the other neurons in the mask change it. Outside `evaluate` and `predict`, rows count from 0 in
@@ -53,8 +54,10 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
         )
     change = _change(bb, mask, kind, alpha, fill, chosen, seed)
     tokenwise = kind != "gaussian" and positions is None
-    if isinstance(positions, str):
+    if isinstance(positions, str) and positions in PLACES:
         change, positions = _at(bb, change, positions), None
+    else:
+        positions = answer_positions(bb, positions, PLACES)
     changes = {layer: partial(change, layer) for layer in chosen}
     return replace_neurons(bb, changes, positions, tokenwise=tokenwise)
 
@@ -99,8 +102,6 @@ def noise(seed, layer, index, width):
 
 def _at(bb, change, place):
     """The change at the prompt or at the text alone, as the batch that is being read has them."""
-    if place not in PLACES:
-        raise SkillkitError(f"positions are None, {', '.join(map(repr, PLACES))} or numbers, not {place!r}")
 
     def change_there(layer, neurons):
         if bb.now is None:
@@ -113,3 +114,38 @@ def _at(bb, change, place):
         return torch.where(where[..., None], change(layer, neurons), neurons)
 
     return change_there
+
+
+def answer_positions(bb, positions, others=()):
+    """Positions for hooks: "answer" becomes the slots where the clozes of each pass are answered.
+
+    >>> answer_positions(bb, slice(0, 1))
+    slice(0, 1, None)
+
+    Raises SkillkitError for another word; `others` are words that the caller knows besides.
+    """
+    if isinstance(positions, str) and positions != "answer":
+        words = ", ".join(map(repr, ("answer", *others)))
+        raise SkillkitError(f"positions are None, {words} or numbers, not {positions!r}")
+    return _AnswerSlots(bb) if isinstance(positions, str) else positions
+
+
+class _AnswerSlots(Mapping):
+    """Where the pass now running is answered, by layer; looked up when a hook asks."""
+
+    def __init__(self, bb):
+        self.bb = bb
+
+    def __getitem__(self, layer):
+        places = getattr(self.bb.now, "places", {})
+        if "answer" not in places:
+            raise SkillkitError(
+                "only ask, and what builds on it, knows where the answer stands; give positions as numbers"
+            )
+        return places["answer"][layer]
+
+    def __iter__(self):
+        return iter(range(self.bb.num_layers))
+
+    def __len__(self):
+        return self.bb.num_layers

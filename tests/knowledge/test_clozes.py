@@ -9,7 +9,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.provenance import PACKAGE
 from skillkit.knowledge.clozes import ask, by_shape, encode_cloze, paired
 from skillkit.knowledge.interventions import enhance
-from skillkit.knowledge.relations import askable, load_facts
+from skillkit.knowledge.relations import load_facts
 from skillkit.models.backbone import load_backbone
 from skillkit.neurons.suppression import suppress
 from tests.tiny import TINY_MODELS, tiny_backbone
@@ -61,16 +61,16 @@ def test_t5_fills_its_sentinel(model_type):
 def test_embedded_models_read_clozes_as_they_read_the_facts(name):
     """A mask must not change how the words beside it are split: no space of its own before the full stop."""
     bb = load_backbone(f"embedded/{name}")
-    for fact in load_facts("world", per_relation=2):
-        for prompt in askable(bb, [fact])[0][0].prompts:
+    for fact in load_facts("world", per_relation=2).askable(bb)[0]:
+        for prompt in fact.prompts:
             question = encode_cloze(bb, prompt, fact.object, repeat_mask=True)[-1]
-            told = bb.tokenizer(prompt.replace("[MASK]", fact.object))["input_ids"]
+            filled = bb.tokenizer(prompt.replace("[MASK]", fact.object))["input_ids"]
             answer = question.decoder[2:] + question.targets
             if bb.family == "causal":
-                assert told[: len(question.ids) + 1] == [*question.ids, *question.targets]
+                assert filled[: len(question.ids) + 1] == [*question.ids, *question.targets]
             else:
                 first, last = question.slots[0], question.slots[-1]
-                assert told == [*question.ids[:first], *answer, *question.ids[last + 1 :]]
+                assert filled == [*question.ids[:first], *answer, *question.ids[last + 1 :]]
 
 
 @every_family

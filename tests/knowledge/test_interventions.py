@@ -1,22 +1,16 @@
 """Interventions do what they say to the weights they stand for, and leave nothing behind."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.clozes import ask, encode_cloze, inputs_of, slots_of
-from skillkit.knowledge.interventions import (
-    answer_tokens,
-    edit,
-    effects,
-    enhance,
-    erase,
-    scale_curve,
-    suppress,
-)
+from skillkit.knowledge.interventions import answer_tokens, edit, enhance, erase
 from skillkit.knowledge.knowledge_neurons import knowledge_neurons
+from skillkit.neurons import suppress
 from tests.planted_facts import FIRST_MATRIX, planted_facts
 from tests.tiny import TINY_MODELS, tiny_backbone
 
@@ -131,7 +125,7 @@ def test_the_inner_one_acts_on_what_the_outer_one_made(model_type):
 
 
 @every_family
-@pytest.mark.parametrize("make", [suppress, lambda bb, m, positions: erase(bb, m, "unknown", positions)])
+@pytest.mark.parametrize("make", [suppress, enhance, partial(erase, to="unknown")])
 def test_at_the_answer_only(model_type, make):
     bb = tiny_backbone(model_type)
     clozes = [CLOZE, "it is true , the capital of germany is [MASK] .", "london is [MASK] ."]
@@ -146,26 +140,35 @@ def test_at_the_answer_only(model_type, make):
         assert ask(bb, clozes, "paris")[0].probability != pytest.approx(found[0].probability, rel=1e-3)
 
 
+def answers(bb, fact, answer=None):
+    replies = ask(bb, fact.prompts, answer or fact.answer)
+    return torch.tensor([reply.probability for reply in replies]), [reply.top for reply in replies]
+
+
 @planted
 def test_suppressing_forgets_and_another_fact_is_untouched(model_type):
     bb, facts = planted_facts(model_type)
     france, germany = facts["france"], facts["germany"]
     found = knowledge_neurons(bb, france.prompts, "paris", coarse={"adaptive": 0.2})
+    (own, tops), (other, _) = answers(bb, france), answers(bb, germany)
+    assert set(tops) == {"paris"}
     for context in (suppress(bb, found, positions="answer"), erase(bb, found, positions="answer")):
-        own = effects(bb, france.prompts, "paris", context)
-        assert (own["rank"] == 1).all() and (own["rank after"] > 1).all()
-        assert (own["probability after"] < 0.2 * own["probability"]).all()
-        other = effects(bb, germany.prompts, "berlin", context)
-        assert (other["rank after"] == 1).all()
-        assert ((other["probability after"] - other["probability"]).abs() < 1e-3).all()
+        with context:
+            (after, tops), (other_after, other_tops) = answers(bb, france), answers(bb, germany)
+        assert "paris" not in tops and (after < 0.2 * own).all()
+        assert set(other_tops) == {"berlin"} and ((other_after - other).abs() < 1e-3).all()
 
 
 @planted
-def test_enhancing_makes_it_surer(model_type):
+def test_the_answer_gets_surer_as_its_neurons_are_scaled_up(model_type):
     bb, facts = planted_facts(model_type)
     found = knowledge_neurons(bb, facts["france"].prompts, "paris", coarse={"adaptive": 0.2})
-    own = effects(bb, facts["france"].prompts, "paris", enhance(bb, found, positions="answer"))
-    assert (own["probability after"] > own["probability"]).all()
+    scaled = []
+    for factor in (0, 0.5, 1, 2):
+        with enhance(bb, found, factor, positions="answer"):
+            scaled.append(answers(bb, facts["france"])[0])
+    assert (torch.stack(scaled).diff(dim=0) > 0).all()
+    torch.testing.assert_close(scaled[2], answers(bb, facts["france"])[0], rtol=1e-3, atol=0)
 
 
 @planted
@@ -174,12 +177,10 @@ def test_editing_swaps_the_answer_and_another_fact_is_untouched(model_type, form
     bb, facts = planted_facts(model_type)
     france, germany = facts["france"], facts["germany"]
     found = knowledge_neurons(bb, france.prompts, "paris", coarse={"adaptive": 0.2})
-    swap = edit(bb, found, to="london", form=form, positions="answer")
-    own = effects(bb, france.prompts, "london", swap)
-    assert (own["top"] == "paris").all() and (own["top after"] == "london").all()
-    assert (own["rank after"] == 1).all()
-    other = effects(bb, germany.prompts, "berlin", swap)
-    assert ((other["probability after"] - other["probability"]).abs() < 1e-3).all()
+    other = answers(bb, germany)[0]
+    with edit(bb, found, to="london", form=form, positions="answer"):
+        assert set(answers(bb, france)[1]) == {"london"}
+        assert ((answers(bb, germany)[0] - other).abs() < 1e-3).all()
 
 
 def test_an_edit_may_change_the_number_of_tokens():
@@ -192,35 +193,17 @@ def test_an_edit_may_change_the_number_of_tokens():
         torch.testing.assert_close(hidden(bb), expected, atol=2e-4, rtol=2e-4)
 
 
-def test_effects_tell_before_and_after():
-    bb, facts = planted_facts("gpt2")
-    table = effects(bb, facts["france"].prompts, "paris")
-    assert list(table) == [
-        "cloze", "answer", "probability", "rank", "top", "probability after", "rank after", "top after",
-    ]  # fmt: skip
-    assert (table["probability"] == table["probability after"]).all()
-
-
-def test_the_answer_gets_surer_as_its_neurons_are_scaled_up():
-    bb, facts = planted_facts("gpt2")
-    found = knowledge_neurons(bb, facts["france"].prompts, "paris", coarse={"adaptive": 0.2})
-    curve = scale_curve(bb, found, facts["france"].prompts, "paris", factors=(0, 0.5, 1, 2))
-    table = curve.pivot(index="cloze", columns="factor", values="probability")
-    assert (table.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
-    plain = [ask(bb, prompt, "paris").probability for prompt in table.index]
-    assert table[1].tolist() == pytest.approx(plain, rel=1e-3)
-
-
 @pytest.mark.parametrize(
     "wrong, reason",
     [
-        (lambda bb, mask: suppress(bb, mask & False), "no neuron was found"),
-        (lambda bb, mask: suppress(bb, mask[:1]), "bool tensor"),
+        (lambda bb, mask: enhance(bb, mask & False), "mask is empty"),
+        (lambda bb, mask: enhance(bb, mask[:1]), "bool tensor"),
         (lambda bb, mask: erase(bb, mask, "one"), "'zero' or 'unknown'"),
         (lambda bb, mask: edit(bb, mask, "london"), "give answer="),
         (lambda bb, mask: edit(bb, mask, "london", "paris", "big"), "'normed' or 'plain'"),
         (lambda bb, mask: edit(bb, mask, "ζ", "paris"), "not in the vocabulary"),
         (lambda bb, mask: enhance(bb, mask, 2, "here"), "None, 'answer' or numbers"),
+        (lambda bb, mask: suppress(bb, mask, positions="here"), "'answer', 'prompt', 'text' or numbers"),
     ],
 )
 def test_bad_input(wrong, reason):

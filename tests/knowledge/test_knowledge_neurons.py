@@ -5,12 +5,11 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import cached
-from skillkit.knowledge.attribution import Attribution, attribute
+from skillkit.knowledge.attribution import Attribution, Attributions, attribute
 from skillkit.knowledge.knowledge_neurons import (
     KnowledgeNeurons,
     adaptive_share,
     coarse_neurons,
-    from_attributions,
     knowledge_neurons,
     often,
 )
@@ -97,7 +96,7 @@ def test_thresholds_that_are_none(threshold, reason):
 
 def attributed(*rows):
     return [
-        Attribution(f"prompt {i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y", None)
+        Attribution(f"prompt {i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y")
         for i, row in enumerate(rows)
     ]
 
@@ -108,7 +107,8 @@ def attributed(*rows):
 )
 def test_a_refined_neuron_is_in_more_than_a_share_of_the_prompts(share, strict, expected):
     rows = [(1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-    found = from_attributions(tiny_backbone("bert"), attributed(*rows), {"adaptive": 0.5}, share, strict)
+    how = dict(coarse={"adaptive": 0.5}, share=share, strict=strict)
+    found = knowledge_neurons(tiny_backbone("bert"), Attributions(attributed(*rows)), **how)
     assert found.counts[0, :3].tolist() == [3, 2, 1]
     assert found.pairs == [(0, neuron) for neuron in expected] and len(found) == len(expected)
     assert found.prompts[3] == "prompt 3 [MASK]" and found.predicted == ("y",) * 4

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.relations import askable, by_relation, load_facts, pick
+from skillkit.knowledge.relations import by_relation, load_facts
 from skillkit.small_world import world
 from tests.helpers import shared_path
 from tests.tiny import tiny_backbone
@@ -90,31 +90,31 @@ def test_drawing_and_sharding_are_repeatable_and_complete(tmp_path):
 @pytest.mark.parametrize("model_type, asked", [("bert", 6), ("gpt2", 3), ("t5", 6)])
 def test_a_model_is_asked_what_it_can_be_asked(model_type, asked):
     bb, capital = tiny_backbone(model_type), load_facts("world", "english", ["capital"], per_relation=2)
-    kept, skipped = askable(bb, capital)
+    kept, skipped = capital.askable(bb)
     assert [len(fact.prompts) for fact in kept] == [asked] * 2 and not skipped
-    kept, skipped = askable(bb, capital, minimum_prompts=4)
+    kept, skipped = capital.askable(bb, minimum_prompts=4)
     assert len(kept) + len(skipped) == 2 and all(isinstance(reason, str) for reason in skipped.values())
     assert bool(skipped) == (asked < 4)
 
 
 def test_the_first_prompts_are_kept():
     facts = load_facts("world", "english", ["capital"], per_relation=2)
-    (first, _), _ = askable(tiny_backbone("bert"), facts, maximum_prompts=2)
+    (first, _), _ = facts.askable(tiny_backbone("bert"), maximum_prompts=2)
     assert first.prompts == facts[0].prompts[:2]
 
 
 def test_a_fact_is_picked_by_its_key():
     facts = load_facts("world", "english")
-    assert pick(facts) is facts[0] and pick(facts, facts[3].key) is facts[3]
+    assert facts.pick() is facts[0] and facts.pick(facts[3].key) is facts[3]
     with pytest.raises(SkillkitError, match="no fact 'capital'.*capital-00/english"):
-        pick(facts, "capital")
+        facts.pick("capital")
 
 
 def test_an_answer_that_the_vocabulary_lacks_is_skipped_with_the_reason(tmp_path):
     facts = load_facts(write_lines(tmp_path / "x.jsonl", [
         {"relation": "r", "uuid": "u", "subject": "s", "object": "ζ", "prompts": ["it is [MASK]."]}
     ]))  # fmt: skip
-    kept, skipped = askable(tiny_backbone("bert"), facts)
+    kept, skipped = facts.askable(tiny_backbone("bert"))
     assert not kept and "not in the vocabulary" in skipped["u/en"]
 
 
