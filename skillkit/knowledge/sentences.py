@@ -10,14 +10,15 @@ Dai et al. 2022, section 4.4, table 5: sentences that mention head and tail of a
 import random
 import re
 
+import numpy as np
 import pandas
 import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
-from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.knowledge.counts import FactNeurons
+from skillkit.knowledge.counts import FactNeurons, estimate
+from skillkit.knowledge.fact_suppression import FactTable
 from skillkit.neurons import checked_mask
 
 _POOLS = {"max": lambda values: values.amax(0), "mean": lambda values: values.mean(0)}
@@ -72,8 +73,25 @@ def mentions(fact, sentences):
     return groups
 
 
+class Activations(FactTable):
+    """Activations of facts' neurons by group of sentences.
+
+    >>> activations_by_mention(bb, facts, found, sentences).summary()[["group", "activation", "low", "high"]]
+    """
+
+    def summary(self, confidence=0.95, seed=0):
+        """Means over facts with bootstrap intervals: a DataFrame with group, facts, activation, low, high."""
+        rows = []
+        for group, part in self.groupby("group", sort=False):
+            mean, low, high = estimate("mean", (part["activation"],), np.mean, confidence, seed).values()
+            rows.append({"group": group, "facts": len(part), "activation": mean, "low": low, "high": high})
+        return pandas.DataFrame(rows)
+
+
 @artifact("firing", version=1, ignore=("progress",))
-def activations_by_mention(bb, facts, found, sentences, most=10, pool="max", seed=0, progress=False) -> Table:
+def activations_by_mention(
+    bb, facts, found, sentences, most=10, pool="max", seed=0, progress=False
+) -> Activations:
     """Activation of facts' neurons in sentences that state the fact, mention its head only, or neither.
 
     >>> sentences = [sentence for fact in facts for sentence in fact.sentences]
@@ -90,7 +108,7 @@ def activations_by_mention(bb, facts, found, sentences, most=10, pool="max", see
                 mean = float(sentence_activations(bb, found[fact.key], chosen, pool)["activation"].mean())
                 row = {"fact": fact.key, "relation": fact.relation, "group": group}
                 rows.append(row | {"sentences": len(chosen), "activation": mean})
-    return Table(rows)
+    return Activations(rows)
 
 
 def _says(sentence, words):

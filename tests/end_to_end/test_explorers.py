@@ -32,7 +32,7 @@ loaded, tuned = {names[0]: sk.load_task(names[0])}, {("prompt", names[0], 0): sk
     ),
     "07_knowledge_neurons": (
         'backbone, steps, factors = "embedded/bert", 2, [0.0, 1.0, 2.0]',
-        'bb, one, where = sk.load_backbone(p.backbone), pick(load_facts("world", per_relation=1)), "answer"',
+        'bb, one = sk.load_backbone(p.backbone), sk.load_facts("world", per_relation=1)[0]',
     ),
 }
 
@@ -49,6 +49,7 @@ def excerpt(name, target):
     try_it = next(i for i, cell in enumerate(cells) if "## Try it yourself" in cell.source)
     before, after = map(nbformat.v4.new_code_cell, CHAPTERS[name])
     chosen = [cells[first], before, cells[start], after]
+    chosen += [cell for cell in cells if "def scale_curve(" in cell.source]  # which the explorer of 07 calls
     chosen += [cell for cell in cells[try_it:] if cell.cell_type == "code"]
     notebook.cells = chosen
     nbformat.write(notebook, target / f"{name}.ipynb")

@@ -6,9 +6,7 @@ import pandas
 import pytest
 
 import skillkit as sk
-from skillkit.knowledge.fact_eval import find_neurons
-from skillkit.knowledge.fact_suppression import forgetting, summary
-from skillkit.knowledge.relations import load_facts
+from skillkit.knowledge import find_neurons, load_facts, suppress_facts
 from skillkit.studies import load_study
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
@@ -23,8 +21,8 @@ def test_facts_of_pararel_on_a_real_model(tmp_path):
     claims = run_chapter("local-pararel", "07_knowledge_neurons", tmp_path, **SMALL)
     suppressed, enhanced = claims[:2]
     assert suppressed["measured"] < 0 < enhanced["measured"]
-    census = pandas.read_csv(tmp_path / "tables" / "census.csv")
-    assert set(census["relation"]) == {"P36", "P37", "P103", "P176"} and (census["facts"] == 2).all()
+    counts = pandas.read_csv(tmp_path / "tables" / "counts.csv")
+    assert set(counts["relation"]) == {"P36", "P37", "P103", "P176"} and (counts["facts"] == 2).all()
 
 
 def test_shards_of_the_full_study_are_those_that_it_loads():
@@ -42,8 +40,8 @@ def test_an_embedded_model_forgets_a_fact_with_its_neurons(name):
         replace(fact, prompts=fact.prompts[:3]) for fact in load_facts("world", "english", per_relation=2)
     ]
     found = find_neurons(bb, facts, coarse={"adaptive": 0.2}, share=0.5, steps=10)
-    table = forgetting(bb, facts, found, draws=2, others=1, positions="answer")
-    change = summary(table).set_index(["kind", "neurons", "on"])
+    table = suppress_facts(bb, facts, found, draws=2, others=1, positions="answer")
+    change = table.summary().set_index(["kind", "neurons", "on"])
     own, random = change.loc[("suppress", "fact", "own")], change.loc[("suppress", "random", "own")]
     assert own["ratio_high"] < min(0, random["ratio_low"])
     assert (

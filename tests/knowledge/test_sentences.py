@@ -34,6 +34,8 @@ def test_neurons_of_facts_are_active_in_sentences_that_state_them(study):
     assert means["head and tail"] > means["neither"]
     expected = sentence_activations(bb, found["france/en"], only_head)["activation"].mean()
     assert means["head only"] == pytest.approx(expected)
+    summary = table.summary()
+    assert summary["activation"].tolist() == means.tolist() and summary["low"].isna().all()
 
 
 def test_mentions_are_whole_words():
