@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from operator import truediv
+from operator import itemgetter, truediv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ class Job:
     >>> Job("suppression", "…", {"plain": one_rate, "ours": all_rates}, marks, scale={"plain": 11})
 
     ways         functions without arguments
-    close        (found, expected) → bool: whether a way found what the first of the ways found; or one by way
+    close        (found, expected) → bool: whether a way found what the first of the ways found
     multiply_adds   of what the job needs, for its floor; in the dtype that each way multiplies in
     dtypes       by way, where that is not float32
     scale        by way, how many times its work the whole job is
@@ -57,7 +57,7 @@ class Job:
     shape: str
     ways: dict[str, Callable]
     marks: list[Mark]
-    close: Callable | dict[str, Callable] | None = None
+    close: Callable | None = None
     multiply_adds: float | None = None
     dtypes: dict = field(default_factory=dict)
     scale: dict = field(default_factory=dict)
@@ -96,7 +96,8 @@ class Bench:
             with on(threads):
                 times, speeds = rounds(job, threads)
             rows = [_row(job, mark, threads, times, speeds) for mark in job.marks]
-            self.rows = [row for row in self.rows if _about(row) != _about(rows[0])] + rows
+            about = itemgetter("job", "shape", "threads")
+            self.rows = [row for row in self.rows if about(row) != about(rows[0])] + rows
             self.keep()
             missed += [row for row in rows if row["mark"] and row["ratio"] < row["mark"]]
         assert not missed, [f"{row['quick']}: {row['ratio']:.2f}, to reach {row['mark']}" for row in missed]
@@ -117,13 +118,8 @@ def rounds(job, threads):
                 times[name].append(seconds * job.scale.get(name, 1))
                 speeds[name].append((before + after) / 2)
             expected = found if expected is None else expected
-            close = job.close.get(name) if isinstance(job.close, dict) else job.close
-            assert close is None or close(found, expected), f"{name} finds something else"
+            assert job.close is None or job.close(found, expected), f"{name} finds something else"
     return times, speeds
-
-
-def _about(row):
-    return row["job"], row["shape"], row["threads"]
 
 
 def _row(job, mark, threads, times, speeds):
@@ -202,6 +198,19 @@ def product_speed(dtype=torch.float32, size=(1024, 768, 3072)):
     multiply = lambda: torch.nn.functional.linear(x, weight)
     threads = device if device == "cuda" else torch.get_num_threads()
     return 2 * rows * inner * columns / statistics.median(clocked(multiply, threads)[0] for _ in range(15))
+
+
+def plainly(way):
+    """The same way of doing a job without what only saves time."""
+
+    def run():
+        os.environ["SKILLKIT_PLAIN"] = "1"
+        try:
+            return way()
+        finally:
+            del os.environ["SKILLKIT_PLAIN"]
+
+    return run
 
 
 def near(tolerance):

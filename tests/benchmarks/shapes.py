@@ -14,17 +14,12 @@ from skillkit.tasks.task import Task
 from tests.tiny import WORDS, tiny_tokenizer
 
 _MODELS = {
-    "roberta": (
-        transformers.RobertaForMaskedLM,
-        transformers.RobertaConfig(max_position_embeddings=514, type_vocab_size=1),
-    ),
-    "bert": (transformers.BertForMaskedLM, transformers.BertConfig()),
-    "gpt2": (transformers.GPT2LMHeadModel, transformers.GPT2Config()),
+    "roberta": (transformers.RobertaForMaskedLM, dict(max_position_embeddings=514, type_vocab_size=1)),
+    "bert": (transformers.BertForMaskedLM, {}),
+    "gpt2": (transformers.GPT2LMHeadModel, {}),
     "t5": (
         transformers.T5ForConditionalGeneration,
-        transformers.T5Config(
-            d_model=768, d_ff=3072, num_layers=12, num_heads=12, d_kv=64, decoder_start_token_id=0
-        ),
+        dict(d_model=768, d_ff=3072, num_layers=12, num_heads=12, d_kv=64, decoder_start_token_id=0),
     ),
 }
 
@@ -32,8 +27,10 @@ _MODELS = {
 def base(kind):
     """A random backbone in the shape of RoBERTa-base, BERT-base, GPT-2 or T5-base, with a small tokenizer."""
     torch.manual_seed(0)
-    model_class, config = _MODELS[kind]
-    model = model_class(config).to("cuda" if torch.cuda.is_available() else "cpu")
+    model_class, options = _MODELS[kind]
+    model = model_class(model_class.config_class(**options)).to(
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
     return from_model(model, tiny_tokenizer(kind), f"{kind} of random weights")
 
 

@@ -30,27 +30,13 @@ def questions(kind, lengths):
 ])  # fmt: skip
 def test_scores(bench, kind, lengths, mark):
     bb, asked = base(kind), questions(kind, lengths)
-    ways = {
-        "as published": lambda: as_published(bb, asked),
-        "ours": lambda: ours(bb, asked),
-    }
-    wanted = dict(zip(ways, (None, mark), strict=True))
-    marks = [Mark("as published", name, wanted[name]) for name in list(ways)[1:]]
+    ways = {"as published": lambda: as_published(bb, asked), "ours": lambda: ours(bb, asked)}
     shape = f"{kind} base, {len(asked)} of {' '.join(map(str, sorted(set(lengths))))} tokens, 12 layers × {STEPS} steps"
-    scale = {"as published": bb.num_layers / len(LAYERS)}
+    options = {"scale": {"as published": bb.num_layers / len(LAYERS)}, "warm": kind != "bert"}
     needed = floor(bb, lengths) if kind == "bert" else None
-    bench.run(
-        Job(
-            "attribution",
-            shape,
-            ways,
-            marks,
-            dict(zip(ways, map(near, (1e-4, 1e-4)), strict=True)),
-            needed,
-            scale=scale,
-            warm=kind != "bert",
-        )
-    )
+    bench.run(Job(
+        "attribution", shape, ways, [Mark("as published", "ours", mark)], near(1e-4), needed, **options
+    ))  # fmt: skip
 
 
 def floor(bb, lengths):

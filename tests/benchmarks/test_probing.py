@@ -12,14 +12,12 @@ import torch
 from skillkit.neurons.probing import probe
 from skillkit.prompts.dataset import prepare
 from skillkit.prompts.soft_prompt import random_prompt
-from tests.benchmarks.harness import Job, Mark
+from tests.benchmarks.harness import Job, Mark, plainly
 from tests.benchmarks.shapes import base, counted, lengths, task_of
 
 BATCH, LENGTH, ROWS = 8, 16, 16
 POOLS = {
-    "slots": lambda neurons, attached: neurons.gather(
-        1, attached.slots[..., None].expand(-1, -1, neurons.shape[2])
-    ),
+    "slots": lambda neurons, attached: neurons[torch.arange(len(neurons))[:, None], attached.slots],
     "mean": lambda neurons, attached: _mean(neurons, attached.text)[:, None],
     "max": lambda neurons, attached: neurons.masked_fill(~attached.text[..., None], -torch.inf).amax(1)[
         :, None
@@ -36,12 +34,10 @@ def test_all_views(bench):
         "ours": lambda: ours(bb, task, prompt),
         "bare forward": lambda: bare_forward(readings, lambda inputs: bb.model.base_model(**inputs)),
         "bare forward, packed": lambda: bare_forward(readings, bb.run),
+        "ours, SKILLKIT_PLAIN=1": plainly(lambda: ours(bb, task, prompt)),
     }
-    marks = [
-        Mark("as published", "ours", 5.0),
-        Mark("bare forward", "ours", 1 / 1.15),
-        Mark("bare forward, packed", "ours"),
-    ]
+    wanted = dict(zip(ways, (5.0, 0, 1 / 1.15, None, None), strict=True))
+    marks = [Mark(name, "ours", mark) for name, mark in wanted.items() if name != "ours"]
     slots = [count + LENGTH + 1 for count in lengths(ROWS)]
     whole, _ = counted(bb, slots)
     up = sum(slots) * bb.hidden_size * bb.num_neurons  # the last layer's neurons, and nothing after them
@@ -53,10 +49,9 @@ def test_all_views(bench):
 def ours(bb, task, prompt):
     found = probe(bb, task, prompt, batch_size=BATCH).sides
     slots, text = found["layer"], found["text"]
-    baselines, accuracies = (
-        [getattr(side, what) for side in (slots, text)] for what in ("baseline", "accuracy")
+    return tuple(
+        torch.cat([getattr(side, of) for side in (slots, text)], 1) for of in ("baseline", "accuracy")
     )
-    return torch.cat(baselines, 1), torch.cat(accuracies, 1)
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from skillkit.prompts.dataset import prepare
 from skillkit.prompts.evaluation import Evaluation
 from skillkit.prompts.soft_prompt import random_prompt
 from skillkit.tasks.task import load_task
-from tests.benchmarks.harness import Job, Mark, near
+from tests.benchmarks.harness import Job, Mark, near, plainly
 from tests.benchmarks.shapes import base, lengths, task_of
 
 BATCH, LENGTH, ROWS, TEXTS, DRAWS = 8, 16, 16, 48, 5
@@ -42,9 +42,11 @@ def test_curve_by_layer(bench):
     ways = {
         "from text each time": lambda: setting.plain([0.1], windows),
         "ours": lambda: setting.ours([0.1], windows),
+        "ours, SKILLKIT_PLAIN=1": plainly(lambda: setting.ours([0.1], windows)),
     }
+    marks = [Mark(name, "ours") for name in ways if name != "ours"]
     shape = f"roberta base, layers 3 and 8 × (1 + {DRAWS}) masks, {ROWS} texts of 8–56 tokens"
-    bench.run(Job("suppression by layer", shape, ways, [Mark("from text each time", "ours")], near(1e-3)))
+    bench.run(Job("suppression by layer", shape, ways, marks, near(1e-3)))
 
 
 def test_curve_on_an_embedded_model(bench):

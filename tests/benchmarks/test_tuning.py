@@ -22,7 +22,7 @@ from skillkit.prompts.recipes import choose_recipe
 from skillkit.prompts.soft_prompt import initial_weight
 from skillkit.prompts.training import fit
 from skillkit.prompts.tuning import _Tuning
-from tests.benchmarks.harness import Job, Mark, near
+from tests.benchmarks.harness import Job, Mark, near, plainly
 from tests.benchmarks.shapes import base, counted, lengths, task_of
 
 BATCH, LENGTH, ROWS = 8, 16, 32
@@ -101,9 +101,10 @@ class Setting:
 def test_steps(bench):
     setting = Setting(base("roberta"), lengths(ROWS), LENGTH)
     quick = {"ours": setting.ours} | setting.in_bfloat16()
-    ways = {"as published": setting.as_published} | quick
+    ways = {"as published": setting.as_published} | quick | {"ours, SKILLKIT_PLAIN=1": plainly(setting.ours)}
     wanted = {"ours": 3.0, "ours, bf16": 5.0}
     marks = [Mark("as published", name, wanted.get(name)) for name in quick]
+    marks.append(Mark("ours, SKILLKIT_PLAIN=1", "ours"))
     shape = f"roberta base, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
     dtypes = {"ours, bf16": torch.bfloat16}
     bench.run(Job("prompt tuning", shape, ways, marks, near(0.1), setting.multiply_adds, dtypes))
@@ -116,8 +117,6 @@ def test_steps_of_other_models(bench, kind):
     shape = f"{kind} base, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
     marks = [Mark("as published", "ours", 3.0)]
     setting.ours()  # warm up
-    if kind == "t5":
-        bench.tell("What tuning T5 can save", "multiply–adds", _told_of_t5(setting))
     bench.run(Job("prompt tuning", shape, ways, marks, near(1e-3), warm=False))
 
 
@@ -128,21 +127,6 @@ def test_steps_as_configured(bench, kind):
     ways = {"ours": setting.ours, slow: lambda: setting.as_published(MAX_LEN)}
     shape = f"{kind} base, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
     bench.run(Job("prompt tuning as configured", shape, ways, [Mark(slow, "ours")], near(1e-3)))
-
-
-def _told_of_t5(setting):
-    """How many times the encoder's multiply–adds the published way does; without attention's own, which are few.
-
-    It goes three ways (there, back to the prompt, back to the weights), over padding, and makes keys and values of
-    the text for each of the decoder's blocks.
-    """
-    bb, slots = setting.bb, setting.layout.room(len(setting.initial))
-    keys = 2 * bb.hidden_size**2
-    block = 4 * bb.hidden_size**2 + 2 * bb.hidden_size * bb.num_neurons
-    widths = [max(setting.tokens[row] for row in rows) + slots for rows in setting.random_rows()]
-    published = 3 * BATCH * sum(widths) * (block + keys)
-    needed = 2 * sum(count + slots for count in setting.tokens) * block
-    return f"The published way does {published / needed:.2f} times the multiply–adds that are needed."
 
 
 def test_step_of_peft(bench):
