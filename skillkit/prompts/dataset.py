@@ -49,7 +49,7 @@ def now(bb, attached, index):
         bb.now = before
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reading:
     """Encoded rows with a prompt, ready for the passes of a backbone; see `prepare`.
 

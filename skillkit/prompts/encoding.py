@@ -1,4 +1,4 @@
-"""From texts to padded batches of tokens: tokenised once, cut to fit, grouped by length.
+"""Tokenisation: from texts to padded batches of tokens, truncated to fit and grouped by length.
 
 >>> encoded = encode(bb, task, task["train"], room=17)     # 17 positions stay free for prompt and mask
 >>> for batch in encoded.batches(32, shuffle_seed=0):
@@ -26,7 +26,7 @@ DEFAULT_MAX_TOKENS = 512
 _FIELDS = re.compile(r"(\{text\}|\{text_pair\}|\[MASK\])")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Batch:
     """Tokens of some rows, padded to one width.
 
@@ -88,7 +88,7 @@ class Batch:
         return replace(aligned, mask_slot=slots)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Encoded:
     """Token lists of a dataset, ready to be batched again and again; see `encode`.
 
@@ -125,7 +125,7 @@ class Encoded:
         >>> [len(rows) for rows in encoded.plan(16)]
         [16, 16, 8]
         """
-        # A few rows go in three batches all the same: texts of like length fill each other up least.
+        # Even a few rows go in three batches: texts of similar length need the least padding.
         size = min(64, max(16, -(-len(self) // 3))) if batch_size is None else batch_size
         at_least(1, batch_size=size)
         lengths = np.array([len(ids) for ids in self.ids])
@@ -212,7 +212,7 @@ def _padded(lists, width, value):
 
 
 def pair_separator(tokenizer):
-    """What the tokenizer's pair encoding puts between two texts, as text; "" if it just glues them.
+    """What the tokenizer's pair encoding puts between two texts, as text; "" if it only concatenates them.
 
     >>> pair_separator(bb.tokenizer)                       # BERT's; RoBERTa's is </s></s>
     '[SEP]'

@@ -124,7 +124,7 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) ->
 
 
 def predict(bb, task, prompt, texts, batch_size=None):
-    """Label new texts.
+    """Predict labels and their probabilities for new texts.
 
     >>> predict(bb, task, prompt, ["what a film", "the cast was weak."])     # or pairs of texts
     [{'label': '...', 'probabilities': {'negative': ..., 'positive': ...}}, …]

@@ -1,4 +1,4 @@
-"""Where a soft prompt stands in the input, and where the answer is read.
+"""Prompt layouts: where the slots of a prompt are laid out in the input, and where the answer is read.
 
 >>> layout = find_layout(bb)                                 # "mask-first", "suffix" or "encoder"
 >>> attached = layout.attach(bb, prompt.weight, batch)       # weight [L, H] may require gradients
@@ -24,7 +24,7 @@ from skillkit.models.fast.cached_text import cached_text
 from skillkit.prompts.encoding import encode, pair_separator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attached:
     """A batch with the prompt in it: what `bb.model.base_model` takes, and which slots matter.
 
@@ -208,7 +208,7 @@ class Suffix(Layout):
         return Attached(_complete(bb, inputs), (lengths + len(weight) - 1).clamp(min=0), slots, is_text)
 
     def attach_trained(self, bb, weight, batch):
-        """The prompt alone goes forth and back, behind a text that is read once, forward only.
+        """Forward and backward pass of the prompt alone, behind a text that is read once, without gradients.
 
         >>> attached = find_layout(gpt, "suffix").attach_trained(gpt, torch.zeros(4, 128), batch)
         >>> attached.inputs["inputs_embeds"].shape         # the prompt alone

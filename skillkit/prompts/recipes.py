@@ -135,7 +135,7 @@ def choose_recipe(recipe, bb, **overrides):
 
 
 def given(overrides):
-    """The overrides that say something: None keeps what the recipe says.
+    """The overrides that are not None, which stands for the value of the recipe.
 
     >>> given({"max_steps": 100, "batch_size": None})
     {'max_steps': 100}

@@ -20,7 +20,7 @@ INITS = ("random", "vocabulary", "label-words")
 
 @dataclass(frozen=True, eq=False)
 class SoftPrompt:
-    """Trained vectors, where they stand, and how they came about.
+    """A soft prompt: trained vectors, their layout in the input, and metadata of their training.
 
     >>> prompt.weight            # [L, H] float32 on the CPU
     >>> prompt.layout            # its name; see `skillkit.prompts.layouts`
@@ -154,7 +154,7 @@ class SoftPrompt:
 
 
 def origin(metadata):
-    """Where trained weights come from, as parts of a line.
+    """The origin of trained weights, as parts of a line: task, backbone, seed, validation score.
 
     >>> origin({"task": "world/movies", "backbone": "embedded/bert", "seed": 0, "validation_score": 0.98})
     ['world/movies on embedded/bert', 'seed 0', 'validation 0.980']
@@ -166,7 +166,7 @@ def origin(metadata):
 
 
 def random_prompt(bb, length=16, seed=0, layout=None):
-    """The control: an untrained prompt, N(0, 1)/30.
+    """A random prompt, the control: untrained vectors from N(0, 1)/30.
 
     >>> sk.evaluate(bb, task, sk.random_prompt(bb, length=16, seed=0)).accuracy      # near chance
 
@@ -178,7 +178,7 @@ def random_prompt(bb, length=16, seed=0, layout=None):
 
 
 def initial_weight(bb, task, length, init="random", seed=0):
-    """The vectors that tuning starts from, [length, H] float32.
+    """Initial vectors of a prompt, [length, H] float32.
 
     >>> initial_weight(bb, task, 16, "label-words")
 

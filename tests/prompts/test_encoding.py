@@ -41,12 +41,6 @@ def test_order_depends_on_the_seed_alone_and_batches_are_of_similar_length():
     assert max(map(spread, orders[0])) < spread(range(50)) / 2
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
-def test_a_batch_holds_a_row_at_least(size):
-    with pytest.raises(SkillkitError, match=f"^batch_size cannot be {size!r}; give a whole number"):
-        list(encoded.batches(size))
-
-
 def test_splitting_a_batch_keeps_its_rows():
     batch = encoded.batch(range(10))
     parts = batch.split(3)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from skillkit.core.errors import SkillkitError
 from skillkit.prompts import SoftPrompt, random_prompt, tune_prompt
 from skillkit.prompts.evaluation import label_logits
-from tests.helpers import full_disk, shared_path
+from tests.helpers import shared_path
 from tests.prompts.test_layouts import CASES, random_weight
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -111,14 +111,6 @@ def test_files_that_are_no_adapter_of_a_prompt(file, content, message, tmp_path)
     (tmp_path / file).write_bytes(content)
     with pytest.raises(SkillkitError, match=message):
         SoftPrompt.from_peft(tmp_path, BERT)
-
-
-def test_a_full_disk_leaves_no_half_of_an_adapter(tmp_path, monkeypatch):
-    (tmp_path / "README.md").write_text("the user's own")
-    monkeypatch.setattr("skillkit.prompts.peft_io.save_file", full_disk)
-    with pytest.raises(SkillkitError, match="cannot be written .No space left"):
-        strong_prompt(BERT, "prefix").to_peft(tmp_path, BERT)
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
 def test_every_published_prompt_comes_in_by_its_folder():
