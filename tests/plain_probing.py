@@ -5,7 +5,7 @@
 
 import torch
 
-from skillkit.prompts.dataset import prepare
+from skillkit.prompts import prepare
 from skillkit.prompts.encoding import Batch
 
 

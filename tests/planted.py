@@ -12,8 +12,7 @@ import datasets
 import torch
 
 from skillkit.models.hooks import record
-from skillkit.prompts.dataset import prepare
-from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts import prepare, random_prompt
 from skillkit.tasks.verbalizer import token_ids
 from tests.tiny import WORDS, tiny_backbone
 from tests.toys import toy_task
