@@ -1,22 +1,23 @@
-"""Where a task's rows come from: the hub, a folder laid out like the hub, or one file.
+"""Reading of task data: the hub, a folder laid out like the hub, saved data sets, and single files.
 
 >>> source = read("my.csv")
 >>> {split: list(table) for split, table in source.splits.items()}
 {'train': ['review', 'stars']}
 
-A table is a dict of columns, each a list of the values as their source has them, so that a row of the wrong
-kind can still be named; `skillkit.tasks.splits` turns tables into texts and labels.
+A table is a pandas DataFrame with the values as their source has them; `skillkit.tasks.splits` turns tables into texts
+and labels. Cells of CSV and TSV are strings ("NA" and "01" too).
 """
 
 import csv
 import io
-import itertools
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
@@ -24,12 +25,10 @@ from skillkit.core.errors import SkillkitError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
+    "train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",),
+}  # fmt: skip
 
-# The hub numbers the files of a split: train-00000-of-00002, with a hash behind it in older sets.
+# The hub numbers the files of a split: train-00000-of-00002, with a hash after it in older sets.
 _SHARD = re.compile(r"-(\d+)(?:-of-(\d+))?(-[0-9a-f]{16})?$")
 # What `datasets` leaves beside the rows that it saves: notes, and the same rows once more.
 _BESIDE = re.compile(r"(state|dataset_info|dataset_dict)\.json|cache-.*\.arrow")
@@ -38,12 +37,15 @@ _BESIDE = re.compile(r"(state|dataset_info|dataset_dict)\.json|cache-.*\.arrow")
 _EVEN, _RAGGED = (
     re.compile(rf'(?<![^\t\r\n])"(?:[^"{ends}]|"")*+"(?![^\t\r\n])') for ends in (r"\t\r\n", "")
 )
-csv.field_size_limit(2**31 - 1)  # Python's own limit is shorter than a long document
+_REMEDIES = dict.fromkeys(
+    ("csv", "tsv"),
+    "put fields with separators, line breaks or quotes in double quotes, and write quotes inside twice",
+)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Raw rows: `splits` {split: {column: values}}; `names` {column: class names} where declared.
+    """Raw rows: `splits` {split: DataFrame}; `names` {column: class names} where declared.
 
     >>> source = read("my.csv")
     >>> source.splits["train"]["review"][0], source.names
@@ -57,8 +59,8 @@ class Source:
 def read(path, config=None, splits=None, strict=True):
     """Every split found at a local path.
 
-    >>> read("my.csv").splits["train"].keys()
-    dict_keys(['review', 'stars'])
+    >>> read("my.csv").splits["train"].columns.tolist()
+    ['review', 'stars']
 
     One file is one split named "train". A folder holds what `save_to_disk` wrote, or files named by their
     split (`train.jsonl`, `data/test-00000-of-00001.parquet`, `validation/0000.parquet`); `config` names a
@@ -71,13 +73,17 @@ def read(path, config=None, splits=None, strict=True):
     if not path.exists():
         raise SkillkitError(f"there is no file or folder {str(path)!r}; check the path")
     if path.is_file():
-        return _source({split: [_read_file(path)] for split in _called(splits, ["train"], strict)})
+        return _joined({split: [path] for split in _names_of_splits(splits, ["train"], strict)})
     if config and (path / config).is_dir():
         path = path / config
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        return from_datasets(_saved(path), splits, strict)
-    files = _files_by_split(path, splits, strict)
-    return _source({split: [_read_file(file) for file in mine] for split, mine in files.items()})
+    if not (path / "dataset_dict.json").exists() and not (path / "state.json").exists():
+        return _joined(_files_by_split(path, splits, strict))
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except Exception as error:  # what is missing, cut or foreign in there shows as half a dozen classes
+        reason = _first_line(error)
+        raise SkillkitError(f"{str(path)!r} is a damaged saved dataset ({reason}); save it anew") from error
+    return from_datasets(saved if isinstance(saved, dict) else {"train": saved}, splits, strict)
 
 
 def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
@@ -102,53 +108,37 @@ def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
 def from_datasets(found, splits, strict=True):
     """A Source from `{name: datasets.Dataset}`, splits renamed to train / validation / test.
 
-    >>> from_datasets({"dev": datasets.Dataset.from_dict({"text": ["a text"]})}, splits={})
-    Source(splits={'validation': {'text': ['a text']}}, names={})
+    >>> from_datasets({"dev": datasets.Dataset.from_dict({"text": ["a text"]})}, splits={}).splits.keys()
+    dict_keys(['validation'])
     """
-    tables, names = {}, {}
-    for split, name in _called(splits, found, strict).items():
-        tables[split] = {column: found[name][column][:] for column in found[name].column_names}
-        names |= _class_names(found[name])
-    if not tables:
-        raise SkillkitError(
-            f"there is no train, validation or test split; there is {', '.join(map(str, found))}"
-        )
-    return Source(tables, names)
+    chosen = {split: found[name] for split, name in _names_of_splits(splits, found, strict).items()}
+    if not chosen:
+        there = ", ".join(map(str, found))
+        raise SkillkitError(f"there is no train, validation or test split; there is {there}")
+    names = {column: classes for rows in chosen.values() for column, classes in _class_names(rows).items()}
+    return Source({split: rows.to_pandas() for split, rows in chosen.items()}, names)
 
 
-def _called(splits, there, strict):
-    """{split: its name among those there}: the one told, or a usual one that is not told for another."""
+def _names_of_splits(splits, there, strict):
+    """{split: its name among those there}: the given one, or a usual one that is not given for another."""
     missing = [name for name in splits.values() if name not in there]
     if strict and missing:
         known = ", ".join(sorted(map(str, there))) or "none"
         raise SkillkitError(f"splits= names {missing[0]!r}, which is not there; name one of: {known}")
-    called = {}
+    found = {}
     for split, usual in SPLIT_NAMES.items():
         names = [splits.get(split), *(name for name in usual if name not in splits.values())]
-        called[split] = next((name for name in names if name in there), None)
-    return {split: name for split, name in called.items() if name is not None}
+        found[split] = next((name for name in names if name in there), None)
+    return {split: name for split, name in found.items() if name is not None}
 
 
-def _saved(path):
-    """{name: Dataset} of a folder that `save_to_disk` wrote."""
-    try:
-        found = datasets.load_from_disk(str(path))
-    except Exception as error:  # what is missing, cut or foreign in there shows as half a dozen classes
-        raise SkillkitError(
-            f"{str(path)!r} is a damaged saved dataset ({_first_line(error)}); save it anew"
-        ) from error
-    return found if isinstance(found, dict) else {"train": found}
-
-
-def _source(parts):
-    """Join the (table, names) parts of every split."""
+def _joined(files):
+    """A Source from {split: paths}."""
     tables, names = {}, {}
-    for split, pieces in parts.items():
-        tables[split] = {
-            column: [value for table, _ in pieces for value in table.get(column, [])]
-            for column in pieces[0][0]
-        }
-        names |= {column: values for _, more in pieces for column, values in more.items()}
+    for split, paths in files.items():
+        parts = [_read_file(path) for path in paths]
+        tables[split] = pd.concat([table for table, _ in parts], ignore_index=True)
+        names |= {column: classes for _, more in parts for column, classes in more.items()}
     return Source(tables, names)
 
 
@@ -157,12 +147,10 @@ def _files_by_split(folder, splits, strict):
     files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     files = [file for file in files if len(file.parts) <= 3 and not _BESIDE.fullmatch(file.name)]
     names = {file: {_SHARD.sub("", file.stem), file.parent.name} for file in files}
-    called = _called(splits, set().union(*names.values()) - {""}, strict)
+    called = _names_of_splits(splits, set().union(*names.values()) - {""}, strict)
     if not called:
-        raise SkillkitError(
-            f"folder {str(folder)!r} holds no data file named by a split; expected for instance "
-            f"train.jsonl, validation.csv or test.parquet"
-        )
+        expected = "expected for instance train.jsonl, validation.csv or test.parquet"
+        raise SkillkitError(f"folder {str(folder)!r} holds no data file named by a split; {expected}")
     found = {split: [file for file in files if name in names[file]] for split, name in called.items()}
     for split, mine in found.items():
         _check_parts(mine, f"split {split!r} of {str(folder)!r}")
@@ -172,37 +160,37 @@ def _files_by_split(folder, splits, strict):
 def _check_parts(files, where):
     """SkillkitError for a split in several formats, and where a file is missing among those numbered."""
     if len({file.suffix.lower() for file in files}) > 1:
-        raise SkillkitError(
-            f"{where} is there in several formats ({', '.join(file.name for file in files)}); keep one"
-        )
+        there = ", ".join(file.name for file in files)
+        raise SkillkitError(f"{where} is there in several formats ({there}); keep one")
     parts = [part for file in files if (part := _SHARD.search(file.stem)) and part[2]]
     numbers = {int(part[1]) for part in parts}
     for part in parts:
         first = int(int(part[2]) in numbers)  # the hub counts from 0, others from 1
-        missing = next((n for n in range(first, first + int(part[2])) if n not in numbers), None)
-        if missing is not None:
+        for missing in sorted(set(range(first, first + int(part[2]))) - numbers):
             name = f"{part.string[: part.start()]}-{missing:0{len(part[1])}}-of-{part[2]}"
             raise SkillkitError(f"{where} is not whole: {name} is missing; add that file")
 
 
 def _read_file(path):
-    """(columns, class names) of one data file; the cells of CSV and TSV stay strings."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise SkillkitError(
-            f"{str(path)!r} is not a data file that can be read; use one of {', '.join(SUFFIXES)}"
-        )
+    """(table, class names) of one data file."""
+    kind = path.suffix[1:].lower()
+    if path.suffix.lower() not in SUFFIXES:
+        expected = ", ".join(SUFFIXES)
+        raise SkillkitError(f"{str(path)!r} is not a data file that can be read; use one of {expected}")
     try:
-        if suffix in (".parquet", ".arrow"):
-            rows = datasets.Dataset(_arrow(path) if suffix == ".arrow" else pyarrow.parquet.read_table(path))
-            return {column: rows[column][:] for column in rows.column_names}, _class_names(rows)
-        text = _decode(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = getattr(error, "strerror", None) or _first_line(error)
+        if kind in ("parquet", "arrow"):
+            rows = datasets.Dataset(_arrow(path) if kind == "arrow" else pyarrow.parquet.read_table(path))
+            return rows.to_pandas(), _class_names(rows)
+        text = path.read_bytes().decode("utf-8-sig")
+        return (_cells(text, kind) if kind in ("csv", "tsv") else _json_table(text)), {}
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         raise SkillkitError(
-            f"{str(path)!r} cannot be read as {suffix[1:]}: {reason}; check that it is whole and may be read"
+            f"{str(path)!r} is not UTF-8: line {line} holds the byte 0x{byte:02x}; save the file as UTF-8"
         ) from error
-    return (_cells if suffix in (".csv", ".tsv") else _json_columns)(text, path), {}
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = f"{_first_line(error)}; {_REMEDIES.get(kind, 'check that it is whole and may be read')}"
+        raise SkillkitError(f"{str(path)!r} cannot be read as {kind}: {reason}") from error
 
 
 def _arrow(path):
@@ -212,80 +200,49 @@ def _arrow(path):
     return opened(raw).read_all()
 
 
-def _cells(text, path):
-    """Columns of CSV or TSV: the first of those with one name; empty strings where a row is short."""
-    kind, rows, columns, line = path.suffix[1:].lower(), [], {}, 1
-    lines = _lines(text, kind)
-    try:
-        for row in lines:
-            if len(row) > 1 or "".join(row).strip():
-                rows.append(row)
-            if rows and len(row) > len(rows[0]):
-                raise csv.Error(f"{len(row)} fields under a header of {len(rows[0])}")
-            line = lines.line_num + 1
-    except csv.Error as error:
-        raise SkillkitError(
-            f"line {line} of {str(path)!r} cannot be read as {kind}: {error}; put fields with commas, tabs, "
-            f"line breaks or quotes in double quotes, and write each quote inside twice"
-        ) from error
-    for name, *values in itertools.zip_longest(*rows, fillvalue=""):
-        columns.setdefault(name, values)
-    return columns
+def _cells(text, kind):
+    """The table of a CSV or TSV: strings, empty where a row is short; of columns with one name the first has it."""
+    options = dict(sep="\t", quoting=_tsv_quoting(text)) if kind == "tsv" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        try:
+            return pd.read_csv(
+                io.StringIO(text, newline=""), dtype=str, na_filter=False, index_col=False, **options
+            )
+        except pd.errors.EmptyDataError:
+            return pd.DataFrame()
+        except pd.errors.ParserWarning:
+            raise ValueError("its rows have more fields than its header") from None
 
 
-def _lines(text, kind):
-    """Rows of cells; TSV comes with quoted fields or, like GLUE's, with quotes that are characters."""
+def _tsv_quoting(text):
+    """TSV comes with quoted fields or, like GLUE's, with quotes that are characters."""
     widths = {line.count("\t") for line in text.split("\n") if line.strip()}
     quoted = _RAGGED if len(widths) > 1 else _EVEN
-    tabs = _Unquoted if '"' in quoted.sub("", text) else csv.excel_tab
-    return csv.reader(io.StringIO(text, newline=""), tabs if kind == "tsv" else csv.excel, strict=True)
+    return csv.QUOTE_NONE if '"' in quoted.sub("", text) else csv.QUOTE_MINIMAL
 
 
-class _Unquoted(csv.excel_tab):
-    quoting = csv.QUOTE_NONE
-
-
-def _decode(path):
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise SkillkitError(
-            f"{str(path)!r} is not UTF-8: line {line} holds the byte 0x{raw[error.start]:02x} "
-            f"(at {error.start}); save the file as UTF-8"
-        ) from error
-
-
-def _json_rows(text, path):
-    """Objects of a JSON array, or of one JSON text per line."""
+def _json_table(text):
+    """The table of a JSON array of objects, or of one object per line."""
     array = text.lstrip().startswith("[")
     rows = []
     for number, line in enumerate([text] if array else text.split("\n"), start=1):
         try:
-            if line.strip():
-                rows.append(json.loads(line))
+            rows += [json.loads(line)] if line.strip() else []
         except json.JSONDecodeError as error:
-            raise SkillkitError(f"line {number} of {str(path)!r} is not JSON: {error.msg}") from error
-    return rows[0] if array else rows
-
-
-def _json_columns(text, path):
-    rows = _json_rows(text, path)
+            raise ValueError(f"line {number} is not JSON ({error.msg})") from error
+    rows = rows[0] if array else rows
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            raise SkillkitError(f"row {number} of {str(path)!r} is not a JSON object with named columns")
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+            raise ValueError(f"row {number} is not a JSON object with named columns")
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _class_names(rows):
-    return {
-        column: tuple(feature.names)
-        for column, feature in rows.features.items()
-        if isinstance(feature, datasets.ClassLabel)
-    }
+    declared = {column: getattr(feature, "names", None) for column, feature in rows.features.items()}
+    return {column: tuple(names) for column, names in declared.items() if names}
 
 
 def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return reason.splitlines()[0].removeprefix("Error tokenizing data. C error: ")

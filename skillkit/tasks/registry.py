@@ -1,6 +1,6 @@
-"""What is said of a task: the entries of `registry.yaml`, and the task files that users write.
+"""Task definitions: the entries of `registry.yaml`, and the task files that users write.
 
->>> about, folder = describe("glue/sst2", {})
+>>> about, folder = task_file("glue/sst2", {})
 >>> about.hub, about.config, about.text
 ('nyu-mll/glue', 'sst2', 'sentence')
 """
@@ -19,7 +19,7 @@ _METRIC = "(accuracy|f1|matthews)"
 
 
 class TaskFile(pydantic.BaseModel):
-    """What a task YAML or an entry of the registry says; path or hub tells where the rows are.
+    """A task YAML or an entry of the registry; the rows are at path or hub.
 
     >>> TaskFile(path="reviews.csv", text="review", label="stars", verbalizer=["bad", "good"])
     """
@@ -38,9 +38,7 @@ class TaskFile(pydantic.BaseModel):
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
-    labels: list[str] | None = (
-        None  # names in the order of their numbers; None: as the source declares, or sorted
-    )
+    labels: list[str] | None = None  # in the order of their numbers; None: as the source declares, or sorted
     classes: list[int] | None = None  # keep these numbers only
     drop_unlabelled: bool = False
     verbalizer: list[str] | dict[str, list[str]] | None = None
@@ -59,27 +57,28 @@ def registry():
     return read_yaml(Path(__file__).with_name("registry.yaml"), words=True)
 
 
-def describe(name, told):
+def task_file(name, fields):
     """(TaskFile, the folder its path is relative to) of a named task, a YAML or a data path; None if neither.
 
-    >>> describe("my.csv", {"text": "review"})
+    >>> task_file("my.csv", {"text": "review"})
     (TaskFile(name='my', …), PosixPath('.'))
 
-    `told` overrides fields. Raises SkillkitError for a file that cannot be read and a field that is not one.
+    `fields` override those of the registry or the YAML. Raises SkillkitError for a file that cannot be read and a
+    field that is not one.
     """
     path, folder = Path(name).expanduser(), Path()
     if str(name) in registry():
-        fields = {"name": str(name)} | registry()[str(name)]
+        given = {"name": str(name)} | registry()[str(name)]
     elif path.suffix in (".yaml", ".yml"):
-        fields, folder = {"name": path.stem} | read_yaml(path, words=True), path.parent
+        given, folder = {"name": path.stem} | read_yaml(path, words=True), path.parent
     elif path.exists() or path.suffix.lower() in SUFFIXES:
-        fields = {"name": path.name if path.is_dir() else path.stem, "path": str(path)}
+        given = {"name": path.name if path.is_dir() else path.stem, "path": str(path)}
     else:
         return None
-    fields = {field: value for field, value in fields.items() if value not in ("", "null", "~")}
-    told = {field: list(value) if isinstance(value, tuple) else value for field, value in told.items()}
+    given = {field: value for field, value in given.items() if value not in ("", "null", "~")}
+    fields = {field: list(value) if isinstance(value, tuple) else value for field, value in fields.items()}
     try:
-        return TaskFile(**fields | told), folder
+        return TaskFile(**given | fields), folder
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise SkillkitError(

@@ -1,4 +1,4 @@
-"""From raw tables to labelled splits: columns checked, labels numbered, missing splits made.
+"""Labelled splits from raw tables: columns checked, labels numbered, missing splits made (80/10/10).
 
 >>> labels, splits, notes = labelled_splits(source, about, seed=0)
 >>> labels, {split: rows.num_rows for split, rows in splits.items()}
@@ -11,6 +11,7 @@ import re
 
 import datasets
 import numpy as np
+import pandas as pd
 
 from skillkit.core.errors import SkillkitError
 
@@ -29,16 +30,18 @@ def labelled_splits(source, about, seed):
     """
     tables, notes = {split: _columns(table, about, split) for split, table in source.splits.items()}, []
     names = _label_names(source, about, tables)
-    if "test" in tables and all(_unlabelled(value, about) for value in tables["test"].get("label", [None])):
+    if "test" in tables and _labels_of(tables["test"]).map(lambda value: _unlabelled(value, about)).all():
         del tables["test"]
     tables = {split: _numbered(table, names, about, split, notes) for split, table in tables.items()}
     labels = _chosen(names, about)
     if about.classes is not None:
-        tables = {split: _cut(table, about.classes) for split, table in tables.items()}
-    for split in source.splits:
-        if split in tables and not tables[split]["text"]:
+        number = {old: new for new, old in enumerate(about.classes)}
+        kept = {split: table[table["label"].isin(number)] for split, table in tables.items()}
+        tables = {split: table.assign(label=table["label"].map(number)) for split, table in kept.items()}
+    for split, table in tables.items():
+        if table.empty:
             raise SkillkitError(f"split {split!r} of {about.name!r} holds no labelled row; check the file")
-    splits = {split: datasets.Dataset.from_dict(table) for split, table in tables.items()}
+    splits = {split: datasets.Dataset.from_dict(table.to_dict("list")) for split, table in tables.items()}
     return labels, _completed(splits, about, seed, notes), tuple(notes)
 
 
@@ -66,9 +69,9 @@ def two_classes(rows, negative, positive, seed):
     side = np.where(np.isin(labels, positive), 1, np.where(np.isin(labels, negative), 0, -1))
     candidates = np.flatnonzero(side >= 0)
     smaller = min(np.sum(side == 0), np.sum(side == 1))
-    chosen = candidates[balanced(side[candidates], 2 * smaller, seed)]
     if not smaller:
         return None
+    chosen = candidates[balanced(side[candidates], 2 * smaller, seed)]
     return datasets.Dataset.from_dict(rows.select(chosen).to_dict() | {"label": side[chosen].tolist()})
 
 
@@ -92,23 +95,29 @@ def _divided(rows, sizes, seed):
 
 def _columns(table, about, split):
     """The columns asked for under our names; a test split may lack labels."""
-    if not any(map(len, table.values())):
+    if table.empty:
         raise SkillkitError(f"split {split!r} of {about.name!r} is empty; check the file")
     wanted = {"text": about.text, "text_pair": about.text_pair, "label": about.label}
+    wanted = {field: column for field, column in wanted.items() if column is not None}
     for field, column in wanted.items():
-        if column is not None and column not in table and not (field == "label" and split == "test"):
+        if column not in table and not (field == "label" and split == "test"):
             raise SkillkitError(
                 f"split {split!r} of {about.name!r} has no column {column!r}; it has "
                 f"{', '.join(table)}: name the right one with {field}="
             )
-    for column in filter(None, (about.text, about.text_pair)):
-        for row, value in enumerate(table[column], start=1):
+    found = pd.DataFrame({field: table[column] for field, column in wanted.items() if column in table})
+    for field in found.columns.drop("label", errors="ignore"):
+        for row, value in enumerate(found[field].tolist(), start=1):
             if not isinstance(value, str) or _HALF.search(value):
                 raise SkillkitError(
                     f"row {row} of split {split!r} of {about.name!r} holds {value!r} in column "
-                    f"{column!r}, which is not text; correct or remove the row"
+                    f"{wanted[field]!r}, which is not text; correct or remove the row"
                 )
-    return {field: table[column] for field, column in wanted.items() if column in table}
+    return found
+
+
+def _labels_of(table):
+    return table["label"] if "label" in table else pd.Series(dtype=object)
 
 
 def _key(value):
@@ -125,7 +134,7 @@ def _label_names(source, about, tables):
     """Declared names in their order, else the values found, sorted (numbers as numbers)."""
     if about.labels or about.label in source.names:
         return list(about.labels or source.names[about.label])
-    found = [value for table in tables.values() for value in table.get("label", [])]
+    found = [value for table in tables.values() for value in _labels_of(table)]
     values = {_key(value) for value in found if not _unlabelled(value, about)}
     numeric = all(value.lstrip("-").replace(".", "", 1).isdecimal() for value in values)
     return sorted(values, key=float if numeric else None)
@@ -135,10 +144,8 @@ def _chosen(names, about):
     """The names of the classes that are kept: two or more, all different."""
     numbers = range(len(names)) if about.classes is None else about.classes
     if set(numbers) - set(range(len(names))):
-        raise SkillkitError(
-            f"classes of {about.name!r} are {list(numbers)}, but its {len(names)} labels "
-            f"({', '.join(names)}) are numbered from 0; name some of these numbers"
-        )
+        known = f"its {len(names)} labels ({', '.join(names)}) are numbered from 0"
+        raise SkillkitError(f"classes of {about.name!r} are {list(numbers)}, but {known}")
     labels = [names[number] for number in numbers]
     if len({_key(label) for label in labels}) < max(2, len(labels)):
         raise SkillkitError(
@@ -153,32 +160,19 @@ def _numbered(table, labels, about, split, notes):
     number = {_key(label): place for place, label in enumerate(labels)}
     if not any(key.isdecimal() for key in number):
         number |= {str(place): place for place in range(len(labels))}
-    kept = [
-        row
-        for row, value in enumerate(table["label"])
-        if not (about.drop_unlabelled and _unlabelled(value, about))
-    ]
-    for row in kept:
-        value = table["label"][row]
-        if _key(value) not in number:
-            bare = _unlabelled(value, about)
-            raise SkillkitError(
-                f"row {row + 1} of split {split!r} of {about.name!r} has "
-                f"{'no' if bare else 'an unknown'} label ({value!r}); labels are {', '.join(labels)}"
-                + ("; drop_unlabelled=True leaves such rows out" if bare else "")
-            )
-    if len(kept) < len(table["label"]):
-        notes.append(f"{len(table['label']) - len(kept)} rows of {split} had no label and were left out")
-    return _rows(table, kept) | {"label": [number[_key(table["label"][row])] for row in kept]}
-
-
-def _cut(table, classes):
-    kept = [row for row, label in enumerate(table["label"]) if label in classes]
-    return _rows(table, kept) | {"label": [classes.index(table["label"][row]) for row in kept]}
-
-
-def _rows(table, kept):
-    return {column: [values[row] for row in kept] for column, values in table.items()}
+    bare = table["label"].map(lambda value: _unlabelled(value, about))
+    if about.drop_unlabelled and bare.any():
+        notes.append(f"{bare.sum()} rows of {split} had no label and were left out")
+        table = table[~bare]
+    keys = table["label"].map(_key)
+    for row in keys.index[~keys.isin(number)]:
+        [value] = table.loc[[row], "label"].tolist()
+        raise SkillkitError(
+            f"row {row + 1} of split {split!r} of {about.name!r} has "
+            f"{'no' if bare[row] else 'an unknown'} label ({value!r}); labels are {', '.join(labels)}"
+            + ("; drop_unlabelled=True leaves such rows out" if bare[row] else "")
+        )
+    return table.assign(label=keys.map(number))
 
 
 def _completed(splits, about, seed, notes):
@@ -187,13 +181,12 @@ def _completed(splits, about, seed, notes):
     if set(splits) == {"train"}:
         tenth = len(splits["train"]) // 10
         if not tenth:
+            count = len(splits["train"])
             raise SkillkitError(
-                f"{about.name!r} has {len(splits['train'])} rows and no splits; "
-                f"dividing it 80/10/10 takes at least 10"
+                f"{about.name!r} has {count} rows and no splits; dividing it 80/10/10 takes at least 10"
             )
-        splits["test"], splits["validation"], splits["train"] = _divided(
-            splits["train"], [tenth, tenth], seed
-        )
+        parts = _divided(splits["train"], [tenth, tenth], seed)
+        splits["test"], splits["validation"], splits["train"] = parts
         notes.append(f"no splits given: divided 80/10/10 by class, seed {seed}")
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")

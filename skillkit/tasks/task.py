@@ -1,4 +1,4 @@
-"""What a task is: texts, labels, label words and splits; the registry of named tasks; two-class sub-tasks.
+"""Classification tasks: texts, labels, label words and splits; loading by name or file; two-class sub-tasks.
 
 >>> task = load_task("world/movies")            # or "glue/sst2", a folder, one file, a task YAML
 >>> task["train"][0]
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import datasets
 
+from skillkit import small_world
 from skillkit.core.errors import SkillkitError
 from skillkit.core.hashing import content_hash
-from skillkit.tasks import readers as sources
-from skillkit.tasks.registry import describe, registry
+from skillkit.tasks.readers import read, read_hub
+from skillkit.tasks.registry import registry, task_file
 from skillkit.tasks.splits import balanced, labelled_splits, two_classes
 from skillkit.tasks.verbalizer import by_family, token_ids
 
@@ -40,7 +41,7 @@ class Task:
     and pairs use the tokenizer's pair encoding.
     `leading_space` says which token of a byte-level vocabulary a word means: " good" as in running text, or
     "good" as at the very beginning, which is what the published RoBERTa prompts read.
-    `notes` tell what was done to the splits; tables repeat them.
+    `notes` say what was done to the splits; tables repeat them.
     Raises SkillkitError unless every label has a word of its own, and the template every text its one place.
     """
 
@@ -57,8 +58,17 @@ class Task:
     def __post_init__(self):
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "verbalizer", by_family(self.verbalizer, self.labels, self.name))
-        if self.template is not None and self.splits:
-            self._check_template()
+        needed, found = ["{text}", "{text_pair}"][: 1 + self.pair], _FIELD.findall(self.template or "")
+        given = self.template is not None and self.splits
+        if given and (len(found) > len(set(found)) or set(found) - {"[MASK]"} != set(needed)):
+            raise SkillkitError(
+                f"the template of task {self.name!r} is {self.template!r}; it must hold "
+                f"{' and '.join(needed)} once, [MASK] at most once, and no other field"
+            )
+
+    def __repr__(self):
+        sizes = ", ".join(f"{split} {len(rows)}" for split, rows in self.splits.items())
+        return f"Task({self.name!r}, {self.type}, labels {', '.join(self.labels)}; {sizes or 'no rows'})"
 
     def __getitem__(self, split):
         if split not in self.splits:
@@ -77,14 +87,6 @@ class Task:
         (False, True)
         """
         return any("text_pair" in rows.column_names for rows in self.splits.values())
-
-    def _check_template(self):
-        needed, found = ["{text}", "{text_pair}"][: 1 + self.pair], _FIELD.findall(self.template)
-        if len(found) > len(set(found)) or set(found) - {"[MASK]"} != set(needed):
-            raise SkillkitError(
-                f"the template of task {self.name!r} is {self.template!r}; it must hold "
-                f"{' and '.join(needed)} once, [MASK] at most once, and no other field"
-            )
 
     @functools.cached_property
     def fingerprint(self):
@@ -140,39 +142,27 @@ class Task:
         every = range(self.num_labels)
         if len(every) == 2:
             return (self,)
+        rest = lambda one: [number for number in every if number != one]
         neutral = [number for number in every if self.labels[number] in NEUTRAL]
         poles = [number for number in every if number not in neutral and self.labels[number] != CONFLICT]
         if len(neutral) == 1 and len(poles) == 2:
-            return (
-                self._two_classes("pn", poles[:1], poles[1:], poles, seed),
-                self._two_classes("neu", _without(every, neutral[0]), neutral, poles, seed),
-            )
-        return tuple(
-            self._two_classes(
-                self.labels[one], _without(every, one), [one], [(one + 1) % self.num_labels, one], seed
-            )
-            for one in every
-        )
+            parts = [("pn", poles[:1], poles[1:], poles), ("neu", rest(neutral[0]), neutral, poles)]
+        else:
+            parts = [(self.labels[one], rest(one), [one], [(one + 1) % len(every), one]) for one in every]
+        return tuple(self._two_classes(*part, seed) for part in parts)
 
     def _two_classes(self, suffix, negative, positive, words, seed):
         splits = {split: two_classes(rows, negative, positive, seed) for split, rows in self.splits.items()}
         positive_label = self.labels[positive[0]]
         negative_label = self.labels[negative[0]] if len(negative) == 1 else f"not {positive_label}"
+        labels = negative_label, positive_label
+        notes = (*self.notes, f"{negative_label} against {positive_label}, balanced, seed {seed}")
+        verbalizer = {family: [mine[number] for number in words] for family, mine in self.verbalizer.items()}
+        splits = {split: rows for split, rows in splits.items() if rows is not None}
         return replace(
-            self,
-            name=f"{self.name}-{suffix}",
-            labels=(negative_label, positive_label),
-            metric="accuracy",
-            verbalizer={
-                family: [mine[number] for number in words] for family, mine in self.verbalizer.items()
-            },
-            splits={split: rows for split, rows in splits.items() if rows is not None},
-            notes=(*self.notes, f"{negative_label} against {positive_label}, balanced, seed {seed}"),
-        )
-
-
-def _without(numbers, one):
-    return [number for number in numbers if number != one]
+            self, name=f"{self.name}-{suffix}", labels=labels, metric="accuracy", verbalizer=verbalizer, splits=splits,
+            notes=notes,
+        )  # fmt: skip
 
 
 def list_tasks():
@@ -181,43 +171,33 @@ def list_tasks():
     >>> list_tasks()["glue/sst2"]
     'sentiment of sentences from movie reviews'
     """
-    from skillkit.small_world import world
-
-    return {f"world/{name}": line for name, line in world.TASKS.items()} | {
+    return {f"world/{name}": line for name, line in small_world.TASKS.items()} | {
         name: fields["about"] for name, fields in registry().items()
     }
 
 
 def load_task(
-    name,
-    *,
-    text=None,
-    text_pair=None,
-    label=None,
-    verbalizer=None,
-    data=None,
-    data_root=None,
-    seed=0,
-    **fields,
-):
+    name, *, text=None, text_pair=None, label=None, verbalizer=None, data=None, data_root=None, seed=0, **fields
+):  # fmt: skip
     """A task by name, from a task YAML, or from data files.
 
     >>> load_task("world/movies"), load_task("world/movies/typos", strength=0.5)
     >>> load_task("glue/sst2"), load_task("params/tasks/reviews.yaml")                     # doctest: +SKIP
     >>> load_task("my.csv", text="review", text_pair=None, label="stars", verbalizer=["bad", "good"])
+    Task('my', custom, labels 0, 1; train 32, validation 4, test 4)
 
     Columns, words and `fields` override the registry's or the YAML's (see `TaskFile`). `data` is a file or
     folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, an existing folder
     where `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made
-    (80/10/10 by class when there are none). A small-world name may end in an attack
-    (`skillkit.small_world.world.ATTACKS`).
+    (80/10/10 by class when there are none). A small-world name may end in an attack: typos, synonyms,
+    distractors or negation.
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
-    told = dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer, **fields)
-    told = {field: value for field, value in told.items() if value is not None}
+    fields |= dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer)
+    fields = {field: value for field, value in fields.items() if value is not None}
     if str(name).startswith("world/"):
-        return _world_task(str(name), dict(data=data, **told) if data else told)
-    about, folder = describe(name, told) or _unknown(name)
+        return _world_task(str(name), fields | (dict(data=data) if data else {}))
+    about, folder = task_file(name, fields) or _unknown(name)
     source = _source(about, folder, data, data_root or os.environ.get("SKILLKIT_DATA"))
     labels, splits, notes = labelled_splits(source, about, seed)
     words = about.verbalizer or _names_as_words(labels, about.name)
@@ -225,30 +205,25 @@ def load_task(
     return Task(labels=labels, verbalizer=words, splits=splits, notes=notes, **same)
 
 
-def _world_task(name, told):
-    from skillkit.small_world import world
-
-    wrong = set(told) - {"verbalizer", "leading_space", "strength"}
-    if wrong:
+def _world_task(name, fields):
+    takes = ("verbalizer", "leading_space", "strength")
+    for wrong in fields.keys() - set(takes):
         raise SkillkitError(
-            f"{name!r} is a task of the small world; it takes verbalizer, leading_space and strength, "
-            f"not {', '.join(sorted(wrong))}"
+            f"{name!r} is a task of the small world; it takes {', '.join(takes)}, not {wrong}"
         )
     short, _, attack = name.removeprefix("world/").partition("/")
-    if short not in world.TASKS:
+    if short not in small_world.TASKS:
         _unknown(name)
-    strength = told.pop("strength", 1.0)
-    made = world.adversarial(short, attack, strength) if attack else world.task_splits(short)
+    strength = fields.pop("strength", 1.0)
+    made = small_world.adversarial(short, attack, strength) if attack else small_world.task_splits(short)
     splits = {split: datasets.Dataset.from_dict(columns) for split, columns in made.pop("splits").items()}
-    return Task(name=name, splits=splits, **made | told)
+    return Task(name=name, splits=splits, **made | fields)
 
 
 def _names_as_words(labels, name):
     if any(label.lstrip("-").isdecimal() for label in labels):
-        raise SkillkitError(
-            f"the labels of {name!r} are numbers ({', '.join(labels)}); "
-            f"give a label word for each with verbalizer=, in this order"
-        )
+        remedy = "give a label word for each with verbalizer=, in this order"
+        raise SkillkitError(f"the labels of {name!r} are numbers ({', '.join(labels)}); {remedy}")
     return labels
 
 
@@ -261,31 +236,22 @@ def _unknown(name):
 
 
 def _source(about, folder, data, root):
-    # The registry tells what the hub calls the splits; local copies may use the usual names as well.
+    # The registry says what the hub calls the splits; local copies may use the usual names as well.
     strict = about.splits != registry().get(about.name, {}).get("splits")
     path, looked = data, ""
     if path is None and about.path is not None:
         path = folder / Path(about.path).expanduser()
-    if path is None and root:
-        local = _under(root, about)
+    elif path is None and root:
+        if not Path(root).expanduser().is_dir():
+            raise SkillkitError(f"there is no folder {str(root)!r}, which data_root= or SKILLKIT_DATA names")
+        local = Path(root).expanduser() / (about.folder or about.name)
         path, looked = (local, "") if local.exists() else (None, f" (there is no {str(local)!r})")
     if path is not None:
-        return sources.read(path, about.config, about.splits, strict)
+        return read(path, about.config, about.splits, strict)
     if about.hub is None:
-        raise SkillkitError(
-            f"{about.name!r} has no source on the hub; point to its files with data= or data_root={looked}"
-        )
+        remedy = f"point to its files with data= or data_root={looked}"
+        raise SkillkitError(f"{about.name!r} has no source on the hub; {remedy}")
     try:
-        return sources.read_hub(about.hub, about.config, about.revision, about.data_dir, about.splits)
+        return read_hub(about.hub, about.config, about.revision, about.data_dir, about.splits)
     except SkillkitError as error:
         raise SkillkitError(f"{error}{looked}") from error
-
-
-def _under(root, about):
-    """Where a folder of local data would hold the task."""
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise SkillkitError(
-            f"there is no folder {str(root)!r}, which data_root= or SKILLKIT_DATA names; check the path"
-        )
-    return root / (about.folder or about.name)

@@ -5,7 +5,7 @@ import pytest
 from skillkit.core.errors import SkillkitError
 from skillkit.small_world import TASKS
 from skillkit.studies import load_study, params
-from skillkit.tasks import describe
+from skillkit.tasks import task_file
 from tests import small_studies as studies
 from tests.helpers import REPOSITORY
 from tests.studies.test_params import write  # noqa: F401 (a fixture)
@@ -159,7 +159,7 @@ def test_study_is_right_and_names_tasks_that_there_are(path, monkeypatch):
     assert study.name == path.resolve().stem  # one study has two names
     for parameters in study.notebooks.values():
         for name in tasks_of(parameters):
-            assert name.removeprefix("world/") in TASKS or describe(name, {}), name
+            assert name.removeprefix("world/") in TASKS or task_file(name, {}), name
 
 
 @pytest.mark.parametrize("name", LARGE)

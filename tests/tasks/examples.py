@@ -3,6 +3,6 @@
 OWN = {
     "splits": """
 source = sk.tasks.readers.read("my.csv")
-about = sk.tasks.registry.describe("my.csv", dict(text="review", label="stars"))[0]
+about = sk.tasks.task_file("my.csv", dict(text="review", label="stars"))[0]
 """,
 }

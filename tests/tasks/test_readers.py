@@ -1,0 +1,297 @@
+"""Files, folders and the hub: every format holds the same task, and damage is an error of one sentence."""
+
+import csv
+import json
+
+import datasets
+import pyarrow
+import pytest
+
+from skillkit.core.errors import SkillkitError
+from skillkit.tasks import load_task, readers
+from tests.tasks.made import load_reviews, rows_of, sizes, write_arrow, write_jsonl
+
+
+def read_rows(path):
+    return readers.read(path).splits["train"].values.tolist()
+
+
+# ---- one file ----
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet", ".tsv", ".TSV", ".arrow"])
+def test_every_file_format_holds_the_same_task(tmp_path, suffix):
+    rows, path = rows_of(40), tmp_path / f"data{suffix}"
+    if suffix == ".parquet":
+        datasets.Dataset.from_list(rows).to_parquet(path)
+    elif suffix == ".arrow":
+        write_arrow(path, rows)
+    elif suffix.lower() == ".tsv":
+        path.write_text("review\tstars\n" + "\n".join(f"{row['review']}\t{row['stars']}" for row in rows))
+    else:
+        path.write_text(json.dumps(rows) if suffix == ".json" else "\n".join(map(json.dumps, rows)))
+    plain = load_reviews(write_jsonl(tmp_path / "plain.jsonl", rows))
+    assert load_reviews(path).fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize(("text", "rows"), [
+    ("review,stars\nNA,01\nnull,1.0\n", [["NA", "01"], ["null", "1.0"]]),
+    ("\ufeffreview,stars\n\nfine,1\n  \nshort\n", [["fine", "1"], ["short", ""]]),
+    (f"review\n{'long ' * 40_000}\n", [["long " * 40_000]]),
+    ('review,stars\r\n"a, ""b""\nc",1\r\n', [['a, "b"\nc', "1"]]),
+])  # fmt: skip
+def test_cells_of_a_csv_stay_as_they_are_written(tmp_path, text, rows):
+    (tmp_path / "my.csv").write_bytes(text.encode())
+    assert (
+        read_rows(tmp_path / "my.csv") == rows
+        and "review" in readers.read(tmp_path / "my.csv").splits["train"]
+    )
+
+
+def test_the_first_of_two_columns_with_one_name_counts(tmp_path):
+    (tmp_path / "my.csv").write_text("review,stars,,review\n" + "fine,1,,x\nso so,2\n" * 10)
+    task = load_reviews(tmp_path / "my.csv")
+    assert set(task["train"]["text"]) == {"fine", "so so"} and sum(sizes(task).values()) == 20
+
+
+@pytest.mark.parametrize(
+    "quote", ['"{} said', 'said {}"', 'a 5" disk {}', '"" {}', '"a" "{}', '"so" said {}']
+)
+def test_lone_quotes_in_a_tsv_are_characters(tmp_path, quote):
+    rows = [[quote.format(i) if i % 7 == 3 else f"text {i}", str(i % 2)] for i in range(40)]
+    (tmp_path / "my.tsv").write_text("\n".join(map("\t".join, [["review", "stars"], *rows])))
+    assert read_rows(tmp_path / "my.tsv") == rows
+
+
+@pytest.mark.parametrize(
+    "rows", [[['"one', "0"], ['two"', "1"]], [["0", '"one'], ['two"', "1"]], [['"0', 'one"']]]
+)
+def test_two_lone_quotes_in_a_tsv_swallow_no_rows_and_no_fields(tmp_path, rows):
+    (tmp_path / "my.tsv").write_text("a\tb\n" + "\n".join(map("\t".join, rows)))
+    assert read_rows(tmp_path / "my.tsv") == rows
+
+
+@pytest.mark.parametrize("text", ['he said "hi"', "a\ttab", "a\ttab and\ntwo\nlines", '"', "", 'the end"'])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_a_tsv_whose_fields_are_quoted_reads_as_it_was_written(tmp_path, text, quoting):
+    rows = [["review", "stars"], [text, "0"], ["plain", "1"], ["1", text]]
+    with open(tmp_path / "my.tsv", "w", newline="") as file:
+        csv.writer(file, csv.excel_tab, quoting=quoting).writerows(rows)
+    assert read_rows(tmp_path / "my.tsv") == rows[1:]
+
+
+@pytest.fixture
+def with_class_names():
+    names = datasets.ClassLabel(names=["z", "a"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names})
+    return datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [0, 1] * 10}, features=features)
+
+
+def test_parquet_arrow_and_saved_sets_keep_their_class_names(tmp_path, with_class_names):
+    with_class_names.to_parquet(tmp_path / "a.parquet")
+    datasets.DatasetDict(train=with_class_names, test=with_class_names).save_to_disk(tmp_path / "saved")
+    for path in ("a.parquet", "saved", "saved/train/data-00000-of-00001.arrow"):
+        assert load_task(tmp_path / path).labels == ("z", "a")
+    assert sizes(load_task(tmp_path / "saved")) == {"train": 18, "validation": 2, "test": 20}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("a.jsonl", '{"review": "a"}\n{oops\n', "line 2 is not JSON"),
+    ("a.jsonl", '"a text"\n', "row 1 is not a JSON object"),
+    ("a.csv", "", "split 'train' of 'a' is empty"),
+    ("a.csv", "review,stars\n" + "a, b,0\n" * 9, "as csv: its rows have more fields .* double quotes"),
+    ("a.csv", "review,stars\nfine,1\na, b,0\n", "as csv: Expected 2 fields in line 3, saw 3; put"),
+    ("a.csv", 'review,stars\nfine,1\n"open,0\nfine,1\n', "as csv: EOF inside string starting at row 2"),
+    ("a.TSV", "review\tstars\na\tb\t0\n", "as tsv: its rows have more"),
+    ("a.csv", "review,stars\nfine,1\nshort", r"row 2 .* has no label \(''\)"),
+    ("a.arrow", "ARROW1 and no more", "cannot be read as arrow"),
+    ("a.arrow", "not arrow", "cannot be read as arrow"),
+    ("a.parquet", "not parquet", "cannot be read as parquet"),
+    ("a.txt", "a text", "not a data file"),
+    ("a.csv", "review,stars\nfine,1\ncaf\xe9,2\n", "not UTF-8: line 3 holds the byte 0xe9"),
+])  # fmt: skip
+def test_a_damaged_file_is_an_error_of_one_sentence(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(SkillkitError, match=message) as error:
+        load_reviews(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_may_not_be_read_or_is_not_there(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    path = write_jsonl(tmp_path / "a.jsonl", rows_of(9))
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    with pytest.raises(SkillkitError, match="a.jsonl' cannot be read as jsonl: Permission denied"):
+        load_reviews(path)
+    with pytest.raises(SkillkitError, match="there is no file or folder .*gone.csv"):
+        load_reviews(tmp_path / "gone.csv")
+
+
+# ---- folders ----
+
+
+@pytest.mark.parametrize("layout", [
+    "{split}.jsonl", "data/{split}-00000-of-00001.jsonl", "data/{split}-00000-of-00001-ec76c64d819c86d5.jsonl",
+    "{split}/0000.jsonl", "cut/{split}.jsonl",
+])  # fmt: skip
+def test_folders_laid_out_like_the_hub(tmp_path, layout):
+    for split, size in (("train", 30), ("dev", 10), ("test", 20)):
+        write_jsonl(tmp_path / layout.format(split=split), rows_of(size))
+    task = load_reviews(tmp_path, config="cut")
+    assert sizes(task) == {"train": 30, "validation": 10, "test": 20} and task.notes == ()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_several_files_make_one_split(tmp_path, first):
+    for part in (first, first + 1):
+        write_jsonl(tmp_path / f"train-0000{part}-of-00002.jsonl", rows_of(30))
+    assert len(read_rows(tmp_path)) == 60
+
+
+@pytest.mark.parametrize(("there", "message"), [
+    (["00000-of-00002"], "split 'train' of .* is not whole: train-00001-of-00002 is missing; add"),
+    (["00001-of-00003", "00002-of-00003"], "train-00000-of-00003 is missing"),
+    (["1-of-3", "3-of-3"], "train-2-of-3 is missing"),
+])  # fmt: skip
+def test_a_missing_part_of_a_split_is_named(tmp_path, there, message):
+    for part in there:
+        write_jsonl(tmp_path / f"train-{part}.jsonl", rows_of(30))
+    with pytest.raises(SkillkitError, match=message):
+        load_reviews(tmp_path)
+
+
+def test_a_folder_of_arrow_files_is_read_without_the_cache_beside_them(tmp_path):
+    for name in ("train", "test", "cache-0123"):
+        write_arrow(tmp_path / f"{name}.arrow", rows_of(20), pyarrow.ipc.new_stream)
+    assert sizes(load_reviews(tmp_path)) == {"train": 18, "validation": 2, "test": 20}
+
+
+def test_a_folder_called_train_is_not_a_split_and_saved_sets_may_lie_side_by_side(tmp_path):
+    for split, size in (("train", 30), ("test", 20)):
+        write_jsonl(tmp_path / "files" / "train" / f"{split}.jsonl", rows_of(size))
+        datasets.Dataset.from_list(rows_of(size)).save_to_disk(tmp_path / "saved" / split)
+    for folder in ("files/train", "saved"):
+        assert list(sizes(load_reviews(tmp_path / folder)).values()) == [27, 3, 20]
+
+
+@pytest.mark.parametrize(("file", "content"), [
+    ("dataset_dict.json", "{"), ("dataset_dict.json", '{"splits": ["train", "test"]}'), ("train/state.json", None),
+    ("train/data-00000-of-00001.arrow", None), ("train/data-00000-of-00001.arrow", "not arrow"),
+])  # fmt: skip
+def test_a_damaged_saved_dataset_is_an_error_of_one_sentence(tmp_path, file, content):
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows_of(10))).save_to_disk(tmp_path / "saved")
+    path = tmp_path / "saved" / file
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(SkillkitError, match="saved' is a damaged saved dataset .*; save it anew"):
+        load_reviews(tmp_path / "saved")
+
+
+def test_folders_without_a_split_or_with_one_in_two_formats_are_refused(tmp_path):
+    with pytest.raises(SkillkitError, match="holds no data file named by a split"):
+        load_reviews(tmp_path)
+    write_jsonl(tmp_path / "train.jsonl", rows_of(10))
+    (tmp_path / "train.csv").write_text("review,stars\na,1\n")
+    with pytest.raises(SkillkitError, match=r"several formats \(train.csv, train.jsonl\)"):
+        load_reviews(tmp_path)
+
+
+# ---- names of splits ----
+
+
+def test_given_names_of_splits_serve_no_other_split(tmp_path):
+    write_jsonl(tmp_path / "mine.jsonl", rows_of(30))
+    write_jsonl(tmp_path / "dev.jsonl", rows_of(20))
+    task = load_reviews(tmp_path, splits={"train": "mine", "test": "dev"})
+    assert list(sizes(task).values()) == [27, 3, 20]
+    assert list(load_reviews(tmp_path / "dev.jsonl", splits={"test": "train"}).splits) == ["test"]
+
+
+@pytest.mark.parametrize("place", ["files", "files/train.jsonl", "saved"])
+def test_a_split_that_is_not_there_is_refused(tmp_path, place):
+    for name in ("train", "dev"):
+        write_jsonl(tmp_path / f"files/{name}.jsonl", rows_of(30))
+    datasets.DatasetDict(train=datasets.Dataset.from_list(rows_of(30))).save_to_disk(tmp_path / "saved")
+    with pytest.raises(SkillkitError, match="names 'foo', which is not there; name one of: (dev, )?train$"):
+        load_reviews(tmp_path / place, splits={"train": "foo"})
+
+
+def test_the_splits_of_the_registry_need_not_be_there_in_local_copies(tmp_path):
+    rows = [{"premise": "a", "hypothesis": "b", "label": number % 3} for number in range(30)]
+    for name in ("train", "validation"):
+        write_jsonl(tmp_path / f"glue/mnli/{name}.jsonl", rows)
+    assert len(load_task("glue/mnli", data_root=tmp_path)["test"]) == 30
+    with pytest.raises(SkillkitError, match="names 'foo'"):
+        load_task("glue/mnli", data_root=tmp_path, splits={"train": "foo"})
+
+
+# ---- the hub ----
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub that answers every request with the splits put into it and remembers what it was asked."""
+    hub = {}
+
+    def load_dataset(*args, **options):
+        hub.update(args=args, options=options)
+        if "splits" not in hub:
+            raise ConnectionError("Couldn't reach the Hub\nwith many more lines")
+        return datasets.DatasetDict(
+            {name: datasets.Dataset.from_dict(rows) for name, rows in hub["splits"].items()}
+        )
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return hub
+
+
+def test_a_hub_task_asks_for_its_config_and_never_for_scripts(hub):
+    table = {"premise": ["p"] * 30, "hypothesis": ["h"] * 30, "label": [0, 1, 2] * 10}
+    bare = table | {"label": [-1] * 30}
+    hub["splits"] = {
+        "train": table,
+        "validation_matched": table,
+        "validation_mismatched": bare,
+        "test_matched": bare,
+    }
+    task = load_task("glue/mnli")
+    assert hub["args"] == ("nyu-mll/glue", "mnli") and "trust_remote_code" not in hub["options"]
+    assert task.labels == ("entailment", "neutral", "contradiction") and task.pair
+    assert sizes(task) == {"train": 27, "validation": 3, "test": 30}
+
+
+def test_unlabelled_pairs_of_snli_and_other_classes_of_dbpedia_are_left_out(hub):
+    table = {"premise": ["p"] * 40, "hypothesis": ["h"] * 40, "label": [0, 1, 2, -1] * 10}
+    hub["splits"] = dict.fromkeys(("train", "validation", "test"), table)
+    task = load_task("snli")
+    assert list(sizes(task).values()) == [30, 30, 30] and len(task.notes) == 3
+    table = {"content": [f"class {i % 14}" for i in range(140)], "label": [*range(14)] * 10}
+    hub["splits"] = {"train": table, "test": table}
+    task = load_task("dbpedia-2")
+    assert task.labels == ("Company", "OfficeHolder") and len(task["test"]) == 20
+    assert {(row["text"], row["label"]) for row in task["test"]} == {("class 0", 0), ("class 4", 1)}
+
+
+def test_without_hub_or_folder_the_error_says_what_to_do(hub, tmp_path, monkeypatch):
+    for name, root, message in [
+        ("imdb", None, r"^'stanfordnlp/imdb' could not be loaded .* data= or data_root=$"),
+        ("cad_imdb/revised", None, "no source on the hub; point to its files"),
+        ("glue/sst2", tmp_path / "nosuch", "no folder '.*nosuch', which data_root= or SKILLKIT_DATA names"),
+        ("glue/sst2", tmp_path, r"data= or data_root= \(there is no '.*glue/sst2'\)$"),
+    ]:
+        with pytest.raises(SkillkitError, match=message):
+            load_task(name, data_root=root)
+    monkeypatch.setenv("SKILLKIT_DATA", str(tmp_path / "nosuch"))
+    with pytest.raises(SkillkitError, match="no folder"):
+        load_task("cad_imdb/revised")
+
+
+def test_local_files_come_before_the_hub(hub, tmp_path, monkeypatch):
+    table = [{"sentence": "fine", "label": 1}, {"sentence": "dull", "label": 0}] * 20
+    path = write_jsonl(tmp_path / "glue/sst2/train.jsonl", table)
+    by_root = load_task("glue/sst2", data_root=tmp_path)
+    monkeypatch.setenv("SKILLKIT_DATA", str(tmp_path))
+    same = [load_task("glue/sst2"), load_task("glue/sst2", data=path)]
+    assert {task.fingerprint for task in same} == {by_root.fingerprint} and not hub
+    assert by_root.name == "glue/sst2" and by_root.labels == ("negative", "positive")
