@@ -49,18 +49,6 @@ def test_overlap_by_hand_with_its_chance_level():
     assert chance == pytest.approx(math.sqrt(2 / 4 * 3 / 4))
 
 
-def test_chance_is_what_independent_patterns_share():
-    random, pairs = torch.Generator().manual_seed(0), []
-    for _ in range(30):
-        one, other = (
-            pattern((torch.rand(1, 2000, generator=random) - 1 + share).tolist()) for share in (0.3, 0.6)
-        )
-        pairs.append(one.overlap(other))
-    mean_on, mean_chance = torch.tensor(pairs).mean(0).tolist()
-    assert mean_on == pytest.approx(mean_chance, abs=0.01)
-    assert mean_chance == pytest.approx(math.sqrt(0.18), abs=0.01)
-
-
 def test_layer_windows_and_layers_that_were_not_read():
     first, second = pattern([[1.0, 1.0], [1.0, -1.0], NAN]), pattern([[-1.0, -1.0], [1.0, 1.0], NAN])
     assert math.isnan(first.overlap(second, layers=[0])[0])

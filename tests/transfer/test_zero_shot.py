@@ -34,28 +34,19 @@ def test_relative_is_paired_by_seed_and_random_draws_by_the_mean():
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "t5"])
-def test_every_cell_is_a_plain_evaluation(model_type):
+def test_every_cell_is_a_plain_evaluation_and_it_is_stored(model_type, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
     bb = tiny_backbone(model_type)
     tasks = {name: toy_task(24, seed=seed, pair=name == "b") for seed, name in enumerate("ab")}
     prompts = {name: [random_prompt(bb, 4, seed + 7 * at) for seed in (0, 1)] for at, name in enumerate("ab")}
-    found = transfer_matrix(bb, tasks, prompts, random=2, progress=False).table
-    found = found.set_index(["source", "target", "seed"])["accuracy"]
-    assert len(found) == 2 * 2 * 2 + 2 * 2
+    table, again = (cached(transfer_matrix, bb, tasks, prompts, random=2, examples=8).table for _ in range(2))
+    pd.testing.assert_frame_equal(table, again)
+    assert len(table) == 2 * 2 * 2 + 2 * 2 and set(table["n"]) == {8}
+    found = table.set_index(["source", "target", "seed"])["accuracy"]
     for name, mine in (prompts | {RANDOM: [random_prompt(bb, 4, seed) for seed in (0, 1)]}).items():
         for target, task in tasks.items():
             for seed, prompt in enumerate(mine):
-                assert found[name, target, seed] == evaluate(bb, task, prompt).accuracy
-
-
-def test_it_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
-    bb, task = tiny_backbone("roberta"), toy_task(12)
-    first, again = (
-        cached(transfer_matrix, bb, {"a": task}, {"a": random_prompt(bb, 3)}, examples=8, random=1)
-        for _ in range(2)
-    )
-    pd.testing.assert_frame_equal(first.table, again.table)
-    assert first.table["n"].tolist() == [8, 8]
+                assert found[name, target, seed] == evaluate(bb, task, prompt, rows=8).accuracy
 
 
 def test_bad_input():
