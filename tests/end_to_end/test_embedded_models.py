@@ -1,14 +1,11 @@
 """A tuned prompt asks a shipped model what it knows; an untuned one gets nothing out of it."""
 
-from pathlib import Path
-
 import pytest
 
 import skillkit as sk
+from skillkit.core.provenance import CHECKPOINTS
 
-EMBEDDED = sorted(
-    path.parent.name for path in Path(sk.__file__).parent.glob("small_world/checkpoints/*/config.json")
-)
+EMBEDDED = sorted(path.parent.name for path in CHECKPOINTS.glob("*/config.json"))
 
 
 BINARY = ["movies", "restaurants", "gadgets", "rooms", "questions", "reports", "grammar"]

@@ -35,10 +35,8 @@ def cut(source, target, rows=16, words=8):
     target.mkdir(parents=True)
     for path in source.glob("*.jsonl"):
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:rows]]
-        short = [
-            {k: " ".join(v.split()[:words]) if isinstance(v, str) else v for k, v in one.items()}
-            for one in lines
-        ]
+        cut_short = lambda value: " ".join(value.split()[:words]) if isinstance(value, str) else value
+        short = [{name: cut_short(value) for name, value in one.items()} for one in lines]
         (target / path.name).write_text("".join(json.dumps(one) + "\n" for one in short), encoding="utf-8")
 
 

@@ -13,27 +13,22 @@ HEAVY = {"torch", "transformers", "datasets", "pandas", "matplotlib", "papermill
 
 @pytest.mark.parametrize("words, allowed, status, part", [
     (["--help"], set(), 0, "pretrain"), (["run", "-h"], set(), 0, "--scheduler"), (["sweep", "-h"], set(), 0, "--only"),
-    (["show", "no/run"], {"pandas"}, 2, "no artifact"), (["run", "no/such.yaml"], HEAVY - {"torch"}, 2, "No such file"),
-    (["report", "no/run"], HEAVY - {"torch"}, 2, "is no run"),
+    (["show", "no/run"], {"pandas"}, 2, "no artifact"),
+    pytest.param(["run", "no/such.yaml"], HEAVY - {"torch"}, 2, "No such file", marks=pytest.mark.slow),
+    pytest.param(["report", "no/run"], HEAVY - {"torch"}, 2, "is no run", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_command_imports_no_more_than_it_needs(words, allowed, status, part):
     script = (
         "import sys; from skillkit.__main__ import main\n"
         f"status = main({words})\nprint(status, *({HEAVY - allowed} & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    assert (
-        part in done.stdout + done.stderr
-        and done.stderr.endswith(f"{status}\n")
-        and "Traceback" not in done.stderr
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+    assert part in done.stdout + done.stderr and done.stderr.endswith(f"{status}\n")
 
 
 @pytest.mark.parametrize("words, sentence", [
     (["run", "no/such.yaml"], "error: cannot read no/such.yaml: No such file or directory\n"),
-    (["report", "no/run"], "error: no/run is no run"), (["pretrain", "embedded/x"], "error: no model is called"),
+    (["report", "no/run"], "error: no/run is no run"), pytest.param(["pretrain", "embedded/x"], "error: no model is called", marks=pytest.mark.slow),
     (["show", "no/artifact"], "error: there is no artifact or run 'no/artifact'"),
     (["show", "."], "error: there is no artifact or run '.'"),
 ])  # fmt: skip

@@ -33,6 +33,7 @@ def test_pool_fits_cores_memory_and_cells(monkeypatch, cells, memory, options, e
         assert (pool.slots(), pool.threads) == expected
 
 
+@pytest.mark.slow
 def test_stopping_ends_what_runs_and_forgets_what_waits():
     """In a process of its own, since all children of the process are killed."""
     program = """if True:
@@ -54,22 +55,14 @@ def test_threads_asked_for_by_the_environment_are_kept(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     with local(1) as pool:
         assert pool.threads == 5 and pool.slots() <= usable_cores()
-    assert (
-        Environment.current(3).variables["OMP_NUM_THREADS"] == "3"
-        and "OMP_NUM_THREADS" not in Environment.current().variables
-    )
-
-
-def test_free_memory_is_a_part_of_the_machine():
+    assert Environment.current(3).variables["OMP_NUM_THREADS"] == "3"
+    assert "OMP_NUM_THREADS" not in Environment.current().variables
     assert 0 < free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
-def test_a_worker_with_other_code_refuses(unit):
+def test_a_worker_with_other_code_or_without_the_files_refuses(unit, tmp_path):
     with pytest.raises(SkillkitError, match="another version of skillkit"):
         run_on_worker(unit, Environment("other code", str(Path.cwd()), {}))
-
-
-def test_a_worker_that_does_not_see_the_files_refuses(unit, tmp_path):
     with pytest.raises(SkillkitError, match="does not see .*small.ipynb"):
         run_on_worker(unit, Environment("this code", str(tmp_path / "elsewhere"), {}))
 
@@ -88,11 +81,11 @@ setsid sh {log}.sh >{log} 2>&1 & echo "Submitted batch job $!"
 """
 
 
+@pytest.mark.slow
 def test_cells_run_in_jobs_of_slurm(unit, tmp_path, monkeypatch):
     """`sbatch` and `scancel` that start and end the job on this machine."""
-    (tmp_path / "environment").write_text(
-        f"export PYTHONPATH={REPOSITORY} DASK_DISTRIBUTED__WORKER__PRELOAD=tests.fixed_code\n"
-    )
+    line = f"export PYTHONPATH={REPOSITORY} DASK_DISTRIBUTED__WORKER__PRELOAD=tests.fixed_code\n"
+    (tmp_path / "environment").write_text(line)
     scripts = {"sbatch": SBATCH.format(environment=tmp_path / "environment", log=tmp_path / "job.log"),
                "scancel": '#!/bin/sh\nkill -9 -- "-$1"\n'}  # fmt: skip
     for name, script in scripts.items():
@@ -101,7 +94,6 @@ def test_cells_run_in_jobs_of_slurm(unit, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with slurm(cells=1, workers=1, threads=2, memory=3) as pool:
         assert "1 job of SLURM" in pool.description
-        outcome = pool.executor.submit(run_on_worker, unit, Environment.current(pool.threads)).result(
-            timeout=200
-        )
+        future = pool.executor.submit(run_on_worker, unit, Environment.current(pool.threads))
+        outcome = future.result(timeout=200)
     assert outcome.state == "done" and (tmp_path / "out" / "size.txt").read_text() == f"3 {sys.executable}"

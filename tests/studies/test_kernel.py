@@ -26,9 +26,8 @@ async def reply_while_sending(channel_class):
         request = await kernel.recv_multipart()
         waiting = asyncio.ensure_future(channel.get_msg(None))
         await asyncio.sleep(0.1)
-        zmq.Socket.shadow(kernel.underlying).send_multipart(
-            [request[0], *session.serialize(session.msg("execute_reply"))]
-        )
+        reply = session.serialize(session.msg("execute_reply"))
+        zmq.Socket.shadow(kernel.underlying).send_multipart([request[0], *reply])
         time.sleep(0.1)  # no other task runs until the reply is here
         session.send(client, "comm_msg")
         return (await asyncio.wait_for(waiting, 1))["msg_type"]

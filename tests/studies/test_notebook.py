@@ -1,14 +1,13 @@
 """What a notebook leaves behind: figures, tables, claims, one line of provenance."""
 
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.studies.notebook import Claim, start
+from skillkit.core.files import read_json
+from skillkit.studies import Claim, start
 
 
 @pytest.fixture
@@ -23,39 +22,24 @@ def test_start_says_what_runs(run, capsys):
     assert run.params.seeds == [3, 5] and run.params.prompt_length == 16
 
 
-def test_start_refuses_a_wrong_type(tmp_path):
+def test_start_refuses_wrong_parameters_and_folders(tmp_path):
+    (tmp_path / "file").write_text("")
     with pytest.raises(SkillkitError, match="01_prompt_tuning: seeds should be a valid list, not 3"):
         start("01_prompt_tuning", {"seeds": 3, "out": str(tmp_path)})
-
-
-def test_start_tells_a_folder_it_cannot_write(tmp_path):
-    (tmp_path / "file").write_text("")
     with pytest.raises(SkillkitError, match="cannot be written .*set `out`"):
         start("00_the_small_world", {"out": str(tmp_path / "file")})
 
 
-def test_figure_is_saved_three_times_with_its_caption(run):
-    fig, axis = plt.subplots()
-    axis.plot([1, 2])
-    run.figure(fig, "curve", data=pd.DataFrame({"step": [0, 1], "loss": [1.0, 0.5]}), caption="Loss < 1.")
-    contents = json.loads((run.out / "contents.json").read_text())
-    assert contents["figures"] == [
-        {
-            "name": "curve",
-            "caption": "Loss < 1.",
-            "files": [f"figures/curve.{kind}" for kind in ("png", "svg", "csv")],
-        }
-    ]
-    assert all((run.out / path).stat().st_size for path in contents["figures"][0]["files"])
-    assert pd.read_csv(run.out / "figures/curve.csv")["loss"].tolist() == [1.0, 0.5]
-    assert not plt.fignum_exists(fig.number)
-
-
-def test_an_axis_stands_for_its_figure_and_a_name_used_again_replaces(run):
-    for caption in ("old", "new"):
-        _, axis = plt.subplots()
-        run.figure(axis, "curve", caption=caption)
-    assert [figure["caption"] for figure in run.contents["figures"]] == ["new"]
+def test_figures_are_saved_three_times_with_caption_and_a_name_used_again_replaces(run):
+    for caption in ("old", "Loss < 1."):
+        fig, axis = plt.subplots()
+        axis.plot([1, 2])
+        run.figure(axis, "curve", data=pd.DataFrame({"step": [0, 1], "loss": [1.0, 0.5]}), caption=caption)
+    files = [f"figures/curve.{kind}" for kind in ("png", "svg", "csv")]
+    shown = read_json(run.out / "contents.json")["figures"]
+    assert shown == [{"name": "curve", "caption": "Loss < 1.", "files": files}]
+    assert all((run.out / path).stat().st_size for path in files) and not plt.fignum_exists(fig.number)
+    assert pd.read_csv(run.out / files[2])["loss"].tolist() == [1.0, 0.5]
 
 
 def test_table_keeps_a_named_index(run):
@@ -64,32 +48,11 @@ def test_table_keeps_a_named_index(run):
 
 
 def test_claims_are_plain_json(run, capsys):
-    run.claims(
-        [
-            Claim(
-                "Prompts <win>.",
-                "A 2022",
-                0.9,
-                measured=np.float64(0.95),
-                low=np.float32(0.5),
-                high=float("nan"),
-                holds="partly",
-            )
-        ]
-    )
-    (claim,) = json.loads((run.out / "claims.json").read_text())
-    assert (
-        claim["measured"] == 0.95
-        and claim["low"] == 0.5
-        and claim["high"] is None
-        and claim["holds"] == "partly"
-    )
+    numbers = dict(measured=np.float64(0.95), low=np.float32(0.5), high=float("nan"))
+    run.claims([Claim("Prompts <win>.", "A 2022", 0.9, **numbers, holds="partly")])
+    (claim,) = read_json(run.out / "claims.json")
+    assert claim.items() >= {"measured": 0.95, "low": 0.5, "high": None, "holds": "partly"}.items()
     assert "Prompts <win>." in capsys.readouterr().out
-
-
-def test_claim_that_neither_holds_nor_fails_is_refused():
-    with pytest.raises(SkillkitError, match="'partly'"):
-        Claim("Prompts win.", "A 2022", holds="maybe")
 
 
 def test_a_new_start_clears_what_was_there(run):
@@ -97,9 +60,5 @@ def test_a_new_start_clears_what_was_there(run):
     run.claims([Claim("Prompts win.", "A 2022")])
     start("00_the_small_world", {"out": str(run.out)})
     assert not list((run.out / "tables").iterdir()) and not (run.out / "claims.json").exists()
-    contents = json.loads((run.out / "contents.json").read_text())
-    assert (
-        contents["tables"] == []
-        and contents["parameters"]["seed"] == 0
-        and contents["provenance"]["versions"]
-    )
+    contents = read_json(run.out / "contents.json")
+    assert not contents["tables"] and contents["parameters"]["seed"] == 0

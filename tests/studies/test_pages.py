@@ -5,8 +5,8 @@ import re
 import nbformat
 import pytest
 
+from skillkit.studies.params import FOLDER, notebooks
 from skillkit.studies.report.pages import mathml, sanitize, stylesheet
-from tests.helpers import REPOSITORY
 
 
 @pytest.mark.parametrize("formula, parts", [
@@ -25,15 +25,12 @@ def test_what_is_no_latex_stays_readable(formula):
     assert mathml(formula).startswith("<code>") and "<b>" not in mathml(formula)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem
-)
-def test_every_formula_of_the_notebooks_can_be_shown(path):
+@pytest.mark.parametrize("name", notebooks())
+def test_every_formula_of_the_notebooks_can_be_shown(name):
+    path, formula = FOLDER / f"{name}.ipynb", r"\$\$(.+?)\$\$|(?<![$\\])\$(.+?)(?<![$\\])\$"
     texts = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
     for text in texts:
-        for block, inline in re.findall(
-            r"\$\$(.+?)\$\$|(?<![$\\])\$(.+?)(?<![$\\])\$", text, flags=re.DOTALL
-        ):
+        for block, inline in re.findall(formula, text, flags=re.DOTALL):
             assert mathml(block or inline).startswith("<math"), block or inline
 
 

@@ -34,10 +34,7 @@ def write(tmp_path, monkeypatch):
     """Write the only notebook there is, with these cells of parameters."""
 
     def notebook(*sources, name="x"):
-        cells = [
-            {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
-            for source in sources
-        ]
+        cells = [{"metadata": {"tags": ["parameters"]}, "source": source} for source in sources]
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
 
     monkeypatch.setattr(params, "FOLDER", tmp_path)
@@ -56,14 +53,7 @@ def test_a_line_of_the_cell_says_all_of_a_parameter(write):
     fields = model("x").model_fields
     assert list(fields)[:3] == ["steps", "top", "kind"] and fields["seeds"].default == [0, 1]
     assert fields["top"].description == "share of the neurons; None: all"
-    given = {
-        "top": None,
-        "others": ["a"],
-        "attack": "casing",
-        "seeds": [4],
-        "strength": [1.0, 2.0],
-        "untyped": [1, 2],
-    }
+    given = {"top": None, "others": ["a"], "attack": "casing", "strength": [1.0, 2.0], "untyped": [1, 2]}
     made = validate("x", given | {"views": [{"task": "a", "adversarial": "b"}]})
     assert made.model_dump().items() >= given.items() and made.views[0].strength == 1.0
 
@@ -92,9 +82,7 @@ def test_a_changed_notebook_has_changed_parameters(write, tmp_path):
     assert validate("x", {"a": "no"}).a == "no"
 
 
-@pytest.mark.parametrize(
-    "line", ["a = open('x')", "import os", "a, b = 1, 2", "a =", "a: complex = 1", "a: int"]
-)
+@pytest.mark.parametrize("line", ["a = open('x')", "import os", "a, b = 1, 2", "a =", "a: set = 1", "a: int"])
 def test_a_cell_with_more_than_assignments_is_refused_and_never_run(write, line):
     write(line)
     assert "may hold only plain assignments" in refused("x", {})

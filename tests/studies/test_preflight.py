@@ -43,13 +43,9 @@ def test_names_that_are_not_there(notebook, values, sentence):
 
 
 def test_a_label_word_of_two_tokens_is_told_before_any_kernel(reviews, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "skillkit.studies.runner.Scheduling", lambda *_, **__: pytest.fail("a kernel was to start")
-    )
+    monkeypatch.setattr("skillkit.studies.runner.Scheduling", lambda *_: pytest.fail("a kernel was to start"))
     (tmp_path / "study.yaml").write_text(f"notebooks: {{01_prompt_tuning: {{tasks: [{reviews}]}}}}")
-    with pytest.raises(
-        SkillkitError, match="label word 'incomprehensible' .* is not one token for embedded/roberta"
-    ):
+    with pytest.raises(SkillkitError, match="'incomprehensible' .* is not one token for embedded/roberta"):
         run_study(tmp_path / "study.yaml", tmp_path / "out")
 
 

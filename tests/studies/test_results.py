@@ -18,9 +18,8 @@ def run(folder, name, notebook, claims):
         (unit / part).mkdir(parents=True)
     for file in ("figures/bars.png", "figures/bars.svg"):
         (unit / file).write_text("1")
-    (unit / "figures/bars.csv").write_text(
-        "task,share,text\nmovies,0.5,a long line of somebody's data in a figure\n"
-    )
+    text = "a long line of somebody's data in a figure"
+    (unit / "figures/bars.csv").write_text(f"task,share,text\nmovies,0.5,{text}\n")
     (unit / "tables/texts.csv").write_text("text\na line of somebody's data\n")
     study = folder / f"{name}.yaml"
     study.write_text("# What this study is about,\n# in two lines.\nname: x\n# not this\n")
@@ -31,13 +30,11 @@ def run(folder, name, notebook, claims):
         "tables": [{"name": "texts", "caption": "Texts", "files": ["tables/texts.csv"]}],
     })  # fmt: skip
     write_json(unit / "claims.json", [{"paper": "A 2022", "holds": "yes"} | claim for claim in claims])
-    write_json(
-        unit / f"{notebook}.ipynb", {"cells": [{"cell_type": "markdown", "source": ["# 02 · Probing"]}]}
-    )
+    title = {"cell_type": "markdown", "source": ["# 02 · Probing"]}
+    write_json(unit / f"{notebook}.ipynb", {"cells": [title]})
     given = {"backbone": "../somewhere/models/mini-lm", "tasks": ["glue/sst2"]}
-    write_json(
-        unit / "manifest.json", {"notebook": notebook, "state": "done", "seconds": 1, "parameters": given}
-    )
+    manifest = {"notebook": notebook, "state": "done", "seconds": 1, "parameters": given}
+    write_json(unit / "manifest.json", manifest)
     return folder / name
 
 
@@ -47,20 +44,10 @@ def runs(tmp_path):
         {"statement": "It works (embedded/gpt2).", "measured": 0.5, "low": 0.4, "high": 0.6},
         {"statement": "It works (embedded/roberta).", "measured": 0.2, "holds": "no"},
     ]
-    other = [
-        {"statement": "It works (minilm-mlm).", "measured": 0.1, "holds": "no"},
-        {"statement": "Only here."},
-    ]
-    return (
-        run(tmp_path, "one", "02_probing", own),
-        run(tmp_path, "two", "02_probing", other),
-        run(
-            tmp_path,
-            "three",
-            "02_probing",
-            [{"statement": "It works (../m/y).", "measured": 0.3, "holds": "partly"}],
-        ),
-    )
+    other = [{"statement": "It works (mini).", "measured": 0.1, "holds": "no"}, {"statement": "Only here."}]
+    third = [{"statement": "It works (../m/y).", "measured": 0.3, "holds": "partly"}]
+    claims = {"one": own, "two": other, "three": third}
+    return [run(tmp_path, name, "02_probing", of) for name, of in claims.items()]
 
 
 def rows(path):
@@ -72,7 +59,7 @@ def rows(path):
 def test_claims_meet_by_statement_whatever_model_it_names(tmp_path, runs):
     publish({"small": [runs[0]], "real": [runs[1], runs[2]]}, tmp_path / "out")
     told = rows(tmp_path / "out/README.md")
-    small, real = "0.500 [0.400, 0.600]<br><sub>embedded/gpt2</sub>", "0.100<br><sub>minilm-mlm</sub>"
+    small, real = "0.500 [0.400, 0.600]<br><sub>embedded/gpt2</sub>", "0.100<br><sub>mini</sub>"
     assert told["It works."] == ["A 2022", "–", small, "yes", real, "no"]  # the first run
     assert told["Only here."] == ["A 2022", "–", "–", "–", "–", "yes"]
     # What the same run says of a second model is told too.
@@ -97,8 +84,8 @@ def test_a_page_grows_by_studies_whose_runs_are_gone(tmp_path, runs):
     publish({"real": [runs[1]]}, tmp_path / "out")
     shutil.rmtree(runs[1])
     publish({"real": [tmp_path / "out/real/two", runs[2]]}, tmp_path / "out")
-    whole, grown = ({path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
-                    for name in ("whole", "out"))  # fmt: skip
+    files = lambda folder: {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+    whole, grown = files(tmp_path / "whole"), files(tmp_path / "out")
     assert whole == grown and not any(b"somewhere" in text for text in grown.values())
 
 
@@ -107,9 +94,8 @@ def test_readme_gets_a_summary_between_its_marks(tmp_path, runs):
     readme.write_text(f"before\n{BEGIN}\noutdated\n{END}\nafter\n")
     publish({"small": [runs[0]], "real": [runs[1]]}, tmp_path / "out", readme, pages=["real"])
     text = readme.read_text()
-    assert (
-        text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n") and "outdated" not in text
-    )
+    assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n")
+    assert "outdated" not in text
     assert rows(readme)["02 · Probing"] == ["1 yes, 1 no", "1 yes, 1 no"]
     assert "](out/README.md)" in text  # seen from where the file stands
     assert not (tmp_path / "out/small").exists() and (tmp_path / "out/real/README.md").exists()

@@ -23,7 +23,7 @@ from tests import small_studies as studies
 from tests.helpers import interruptible
 
 pytestmark = pytest.mark.usefixtures("small_notebooks")
-BOTH = {"small": {}, "again": {}}
+BOTH, FAIL = {"small": {}, "again": {}}, {"action": "fail"}
 one_worker = partial(local, workers=1)
 
 
@@ -33,17 +33,8 @@ def started(tmp_path):
 
 
 def command(tmp_path, path, *words):
-    line = [
-        sys.executable,
-        "-c",
-        studies.COMMAND,
-        tmp_path / "notebooks",
-        "run",
-        path,
-        "--out",
-        tmp_path / "out",
-    ]
-    return interruptible([*line, *words], tmp_path)
+    line = [sys.executable, "-c", studies.COMMAND, tmp_path / "notebooks", "run", path]
+    return interruptible([*line, "--out", tmp_path / "out", *words], tmp_path)
 
 
 def until(happened, process=None):
@@ -69,9 +60,8 @@ def ran(monkeypatch):
             raise SkillkitError("no room on the disk")
         noted.append(f"{one.name} {one.parameters['size']}")
         one.folder.mkdir(parents=True, exist_ok=True)
-        write_json(
-            one.folder / "manifest.json", {"state": "done", "key": one.key(), "files": [], "seconds": 0}
-        )
+        manifest = {"state": "done", "key": one.key(), "files": [], "seconds": 0}
+        write_json(one.folder / "manifest.json", manifest)
         return Outcome("done")
 
     monkeypatch.setattr(job, "run_job", run_job)
@@ -100,9 +90,7 @@ def test_only_limit_force_and_resume(tmp_path, ran):
     run_study(path, out, one_worker, limit=2)
     assert ran[2:] == ["small 1", "small 2"]
     _, outcomes = run_study(path, out, one_worker)
-    assert (
-        ran[4:] == ["small 3", "again 2"] and len(outcomes) == 6 and outcomes["again size=1"].state == "kept"
-    )
+    assert ran[4:] == ["small 3", "again 2"] and outcomes["again size=1"].state == "kept"
     run_study(path, out, one_worker, only=["size=1"], force=True)
     assert ran[6:] == ["small 1", "again 1"]
     assert pd.read_csv(out / "summary.csv")["state"].tolist() == ["done"] * 6
@@ -116,7 +104,7 @@ def test_a_notebook_waits_for_what_it_needs(tmp_path, ran, grid):
 
 
 def test_a_cell_that_cannot_be_written_is_one_failure(tmp_path, ran, capsys):
-    wrong = [{"where": {"size": 2}, "set": {"action": "fail"}}]
+    wrong = [{"where": {"size": 2}, "set": FAIL}]
     path = studies.sweep(tmp_path, grid={"size": [1, 2, 3]}, overrides=wrong)
     assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--workers", "1"]) == 1
     errors = capsys.readouterr().err
@@ -190,30 +178,23 @@ def test_a_study_runs_once_and_again_only_what_changed(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_failure_is_reported_kept_and_does_not_stop_the_others(tmp_path, capsys):
-    path, out = (
-        studies.study(tmp_path, small={"action": "fail"}, again={"action": "refuse"}),
-        tmp_path / "out",
-    )
+    path, out = studies.study(tmp_path, small=FAIL, again={"action": "refuse"}), tmp_path / "out"
     assert states(run_study(path, out)) == ["failed", "failed"]
     told, errors = capsys.readouterr()
     assert "small: FAILED" in told and "small.failed.ipynb" in errors
     assert "RuntimeError: it went <wrong>" in errors and 'raise RuntimeError("it went' in errors
     refused = errors.split("again: FAILED")[1].split("small: FAILED")[0]
     assert "  no such model; name another\n" in refused and "Traceback" not in refused  # a user's mistake
-    assert (
-        not (out / "small/small.ipynb").exists() and nbformat.read(out / "small/small.failed.ipynb", 4).cells
-    )
+    assert not (out / "small/small.ipynb").exists()
+    assert nbformat.read(out / "small/small.failed.ipynb", 4).cells
     assert json.loads((out / "small/manifest.json").read_text())["state"] == "failed"
-    assert states(run_study(studies.study(tmp_path, small={}, again={"action": "fail"}), out)) == [
-        "done",
-        "failed",
-    ]
+    assert states(run_study(studies.study(tmp_path, small={}, again=FAIL), out)) == ["done", "failed"]
     assert not (out / "small/small.failed.ipynb").exists()
 
 
 @pytest.mark.slow
 def test_a_failed_cell_of_a_grid_is_in_the_summary(tmp_path, capsys):
-    wrong = [{"where": {"size": 2}, "set": {"action": "fail"}}]
+    wrong = [{"where": {"size": 2}, "set": FAIL}]
     path, out = studies.sweep(tmp_path, grid={"size": [1, 2]}, overrides=wrong), tmp_path / "out"
     assert states(run_study(path, out)) == ["done", "failed"]
     errors = capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import write_json
 from skillkit.core.provenance import provenance
 from skillkit.core.store import artifact, cached, find
 from skillkit.studies.show import show
@@ -50,11 +51,7 @@ def test_run_lists_its_notebooks(tmp_path):
     (tmp_path / "first").mkdir()
     (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": ["first", "second"]}')
     manifest = {"notebook": "first", "state": "failed", "finished": "now", "seconds": 3.0}
-    manifest |= {
-        "error": "no such model",
-        "parameters": {"size": 3, "epochs": None},
-        "provenance": provenance(),
-    }
+    manifest |= {"error": "no such model", "parameters": {"epochs": None}, "provenance": provenance()}
     (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
     told = show(tmp_path)
     assert "first:\n    state: failed" in told and "error: no such model" in told and "epochs: null" in told
@@ -62,16 +59,11 @@ def test_run_lists_its_notebooks(tmp_path):
 
 
 def test_sweep_lists_its_cells(tmp_path):
-    cells = [
-        {"name": f"small size={size}", "folder": f"cells/{size}", "point": {"size": size}} for size in (1, 2)
-    ]
-    (tmp_path / "sweep.json").write_text(
-        json.dumps({"name": "tiny", "axes": {"size": [1, 2]}, "cells": cells})
-    )
+    sizes = {"size": [1, 2]}
+    cells = [{"name": f"small size={n}", "folder": f"cells/{n}", "point": {"size": n}} for n in sizes["size"]]
+    write_json(tmp_path / "sweep.json", {"name": "tiny", "axes": sizes, "cells": cells})
     (tmp_path / "cells" / "1").mkdir(parents=True)
-    (tmp_path / "cells" / "1" / "manifest.json").write_text(
-        '{"state": "done", "finished": "2026-01-05T10:00:00Z"}'
-    )
+    write_json(tmp_path / "cells/1/manifest.json", {"state": "done", "finished": "2026-01-05T10:00:00Z"})
     told = show(str(tmp_path))
     assert told.startswith("study: tiny\n") and "small size=1: done 2026-01-05T10:00:00Z" in told
     assert "small size=2: not finished" in told

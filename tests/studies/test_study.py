@@ -1,10 +1,13 @@
 """Studies: which cells a file stands for, and one sentence for each mistake; those of the repository are right."""
 
+import re
+
 import pytest
 
 from skillkit.core.errors import SkillkitError
 from skillkit.small_world import TASKS
-from skillkit.studies import load_study, params
+from skillkit.studies import load_study
+from skillkit.studies import study as study_file
 from skillkit.tasks import task_file
 from tests import small_studies as studies
 from tests.helpers import REPOSITORY
@@ -29,9 +32,8 @@ def cells(write, tmp_path):  # noqa: F811
 
 
 def test_without_a_grid_each_notebook_is_a_cell_and_gets_the_shared_parameters_that_it_has(cells):
-    small, other = cells(
-        shared={"device": "cpu", "rate": 0.5}, notebooks={"small": None, "other": {"device": "cuda"}}
-    )
+    notebooks = {"small": None, "other": {"device": "cuda"}}
+    small, other = cells(shared={"device": "cpu", "rate": 0.5}, notebooks=notebooks)
     assert (small.name, small.folder, small.parameters.device) == ("small", "small", "cpu")
     assert (other.parameters.rate, other.parameters.device) == (0.5, "cuda")
 
@@ -83,11 +85,12 @@ def test_the_folder_of_a_cell_does_not_depend_on_other_parameters(cells):
     assert one.folder == other.folder and one.parameters != other.parameters
 
 
-def test_no_more_cells_than_meant(cells, tmp_path):
-    path = studies.sweep(tmp_path, grid={"size": {"from": 1, "to": 101}, "seed": {"from": 1, "to": 100}})
-    with pytest.raises(SkillkitError, match="has 10,100 cells; .* --yes"):
+def test_no_more_cells_than_meant(cells, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_file, "MAX_CELLS", 5)
+    path = studies.sweep(tmp_path, grid={"size": {"from": 1, "to": 3}, "seed": {"from": 1, "to": 2}})
+    with pytest.raises(SkillkitError, match="has 6 cells; .* --yes"):
         load_study(path)
-    assert len(load_study(path, many=True).cells) == 10_100
+    assert len(load_study(path, many=True).cells) == 6
 
 
 SIZE = {"grid": {"size": [1]}}
@@ -166,15 +169,11 @@ def test_study_is_right_and_names_tasks_that_there_are(path, monkeypatch):
 def test_large_study_says_what_it_costs_takes_nothing_from_the_small_world_and_tunes_prompts_once(name):
     path = REPOSITORY / "params" / f"{name}.yaml"
     about = path.read_text().split("name:")[0].replace("\n# ", " ")
-    assert all(
-        word in about for word in ("Estimated, not measured", "modern GPU", "hours", "GB of GPU memory")
-    )
+    assert "Estimated, not measured" in about and "GPU" in about and "hours" in about
     settings = {}
     for notebook, parameters in load_study(path).notebooks.items():
         said = str(parameters.model_dump(exclude={"attacks", "neuron_attack"}))
-        assert parameters.backbone == LARGE[name] and "world/" not in said and "embedded" not in said, (
-            notebook
-        )
+        assert parameters.backbone == LARGE[name] and not re.search("world/|embedded", said), notebook
         if hasattr(
             parameters, "recipe"
         ):  # equal settings share their stored prompts, so each recipe has one of each
@@ -184,13 +183,9 @@ def test_large_study_says_what_it_costs_takes_nothing_from_the_small_world_and_t
 
 
 def test_sweeps_are_right():
-    sweeps = {
-        path.stem: load_study(path) for path in sorted((REPOSITORY / "params" / "sweeps").glob("*.yaml"))
-    }
+    sweeps = {path.stem: load_study(path) for path in (REPOSITORY / "params" / "sweeps").glob("*.yaml")}
     assert len(sweeps["lengths"].cells) == 2 * 4 * 3 - 3
-    pairs = [
-        (one.parameters.project_from, *one.parameters.project_to) for one in sweeps["translations"].cells
-    ]
+    translated = [cell.parameters for cell in sweeps["translations"].cells]
+    pairs = [(one.project_from, *one.project_to) for one in translated]
     assert len(pairs) == len(set(pairs)) == 6 and all(one != other for one, other in pairs)
     assert [cell.parameters.seeds for cell in sweeps["seeds"].cells] == [[seed] for seed in range(5)]
-    assert params.FOLDER.name == "notebooks"

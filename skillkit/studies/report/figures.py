@@ -65,9 +65,11 @@ def over_seeds(rows, title):
     """
     plots.set_style()
     settings, labels = rows["setting"].unique().tolist(), rows["label"].unique().tolist()
-    wide = max(map(len, settings)) > 12
+    longest = max(map(len, settings))
+    wide = longest > 12
     title = "\n".join(textwrap.wrap(title, 40))
     figure = plots.points(means(rows), "setting", "label", "mean", horizontal=wide, label=title)
+    figure.set_figwidth(5 + 0.09 * longest if wide else figure.get_figwidth())
     offsets = np.linspace(-0.28, 0.28, len(labels)) if len(labels) > 1 else [0.0]
     at = rows["setting"].map(settings.index) + rows["label"].map(dict(zip(labels, offsets)))
     colors = [plots.color(label, labels.index(label)) for label in rows["label"]]
