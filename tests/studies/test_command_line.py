@@ -28,7 +28,7 @@ def test_a_command_imports_no_more_than_it_needs(words, allowed, status, part):
 
 @pytest.mark.parametrize("words, sentence", [
     (["run", "no/such.yaml"], "error: cannot read no/such.yaml: No such file or directory\n"),
-    (["report", "no/run"], "error: no/run is no run"), 
+    (["report", "no/run"], "error: no/run is no run"),
     pytest.param(["pretrain", "embedded/x"], "error: no model is called", marks=pytest.mark.slow),
     (["show", "no/artifact"], "error: there is no artifact or run 'no/artifact'"),
     (["show", "."], "error: there is no artifact or run '.'"),
