@@ -3,8 +3,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.neurons.activations import activations
-from skillkit.prompts.dataset import prepare
-from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts import prepare, random_prompt
 from tests.plain_probing import plain_activations
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -16,7 +15,7 @@ TASK = toy_task(20)
 def test_chosen_neurons_example_by_example(model):
     bb = tiny_backbone(model)
     prompt = random_prompt(bb, 3)
-    first = "encoder" if bb.decoder_layers else "layer"
+    first = next(iter(bb.stacks))
     places = [(2, 1, 7), (0, "text max", 5), (2, 0, 7), (0, "text mean", 5)]
     places += [(3, 0, 9)] * bool(bb.decoder_layers)
     seen = activations(bb, TASK, prompt, places, split="test", batch_size=3)
@@ -29,23 +28,19 @@ def test_chosen_neurons_example_by_example(model):
 
 
 def test_few_rows():
-    bb = tiny_backbone("roberta")
-    seen = activations(bb, TASK, None, [(0, 0, 0)], examples=6)
+    seen = activations(tiny_backbone("roberta"), TASK, None, [(0, 0, 0)], examples=6)
     assert seen.values.shape == (6, 1) and seen.labels.sum() == 3
+    assert repr(seen) == "Activations(1 neurons on 6 examples, [3, 3] by class)"
 
 
-def test_texts_that_excite_most_and_least():
-    bb = tiny_backbone("roberta")
-    seen = activations(bb, TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
-    told = seen.extremes(TASK["test"], column=1, k=3)
-    order = seen.values[:, 1].sort(descending=True)
-    at = [*order.indices[:3], *order.indices[-3:]]
-    assert told["text"].tolist() == [TASK["test"]["text"][int(row)] for row in at]
-    assert told["label"].tolist() == [TASK["test"]["label"][int(row)] for row in at]
-    assert (
-        told["activation"].is_monotonic_decreasing
-        and told["excited"].tolist() == ["most"] * 3 + ["least"] * 3
-    )
+def test_texts_with_the_highest_and_lowest_activations():
+    seen = activations(tiny_backbone("roberta"), TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
+    table = seen.extremes(TASK["test"], column=1, k=3)
+    order = seen.values[:, 1].sort(descending=True).indices
+    for name in ("text", "label"):
+        assert table[name].tolist() == [TASK["test"][name][int(row)] for row in (*order[:3], *order[-3:])]
+    assert table["activation"].is_monotonic_decreasing
+    assert table["excited"].tolist() == ["most"] * 3 + ["least"] * 3
     assert len(seen.extremes(TASK["test"], k=99)) == 20
     with pytest.raises(SkillkitError, match="20 rows were read, not 5"):
         seen.extremes(TASK["test"].select(range(5)))
@@ -66,8 +61,8 @@ def test_places_that_are_not_there(place):
         activations(bb, TASK, random_prompt(bb, 3), [place])
 
 
-def test_a_decoder_has_one_slot_and_no_text():
+@pytest.mark.parametrize("place", [(3, 1, 0), (3, "text mean", 0)])
+def test_a_decoder_has_one_slot_and_no_text(place):
     bb = tiny_backbone("t5")
-    for place in [(3, 1, 0), (3, "text mean", 0)]:
-        with pytest.raises(SkillkitError, match="no slot"):
-            activations(bb, TASK, random_prompt(bb, 3), [place])
+    with pytest.raises(SkillkitError, match="no slot"):
+        activations(bb, TASK, random_prompt(bb, 3), [place])

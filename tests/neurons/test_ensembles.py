@@ -3,8 +3,7 @@ import pytest
 from skillkit.core.errors import SkillkitError
 from skillkit.neurons.ensembles import ensembles
 from skillkit.neurons.probing import probe
-from skillkit.prompts.evaluation import evaluate
-from skillkit.prompts.soft_prompt import random_prompt
+from skillkit.prompts import evaluate, random_prompt
 from tests.plain_probing import plain_activations
 from tests.planted import planted
 from tests.tiny import tiny_backbone
@@ -21,27 +20,25 @@ def test_votes_equal_the_plain_count(model):
     chosen = probe(bb, TASK, prompt)
     table = ensembles(bb, TASK, prompt, chosen, sizes=(1, 4, 7)).set_index("neurons")
     right = dict.fromkeys((1, 4, 7), 0)
-    for example, label in zip(
-        plain_activations(bb, TASK, prompt, TASK["test"]), TASK["test"]["label"], strict=True
-    ):
-        votes = [vote(chosen, place, example) for place in chosen.best(7)]
+    examples = plain_activations(bb, TASK, prompt, TASK["test"])
+    for example, label in zip(examples, TASK["test"]["label"], strict=True):
+        votes = [vote(bb, chosen, place, example) for place in chosen.best(7)]
         for size in right:
-            ahead = sum(votes[:size])
-            right[size] += ((votes[0] if ahead == 0 else ahead) > 0) == bool(label)
-    for size, count in right.items():
-        assert table.loc[size].accuracy == pytest.approx(count / 30)
-    whole = evaluate(bb, TASK, prompt)
-    assert tuple(table.loc["model"][["accuracy", "low", "high", "n"]]) == pytest.approx(
-        (whole.accuracy, *whole.interval, 30)
+            right[size] += ((sum(votes[:size]) or votes[0]) > 0) == bool(label)
+    assert {size: table.loc[size].accuracy for size in right} == pytest.approx(
+        {size: count / 30 for size, count in right.items()}
     )
+    whole = evaluate(bb, TASK, prompt)
+    assert tuple(table.loc["model"]) == pytest.approx((whole.accuracy, *whole.interval, 30))
 
 
-def vote(chosen, place, example):
+def vote(bb, chosen, place, example):
     layer, slot, neuron = place
-    stacks = [example[name] for name in ("layer", "encoder", "decoder") if name in example]
-    stack, row = (stacks[-1], layer - len(stacks[0])) if layer >= len(stacks[0]) else (stacks[0], layer)
-    fires = float(stack[row, slot, neuron]) > float(chosen.baseline_at(*place))
-    return (1 if fires else -1) * int(chosen.direction[layer, neuron])
+    name = next(name for name, layers in bb.stacks.items() if layer in layers)
+    above = float(example[name][layer - bb.stacks[name].start, slot, neuron]) > float(
+        chosen.baseline_at(*place)
+    )
+    return (1 if above else -1) * int(chosen.direction[layer, neuron])
 
 
 def test_the_best_neuron_alone_is_the_carried_figure():
@@ -56,16 +53,14 @@ def test_the_best_neuron_alone_is_the_carried_figure():
 
 def test_planted_neurons_vote_right():
     bb, task, prompt, _ = planted()
-    table = ensembles(bb, task, prompt, probe(bb, task, prompt), sizes=(1, 3, 5))
-    assert (table.accuracy > 0.95).all()
+    assert (ensembles(bb, task, prompt, probe(bb, task, prompt), sizes=(1, 3, 5)).accuracy > 0.95).all()
 
 
 def test_bad_input():
     bb, other = tiny_backbone("roberta"), tiny_backbone("roberta", seed=1)
     prompt = random_prompt(bb, 3)
-    with pytest.raises(SkillkitError, match="weights are not those"):
-        ensembles(bb, TASK, prompt, probe(other, TASK, random_prompt(other, 3)))
-    with pytest.raises(SkillkitError, match="another prompt"):
-        ensembles(bb, TASK, random_prompt(bb, 3, seed=1), probe(bb, TASK, prompt))
-    with pytest.raises(SkillkitError, match="at least one neuron"):
-        ensembles(bb, TASK, prompt, probe(bb, TASK, prompt), sizes=(0, 3))
+    mine, theirs = probe(bb, TASK, prompt), probe(other, TASK, random_prompt(other, 3))
+    for match, given, sizes in (("not those", (prompt, theirs), (1,)), ("another prompt", (None, mine), (1,)),
+                                ("at least one neuron", (prompt, mine), (0, 3))):  # fmt: skip
+        with pytest.raises(SkillkitError, match=match):
+            ensembles(bb, TASK, *given, sizes=sizes)

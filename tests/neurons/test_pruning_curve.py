@@ -96,7 +96,7 @@ def test_bad_input():
     for match, options in (
         (r"shares \[0.0, 0.1\] must lie between 0 and 1", {"shares": (0.0, 0.1)}),
         (r"draws \(0\) above 0", {"draws": 0}), ("selects no neuron", {"shares": (0.01,)}),
-        ("only 15 others to draw 33 from", {"shares": (0.7,)}),
+        ("only 15 others for 33", {"shares": (0.7,)}),
         (r"fill has shape \[3, 9\]", {"shares": (0.1,), "fill": torch.zeros(3, 9)}),
     ):  # fmt: skip
         with pytest.raises(SkillkitError, match=match):

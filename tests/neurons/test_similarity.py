@@ -55,11 +55,8 @@ def test_overlap_by_hand_and_its_chance_level():
 def test_chance_is_what_random_neurons_share():
     skills = torch.zeros(2, 100, dtype=torch.bool)
     skills[0, :20] = skills[1, :5] = True
-    other = skills.flip(1)
-    shared = [
-        overlap(random_neurons(skills, 2 * seed), random_neurons(other, 2 * seed + 1)).share
-        for seed in range(200)
-    ]
+    draws = [(random_neurons(skills, 2 * n), random_neurons(skills.flip(1), 2 * n + 1)) for n in range(200)]
+    shared = [overlap(*both).share for both in draws]
     # Both keep out of a part of the layer, which makes the expected share 60·(20/80)² / 25 and so on.
     expected = (60 * (20 / 80) ** 2 + 90 * (5 / 95) ** 2) / 25
     assert np.mean(shared) == pytest.approx(expected, abs=0.02)
@@ -78,14 +75,11 @@ def test_masks_are_compared_by_the_most_predictive_not_the_least():
 
 def alike(seed=None):
     """Similarity that is .7 within types and .3 between, or random."""
-    random = np.random.default_rng(seed)
-    table = pd.DataFrame(1.0, index=list(TYPES), columns=list(TYPES))
-    for one in TYPES:
-        for other in TYPES:
-            if one < other:
-                value = 0.7 if TYPES[one] == TYPES[other] else 0.3
-                table.loc[one, other] = table.loc[other, one] = value if seed is None else random.uniform()
-    return Similarity(table)
+    values = np.array([[0.7 if one == other else 0.3 for other in TYPES.values()] for one in TYPES.values()])
+    if seed is not None:
+        values = np.random.default_rng(seed).uniform(size=values.shape)
+        values = (values + values.T) / 2
+    return Similarity(pd.DataFrame(values, index=list(TYPES), columns=list(TYPES)))
 
 
 def test_same_type_by_hand():
@@ -101,11 +95,10 @@ def test_same_type_of_nothing_is_not_significant():
 def test_bad_input():
     with pytest.raises(SkillkitError, match="have one shape"):
         overlap(scores(0) > 0.5, scores(0)[:1] > 0.5)
-    with pytest.raises(SkillkitError, match="different backbones"):
-        similarity({"a": torch.rand(2, 8), "b": torch.rand(3, 8)})
     both = tiny_backbone("roberta"), tiny_backbone("roberta", seed=1)
-    probes = {bb: probe(bb, toy_task(12), random_prompt(bb, 2)) for bb in both}
-    with pytest.raises(SkillkitError, match="different backbones"):
-        similarity(probes)
+    probes = [probe(bb, toy_task(12), random_prompt(bb, 2)) for bb in both]
+    for one, other in (probes, (torch.rand(2, 8), torch.rand(3, 8))):
+        with pytest.raises(SkillkitError, match="different backbones"):
+            similarity({"one": one, "other": other})
     with pytest.raises(SkillkitError, match="pairs of both"):
         alike().same_type(dict.fromkeys(TYPES, "sentiment"))
