@@ -1,4 +1,4 @@
-"""Progress that reads well in a terminal (a bar), in a notebook (one line) and in a log (few lines).
+"""Progress bars that read well in a terminal (a bar), in a notebook (one line) and in a log (few lines).
 
 >>> for step in progress(range(400), "tuning world/movies"):
 ...     loss = train(step)
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 def progress(iterable=None, desc=None, total=None, disable=False, **options):
-    """Iterate and tell how far it got; the result is a tqdm bar (`set_postfix`, `update`, `close`).
+    """A progress bar for a terminal, a notebook or a log: a tqdm bar (`set_postfix`, `update`, `close`).
 
     >>> with progress(total=400, desc="tuning") as bar:
     ...     bar.set_postfix(loss=0.31)
@@ -18,9 +18,8 @@ def progress(iterable=None, desc=None, total=None, disable=False, **options):
     In a notebook the line is an output that replaces itself, so a saved notebook keeps the last state only.
     In a log (output that is no terminal) there is a line at most every ten seconds, and one at the end.
     """
-    kind, interval = (
-        (_NotebookBar, 0.5) if _in_notebook() else (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
-    )
+    outside = (tqdm, 0.2) if sys.stderr.isatty() else (_LogBar, 10)
+    kind, interval = (_NotebookBar, 0.5) if _in_notebook() else outside
     options = {"mininterval": interval, "miniters": 1, "dynamic_ncols": True} | options
     return kind(iterable, desc, total, disable=disable, **options)
 
@@ -59,7 +58,7 @@ class _NotebookBar(_LogBar):
     handle = None
 
     def display(self, msg=None, pos=None):
-        from IPython.display import display
+        from IPython.display import display  # start-up time: only notebooks have loaded it
 
         content = {"text/plain": msg or str(self)}
         if self.handle is None:

@@ -1,4 +1,4 @@
-"""Computed or loaded: every artifact is a folder named by everything that determines it.
+"""The artifact store: results of functions, computed or loaded, in folders named by all that determines them.
 
 >>> prompt = cached(tune_prompt, bb, task, max_steps=2)     # minutes
 >>> prompt = cached(tune_prompt, bb, task, max_steps=2)     # the same call again: milliseconds
@@ -125,9 +125,10 @@ def fault(folder):
         return "absent"
     try:
         files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
+        changed = [name for name in files if _checksum(folder / name) != files[name]]
     except (OSError, ValueError, KeyError, TypeError):
-        return "meta.json cannot be read"
-    return next((f"{name} has changed" for name in files if _checksum(folder / name) != files[name]), None)
+        return "meta.json or a file that it names cannot be read"
+    return f"{changed[0]} has changed" if changed else None
 
 
 class _Call:
@@ -138,8 +139,7 @@ class _Call:
         self.run = lambda: function(*args, **kwargs)
         bound = inspect.signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        arguments |= self.kind.resolve(dict(arguments)) if self.kind.resolve else {}
+        arguments = bound.arguments | (self.kind.resolve(dict(bound.arguments)) if self.kind.resolve else {})
         self.arguments = {name: value for name, value in arguments.items() if name not in self.kind.ignore}
         self.key = {
             "kind": self.kind.name,
@@ -155,9 +155,7 @@ class _Call:
         if found is None:  # another process made it while we waited
             return
         if found != "absent":
-            warnings.warn(
-                f"the stored artifact {self.id} is damaged ({found}); computing it again", stacklevel=3
-            )
+            warnings.warn(f"{self.id} in the store is damaged ({found}); computing it again", stacklevel=3)
         began = time.time()
         result = self.run()
         seconds = time.time() - began
@@ -178,9 +176,7 @@ class _Call:
     def meta(self, seconds, folder):
         """The content of meta.json."""
         values = self.arguments.values()
-        place = next(
-            (value for value in values if hasattr(value, "device") and hasattr(value, "dtype")), None
-        )
+        places = [value for value in values if hasattr(value, "device") and hasattr(value, "dtype")]
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {
             "id": self.id,
@@ -189,8 +185,8 @@ class _Call:
             "function": f"{self.function.__module__}.{self.function.__qualname__}",
             "arguments": {name: abbreviated(value) for name, value in self.arguments.items()},
             "seed": self.arguments.get("seed"),
-            "device": device_type(place.device) if place is not None else None,
-            "dtype": str(self.arguments.get("dtype") or getattr(place, "dtype", None)),
+            "device": device_type(places[0].device) if places else None,
+            "dtype": str(self.arguments.get("dtype") or (places[0].dtype if places else None)),
             "upstream": self.upstream(),
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(seconds, 3),
@@ -240,9 +236,5 @@ def _writing():
 
 
 def _checksum(path):
-    """sha256 of a file; None where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

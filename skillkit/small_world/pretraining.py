@@ -7,20 +7,17 @@ quality, not the same bytes: processors differ in the last digits of a sum, and 
 order of pieces that are equally frequent.
 """
 
-import argparse
 import copy
 import itertools
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from transformers import Adafactor
 
 from skillkit.core.files import filling
-from skillkit.core.provenance import CHECKPOINTS
 from skillkit.small_world import tiny_models
 from skillkit.small_world.corpus import Curriculum, documents
 from skillkit.small_world.objectives import Causal, Masked, Spans
@@ -103,7 +100,7 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     recipe = RECIPES[name]
     with filling(folder, _REMEDY):
         pass  # nothing is trained that could not be saved
-    steps = steps or recipe.steps
+    steps, began, running = steps or recipe.steps, time.time(), 0.0
     torch.manual_seed(seed)
     tokenizer, progress = recipe.tokenizer(seed), [0.0]
     model, objective = recipe.model(tokenizer), recipe.objective(tokenizer, random.Random(f"{name}/{seed}"))
@@ -111,7 +108,6 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     batches = _batches(objective, documents(seed, lambda: progress[0], recipe.curriculum))
     optimizer = recipe.optimizer(model, recipe.rate)
     schedule = _schedule(optimizer, steps)
-    began, running = time.time(), 0.0
     for step in range(steps):
         progress[0] = step / steps
         with torch.autocast("cpu", torch.bfloat16):
@@ -121,12 +117,16 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
         optimizer.step(), schedule.step(), optimizer.zero_grad()
         running += 0.02 * (loss.item() - running) if step else loss.item()
         if (step + 1) % (every or max(1, steps // 20)) == 0:
-            found = zero_shot_counts(model, objective, rows=200)
-            known = "  ".join(f"{asked['question']} {asked['right'] / asked['n']:.2f}" for asked in found)
             spent = f"{time.time() - began:.0f} s  loss {running:.3f}"
-            report(f"{name} step {step + 1}/{steps}  {spent}  {known}", flush=True)
+            report(f"{name} step {step + 1}/{steps}  {spent}  {_known(model, objective)}", flush=True)
             _save(model, tokenizer, folder, dict(name=name, seed=seed, steps=step + 1))
     return model, tokenizer
+
+
+def _known(model, objective):
+    """One line of zero-shot accuracies."""
+    found = zero_shot_counts(model, objective, rows=200)
+    return "  ".join(f"{asked['question']} {asked['right'] / asked['n']:.2f}" for asked in found)
 
 
 def _save(model, tokenizer, folder, recipe):
@@ -135,28 +135,3 @@ def _save(model, tokenizer, folder, recipe):
     with filling(folder, _REMEDY) as fresh:
         half.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
-
-
-def main(arguments=None):
-    """What `python -m skillkit pretrain` does.
-
-    >>> main(["embedded/roberta", "--out", "my/folder", "--steps", "20"])                 # doctest: +SKIP
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m skillkit pretrain", description="rebuild an embedded model"
-    )
-    parser.add_argument("name", choices=list(RECIPES))
-    parser.add_argument("--out", type=Path, help="folder of the checkpoint; by default the package's own")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int)
-    chosen = parser.parse_args(arguments)
-    pretrain(
-        chosen.name,
-        chosen.out or CHECKPOINTS / chosen.name.removeprefix("embedded/"),
-        chosen.seed,
-        chosen.steps,
-    )
-
-
-if __name__ == "__main__":
-    main()

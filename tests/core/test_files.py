@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there; YAML 1.2 with errors of one sentence."""
 
 import pytest
 
@@ -7,42 +7,38 @@ from skillkit.core.files import filling, read_json, read_yaml, write_json, write
 from tests.helpers import full_disk
 
 
-def test_json_goes_and_comes(tmp_path):
+def test_json_goes_and_comes_and_what_cannot_be_read_is_none(tmp_path):
     write_json(tmp_path / "a.json", {"é": [1, None]})
-    assert read_json(tmp_path / "a.json") == {"é": [1, None]}
-
-
-def test_what_cannot_be_read_is_none(tmp_path):
     (tmp_path / "cut.json").write_text('{"a": ')
     (tmp_path / "binary.json").write_bytes(b"\xff\x00")
-    assert [read_json(tmp_path / name) for name in ("cut.json", "binary.json", "absent.json", "")] == [
-        None
-    ] * 4
+    assert read_json(tmp_path / "a.json") == {"é": [1, None]}
+    assert {read_json(tmp_path / name) for name in ("cut.json", "binary.json", "absent.json", "")} == {None}
 
 
-def test_yaml_that_cannot_be_read_is_one_sentence(tmp_path):
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    wrong = {"absent.yaml": "No such file", "binary.yaml": "not UTF-8", "": "Is a directory"}
-    texts = {
-        "a: {b: [1}": "is no YAML in line 1", "a: 1\na: 2": "duplicate key", "- a\n- b": "names with values",
-        "": "names with values", "a: !!python/object/apply:os.system [ls]": "is no YAML",
-    }  # fmt: skip
-    for number, (text, sentence) in enumerate(texts.items()):
-        (tmp_path / f"{number}.yaml").write_text(text)
-        wrong[f"{number}.yaml"] = sentence
-    for name, sentence in wrong.items():
-        with pytest.raises(SkillkitError, match=sentence):
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("a: {b: [1}", "is no YAML in line 1"), ("a: 1\na: 2", "in line 2: found duplicate key"), ("", "names with values"),
+    ("- a\n- b", "names with values"), ("a: !!python/object/apply:os.system [ls]", "is no YAML"),
+    ("a: \x00", "is no YAML: unacceptable character"), ("a: \udcff", "cannot read .*: it is not UTF-8"),
+])  # fmt: skip
+def test_wrong_yaml_is_one_sentence(tmp_path, text, sentence):
+    (tmp_path / "a.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SkillkitError, match=sentence) as error:
+        read_yaml(tmp_path / "a.yaml")
+    assert "\n" not in str(error.value)
+    for name, reason in (("absent.yaml", "No such file"), ("", "Is a directory")):
+        with pytest.raises(SkillkitError, match=reason):
             read_yaml(tmp_path / name)
 
 
-def test_words_stay_words_and_numbers_become_numbers(tmp_path):
+def test_words_stay_words_and_numbers_become_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_SHARED", "/a: #b")
     (tmp_path / "a.yaml").write_text(
-        "words: [no, yes, on, 2024-01-01, '1']\nnumbers: [1e-3, 5E4, .5, 3., -7, .inf]\n"
+        "words: [no, yes, on, 2024-01-01, '1', $SKILLKIT_SHARED/c]\nnumbers: [1e-3, 5E4, .5, 3., -7, .inf]\n"
         "truth: [true, False]\nnothing: [null, ~, ]"
     )
-    read = read_yaml(tmp_path / "a.yaml")
-    assert read["words"] == ["no", "yes", "on", "2024-01-01", "1"]
-    assert read["numbers"] == [0.001, 50000.0, 0.5, 3.0, -7, float("inf")]
+    read, words = read_yaml(tmp_path / "a.yaml"), read_yaml(tmp_path / "a.yaml", words=True)
+    assert read["words"] == words["words"] == ["no", "yes", "on", "2024-01-01", "1", "/a: #b/c"]
+    assert read["numbers"] == [0.001, 50000.0, 0.5, 3.0, -7, float("inf")] and words["numbers"][0] == "1e-3"
     assert read["truth"] == [True, False] and read["nothing"] == [None, None]
 
 
@@ -54,10 +50,8 @@ def test_failed_writing_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_refusals_are_one_sentence_and_other_errors_pass(tmp_path):
-    with (
-        pytest.raises(SkillkitError, match="^here cannot be written .* or go elsewhere$"),
-        writing("here", "go elsewhere"),
-    ):
+    refused = pytest.raises(SkillkitError, match="^here cannot be written .* or go elsewhere$")
+    with refused, writing("here", "go elsewhere"):
         (tmp_path / "a.txt").write_text("")
         (tmp_path / "a.txt" / "b").mkdir()
     for error in (ValueError, FileNotFoundError, ConnectionError):
@@ -69,9 +63,9 @@ def test_a_folder_is_filled_at_once_and_keeps_what_else_it_held(tmp_path):
     for name in ("own.txt", "a.txt"):
         (tmp_path / name).write_text("old")
     with filling(tmp_path, "go elsewhere") as fresh:
-        (fresh / "a.txt").write_text("new")
         (fresh / "below").mkdir()
-        (fresh / "below" / "b.txt").write_text("new")
+        for name in ("a.txt", "below/b.txt"):
+            (fresh / name).write_text("new")
         assert (tmp_path / "a.txt").read_text() == "old"
     held = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.*")}
     assert held == {"own.txt": "old", "a.txt": "new", "below/b.txt": "new"}

@@ -1,5 +1,6 @@
 """The identity of a value is its content."""
 
+import hashlib
 import subprocess
 import sys
 from dataclasses import dataclass, field, make_dataclass
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.hashing import abbreviated, digest, identity
+from skillkit.core.hashing import abbreviated, content_hash, digest, identity
 from tests.helpers import REPOSITORY
 
 
@@ -19,6 +20,9 @@ from tests.helpers import REPOSITORY
 class Recipe:
     rate: float
     steps: int
+
+
+Renamed = make_dataclass("Recipe", [("speed", float, field(metadata={"stored": "rate"})), ("steps", int)])
 
 
 class Model:
@@ -32,53 +36,52 @@ def key(value):
     return digest(identity(value))
 
 
-@pytest.mark.parametrize("a, b", [
+def texts(*those):
+    return datasets.Dataset.from_dict({"text": list(those)})
+
+
+@pytest.mark.parametrize(("a", "b"), [
     ([1, 2], (1, 2)), (range(1, 3), [1, 2]), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), ({1, 2, 3}, {3, 2, 1}),
-    (Path("a/b"), "a/b"), (Recipe(0.1, 3), Recipe(0.1, 3)), (torch.ones(2), torch.ones(4)[::2]),
-    (Model(device="cuda:0"), Model(device=torch.device("cuda", 1))), (torch.float32, torch.float32),
-    (datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"text": ["a", "b"]}).select([0])),
+    (Path("a/b"), "a/b"), (Recipe(0.1, 3), Recipe(0.1, 3)), (Recipe(0.1, 3), Renamed(0.1, 3)),
+    (torch.ones(2), torch.ones(4)[::2]), (Model(device="cuda:0"), Model(device=torch.device("cuda", 1))),
+    (torch.float32, torch.float32), (texts("a"), texts("a", "b").select([0])),
 ])  # fmt: skip
 def test_same(a, b):
     assert key(a) == key(b)
 
 
-@pytest.mark.parametrize("a, b", [
+@pytest.mark.parametrize(("a", "b"), [
     (1, "1"), (1, True), (None, "None"), ([1, [2]], [[1], 2]), ({"a": 1}, {1: "a"}), ("a", b"a".hex()),
     (slice(0, 2), [0, 2]), (Recipe(0.1, 3), Recipe(0.1, 4)), (torch.zeros(4), torch.zeros(2, 2)),
     (torch.zeros(2), torch.zeros(2, dtype=torch.float64)), (torch.ones(2), torch.zeros(2)),
     (torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.float16)), (np.zeros(2), np.ones(2)),
     (Model(), Model(dtype="bfloat16")), (Model(), Model(device="cuda")), (torch.float32, torch.float16),
-    (datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"text": ["b"]})),
+    (texts("a"), texts("b")), (torch.tensor(3), torch.tensor(4)), (np.int64(3), np.int64(4)),
 ])  # fmt: skip
 def test_different(a, b):
     assert key(a) != key(b)
 
 
-def test_a_renamed_field_counts_by_the_name_it_had():
-    Renamed = make_dataclass("Recipe", [("speed", float, field(metadata={"stored": "rate"})), ("steps", int)])
-    assert key(Renamed(0.1, 3)) == key(Recipe(0.1, 3))
-
-
-def test_scalar_tensor_and_numpy_number():
-    assert key(torch.tensor(3)) != key(torch.tensor(4)) and key(np.int64(3)) != key(np.int64(4))
+def test_parts_are_hashed_one_after_another():
+    arrays = torch.tensor([True, False]), np.arange(3)[::2], torch.ones(1, dtype=torch.bfloat16)
+    raw = b'a[1, {"b": 1, "c": 2}]' + b"\1\0" + np.array([0, 2]).tobytes() + b"\x80\x3f"
+    assert content_hash("a", [1, {"c": 2, "b": 1}], *arrays) == hashlib.sha256(raw).hexdigest()
 
 
 def test_the_same_in_every_process():
     script = "from skillkit.core.hashing import *; print(digest(identity({'a': {'x', 'y', 'z'}, 'b': 0.1})))"
-    run = [sys.executable, "-c", script]
-    found = {
-        subprocess.run(run, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    }
-    assert found == {key({"a": {"x", "y", "z"}, "b": 0.1}) + "\n"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == key({"a": {"x", "y", "z"}, "b": 0.1}) + "\n"
 
 
 @pytest.mark.parametrize("value", [object(), lambda: 1, np.array([object()])])
-def test_content_that_cannot_be_told_is_an_error(value):
+def test_a_value_without_a_content_hash_is_an_error(value):
     with pytest.raises(SkillkitError, match="^model is a"):
         identity({"a": [value]}, "model")
 
 
-def test_descriptions_are_short():
+def test_abbreviations_are_short():
     assert abbreviated(Model()) == "a/model (Model 01234567)" and abbreviated(16) == 16
     assert abbreviated(list(range(1000))).startswith("list ")

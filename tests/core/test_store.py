@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -83,70 +84,46 @@ def tune(calls):
 
 def other(tmp_path, seconds=0, size=3, first=""):
     """Start the other process, with some statements run before it asks for its artifact."""
+    code = OTHER.replace("print(", f"{first}\nprint(")
+    command = [sys.executable, "-c", code, tmp_path / "began", str(seconds), str(size)]
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            OTHER.replace("print(", f"{first}\nprint("),
-            tmp_path / "began",
-            str(seconds),
-            str(size),
-        ],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-
-
-def test_second_call_loads(tune, calls):
-    first, second = cached(tune, 4, seed=3), cached(tune, length=4, seed=3, progress=False)
-    assert calls == [3] and torch.equal(first.weight, second.weight)
 
 
 def test_every_argument_counts_except_ignored_ones(tune, calls):
-    for arguments in [
-        {"length": 4},
-        {"length": 5},
-        {"length": 4, "seed": 1},
-        {"length": 4, "progress": False},
-    ]:
+    first, second = cached(tune, 4, seed=3), cached(tune, length=4, seed=3, progress=False)
+    assert calls == [3] and torch.equal(first.weight, second.weight)
+    for arguments in [dict(length=4), dict(length=5), dict(length=4, seed=1), dict(length=4, progress=False)]:
         cached(tune, **arguments)
-    assert len(calls) == 3 and len(find("prompt")) == 3
+    assert len(calls) == 4 and len(find("prompt")) == 4
 
 
-def test_version_counts(calls):
-    for version in (1, 2):
-        cached(artifact("number", version)(lambda: calls.append(0) or 1.5))
-    assert len(calls) == 2
+def test_version_and_resolved_arguments_count(calls):
+    for version, dtype in [(1, "float32"), (2, "float32"), (2, "bfloat16")]:
+        resolve = lambda arguments, dtype=dtype: {"dtype": dtype}
+        cached(artifact("number", version, resolve=resolve)(lambda dtype="auto": calls.append(0) or 1.5))
+    assert len(calls) == 3
 
 
-def test_resolved_arguments_count(calls):
-    for dtype in ("float32", "bfloat16"):
-
-        @artifact("resolved", resolve=lambda arguments: {"dtype": dtype})
-        def make(dtype="auto"):
-            calls.append(dtype)
-            return 1
-
-        cached(make)
-    assert len(calls) == 2
-
-
-def test_plain_results_come_back_as_they_were():
-    result = {
-        "accuracy": torch.rand(2, 3),
-        3: (1, None, "é"),
-        "nested": [{"mask": torch.tensor([True])}],
-        "empty": {},
-    }
-    back = cached(artifact("tree")(lambda: result))
-    assert (
-        torch.equal(back["accuracy"], result["accuracy"])
-        and back[3] == (1, None, "é")
-        and back["empty"] == {}
+def test_plain_results_come_back_as_they_were(calls):
+    mask, table = (
+        torch.tensor([True]),
+        pd.DataFrame({"neurons": [1, "model"], "accuracy": [0.25, 1.0], "n": [7, 8]}),
     )
-    assert back["nested"][0]["mask"].dtype == torch.bool
+    result = {
+        "share": np.float64(0.5),
+        3: (1, None, "é"),
+        "nested": [{"mask": mask}],
+        "empty": {},
+        "table": table,
+    }
+    make = artifact("tree")(lambda: calls.append(0) or result)
+    assert cached(make)["empty"] == {} and len(calls) == 1
+    back = cached(make)
+    assert len(calls) == 1 and back["share"] == 0.5 and back[3] == (1, None, "é")
+    assert torch.equal(back["nested"][0]["mask"], mask)
+    pd.testing.assert_frame_equal(back["table"], table)
 
 
 def test_dataclass_results_come_back_as_dataclasses():
@@ -166,54 +143,44 @@ def test_none_is_a_result(calls):
     assert cached(make) is None and cached(make) is None and calls == [0]
 
 
-def test_meta_tells_where_it_comes_from(tune):
-    prompt = cached(tune, 4, seed=3)
-
-    @artifact("score")
-    def evaluate(prompt, others):
-        return 0.5
-
-    cached(evaluate, prompt, [cached(tune, 4, seed=5)])
+def test_meta_names_upstream_artifacts_and_provenance(tune):
+    cached(artifact("score")(lambda prompt, others: 0.5), cached(tune, 4, seed=3), [cached(tune, 4, seed=5)])
     meta = json.loads((find("score")[0] / "meta.json").read_text())
     assert meta["upstream"] == sorted(f"prompt/{path.name}" for path in find("prompt"))
     assert {"torch", "skillkit", "python"} <= set(meta["provenance"]["versions"]) and meta["seconds"] >= 0
     assert json.loads((find("prompt")[0] / "meta.json").read_text())["seed"] in (3, 5)
 
 
-def test_damaged_file_is_said_and_computed_again(tune, calls):
+@pytest.mark.parametrize("damage", ["changed", "lost", "no meta", "cut meta", "other meta"])
+def test_damaged_artifacts_are_computed_again_with_a_warning(tune, calls, damage):
     cached(tune, 4)
-    path = find("prompt")[0] / "prompt.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.warns(UserWarning, match="prompt.safetensors has changed"):
-        cached(tune, 4)
-    assert len(calls) == 2 and fault(find("prompt")[0]) is None
-
-
-@pytest.mark.parametrize("damage", ["missing", "cut", "not json"])
-def test_damaged_meta_is_computed_again(tune, calls, damage):
-    cached(tune, 4)
-    meta = find("prompt")[0] / "meta.json"
-    if damage == "missing":
-        meta.unlink()
+    [folder] = find("prompt")
+    result, meta = folder / "prompt.safetensors", folder / "meta.json"
+    if damage == "changed":
+        result.write_bytes(result.read_bytes()[:-1] + b"!")
+    elif damage in ("lost", "no meta"):
+        (result if damage == "lost" else meta).unlink()
     else:
-        meta.write_text("" if damage == "cut" else '"text"')
-    with pytest.warns(UserWarning, match="meta.json"):
+        meta.write_text("" if damage == "cut meta" else '"text"')
+    with pytest.warns(
+        UserWarning, match="prompt.safetensors has changed" if damage == "changed" else "meta.json"
+    ):
         cached(tune, 4)
-    assert len(calls) == 2
+    assert len(calls) == 2 and fault(folder) is None
 
 
-def test_exception_leaves_nothing(folder):
+def test_an_exception_leaves_nothing_and_is_not_taken_for_a_full_disk(folder):
     @artifact("broken")
-    def broken():
-        raise RuntimeError("no")
+    def broken(error):
+        raise {"no": RuntimeError, "file": FileNotFoundError}[error](error)
 
-    with pytest.raises(RuntimeError, match="no"):
-        cached(broken)
+    for name, error in (("no", RuntimeError), ("file", FileNotFoundError)):
+        with pytest.raises(error, match=name):
+            cached(broken, name)
     assert not find() and not list(folder.glob(".tmp/*"))
 
 
+@pytest.mark.slow
 def test_two_processes_compute_once(tmp_path):
     processes = [other(tmp_path, seconds=0.5) for _ in range(2)]
     outputs = [process.communicate(timeout=100) for process in processes]
@@ -221,6 +188,7 @@ def test_two_processes_compute_once(tmp_path):
     assert (tmp_path / "began").read_text() == "began\n"
 
 
+@pytest.mark.slow
 def test_killed_while_computing_frees_the_lock(tmp_path):
     killed = other(tmp_path, seconds=1000)
     while not (tmp_path / "began").exists() and killed.poll() is None:
@@ -231,32 +199,27 @@ def test_killed_while_computing_frees_the_lock(tmp_path):
     assert out.strip() == "21" and len(find("slow")) == 1
 
 
+@pytest.mark.slow
 def test_killed_while_writing_leaves_no_result_and_is_swept(tmp_path, folder, tune):
     killed = other(tmp_path, first="import os; os.replace = lambda *paths: os.kill(os.getpid(), 9)")
     assert killed.wait() == -signal.SIGKILL and len(list(folder.glob(".tmp/*"))) == 1 and not find()
-    cached(tune, 4)  # quite another artifact
-    assert not list(folder.glob(".tmp/*")) and len(find()) == 1
-
-
-def test_work_in_progress_is_not_swept(tmp_path, folder, tune):
     with store._lock("slow/1"):
         (folder / ".tmp" / "slow-1").mkdir(parents=True)
-        cached(tune, 4)
-        assert (folder / ".tmp" / "slow-1").exists()
+        cached(tune, 4)  # quite another artifact
+        assert [path.name for path in folder.glob(".tmp/*")] == ["slow-1"] and len(find()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits are a POSIX matter")
 def test_full_disk_is_one_sentence(tmp_path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     _, errors = other(tmp_path, size=100_000, first=limit).communicate(timeout=100)
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("skillkit.core.errors.SkillkitError: the store") and "SKILLKIT_STORE" in last, (
-        errors
-    )
+    assert last.startswith("skillkit.core.errors.SkillkitError: the store") and "SKILLKIT_STORE" in last
     assert not find()
 
 
-def test_store_that_cannot_be_written_is_told_before_computing(tmp_path, monkeypatch, tune, calls):
+def test_store_that_cannot_be_written_is_refused_before_computing(tmp_path, monkeypatch, tune, calls):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "file" / "store"))
     with pytest.raises(SkillkitError, match="cannot be written"):
@@ -264,30 +227,11 @@ def test_store_that_cannot_be_written_is_told_before_computing(tmp_path, monkeyp
     assert not calls
 
 
-def test_a_table_comes_back_as_it_was():
-    table = pd.DataFrame({"neurons": [1, "model"], "accuracy": [0.25, 1.0], "n": [7, 8]})
-    tabulate = artifact("tables")(lambda number: table)
-    cached(tabulate, 1)
-    pd.testing.assert_frame_equal(cached(tabulate, 1), table)
-
-
-def test_error_of_the_function_is_not_taken_for_a_full_disk():
-    @artifact("missing")
-    def missing():
-        raise FileNotFoundError("no such data set")
-
-    with pytest.raises(FileNotFoundError):
-        cached(missing)
-
-
-def test_unmarked_function_and_unstorable_result_are_told():
+def test_what_cannot_be_cached_is_named():
     with pytest.raises(SkillkitError, match="@artifact"):
         cached(len, [1])
     with pytest.raises(SkillkitError, match="returned a object, which cannot be stored"):
         cached(artifact("odd")(lambda: object()))
-    assert not find()
-
-
-def test_argument_without_content_is_named():
     with pytest.raises(SkillkitError, match="model is a object"):
         cached(artifact("odd")(lambda model: 1), object())
+    assert not find()
