@@ -154,6 +154,7 @@ class _Stream(Hooks):
         # Tokenwise: it finds the slots itself however the texts stand.
         super().__init__(bb, layers, self._pass_on, tokenwise=True, stop=True)
         self.visitor, self.text = visitor, text
+        self.attached = self.slots = self.batch = None  # of the forward pass to come
 
     def _pass_on(self, layer, neurons):
         values = self._values(layer, neurons)

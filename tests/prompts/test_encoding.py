@@ -41,13 +41,6 @@ def test_order_depends_on_the_seed_alone_and_batches_are_of_similar_length():
     assert max(map(spread, orders[0])) < spread(range(50)) / 2
 
 
-def test_splitting_a_batch_keeps_its_rows():
-    batch = encoded.batch(range(10))
-    parts = batch.split(3)
-    assert [len(part) for part in parts] == [4, 4, 2]
-    assert torch.equal(torch.cat([part.ids for part in parts]), batch.ids)
-
-
 @pytest.mark.parametrize("model", TINY_MODELS)
 def test_long_texts_lose_their_end_and_are_counted_once(model):
     bb = BACKBONES[model]
