@@ -28,6 +28,7 @@ capital of in city sport science politics music overall also because so if then 
 where does entailment contradiction
 """
 WORDS = _SOME_ENGLISH.split()
+_ROBERTA_NAMES = dict(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>")
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!:'-"
 TINY_MODELS = (
     "bert",
@@ -49,8 +50,20 @@ def tiny_backbone(model_type, seed=0, layers=3):
     The decoder of the T5s has one layer less, so that mixing up the stacks shows. "t5-gated" has head weights
     of its own. Every parameter is random, biases and layer norms too: no test passes because of a zero.
     """
-    tokenizer = tiny_tokenizer(model_type)
-    model = _MODELS[model_type](layers, len(tokenizer), tokenizer)
+    tokenizer, (model_class, depth, options) = tiny_tokenizer(model_type), _MODELS[model_type]
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    if model_type.startswith("t5"):
+        options = options | {
+            "num_decoder_layers": max(1, layers - 1),
+            "decoder_start_token_id": ids["pad_token_id"],
+        }
+    if model_type == "gpt_neo":
+        options = options | {"attention_types": [[[("global", "local")[i % 2]], 1] for i in range(layers)]}
+    model = model_class(
+        model_class.config_class(vocab_size=len(tokenizer), **{depth: layers}, **ids, **options)
+    )
+    if model_type == "t5-gated":
+        model.lm_head.weight = torch.nn.Parameter(torch.empty(len(tokenizer), HIDDEN))
     _randomise(model, torch.Generator().manual_seed(seed))
     return from_model(model, tokenizer, name=f"tiny/{model_type}")
 
@@ -71,95 +84,6 @@ def _randomise(model, generator):
                 )
             else:
                 weight.copy_(noise * (0.5 if id(weight) in embeddings else 1.5 * HIDDEN**-0.5))
-
-
-def _masked(config_class, model_class, **options):
-    def make(layers, vocabulary, tokenizer):
-        config = config_class(
-            vocab_size=vocabulary,
-            hidden_size=HIDDEN,
-            num_hidden_layers=layers,
-            num_attention_heads=HEADS,
-            intermediate_size=NEURONS,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            **options,
-        )
-        return model_class(config)
-
-    return make
-
-
-def _gpt2(layers, vocabulary, tokenizer):
-    config = transformers.GPT2Config(
-        vocab_size=vocabulary,
-        n_embd=HIDDEN,
-        n_layer=layers,
-        n_head=HEADS,
-        n_inner=NEURONS,
-        n_positions=POSITIONS,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return transformers.GPT2LMHeadModel(config)
-
-
-def _gpt_neo(layers, vocabulary, tokenizer):
-    config = transformers.GPTNeoConfig(
-        vocab_size=vocabulary,
-        hidden_size=HIDDEN,
-        num_layers=layers,
-        num_heads=HEADS,
-        intermediate_size=NEURONS,
-        max_position_embeddings=POSITIONS,
-        window_size=8,
-        attention_types=[[[("global", "local")[i % 2]], 1] for i in range(layers)],
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return transformers.GPTNeoForCausalLM(config)
-
-
-def _llama(layers, vocabulary, tokenizer):
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=HIDDEN,
-        num_hidden_layers=layers,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS // 2,
-        intermediate_size=NEURONS,
-        max_position_embeddings=POSITIONS,
-        mlp_bias=True,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return transformers.LlamaForCausalLM(config)
-
-
-def _t5(gated):
-    def make(layers, vocabulary, tokenizer):
-        config = transformers.T5Config(
-            vocab_size=vocabulary,
-            d_model=HIDDEN,
-            d_kv=HIDDEN // HEADS,
-            d_ff=NEURONS,
-            num_layers=layers,
-            num_decoder_layers=max(1, layers - 1),
-            num_heads=HEADS,
-            feed_forward_proj="gated-gelu" if gated else "relu",
-            tie_word_embeddings=not gated,  # what T5 1.1 checkpoints say; it means "no scale before the head"
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            decoder_start_token_id=tokenizer.pad_token_id,
-        )
-        model = transformers.T5ForConditionalGeneration(config)
-        if gated:
-            model.lm_head.weight = torch.nn.Parameter(torch.empty(vocabulary, HIDDEN))
-        return model
-
-    return make
 
 
 def _word_piece():
@@ -197,16 +121,7 @@ def _roberta_tokenizer():
     tokenizer = _byte_level(["<s>", "<pad>", "</s>", "<unk>"])
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True)])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    names = {
-        "bos": "<s>",
-        "pad": "<pad>",
-        "eos": "</s>",
-        "unk": "<unk>",
-        "cls": "<s>",
-        "sep": "</s>",
-        "mask": "<mask>",
-    }
-    return _wrap(tokenizer, names)
+    return _wrap(tokenizer, _ROBERTA_NAMES)
 
 
 def _gpt_tokenizer():
@@ -230,16 +145,7 @@ def _unigram(special, template, names):
 
 def _xlm_tokenizer():
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    names = {
-        "bos": "<s>",
-        "pad": "<pad>",
-        "eos": "</s>",
-        "unk": "<unk>",
-        "cls": "<s>",
-        "sep": "</s>",
-        "mask": "<mask>",
-    }
-    return _unigram(special, ("<s> $A </s>", "<s> $A </s> </s> $B </s>"), names)
+    return _unigram(special, ("<s> $A </s>", "<s> $A </s> </s> $B </s>"), _ROBERTA_NAMES)
 
 
 def _t5_tokenizer():
@@ -260,19 +166,28 @@ def _wrap(tokenizer, names, inputs=("input_ids", "attention_mask")):
     )
 
 
-_OFFSET = {"max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}
+_USUAL = dict(hidden_size=HIDDEN, num_attention_heads=HEADS, intermediate_size=NEURONS)
+_BERT = _USUAL | dict(max_position_embeddings=POSITIONS)
+_ROBERTA = _USUAL | dict(max_position_embeddings=POSITIONS + 2, type_vocab_size=1)
+_GPT2 = dict(n_embd=HIDDEN, n_head=HEADS, n_inner=NEURONS, n_positions=POSITIONS)
+_GPT_NEO = dict(
+    hidden_size=HIDDEN, num_heads=HEADS, intermediate_size=NEURONS, max_position_embeddings=POSITIONS
+)
+_GPT_NEO["window_size"] = 8
+_LLAMA = _BERT | dict(num_key_value_heads=HEADS // 2, mlp_bias=True, tie_word_embeddings=True)
+_T5 = dict(d_model=HIDDEN, d_kv=HIDDEN // HEADS, d_ff=NEURONS, num_heads=HEADS)
+# What T5 1.1 checkpoints say of tied embeddings; it means "no scale before the head".
+_T5_GATED = _T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)
 _MODELS = {
-    "bert": _masked(transformers.BertConfig, transformers.BertForMaskedLM, max_position_embeddings=POSITIONS),
-    "roberta": _masked(transformers.RobertaConfig, transformers.RobertaForMaskedLM, **_OFFSET),
-    "xlm-roberta": _masked(transformers.XLMRobertaConfig, transformers.XLMRobertaForMaskedLM, **_OFFSET),
-    "xlm-roberta-xl": _masked(
-        transformers.XLMRobertaXLConfig, transformers.XLMRobertaXLForMaskedLM, **_OFFSET
-    ),
-    "gpt2": _gpt2,
-    "gpt_neo": _gpt_neo,
-    "llama": _llama,
-    "t5": _t5(gated=False),
-    "t5-gated": _t5(gated=True),
+    "bert": (transformers.BertForMaskedLM, "num_hidden_layers", _BERT),
+    "roberta": (transformers.RobertaForMaskedLM, "num_hidden_layers", _ROBERTA),
+    "xlm-roberta": (transformers.XLMRobertaForMaskedLM, "num_hidden_layers", _ROBERTA),
+    "xlm-roberta-xl": (transformers.XLMRobertaXLForMaskedLM, "num_hidden_layers", _ROBERTA),
+    "gpt2": (transformers.GPT2LMHeadModel, "n_layer", _GPT2),
+    "gpt_neo": (transformers.GPTNeoForCausalLM, "num_layers", _GPT_NEO),
+    "t5": (transformers.T5ForConditionalGeneration, "num_layers", _T5 | dict(tie_word_embeddings=True)),
+    "t5-gated": (transformers.T5ForConditionalGeneration, "num_layers", _T5_GATED),
+    "llama": (transformers.LlamaForCausalLM, "num_hidden_layers", _LLAMA),
 }
 _TOKENIZERS = {
     "bert": _word_piece,

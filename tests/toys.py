@@ -1,4 +1,4 @@
-"""A toy task for tiny backbones, told apart by one word, with texts of every length."""
+"""A toy task for tiny backbones, whose classes differ by one word, with texts of every length."""
 
 import random
 

@@ -13,17 +13,16 @@ from skillkit.models.hooks import (
     replace_neurons,
     take,
 )
-from skillkit.models.loading import list_backbones, quiet, read_vocabulary
+from skillkit.models.loading import list_backbones, read_vocabulary
 from skillkit.models.precision import precision, training_dtype
 
 __all__ = [
     "Backbone",
     "Hooks",
-    "checked_layers",
     "any_batching",
-    "replace_neurons",
-    "hidden_of",
+    "checked_layers",
     "from_model",
+    "hidden_of",
     "hooked",
     "list_backbones",
     "load_backbone",
@@ -31,8 +30,8 @@ __all__ = [
     "of_layer",
     "precision",
     "put",
-    "quiet",
     "read_vocabulary",
+    "replace_neurons",
     "take",
     "training_dtype",
 ]

@@ -64,7 +64,7 @@ def networks(base, row):
 
 
 def narrow_class(model_class, row):
-    """The same class, whose new models have the widths that `config.pruned` tells: for `from_pretrained`.
+    """The same class, whose new models have the widths that `config.pruned` says, for `from_pretrained`.
 
     >>> narrow_class(BertForMaskedLM, row)(config).config.pruned["widths"]
     [16, 3]

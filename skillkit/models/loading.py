@@ -123,7 +123,7 @@ def _load_model(name, source, row, options):
         )
     if pruned and info["unexpected_keys"]:  # elsewhere that is some other head; here it would be a constant
         raise SkillkitError(
-            f"the pruned checkpoint {name!r} holds weights that its config.json does not tell of, such as "
+            f"the pruned checkpoint {name!r} holds weights that its config.json does not mention, such as "
             f"{sorted(info['unexpected_keys'])[0]}; take both from one folder that was saved"
         )
     return model

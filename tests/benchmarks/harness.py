@@ -32,7 +32,7 @@ _MMAP_THRESHOLD = -3  # of glibc's mallopt: larger pieces are taken from the sys
 
 
 class Mark(NamedTuple):
-    """How many times faster than `slow` the way `quick` is to be; None: only told."""
+    """How many times faster than `slow` the way `quick` is to be; None: only reported."""
 
     slow: str
     quick: str
@@ -78,7 +78,7 @@ class Bench:
         self.rows, self.grown = known.get("rows", []), known.get("grown", [])
         self.words = known.get("words", {})  # {heading: {what: text}}
 
-    def tell(self, heading, what, text):
+    def note(self, heading, what, text):
         """Put a paragraph into the report, in place of one about the same."""
         self.words.setdefault(heading, {})[what] = text
         self.keep()
@@ -168,7 +168,7 @@ def _wait():
 
 
 def peak_memory(way):
-    """Bytes that a way takes at most beyond what is held before; None where the system does not tell."""
+    """Bytes that a way takes at most beyond what is held before; None where the system does not say."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

@@ -21,9 +21,9 @@ def test_accuracy_in_bfloat16(bench):
         task = load_task(name)
         found = [[_accuracy(bb, task, seed, dtype) for dtype in ("bfloat16", "float32")] for seed in SEEDS]
         pairs += found
-        lines.append(f"| {name} | {_told(found)} |")
-        table = "\n".join([*lines, f"| all {len(pairs)} pairs | {_told(pairs)} |"])
-        bench.tell("Accuracy of tuning in bfloat16", "pairs", table)
+        lines.append(f"| {name} | {_cells(found)} |")
+        table = "\n".join([*lines, f"| all {len(pairs)} pairs | {_cells(pairs)} |"])
+        bench.note("Accuracy of tuning in bfloat16", "pairs", table)
     _, low, high = difference_interval(*zip(*pairs, strict=True))
     assert low >= -0.02 and high <= 0.02
 
@@ -33,7 +33,7 @@ def _accuracy(bb, task, seed, dtype):
     return evaluate(bb, task, prompt, rows=500).accuracy
 
 
-def _told(pairs):
+def _cells(pairs):
     low, full = zip(*pairs, strict=True)
     mean, least, most = (100 * end for end in difference_interval(low, full))
     return (

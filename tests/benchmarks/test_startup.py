@@ -34,7 +34,7 @@ def test_import(bench):
     """Beyond the start of Python itself."""
     bare, loaded = ([seconds(script, REPOSITORY) for _ in range(5)] for script in ("pass", "import skillkit"))
     wall, processor = (max(a - b, 0) for a, b in zip(medians(loaded), medians(bare), strict=True))
-    bench.tell(
+    bench.note(
         "Start-up",
         "import",
         f"`import skillkit`: {wall:.2f} s, {processor:.2f} of the processor's (at most 0.5 s).",
@@ -48,6 +48,6 @@ def test_set_up_cell(bench, notebook):
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"][:2]
     script = "\n".join("".join(cell["source"]) for cell in cells)
     wall, processor = medians([seconds(script, notebook.parent) for _ in range(2)])
-    told = f"{wall:.1f} s, {processor:.1f} of the processor's (at most 8 s)."
-    bench.tell("Start-up", notebook.stem, f"Set-up cell of {notebook.stem}: {told}")
+    said = f"{wall:.1f} s, {processor:.1f} of the processor's (at most 8 s)."
+    bench.note("Start-up", notebook.stem, f"Set-up cell of {notebook.stem}: {said}")
     assert wall <= 8

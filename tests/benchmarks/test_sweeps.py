@@ -33,6 +33,6 @@ def test_two_workers_finish_more(bench, tmp_path, monkeypatch):
         seconds[workers] = time.perf_counter() - began
         assert {outcome.state for outcome in outcomes.values()} == {"done"}
     ratio = seconds[1] / seconds[2]
-    told = f"{ratio:.2f} times as many cells per minute (at least 1.6)"
-    bench.tell("Sweeps", "workers", f"One worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {told}.")
+    said = f"{ratio:.2f} times as many cells per minute (at least 1.6)"
+    bench.note("Sweeps", "workers", f"One worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s: {said}.")
     assert ratio >= 1.6

@@ -3,7 +3,7 @@
 The plain version is how the published code does it: nothing is frozen, the norm for clipping is over all gradients,
 batches are drawn at random, and the head runs at every position. PEFT freezes, and runs the head everywhere. The marks
 are for batches padded to their longest text. Prompt Transferability 1.0 and Robust Neurons pad every text to `max_len`
-of their configurations; how long that takes is only told.
+of their configurations; how long that takes is only reported.
 
 For the results to be comparable, the learning rate is next to nothing: over an epoch all ways see the same rows, so
 the gradients of the prompt, weighted by rows, add up to the same.

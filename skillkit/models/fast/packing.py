@@ -113,7 +113,7 @@ def read_packed(bb, module, inputs, packing):
     >>> read_packed(bb, bb.model.base_model, given, Packing([2, 3], 3)).shape
     torch.Size([2, 3, 128])
 
-    Meanwhile `bb.batching` tells hooks how the texts stand.
+    Meanwhile hooks find in `bb.batching` how the texts stand.
     """
     given = {name: packing.pack(one) if torch.is_tensor(one) else one for name, one in inputs.items()}
     with _packed(bb, packing):
