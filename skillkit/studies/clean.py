@@ -123,7 +123,6 @@ def _locks(one):
 
 
 def _bytes(size):
-    """A number of bytes as text; a prompt is a few kB."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 

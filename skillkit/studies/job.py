@@ -61,17 +61,13 @@ class NotebookJob:
         cells = _cells_hash(self.source, self.source.stat().st_mtime_ns)
         return digest([cells, self.parameters, source_hash()])
 
-    def manifest(self):
-        """The manifest of a finished or failed execution in the folder, or None."""
-        return read_json(self.folder / "manifest.json")
-
     def is_done(self):
         """Whether the folder holds the complete results of just this job.
 
         >>> NotebookJob.create("02_probing", validate("02_probing", {}), "dir").is_done()
         False
         """
-        manifest = self.manifest() or {}
+        manifest = read_json(self.folder / "manifest.json") or {}
         same = manifest.get("state") == "done" and manifest.get("key") == self.key()
         return same and all((self.folder / name).exists() for name in manifest["files"])
 

@@ -22,12 +22,12 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2*
 
 
 class AttentiveChannel(AsyncZMQSocketChannel):
-    """Looks for a reply every second instead of waiting to be told of it.
+    """Looks for a reply every second, since a signal of it may be lost.
 
     >>> await channel.get_msg(timeout=None)         # doctest: +SKIP
 
     While a cell shows widgets, nbclient sends the kernel their state past the event loop. If a reply arrives at
-    that very moment, the sending uses up what would have told the loop of it, and one would wait for ever.
+    that very moment, the sending uses up the signal for the loop, and one would wait for ever.
     """
 
     async def get_msg(self, timeout=None):

@@ -92,11 +92,10 @@ def _study(run):
         return known | {"units": [unit | {"folder": folder / unit["name"]} for unit in known["units"]]}
     loaded = load_run(run)
     units = loaded["cells"]
-    if loaded["axes"]:
-        raise SkillkitError(f"{run} is of a grid; give runs without one")
     unfinished = [unit["name"] for unit in units if unit["state"] != "done"]
-    if unfinished:
-        raise SkillkitError(f"{run}: {', '.join(unfinished)} did not finish; run the study again first")
+    if unfinished or loaded["axes"]:
+        what = f"{', '.join(unfinished)} did not finish" if unfinished else "it is of a grid"
+        raise SkillkitError(f"{run}: {what}; give a run without a grid, all of whose notebooks have finished")
     source = Path(loaded["file"])
     lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
     about = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines)]
@@ -147,13 +146,13 @@ def _copy_figures(column, folder):
     fresh = folder.with_name(f".{folder.name}.tmp")  # a study published before is read from the old folder
     shutil.rmtree(fresh, ignore_errors=True)
     for study in column:
-        for unit in study["units"]:
-            for file in (file for figure in unit["figures"] for file in figure["files"]):
-                target = fresh / study["name"] / file["href"]
-                if target.suffix != ".svg":
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    source = unit["folder"] / Path(file["href"]).relative_to(unit["name"])
-                    (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
+        figures = [(unit, figure) for unit in study["units"] for figure in unit["figures"]]
+        files = [(unit, file["href"]) for unit, figure in figures for file in figure["files"]]
+        for unit, place in (file for file in files if not file[1].endswith(".svg")):
+            source = unit["folder"] / Path(place).relative_to(unit["name"])
+            target = fresh / study["name"] / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
         units = [{part: unit[part] for part in _KEPT} for unit in study["units"]]
         (fresh / study["name"]).mkdir(parents=True, exist_ok=True)
         write_json(fresh / study["name"] / "study.json", _short(study | {"units": units}))

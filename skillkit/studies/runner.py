@@ -3,8 +3,8 @@
 >>> folder, outcomes = run_study("params/embedded.yaml")               # doctest: +SKIP
 embedded: 2 notebooks, 0 done already, 2 to run into runs/embedded
 2 workers with 1 thread each on 2 cores, 13 GB free
-[1/2] 00_the_small_world: done in 21 s
-[2/2] 01_prompt_tuning: done in 48 s
+[1/2] 00_the_small_world: done after 21 s
+[2/2] 01_prompt_tuning: done after 48 s
 
 What is done is kept, so that an interrupted study continues with the same command. A failure is reported and the other
 notebooks go on; one whose kernel was killed is tried again.
@@ -17,6 +17,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import read_json
 from skillkit.core.progress import progress
 from skillkit.core.provenance import runs_folder
 from skillkit.studies.executors import Environment, count, local, run_on_worker
@@ -143,12 +144,16 @@ class Scheduling:
             self.submit(i)
             return
         self.outcomes[name] = outcome
+        after = f"after {outcome.seconds:.0f} s"
         if not self.study.axes:
-            ways = {"kept": "nothing has changed, kept", "failed": f"FAILED after {outcome.seconds:.0f} s"}
-            how = ways.get(outcome.state, f"done in {outcome.seconds:.0f} s")
-            self.bar.write(f"[{len(self.outcomes)}/{len(self.jobs)}] {name}: {how}", file=sys.stdout)
+            ways = {"kept": "nothing has changed, kept", "failed": f"FAILED {after}", "done": f"done {after}"}
+            line = f"[{len(self.outcomes)}/{len(self.jobs)}] {name}: {ways[outcome.state]}"
+            self.bar.write(line, file=sys.stdout)
         if outcome.state == "failed":
-            self.bar.write(_failure(name, self.jobs[i], outcome), file=sys.stderr)
+            copy = self.jobs[i].folder / f"{self.jobs[i].name}.failed.ipynb"
+            kept = f", as far as it got in {copy}" if copy.exists() else ""
+            error = outcome.error.replace("\n", "\n  ")
+            self.bar.write(f"{name}: FAILED {after}{kept}\n  {error}", file=sys.stderr)
         self.order.done(i)
 
 
@@ -163,17 +168,10 @@ def _outcome(future):
         return Outcome("failed", error=str(error) or type(error).__name__)
 
 
-def _failure(name, job, outcome):
-    copy = job.folder / f"{job.name}.failed.ipynb"
-    kept = f", as far as it got in {copy}" if copy.exists() else ""
-    error = outcome.error.replace("\n", "\n  ")
-    return f"{name}: FAILED after {outcome.seconds:.0f} s{kept}\n  {error}"
-
-
 def _list(cells, jobs, done):
     """Print the cells with their states, instead of running them."""
     for cell, job, finished in zip(cells, jobs, done):
-        failed = not finished and (job.manifest() or {}).get("state") == "failed"
+        failed = (read_json(job.folder / "manifest.json") or {}).get("state") == "failed"
         print(f"  {'done' if finished else 'failed' if failed else 'to run':<7} {cell.name}")
 
 

@@ -24,9 +24,9 @@ def test_the_local_adversarial_study_runs(tmp_path):
     drops = pd.read_csv(tmp_path / "tables" / "drops.csv")
     assert drops["view"].tolist() == ["sst2 · adv_glue/sst2"]
     assert (drops.drop_low <= drops.drop_high).all() and not drops.paired.any()
-    told = {claim["statement"]: claim for claim in claims}
-    assert told["A masked LM (RoBERTa) falls below chance on adversarial texts."]["measured"] is not None
-    assert told["T5 stays above chance on adversarial texts."]["holds"] == "not tested"
+    shown = {claim["statement"]: claim for claim in claims}
+    assert shown["A masked LM (RoBERTa) falls below chance on adversarial texts."]["measured"] is not None
+    assert shown["T5 stays above chance on adversarial texts."]["holds"] == "not tested"
 
 
 def test_counterfactual_reviews_under_a_prompt_for_sentences():

@@ -67,14 +67,14 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_done_twice(small_notebook
     until(parent.exists, driver)
 
     boss.kill()
-    told, errors = driver.communicate(timeout=200)
+    shown, errors = driver.communicate(timeout=200)
     assert driver.returncode == 2 and "connection to the scheduler was lost" in errors, errors
 
     Path(str(tmp_path / "log.go")).touch()
     _, address = scheduler(dask, tmp_path, "second.json")
     dask("worker", address)
     driver = command(tmp_path, path, "--scheduler", address)
-    told, errors = driver.communicate(timeout=200)
+    shown, errors = driver.communicate(timeout=200)
     assert driver.returncode == 0, errors
     assert pd.read_csv(tmp_path / "out" / "summary.csv")["state"].tolist() == ["done"] * 3
     assert started(tmp_path).count("1") == started(tmp_path).count("3") == 1

@@ -13,5 +13,5 @@ def test_every_name_resolves():
 
 def test_importing_the_package_imports_no_heavy_library():
     code = "import sys, skillkit; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told.strip() == "set()"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "set()"

@@ -1,4 +1,4 @@
-"""What would stop a study is told before its first kernel starts."""
+"""What would stop a study is an error before its first kernel starts."""
 
 import sys
 from subprocess import run

@@ -58,12 +58,12 @@ def rows(path):
 
 def test_claims_meet_by_statement_whatever_model_it_names(tmp_path, runs):
     publish({"small": [runs[0]], "real": [runs[1], runs[2]]}, tmp_path / "out")
-    told = rows(tmp_path / "out/README.md")
+    shown = rows(tmp_path / "out/README.md")
     small, real = "0.500 [0.400, 0.600]<br><sub>embedded/gpt2</sub>", "0.100<br><sub>mini</sub>"
-    assert told["It works."] == ["A 2022", "–", small, "yes", real, "no"]  # the first run
-    assert told["Only here."] == ["A 2022", "–", "–", "–", "–", "yes"]
-    # What the same run says of a second model is told too.
-    assert told["It works (embedded/roberta)."] == ["A 2022", "–", "0.200", "no", "–", "–"]
+    assert shown["It works."] == ["A 2022", "–", small, "yes", real, "no"]  # the first run
+    assert shown["Only here."] == ["A 2022", "–", "–", "–", "–", "yes"]
+    # What the same run says of a second model is shown too.
+    assert shown["It works (embedded/roberta)."] == ["A 2022", "–", "0.200", "no", "–", "–"]
 
 
 def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):

@@ -180,8 +180,8 @@ def test_a_study_runs_once_and_again_only_what_changed(tmp_path, monkeypatch):
 def test_a_failure_is_reported_kept_and_does_not_stop_the_others(tmp_path, capsys):
     path, out = studies.study(tmp_path, small=FAIL, again={"action": "refuse"}), tmp_path / "out"
     assert states(run_study(path, out)) == ["failed", "failed"]
-    told, errors = capsys.readouterr()
-    assert "small: FAILED" in told and "small.failed.ipynb" in errors
+    shown, errors = capsys.readouterr()
+    assert "small: FAILED" in shown and "small.failed.ipynb" in errors
     assert "RuntimeError: it went <wrong>" in errors and 'raise RuntimeError("it went' in errors
     refused = errors.split("again: FAILED")[1].split("small: FAILED")[0]
     assert "  no such model; name another\n" in refused and "Traceback" not in refused  # a user's mistake
@@ -250,8 +250,8 @@ def test_a_run_that_was_ended_continues(tmp_path, number, status):
     assert any(cells.glob("*/size=2-*/small.*.ipynb"))  # as far as it got
     (tmp_path / "log.go").touch()
     process = command(tmp_path, path)
-    told, errors = process.communicate(timeout=100)
-    assert process.returncode == 0 and "tiny: 3 cells, 2 done already, 1 to run" in told, errors
+    shown, errors = process.communicate(timeout=100)
+    assert process.returncode == 0 and "tiny: 3 cells, 2 done already, 1 to run" in shown, errors
     assert sorted(started(tmp_path)) == ["1", "2", "2", "3"] and not any(cells.glob("*/*/*.partial.ipynb"))
 
 
@@ -259,9 +259,9 @@ def test_a_run_that_was_ended_continues(tmp_path, number, status):
 def test_two_processes_run_a_notebook_once(tmp_path):
     path = studies.study(tmp_path, small={})
     processes = [command(tmp_path, path) for _ in range(2)]
-    told = [process.communicate(timeout=100)[0] for process in processes]
+    shown = [process.communicate(timeout=100)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert started(tmp_path) == ["3"] and sum("kept" in one or "1 done already" in one for one in told) == 1
+    assert started(tmp_path) == ["3"] and sum("kept" in one or "1 done already" in one for one in shown) == 1
 
 
 @pytest.mark.slow

@@ -26,10 +26,12 @@ def stored(tmp_path, monkeypatch):
 
 def test_artifact_by_id_by_its_beginning_and_by_folder(stored):
     folder = stored[0]
-    told = show(f"number/{folder.name}")
-    assert told == show(f"number/{folder.name[:12]}") == show(str(folder))
+    shown = show(f"number/{folder.name}")
+    assert shown == show(f"number/{folder.name[:12]}") == show(str(folder))
     seed = json.loads((folder / "meta.json").read_text())["seed"]
-    assert f"\nseed: {seed}\n" in told and "steps: 20" in told and "result.json" in told and "torch" in told
+    assert (
+        f"\nseed: {seed}\n" in shown and "steps: 20" in shown and "result.json" in shown and "torch" in shown
+    )
 
 
 def test_damage_is_shown(stored):
@@ -53,9 +55,11 @@ def test_run_lists_its_notebooks(tmp_path):
     manifest = {"notebook": "first", "state": "failed", "finished": "now", "seconds": 3.0}
     manifest |= {"error": "no such model", "parameters": {"epochs": None}, "provenance": provenance()}
     (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
-    told = show(tmp_path)
-    assert "first:\n    state: failed" in told and "error: no such model" in told and "epochs: null" in told
-    assert "second: not finished" in told and show(tmp_path / "first").startswith("first:\n  state: failed")
+    shown = show(tmp_path)
+    assert (
+        "first:\n    state: failed" in shown and "error: no such model" in shown and "epochs: null" in shown
+    )
+    assert "second: not finished" in shown and show(tmp_path / "first").startswith("first:\n  state: failed")
 
 
 def test_sweep_lists_its_cells(tmp_path):
@@ -64,6 +68,6 @@ def test_sweep_lists_its_cells(tmp_path):
     write_json(tmp_path / "sweep.json", {"name": "tiny", "axes": sizes, "cells": cells})
     (tmp_path / "cells" / "1").mkdir(parents=True)
     write_json(tmp_path / "cells/1/manifest.json", {"state": "done", "finished": "2026-01-05T10:00:00Z"})
-    told = show(str(tmp_path))
-    assert told.startswith("study: tiny\n") and "small size=1: done 2026-01-05T10:00:00Z" in told
-    assert "small size=2: not finished" in told
+    shown = show(str(tmp_path))
+    assert shown.startswith("study: tiny\n") and "small size=1: done 2026-01-05T10:00:00Z" in shown
+    assert "small size=2: not finished" in shown

@@ -23,6 +23,7 @@ from skillkit.studies.report.pages import cells_as_html, stylesheet
 from skillkit.studies.report.run import load_run, preview
 from skillkit.studies.report.tables import align, claims_by_setting, claims_table, numbers_table, write_tables
 
+_NOT_SHOWN = shutil.ignore_patterns("*.ipynb", "*.json")
 MAX_PAGES = 100  # notebooks shown in full; failed ones come first
 
 
@@ -80,8 +81,8 @@ def _templates(name):
     pages = Environment(loader=PackageLoader("skillkit.studies.report"), autoescape=True, trim_blocks=True)
     made, source = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), provenance()
     revision = source["git"] and source["git"]["revision"][:10]
-    pages.globals |= {"name": name, "css": stylesheet(), "made": made, "versions": source["versions"]}
-    pages.globals |= {"revision": revision}
+    pages.globals |= {"name": name, "css": stylesheet(), "made": made, "revision": revision}
+    pages.globals |= {"versions": source["versions"]}
     return pages
 
 
@@ -129,8 +130,7 @@ def _write_notebooks(pages, shown, site):
     """A page for each notebook, with the files that belong to it."""
     names = {cell["page"] for cell in shown}
     for before, cell, after in zip([None, *shown], shown, [*shown[1:], None]):
-        ignored = shutil.ignore_patterns("*.ipynb", "*.json")
-        shutil.copytree(cell["folder"], site / cell["page"], ignore=ignored)
+        shutil.copytree(cell["folder"], site / cell["page"], ignore=_NOT_SHOWN)
         body = cells_as_html(cell["file"], names)
         page = pages.get_template("notebook.html").render(cell=cell, body=body, before=before, after=after)
         write_text(site / f"{cell['page']}.html", page)
@@ -140,9 +140,8 @@ def _write_comparison(labels, runs, site):
     """The page, and below a folder for each run the figures and tables it shows."""
     for number, cells in enumerate(runs):
         for cell in cells:
-            for part in ("figures", "tables"):
-                if (cell["folder"] / part).exists():
-                    shutil.copytree(cell["folder"] / part, site / str(number) / cell["page"] / part)
+            if cell["folder"].exists():
+                shutil.copytree(cell["folder"], site / str(number) / cell["page"], ignore=_NOT_SHOWN)
     shared = {}
     for part, name in {"claims": "statement", "figures": "name", "tables": "name"}.items():
         entries = [[one for cell in cells for one in cell[part]] for cells in runs]

@@ -124,14 +124,14 @@ def write_tables(folder):
 
 def _together(claims):
     """One row for claims that differ by the seed alone; of a single one the interval that it found itself."""
-    measured = [claim["measured"] for claim in claims if isinstance(claim["measured"], int | float)]
-    mean = mean_interval(measured) if measured else (None, None, None)
+    held, first = [claim["holds"] for claim in claims], claims[0]
+    first = first | {"holds": {word: held.count(word) for word in HOLDS}}
     if len(claims) == 1:
-        mean = tuple(claims[0][part] for part in ("measured", "low", "high"))
-    one = Claim(claims[0]["statement"], claims[0]["paper"], claims[0]["published"], *mean)
-    held = [claim["holds"] for claim in claims]
-    holds = {word: held.count(word) for word in HOLDS}
-    return claims[0] | {"measured_text": one.measured_text, "holds": holds}
+        return first
+    measured = [claim["measured"] for claim in claims if isinstance(claim["measured"], int | float)]
+    mean, low, high = mean_interval(measured) if measured else (None, None, None)
+    mean_of_all = Claim(first["statement"], first["paper"], measured=mean, low=low, high=high)
+    return first | {"measured_text": mean_of_all.measured_text}
 
 
 def _row(cell):
