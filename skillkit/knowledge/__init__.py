@@ -13,23 +13,8 @@ from skillkit.knowledge.sentences import activations_by_mention, sentence_activa
 from skillkit.knowledge.weight_editing import edit_facts, erase_relations
 
 __all__ = [
-    "FactQuestions",
-    "KnowledgeNeurons",
-    "activations_by_mention",
-    "ask",
-    "attribute",
-    "capitals",
-    "coarse_neurons",
-    "edit",
-    "edit_facts",
-    "enhance",
-    "erase",
-    "erase_relations",
-    "find_neurons",
-    "knowledge_neurons",
-    "load_facts",
-    "sentence_activations",
-    "suppress_across_languages",
-    "suppress_facts",
+    "FactQuestions", "KnowledgeNeurons", "activations_by_mention", "ask", "attribute", "capitals",
+    "coarse_neurons", "edit", "edit_facts", "enhance", "erase", "erase_relations", "find_neurons",
+    "knowledge_neurons", "load_facts", "sentence_activations", "suppress_across_languages", "suppress_facts",
     "suppression_by_count",
-]
+]  # fmt: skip

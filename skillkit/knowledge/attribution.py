@@ -111,19 +111,9 @@ def _save(parts, folder, alone):
 
 @artifact("attribution", version=1, ignore=("progress", "memory"), resolve=lambda arguments: FORMER)
 def attribute(
-    bb,
-    cloze,
-    answer,
-    steps=20,
-    rule="endpoints",
-    *,
-    before=False,
-    method="integrated-gradients",
-    aggregate="sum",
-    repeat_mask=False,
-    memory=MEMORY,
-    progress=False,
-) -> Attribution:
+    bb, cloze, answer, steps=20, rule="endpoints", *, before=False, method="integrated-gradients", aggregate="sum",
+    repeat_mask=False, memory=MEMORY, progress=False,
+) -> Attribution:  # fmt: skip
     """Attribute the probability of an answer to all neurons at the slot where it is read.
 
     >>> clozes = ["the capital of velmora is [MASK].", "the capital of rimvale is [MASK]."]

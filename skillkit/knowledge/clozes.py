@@ -66,12 +66,13 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     """
     if not answer or not answer.strip():
         raise SkillkitError(f"the answer to {text!r} is empty; give the word that belongs at {MASK}")
-    encoders = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}
-    questions = encoders[bb.family](bb, _marked(bb, text), answer.strip(), repeat_mask)
+    own = SENTINEL if bb.family == "seq2seq" else bb.tokenizer.mask_token  # how the tokenizer writes its mask
+    encode = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}[bb.family]
+    questions = encode(bb, text.replace(own, MASK) if own else text, answer.strip(), repeat_mask)
     longest = max(len(question.ids) for question in questions)
     if longest > bb.max_positions:
         raise SkillkitError(
-            f"{text[:40]!r}… has {longest} tokens, but {bb.name} takes {bb.max_positions}; shorten it"
+            f"{text[:40]!r}… has {longest} tokens, {bb.name} takes {bb.max_positions}; shorten it"
         )
     return questions
 
@@ -137,14 +138,12 @@ def ask(bb, clozes, answers, repeat_mask=False, batch_size=64):
     One cloze gives one `Reply`, a list a list; one answer serves all clozes. Interventions entered before
     (`suppress`, `edit`, …) take effect, also those with `positions="answer"`.
     """
-    texts, replies = paired(clozes, answers), []
-    asked = [encode_cloze(bb, text, answer, repeat_mask) for text, answer in texts]
-    log_p, rank, top = read_tokens(bb, [question for group in asked for question in group], batch_size)
+    asked = [encode_cloze(bb, text, answer, repeat_mask) for text, answer in paired(clozes, answers)]
+    read, replies = read_tokens(bb, [question for group in asked for question in group], batch_size), []
+    tokens = zip(*read, strict=True)
     for group in asked:
-        n = sum(len(question.targets) for question in group)
-        p, r, t = log_p[:n], rank[:n], top[:n]
-        log_p, rank, top = log_p[n:], rank[n:], top[n:]
-        replies.append(Reply(float(sum(p).exp()), int(max(r)), bb.tokenizer.decode(t).strip()))
+        log_p, rank, top = zip(*(next(tokens) for question in group for _ in question.targets), strict=True)
+        replies.append(Reply(float(sum(log_p).exp()), int(max(rank)), bb.tokenizer.decode(top).strip()))
     return replies[0] if isinstance(clozes, str) else replies
 
 
@@ -159,9 +158,7 @@ def paired(clozes, answers):
     if not clozes:
         raise SkillkitError(f"no cloze was given; give at least one text with {MASK}")
     if len(clozes) != len(answers):
-        raise SkillkitError(
-            f"{len(clozes)} clozes came with {len(answers)} answers; give one answer, or one each"
-        )
+        raise SkillkitError(f"{len(clozes)} clozes came with {len(answers)} answers; give one, or one each")
     return list(zip(clozes, answers, strict=True))
 
 
@@ -213,12 +210,6 @@ def inputs_of(bb, questions):
     return inputs
 
 
-def _marked(bb, text):
-    """The text with `[MASK]`, however the tokenizer writes its own mask."""
-    own = SENTINEL if bb.family == "seq2seq" else bb.tokenizer.mask_token
-    return text.replace(own, MASK) if own else text
-
-
 def _masked(bb, text, answer, repeat_mask):
     tokenizer, count = bb.tokenizer, text.count(MASK)
     if tokenizer.mask_token is None:
@@ -231,8 +222,9 @@ def _masked(bb, text, answer, repeat_mask):
     before, tokens, after = _placed(bb, one_mask(text), answer, tokenizer.mask_token, mask)
     count = len(tokens) if count == 1 and repeat_mask else count
     if count != len(tokens):
+        pieces = " ".join(tokenizer.convert_ids_to_tokens(list(tokens)))
         raise SkillkitError(
-            f"{answer!r} is {len(tokens)} tokens for {bb.name} ({_pieces(bb, tokens)}), but {text!r} has {count} "
+            f"{answer!r} is {len(tokens)} tokens for {bb.name} ({pieces}), but {text!r} has {count} "
             f"{MASK}; give as many masks, or repeat_mask=True to repeat a single one"
         )
     slots = tuple(range(len(before), len(before) + count))
@@ -308,11 +300,5 @@ def _alone(bb, answer):
 def _known(bb, tokens, answer):
     unknown = bb.tokenizer.unk_token_id
     if not tokens or (unknown in tokens and unknown != bb.tokenizer.eos_token_id):
-        raise SkillkitError(
-            f"the answer {answer!r} is not in the vocabulary of {bb.name}; choose another word"
-        )
+        raise SkillkitError(f"the answer {answer!r} is not in the vocabulary of {bb.name}; choose another")
     return tuple(tokens)
-
-
-def _pieces(bb, tokens):
-    return " ".join(bb.tokenizer.convert_ids_to_tokens(list(tokens)))

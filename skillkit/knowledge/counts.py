@@ -118,9 +118,7 @@ class FactNeurons(dict):
         """
         counts = [one.mask.sum(1) for one in self.values() if len(one)]
         if not counts:
-            raise SkillkitError(
-                "these facts have no neurons, so there is nothing to count; lower the thresholds"
-            )
+            raise SkillkitError("these facts have no neurons to count; lower the thresholds")
         counts = torch.stack(counts).numpy()
         upper = counts[:, -math.ceil(part * counts.shape[1]) :].sum(1)
         return tuple(estimate("share", (upper, counts.sum(1)), _share, confidence, seed).values())
@@ -199,7 +197,7 @@ class FactNeurons(dict):
 
 
 # Fields of `KnowledgeNeurons` beside its tensors.
-_PLAIN = (
+_PLAIN = [
     "prompts",
     "answers",
     "predicted",
@@ -208,7 +206,7 @@ _PLAIN = (
     "strict",
     "negative_share",
     "negative_count",
-)
+]
 
 
 def estimate(name, samples, statistic, confidence=0.95, seed=0):

@@ -34,9 +34,7 @@ def find_neurons(
     """
     facts = [fact for fact in facts if len(fact.prompts) >= minimum_prompts]
     if not facts:
-        raise SkillkitError(
-            f"no fact has {minimum_prompts} prompts; lower minimum_prompts or give other facts"
-        )
+        raise SkillkitError(f"no fact has {minimum_prompts} prompts; lower minimum_prompts")
     found, first = {}, 0.7 if share == "adaptive" else share
     for fact, made in _attributed(bb, facts, progress, options):
         found[fact.key] = from_attributions(bb, made, coarse or {"adaptive": 0.3}, first, strict)
@@ -98,12 +96,8 @@ class FactQuestions:
     def __init__(self, bb, facts, answers=None):
         self.bb, self.keys = bb, [fact.key for fact in facts]
         answers = answers or {fact.key: fact.object for fact in facts}
-        self.prompts = {
-            fact.key: [
-                encode_cloze(bb, prompt, answers[fact.key], repeat_mask=True) for prompt in fact.prompts
-            ]
-            for fact in facts
-        }
+        encode = lambda fact, prompt: encode_cloze(bb, prompt, answers[fact.key], repeat_mask=True)
+        self.prompts = {fact.key: [encode(fact, prompt) for prompt in fact.prompts] for fact in facts}
 
     def __repr__(self):
         prompts = sum(map(len, self.prompts.values()))

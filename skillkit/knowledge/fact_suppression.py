@@ -91,9 +91,7 @@ def suppress_facts(
     """
     having = FactNeurons(found).of(facts)
     if not having:
-        raise SkillkitError(
-            "none of these facts has neurons, so none can be suppressed; lower the thresholds"
-        )
+        raise SkillkitError("none of these facts has neurons to suppress; lower the thresholds")
     questions, rows = FactQuestions(bb, facts), []
     before = _means(questions.ask(questions.keys))
     for fact in progress_bar(having, "suppress and enhance", disable=not progress):

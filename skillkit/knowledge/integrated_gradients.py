@@ -122,18 +122,15 @@ def _ranges(bb, questions, layers, nodes, memory):
 
 def _footprint(bb, question, layers):
     """Bytes, about, that one question with one α takes in a sweep that scales each of `layers`."""
-    total = 0
+    total, tokens = 0, len(question.ids)
     for layer in layers:
-        stack = bb.decoder_layers if layer in bb.decoder_layers else bb.encoder_layers
-        alone = bb.family == "causal" or layer in bb.decoder_layers
-        tokens = 1 if alone else len(question.ids)
-        blocks = stack.stop - 1 - layer
-        if bb.family == "seq2seq" and not alone:
-            blocks += len(bb.decoder_layers)
-        seen = 4 * len(question.ids) * bb.hidden_size if alone else 0
-        kept = tokens * (10 * bb.hidden_size + 4 * bb.num_neurons) + seen
+        one_token = (
+            bb.family == "causal" or layer in bb.decoder_layers
+        )  # beside keys and values of the others
+        width = 10 * bb.hidden_size + 4 * bb.num_neurons
+        kept = width + 4 * tokens * bb.hidden_size if one_token else tokens * width
         head = 4 * len(question.slots) * bb.model.config.vocab_size
-        total += (1 + blocks) * kept + head
+        total += (bb.num_layers - layer) * kept + head
     return total * bb.model.get_input_embeddings().weight.element_size()
 
 

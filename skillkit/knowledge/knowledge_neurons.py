@@ -89,21 +89,9 @@ _BY_PROMPT = ("prompts", "answers", "predicted", "probability")
 
 @artifact("knowledge_neurons", version=1, ignore=("progress", "memory"))
 def knowledge_neurons(
-    bb,
-    prompts,
-    answer=None,
-    steps=20,
-    rule="endpoints",
-    coarse=None,
-    share=0.5,
-    strict=True,
-    minimum_prompts=1,
-    negatives=None,
-    negative_share=None,
-    memory=None,
-    progress=False,
-    **options,
-) -> KnowledgeNeurons:
+    bb, prompts, answer=None, steps=20, rule="endpoints", coarse=None, share=0.5, strict=True, minimum_prompts=1,
+    negatives=None, negative_share=None, memory=None, progress=False, **options,
+) -> KnowledgeNeurons:  # fmt: skip
     """Neurons that carry a fact: coarse in more than a share of its prompts, and not in those of its negatives.
 
     >>> facts = knowledge_neurons(bb, prompts, "hilvek", coarse=dict(adaptive=0.2), share=0.7, minimum_prompts=3)
@@ -122,22 +110,19 @@ def knowledge_neurons(
     `attribute` does.
     """
     coarse = {"adaptive": 0.3} if coarse is None else coarse
-    if isinstance(prompts, Attributions):
-        return from_attributions(bb, prompts, coarse, share, strict)
-    texts, others = paired(prompts, answer), _negatives(negatives, answer)
-    if len(texts) < minimum_prompts:
-        raise SkillkitError(
-            f"{len(texts)} prompts were given and minimum_prompts={minimum_prompts}; give more phrasings of the fact"
-        )
     checked_share(share, strict)
     _threshold(coarse)
+    if isinstance(prompts, Attributions):
+        return from_attributions(bb, prompts, coarse, share, strict)
+    texts, others = paired(prompts, answer or ""), _negatives(negatives, answer)
+    if len(texts) < minimum_prompts:
+        raise SkillkitError(
+            f"{len(texts)} prompts were given and minimum_prompts={minimum_prompts}; give more"
+        )
     options |= {"steps": steps, "rule": rule, "progress": progress} | ({"memory": memory} if memory else {})
-    found = attribute(
-        bb, [text for text, _ in texts + others], [word for _, word in texts + others], **options
-    )
-    return from_attributions(
-        bb, found[: len(texts)], coarse, share, strict, found[len(texts) :], negative_share
-    )
+    found = attribute(bb, *map(list, zip(*texts, *others, strict=True)), **options)
+    mine, negative = found[: len(texts)], found[len(texts) :]
+    return from_attributions(bb, mine, coarse, share, strict, negative, negative_share)
 
 
 def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), negative_share=None):
@@ -146,19 +131,11 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     >>> from_attributions(bb, attribute(bb, prompts, "hilvek"), dict(percentile=99.9), share=0.7)
     """
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
-    plain = KnowledgeNeurons(
-        mask=mask,
-        counts=_counted(bb, found, coarse),
-        negatives=_counted(bb, negatives, coarse) if len(negatives) else None,
-        prompts=tuple(one.cloze for one in found),
-        answers=tuple(one.answer for one in found),
-        predicted=tuple(one.predicted for one in found),
-        probability=tuple(one.probability for one in found),
-        share=share,
-        strict=strict,
-        negative_share=share if negative_share is None else negative_share,
-        negative_count=len(negatives),
-    )
+    negative = _counted(bb, negatives, coarse) if len(negatives) else None
+    names = ("cloze", "answer", "predicted", "probability")
+    by_prompt = (tuple(getattr(one, name) for one in found) for name in names)
+    limits = share, strict, share if negative_share is None else negative_share, len(negatives)
+    plain = KnowledgeNeurons(mask, _counted(bb, found, coarse), negative, *by_prompt, *limits)
     return plain.refine(share, strict)
 
 
@@ -233,7 +210,7 @@ def checked_share(share, strict=True):
     if not (0 <= share < 1 if strict else 0 < share <= 1):
         reach = "0 ≤ share < 1" if strict else "0 < share ≤ 1"
         raise SkillkitError(
-            f"a share of the prompts is {reach}, not {share}: it would choose nothing or everything"
+            f"a share of prompts is {reach}, not {share}: it would choose nothing or everything"
         )
     return share
 
@@ -268,9 +245,7 @@ def _threshold(coarse):
     ((kind, value),) = given.items()
     fits, meaning = _RANGES[kind]
     if not fits(value):
-        raise SkillkitError(
-            f"the {kind} threshold must be {meaning}, not {value}: it would choose nothing or everything"
-        )
+        raise SkillkitError(f"{kind}={value} would choose nothing or everything; it must be {meaning}")
     return kind, value
 
 

@@ -159,9 +159,7 @@ def _read(source, languages):
         return _multilingual(path, languages)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if len(files) != 1 or not files[0].is_file():
-        raise SkillkitError(
-            f"{source!r} holds no facts; give 'world', a file of JSON lines, or a folder with patterns/ and tuples/"
-        )
+        raise SkillkitError(f"{source!r} holds no facts; give 'world', JSON lines, or patterns/ with tuples/")
     return [_of_line(row, files[0]) for row in _lines(files[0])]
 
 

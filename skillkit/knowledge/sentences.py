@@ -38,9 +38,7 @@ def sentence_activations(bb, facts, sentences, pool="max"):
     """
     mask, sentences = checked_mask(bb, facts), list(sentences)
     if not sentences or pool not in _POOLS:
-        raise SkillkitError(
-            f"{len(sentences)} sentences are pooled by {pool!r}; give some, and 'max' or 'mean'"
-        )
+        raise SkillkitError(f"{len(sentences)} sentences pooled by {pool!r}; give some, 'max' or 'mean'")
     layers = mask.any(1).nonzero()[:, 0].tolist()
     found = []
     for sentence in sentences:
@@ -73,7 +71,7 @@ def mentions(fact, sentences):
     return groups
 
 
-class Activations(FactTable):
+class SentenceActivations(FactTable):
     """Activations of facts' neurons by group of sentences.
 
     >>> activations_by_mention(bb, facts, found, sentences).summary()[["group", "activation", "low", "high"]]
@@ -91,7 +89,7 @@ class Activations(FactTable):
 @artifact("firing", version=1, ignore=("progress",))
 def activations_by_mention(
     bb, facts, found, sentences, most=10, pool="max", seed=0, progress=False
-) -> Activations:
+) -> SentenceActivations:
     """Activation of facts' neurons in sentences that state the fact, mention its head only, or neither.
 
     >>> sentences = [sentence for fact in facts for sentence in fact.sentences]
@@ -108,7 +106,7 @@ def activations_by_mention(
                 mean = float(sentence_activations(bb, found[fact.key], chosen, pool)["activation"].mean())
                 row = {"fact": fact.key, "relation": fact.relation, "group": group}
                 rows.append(row | {"sentences": len(chosen), "activation": mean})
-    return Activations(rows)
+    return SentenceActivations(rows)
 
 
 def _says(sentence, words):

@@ -8,7 +8,6 @@
 Whole curves over rates, against random neurons: `skillkit.neurons.suppression_curve`.
 """
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -130,22 +129,17 @@ def answer_positions(bb, positions, others=()):
     return _AnswerSlots(bb) if isinstance(positions, str) else positions
 
 
-class _AnswerSlots(Mapping):
+class _AnswerSlots(dict):
     """Where the pass now running is answered, by layer; looked up when a hook asks."""
 
     def __init__(self, bb):
+        super().__init__()
         self.bb = bb
 
-    def __getitem__(self, layer):
+    def get(self, layer):
         places = getattr(self.bb.now, "places", {})
         if "answer" not in places:
             raise SkillkitError(
                 "only ask, and what builds on it, knows where the answer stands; give positions as numbers"
             )
         return places["answer"][layer]
-
-    def __iter__(self):
-        return iter(range(self.bb.num_layers))
-
-    def __len__(self):
-        return self.bb.num_layers
