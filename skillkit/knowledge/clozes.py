@@ -72,7 +72,7 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     longest = max(len(question.ids) for question in questions)
     if longest > bb.max_positions:
         raise SkillkitError(
-            f"{text[:40]!r}… has {longest} tokens, {bb.name} takes {bb.max_positions}; shorten it"
+            f"{text[:40]!r}… has {longest} tokens; {bb.name} takes {bb.max_positions}; shorten it"
         )
     return questions
 

@@ -80,13 +80,10 @@ class FactNeurons(dict):
             one = self[fact.key]
             pairs = zip(one.predicted, one.answers, strict=True)
             known = float(np.mean([word.casefold() == answer.casefold() for word, answer in pairs]))
-            row = {
-                "fact": fact.key,
-                "relation": fact.relation,
-                "language": fact.language,
-                "neurons": len(one),
-            }
-            rows.append(row | {"prompts": len(one.prompts), "known": known, "share": one.share})
+            row = {"fact": fact.key, "relation": fact.relation, "language": fact.language}
+            rows.append(
+                row | {"neurons": len(one), "prompts": len(one.prompts), "known": known, "share": one.share}
+            )
         return pandas.DataFrame(rows)
 
     def by_layer(self, bb, facts, confidence=0.95, seed=0):
@@ -197,16 +194,9 @@ class FactNeurons(dict):
 
 
 # Fields of `KnowledgeNeurons` beside its tensors.
-_PLAIN = [
-    "prompts",
-    "answers",
-    "predicted",
-    "probability",
-    "share",
-    "strict",
-    "negative_share",
-    "negative_count",
-]
+_PLAIN = (
+    "prompts", "answers", "predicted", "probability", "share", "strict", "negative_share", "negative_count",
+)  # fmt: skip
 
 
 def estimate(name, samples, statistic, confidence=0.95, seed=0):

@@ -102,10 +102,9 @@ def suppress_facts(
                     after = _means(questions.ask([key for keys in asked.values() for key in keys]))
                 row = {"fact": fact.key, "relation": fact.relation, "language": fact.language, "kind": kind}
                 row |= {"neurons": name, "draw": draw, "size": int(mask.sum())}
-                for place, keys in asked.items():
-                    if keys:
-                        means = {"before": _mean(before, keys), "after": _mean(after, keys)}
-                        rows.append(row | {"on": place} | means)
+                for place, keys in ((place, keys) for place, keys in asked.items() if keys):
+                    means = [float(np.mean([values[key] for key in keys])) for values in (before, after)]
+                    rows.append(row | {"on": place} | dict(zip(("before", "after"), means, strict=True)))
     return Changes(rows)
 
 
@@ -170,7 +169,3 @@ def with_controls(bb, mask, draws, seed=0, name="fact"):
 
 def _means(answers):
     return {key: one.probability.mean() for key, one in answers.items()}
-
-
-def _mean(values, keys):
-    return float(np.mean([values[key] for key in keys]))

@@ -129,11 +129,8 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     facts = _read(source, languages)
     _present("language", languages, {fact.language for fact in facts}, source)
     _present("relation", relations, {fact.relation for fact in facts}, source)
-    facts = [
-        fact
-        for fact in facts
-        if (not languages or fact.language in languages) and (not relations or fact.relation in relations)
-    ]
+    wanted = lambda name, names: not names or name in names
+    facts = [fact for fact in facts if wanted(fact.language, languages) and wanted(fact.relation, relations)]
     kept = _drawn(facts, per_relation, shard, seed)
     return Facts(fact for fact in facts if fact.uuid in kept)
 

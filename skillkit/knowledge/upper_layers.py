@@ -201,9 +201,7 @@ class UpperLayers:
         keep = lambda kept: lambda _, args: kept.update({layer: take(args[0], self.slots)})
         yield block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True)
         yield block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: hidden_of(out)}))
-        yield value.register_forward_hook(
-            lambda _, args, out: self.given.update({layer: take(out, self.slots)})
-        )
+        yield value.register_forward_hook(lambda _, args, out: keep(self.given)(_, [out]))
         yield (activation if self.before else value).register_forward_pre_hook(keep(self.scaled))
         if norm is not None:
             yield norm.register_forward_pre_hook(keep(self.sums))
