@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.attribution import attribute
+from skillkit.knowledge.attribution import AGGREGATES, attribute
 from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.knowledge.integrated_gradients import RULES, _footprint, rule_nodes
 from skillkit.knowledge.upper_layers import UpperLayers
-from skillkit.models.backbone import load_backbone
-from skillkit.models.hooks import replace_neurons
+from skillkit.models import load_backbone, replace_neurons
 from tests.helpers import shared_path
 from tests.plain_attribution import plain_attribution
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
 
 every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
+either_side = pytest.mark.parametrize("before", [False, True])
 CLOZE, ANSWER = "the capital of france is [MASK] .", "paris"
 
 
@@ -35,7 +35,7 @@ def double(monkeypatch):
     return make
 
 
-def assert_close(found, expected, share):
+def assert_close(found, expected, share=1e-9):
     """Scores and completeness error differ by no more than a share of the highest score."""
     scores, errors, probability = expected
     scale = share * scores.abs().max()
@@ -50,7 +50,7 @@ def assert_close(found, expected, share):
 def test_every_rule_equals_the_formula(double, model_type, rule):
     bb = double(model_type)
     expected = plain_attribution(bb, CLOZE, ANSWER, *rule_nodes(rule, 5))
-    assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule=rule), expected, 1e-9)
+    assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule=rule), expected)
 
 
 @every_family
@@ -58,66 +58,50 @@ def test_float32_is_as_good_as_float32_can_be(model_type):
     bb = tiny_backbone(model_type)
     answer = "true"  # likely enough everywhere: a probability of 1e-6 is ill-conditioned in either version
     expected = plain_attribution(bb, CLOZE, answer, *rule_nodes("endpoints", 20))
-    assert_close(attribute(bb, CLOZE, answer), expected, 1e-4)
+    found = attribute(bb, CLOZE, answer)
+    assert_close(found, expected, 1e-4)
+    assert not found.scores.requires_grad and not found.token_scores.requires_grad
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in bb.model.modules())
 
 
 @every_family
-def test_before_the_non_linearity(double, model_type):
-    bb = double(model_type)
-    expected = plain_attribution(bb, CLOZE, ANSWER, *rule_nodes("left", 5), before=True)
-    assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule="left", before=True), expected, 1e-9)
-
-
-@every_family
-@pytest.mark.parametrize("before", [False, True])
-def test_plain_passes_of_the_whole_model_give_the_same(double, monkeypatch, model_type, before):
-    bb, asked = double(model_type), dict(steps=4, before=before)
-    clozes = [CLOZE, "the capital of germany is [MASK] .", "it is [MASK] ."]
-    quick = attribute(bb, clozes, ANSWER, **asked)
-    monkeypatch.setenv("SKILLKIT_PLAIN", "1")
-    for one, other in zip(attribute(bb, clozes, ANSWER, **asked), quick, strict=True):
-        assert_close(one, (other.token_scores, other.completeness_error[None], other.probability), 1e-9)
-
-
-@every_family
-@pytest.mark.parametrize("before", [False, True])
+@either_side
 def test_answers_of_several_tokens(double, model_type, before):
     bb = double(model_type)
     cloze = "the capital of france is [MASK] [MASK] ." if bb.family == "masked" else CLOZE
-    expected = plain_attribution(bb, cloze, "paris london", *rule_nodes("right", 4), before=before)
-    found = attribute(bb, cloze, "paris london", steps=4, rule="right", before=before)
+    expected = plain_attribution(bb, cloze, "paris london", *rule_nodes("left", 4), before=before)
+    found = attribute(bb, cloze, "paris london", steps=4, rule="left", before=before)
     assert found.token_scores.shape == (2, bb.num_layers, NEURONS)
-    assert_close(found, expected, 1e-9)
+    assert_close(found, expected)
 
 
 @every_family
-@pytest.mark.parametrize("memory", [1, 2**17, 2**40])
-def test_prompts_of_different_lengths_and_any_memory_budget(double, model_type, memory):
-    bb = double(model_type)
-    clozes = [CLOZE, "paris is the capital of [MASK] .", "in germany you watch [MASK] .", "it is [MASK] ."]
-    answers = ["paris", "france", "sport", "good"]
-    found = attribute(bb, clozes, answers, steps=3, memory=memory)
+@pytest.mark.parametrize("way", ["little memory", "much memory", "whole model", "whole model, before"])
+def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch, model_type, way):
+    bb, before = double(model_type), way.endswith("before")
+    monkeypatch.setenv("SKILLKIT_PLAIN", str(int("whole model" in way)))
+    clozes, answers = [CLOZE, "in germany you watch [MASK] .", "it is [MASK] ."], ["paris", "sport", "good"]
+    memory = 2**17 if way == "little memory" else 2**40
+    found = attribute(bb, clozes, answers, steps=3, memory=memory, before=before)
     for cloze, answer, one in zip(clozes, answers, found, strict=True):
         assert (one.cloze, one.answer) == (cloze, answer)
-        assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3)), 1e-9)
+        assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3), before=before))
 
 
 def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
     bb, sweeps, sweep = tiny_backbone("bert", layers=6), [], UpperLayers.sweep
 
-    def noted(stack, layers, alphas, **options):
+    def noted(self, layers, alphas):
         sweeps.append((len(layers), len(alphas)))
-        return sweep(stack, layers, alphas, **options)
+        return sweep(self, layers, alphas)
 
     monkeypatch.setattr(UpperLayers, "sweep", noted)
-    asked = encode_cloze(bb, CLOZE, ANSWER)
-    lowest = _footprint(bb, asked[0], range(1))
+    lowest = _footprint(bb, encode_cloze(bb, CLOZE, ANSWER)[0], range(1))
     attribute(bb, CLOZE, ANSWER, steps=20, memory=25 * lowest)
     assert {alphas for _, alphas in sweeps} == {20} and sum(layers for layers, _ in sweeps) == 6
     assert sweeps[0][0] < sweeps[-1][0]  # the higher, the fewer blocks are above
-    sweeps.clear()
     attribute(bb, CLOZE, ANSWER, steps=20, memory=4 * lowest)
-    assert sweeps[0] == (1, 4)
+    assert (1, 4) in sweeps
 
 
 @every_family
@@ -128,59 +112,31 @@ def test_the_integral_is_complete(double, model_type):
 
 
 @every_family
-def test_activation_is_the_baseline_method(model_type):
+def test_activation_is_the_baseline_and_the_prediction_the_models_own(model_type):
     bb = tiny_backbone(model_type)
     found = attribute(bb, CLOZE, ANSWER, method="activation")
-    question = encode_cloze(bb, CLOZE, ANSWER)[0]
-    with bb.record(positions=slots_of(bb, [question])) as acts:
-        bb.run(inputs_of(bb, [question]))
+    question = encode_cloze(bb, CLOZE, ANSWER)
+    slots = slots_of(bb, question)
+    with bb.record(positions=slots) as acts:
+        hidden = bb.run(inputs_of(bb, question))
     expected = torch.cat([acts[layer][0] for layer in range(bb.num_layers)])
     torch.testing.assert_close(found.scores, expected, atol=1e-5, rtol=1e-4)
     assert found.completeness_error.isnan().all()
+    likely = bb.head(hidden)[0, int(slots[bb.num_layers - 1])].argmax()
+    assert found.predicted == bb.tokenizer.decode([int(likely)]).strip()
 
 
-@pytest.mark.parametrize(
-    "aggregate, expected",
-    [
-        ("sum", lambda t: t[0] + t[1]),
-        ("mean", lambda t: (t[0] + t[1]) / 2),
-        ("max", lambda t: torch.maximum(t[0], t[1])),
-        ("start", lambda t: t[0]),
-        ("end", lambda t: t[1]),
-    ],
-)
-def test_scores_of_several_tokens_are_aggregated(aggregate, expected):
-    found = attribute(tiny_backbone("t5"), CLOZE, "paris london", steps=2, aggregate=aggregate)
-    torch.testing.assert_close(found.scores, expected(found.token_scores))
-
-
-@every_family
-def test_probability_and_prediction_are_the_models_own(model_type):
-    bb = tiny_backbone(model_type)
-    found = attribute(bb, CLOZE, ANSWER, steps=2)
-    question = encode_cloze(bb, CLOZE, ANSWER)[0]
-    inputs = {"input_ids": torch.tensor([question.ids])}
-    if question.decoder:
-        inputs["decoder_input_ids"] = torch.tensor([question.decoder])
-    slot = len(question.decoder) - 1 if question.decoder else question.slots[0]
-    likely = bb.model(**inputs).logits[0, slot].softmax(-1)
-    assert found.probability == pytest.approx(float(likely[question.targets[0]]), rel=1e-4)
-    assert found.predicted == bb.tokenizer.decode([int(likely.argmax())]).strip()
-
-
-@every_family
-def test_results_are_detached_and_the_backbone_is_left_alone(model_type):
-    bb = tiny_backbone(model_type)
-    found = attribute(bb, CLOZE, ANSWER, steps=2)
-    assert not found.scores.requires_grad and not found.token_scores.requires_grad
-    assert not any(module._forward_pre_hooks or module._forward_hooks for module in bb.model.modules())
-    assert all(weight.grad is None and not weight.requires_grad for weight in bb.model.parameters())
-
-
-def test_top_names_layer_neuron_and_score():
-    found = attribute(tiny_backbone("bert"), CLOZE, ANSWER, steps=2)
-    (layer, neuron, score), second = found.top(2)
-    assert score == found.scores.max() == found.scores[layer, neuron] >= second[2]
+def test_scores_of_several_tokens_are_aggregated():
+    found = {
+        name: attribute(tiny_backbone("t5"), CLOZE, "paris london", steps=2, aggregate=name)
+        for name in AGGREGATES
+    }
+    first, second = found["sum"].token_scores
+    expected = first + second, (first + second) / 2, torch.maximum(first, second), first, second
+    for name, scores in zip(("sum", "mean", "max", "start", "end"), expected, strict=True):
+        torch.testing.assert_close(found[name].scores, scores)
+    (layer, neuron, score), runner_up = found["sum"].top(2)
+    assert score == found["sum"].scores.max() == found["sum"].scores[layer, neuron] >= runner_up[2]
 
 
 @pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])
@@ -193,13 +149,11 @@ def test_half_precision_gives_float32_scores(model_type):
     assert torch.corrcoef(torch.stack([half.flatten(), exact.flatten()]))[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("before", [False, True])
+@either_side
 def test_attribution_inside_an_intervention_is_refused(before):
     bb = tiny_backbone("bert")
-    with (
-        pytest.raises(SkillkitError, match="inside an intervention"),
-        replace_neurons(bb, {0: torch.relu}, before=before),
-    ):
+    inside = replace_neurons(bb, {0: torch.relu}, before=before)
+    with pytest.raises(SkillkitError, match="inside an intervention"), inside:
         attribute(bb, CLOZE, ANSWER)
 
 
@@ -226,6 +180,7 @@ def test_rules_integrate_what_they_should():
     assert weights @ alphas**7 == pytest.approx(1 / 8)
 
 
+@pytest.mark.slow
 def test_a_real_llama_like_model():
     bb = load_backbone(shared_path("models/stories260k"))
     cloze, answer = "Once upon a time, there was a little girl named [MASK]", "Lily"
