@@ -1,9 +1,7 @@
 """What the examples of the docstrings in `skillkit/knowledge` work with, by module."""
 
 OWN = {
-    "control_fact": """
-known = sk.knowledge.capitals(bb)
-""",
+    "control_fact": "known = sk.knowledge.capitals(bb)",
     "attribution": """
 found = sk.attribute(bb, cloze, "hilvek", steps=2)
 clozes = [cloze, cloze]
@@ -33,23 +31,13 @@ facts = sk.knowledge_neurons(bb, prompts, "hilvek", steps=2, coarse=dict(adaptiv
 list_of_knowledge_neurons = [facts]
 scores = attribution.scores
 """,
-    "counts": """
-facts = sk.load_facts("world", relations=["capital", "language"], per_relation=2)
-found = sk.knowledge.find_neurons(bb, facts, steps=2, share=0.3)
-""",
-    "languages": """
-facts = sk.load_facts("world", relations=["capital", "language"], per_relation=2)
-found = sk.knowledge.find_neurons(bb, facts, steps=2, share=0.3)
-""",
     "fact_eval": """
 questions = sk.knowledge.FactQuestions(bb, facts)
 key = facts[0].key
 one = questions.ask([key])[key]
 suppress = sk.suppress
 """,
-    "upper_layers": """
-part = sk.knowledge.upper_layers.upper_stacks(bb, questions)[0]
-""",
+    "upper_layers": "part = sk.knowledge.upper_layers.upper_stacks(bb, questions)[0]",
     "sentences": """
 fact = facts[0]
 sentences = [sentence for fact in facts for sentence in fact.sentences]
@@ -57,3 +45,7 @@ corpus = sentences
 neurons = found[fact.key]
 """,
 }
+OWN["counts"] = OWN["languages"] = """
+facts = sk.load_facts("world", relations=["capital", "language"], per_relation=2)
+found = sk.knowledge.find_neurons(bb, facts, steps=2, share=0.3)
+"""

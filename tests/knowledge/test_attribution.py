@@ -157,16 +157,11 @@ def test_attribution_inside_an_intervention_is_refused(before):
         attribute(bb, CLOZE, ANSWER)
 
 
-@pytest.mark.parametrize(
-    "options, reason",
-    [
-        ({"rule": "middle"}, "no rule 'middle'"),
-        ({"steps": 0}, "at least 2 steps"),
-        ({"steps": 0, "rule": "left"}, "at least 1 steps"),
-        ({"method": "magic"}, "method 'magic'"),
-        ({"aggregate": "median"}, "'median' is not known"),
-    ],
-)
+@pytest.mark.parametrize("options, reason", [
+    ({"rule": "middle"}, "no rule 'middle'"), ({"steps": 0}, "at least 2 steps"),
+    ({"steps": 0, "rule": "left"}, "at least 1 steps"), ({"method": "magic"}, "method 'magic'"),
+    ({"aggregate": "median"}, "'median' is not known"),
+])  # fmt: skip
 def test_wrong_options(options, reason):
     with pytest.raises(SkillkitError, match=reason):
         attribute(tiny_backbone("bert"), CLOZE, ANSWER, **options)

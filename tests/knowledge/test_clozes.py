@@ -89,31 +89,31 @@ def test_asking_is_what_the_model_says(model_type):
 
 
 @every_family
-def test_many_clozes_at_once_change_nothing(model_type):
-    bb = tiny_backbone(model_type)
-    clozes = [CLOZE, "in germany there is [MASK] .", "london is [MASK] .", "it is [MASK] ."]
-    answers = ["paris", "berlin", "good", "paris london"]
-    together = ask(bb, clozes, answers, repeat_mask=True, batch_size=2)
-    for cloze, answer, reply in zip(clozes, answers, together, strict=True):
-        alone = ask(bb, cloze, answer, repeat_mask=True)
-        assert (alone.rank, alone.top) == (reply.rank, reply.top)
-        assert alone.probability == pytest.approx(reply.probability, rel=1e-3)
-
-
-@every_family
 @pytest.mark.parametrize("change", [suppress, partial(enhance, factor=2.0, positions="answer")])
 def test_clozes_of_several_lengths_are_one_pass_also_under_interventions(model_type, change, monkeypatch):
     bb = tiny_backbone(model_type)
-    clozes = [CLOZE, "in germany there is [MASK] .", "it is [MASK] ."]
+    clozes = [CLOZE, "in germany there is [MASK] .", "london is [MASK] .", "it is [MASK] ."]
+    answers = ["paris", "berlin", "good", "paris london"]
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     mask[:, ::3] = True
+    plain = [ask(bb, *one, repeat_mask=True) for one in zip(clozes, answers)]
+    assert_same(ask(bb, clozes, answers, repeat_mask=True, batch_size=2), plain)
     with change(bb, mask):
-        alone = [ask(bb, cloze, "paris").probability for cloze in clozes]
+        alone = [ask(bb, *one, repeat_mask=True) for one in zip(clozes, answers)]
         passes, run = [], bb.run
         monkeypatch.setattr(bb, "run", lambda inputs: passes.append(inputs) or run(inputs))
-        together = [reply.probability for reply in ask(bb, clozes, "paris")]
-    assert len(passes) == 1 and together == pytest.approx(alone, rel=1e-4)
-    assert together != pytest.approx([ask(bb, cloze, "paris").probability for cloze in clozes], rel=1e-4)
+        together = ask(bb, clozes, answers, repeat_mask=True)
+    assert_same(together, alone)
+    assert len(passes) == len(
+        {question.shape[1:] for one in zip(clozes, answers) for question in encode_cloze(bb, *one, True)}
+    )
+    assert together[0].probability != pytest.approx(plain[0].probability, rel=1e-4)
+
+
+def assert_same(replies, others):
+    for one, other in zip(replies, others, strict=True):
+        assert (one.rank, one.top) == (other.rank, other.top)
+        assert one.probability == pytest.approx(other.probability, rel=1e-3)
 
 
 def test_questions_of_one_shape_go_together():
@@ -122,23 +122,15 @@ def test_questions_of_one_shape_go_together():
     assert by_shape([encode_cloze(bb, cloze, "good")[0] for cloze in clozes]) == [[0, 2], [1]]
 
 
-@pytest.mark.parametrize(
-    "model_type, cloze, answer, reason",
-    [
-        ("bert", "the capital of france is paris .", "paris", "has no \\[MASK\\]"),
-        ("bert", CLOZE, "paris london", "is 2 tokens .* has 1"),
-        ("roberta", "it is [MASK] [MASK] [MASK] .", "paris london", "is 2 tokens .* has 3"),
-        ("bert", "[MASK] is the capital of [MASK] .", "paris london", "are apart"),
-        ("bert", CLOZE, "ζ", "not in the vocabulary"),
-        ("t5", CLOZE, "ζ", "not in the vocabulary"),
-        ("bert", CLOZE, " ", "is empty"),
-        ("bert", "good " * 200 + CLOZE, "paris", "takes 128; shorten"),
-        ("gpt2", "[MASK] is the capital of france .", "paris", "ends with it"),
-        ("gpt2", "[MASK] .", "paris", "nothing stands before"),
-        ("t5", "[MASK] is in [MASK] .", "paris", "must have one"),
-        ("t5", "paris", "paris", "must have one"),
-    ],
-)
+@pytest.mark.parametrize("model_type, cloze, answer, reason", [
+    ("bert", "the capital of france is paris .", "paris", "has no \\[MASK\\]"), ("bert", CLOZE, " ", "is empty"),
+    ("bert", CLOZE, "paris london", "is 2 tokens .* has 1"), ("bert", CLOZE, "ζ", "not in the vocabulary"),
+    ("roberta", "it is [MASK] [MASK] [MASK] .", "paris london", "is 2 tokens .* has 3"),
+    ("bert", "[MASK] is the capital of [MASK] .", "paris london", "are apart"),
+    ("bert", "good " * 200 + CLOZE, "paris", "takes 128; shorten"), ("t5", CLOZE, "ζ", "not in the vocabulary"),
+    ("gpt2", "[MASK] is the capital of france .", "paris", "ends with it"),
+    ("gpt2", "[MASK] .", "paris", "nothing stands before"), ("t5", "[MASK] is in [MASK] .", "paris", "must have one"),
+])  # fmt: skip
 def test_what_cannot_be_asked(model_type, cloze, answer, reason):
     with pytest.raises(SkillkitError, match=reason):
         encode_cloze(tiny_backbone(model_type), cloze, answer)
@@ -147,7 +139,9 @@ def test_what_cannot_be_asked(model_type, cloze, answer, reason):
 def test_clozes_and_answers_are_paired():
     assert paired("a [MASK]", "b") == [("a [MASK]", "b")]
     assert paired(["a [MASK]", "c [MASK]"], "b") == [("a [MASK]", "b"), ("c [MASK]", "b")]
-    with pytest.raises(SkillkitError, match="2 clozes came with 3 answers"):
-        paired(["a", "b"], ["c", "d", "e"])
-    with pytest.raises(SkillkitError, match="no cloze"):
-        paired([], "b")
+    for clozes, answers, reason in (
+        (["a", "b"], ["c", "d", "e"], "2 clozes came with 3 answers"),
+        ([], "b", "no cloze"),
+    ):
+        with pytest.raises(SkillkitError, match=reason):
+            paired(clozes, answers)

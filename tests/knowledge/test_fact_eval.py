@@ -1,16 +1,13 @@
 """Facts are asked as single clozes are, and each has its neurons."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 import skillkit as sk
 from skillkit.core.errors import SkillkitError
-from skillkit.knowledge import FactQuestions, ask, find_neurons, load_facts, suppress_facts
+from skillkit.knowledge import FactQuestions, ask, find_neurons
 from skillkit.knowledge.counts import FactNeurons
-from tests.helpers import shared_path
 from tests.knowledge.conftest import COARSE
 
 
@@ -54,18 +51,3 @@ def test_facts_are_asked_as_single_clozes_are(study):
     others = FactQuestions(bb, facts[:1], {"france/en": "london good"}).ask(["france/en"])["france/en"]
     replies = ask(bb, facts[0].prompts, "london good")
     np.testing.assert_allclose(others.surprise, [-np.log(r.probability) for r in replies], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_twenty_real_facts_on_a_real_model():
-    bb = sk.load_backbone(shared_path("models/minilm-mlm"))
-    path = shared_path("data/pararel")
-    facts, _ = load_facts(path, relations=["P36", "P176"], per_relation=10).askable(bb, minimum_prompts=3)
-    facts = [replace(fact, prompts=fact.prompts[:3]) for fact in facts]
-    found = find_neurons(bb, facts, coarse=COARSE, share=0.5, steps=5)
-    assert len(facts) == 20 and sum(len(one) > 0 for one in found.values()) >= 15
-    table = suppress_facts(bb, facts, found, draws=2, others=1).summary().set_index(["kind", "neurons", "on"])
-    ratio = table["ratio_of_means"]
-    assert ratio["suppress", "fact", "own"] < min(-0.05, 3 * ratio["suppress", "random", "own"])
-    assert ratio["enhance", "fact", "own"] > max(0.05, 3 * ratio["enhance", "random", "own"])
-    assert abs(ratio["suppress", "fact", "other relations"]) < -ratio["suppress", "fact", "own"]

@@ -12,17 +12,15 @@ from skillkit.knowledge.knowledge_neurons import (
     coarse_neurons,
     knowledge_neurons,
     often,
-)
+)  # fmt: skip
 from tests.planted_facts import FIRST_MATRIX, planted_facts
 from tests.tiny import NEURONS, tiny_backbone
 
 planted = pytest.mark.parametrize("model_type", FIRST_MATRIX)
 PROMPTS = [
-    "the capital of france is [MASK] .",
-    "france and [MASK] are in a story .",
-    "you watch france in [MASK] .",
+    "the capital of france is [MASK] .", "france and [MASK] are in a story .", "you watch france in [MASK] .",
     "what is the capital of france ? [MASK] .",
-]
+]  # fmt: skip
 
 
 @planted
@@ -39,15 +37,14 @@ def test_planted_neurons_are_found_and_no_others(model_type, rule):
 def test_what_a_negative_prompt_has_too_is_removed(model_type):
     bb, facts = planted_facts(model_type)
     france, germany = facts["france"], facts["germany"]
-    prompts = france.prompts + germany.prompts
-    answers = [france.answer] * 4 + [germany.answer] * 4
+    prompts, answers = france.prompts + germany.prompts, [france.answer] * 4 + [germany.answer] * 4
     options = {"coarse": {"adaptive": 0.2}, "share": 0.4}
     both = knowledge_neurons(bb, prompts, answers, **options)
     assert both.pairs == sorted(france.pairs + germany.pairs)
     negatives = [(prompt, germany.answer) for prompt in germany.prompts]
     assert knowledge_neurons(bb, prompts, answers, negatives=negatives, **options).pairs == france.pairs
     same_answer = knowledge_neurons(bb, france.prompts, "paris", negatives=germany.prompts, **options)
-    assert same_answer.pairs == france.pairs  # in Germany's prompts, they do not fire
+    assert same_answer.pairs == france.pairs  # in Germany's prompts, they are not active
 
 
 def scores_with(*values):
@@ -57,61 +54,40 @@ def scores_with(*values):
     return scores
 
 
-@pytest.mark.parametrize(
-    "threshold, expected",
-    [
-        ({"absolute": 0.2}, [0, 1]),
-        ({"absolute": 5.0}, []),
-        ({"adaptive": 0.3}, [0, 1]),
-        ({"adaptive": 0.0}, [0, 1, 2]),
-        ({"percentile": 99.0}, [0]),
-        ({"percentile": 98.0}, [0, 1]),
-    ],
-)
+@pytest.mark.parametrize("threshold, expected", [
+    ({"absolute": 0.2}, [0, 1]), ({"absolute": 5.0}, []), ({"adaptive": 0.3}, [0, 1]), ({"adaptive": 0.0}, [0, 1, 2]),
+    ({"percentile": 99.0}, [0]), ({"percentile": 98.0}, [0, 1]),
+])  # fmt: skip
 def test_three_thresholds(threshold, expected):
-    mask = coarse_neurons(tiny_backbone("bert"), scores_with(1.0, 0.5, 0.2, -3.0), **threshold)
-    assert mask.shape == (3, NEURONS)
-    assert mask.nonzero().tolist() == [[0, neuron] for neuron in expected]
+    bb = tiny_backbone("bert")
+    mask = coarse_neurons(bb, scores_with(1.0, 0.5, 0.2, -3.0), **threshold)
+    assert mask.shape == (3, NEURONS) and mask.nonzero().tolist() == [[0, neuron] for neuron in expected]
+    assert not coarse_neurons(bb, scores_with(-1.0) - 1, adaptive=0.3).any()  # no score is positive
 
 
-def test_no_positive_score_gives_no_coarse_neuron():
-    assert not coarse_neurons(tiny_backbone("bert"), scores_with(-1.0) - 1, adaptive=0.3).any()
-
-
-@pytest.mark.parametrize(
-    "threshold, reason",
-    [
-        ({}, "exactly one of absolute, adaptive, percentile, not none"),
-        ({"adaptive": 0.3, "absolute": 1.0}, "exactly one"),
-        ({"adaptive": 1.0}, "nothing or everything"),
-        ({"adaptive": -0.1}, "nothing or everything"),
-        ({"percentile": 100}, "between 0 and 100"),
-        ({"absolute": -9.0}, "every neuron scores above"),
-    ],
-)
+@pytest.mark.parametrize("threshold, reason", [
+    ({}, "exactly one of absolute, adaptive, percentile"), ({"adaptive": 0.3, "absolute": 1.0}, "exactly one"),
+    ({"adaptive": 1.0}, "nothing or everything"), ({"adaptive": -0.1}, "nothing or everything"),
+    ({"percentile": 100}, "between 0 and 100"), ({"absolute": -9.0}, "every neuron scores above"),
+])  # fmt: skip
 def test_thresholds_that_are_none(threshold, reason):
     with pytest.raises(SkillkitError, match=reason):
         coarse_neurons(tiny_backbone("bert"), scores_with(1.0), **threshold)
 
 
-def attributed(*rows):
-    return [
-        Attribution(f"prompt {i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y")
-        for i, row in enumerate(rows)
-    ]
-
-
-@pytest.mark.parametrize(
-    "share, strict, expected",
-    [(0.5, True, [0]), (0.5, False, [0, 1]), (0.75, True, []), (0.75, False, [0]), (0.2, True, [0, 1, 2])],
-)
+@pytest.mark.parametrize("share, strict, expected", [
+    (0.5, True, [0]), (0.5, False, [0, 1]), (0.75, True, []), (0.75, False, [0]), (0.2, True, [0, 1, 2]),
+])  # fmt: skip
 def test_a_refined_neuron_is_in_more_than_a_share_of_the_prompts(share, strict, expected):
     rows = [(1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+    made = [
+        Attribution(f"{i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y") for i, row in enumerate(rows)
+    ]
     how = dict(coarse={"adaptive": 0.5}, share=share, strict=strict)
-    found = knowledge_neurons(tiny_backbone("bert"), Attributions(attributed(*rows)), **how)
+    found = knowledge_neurons(tiny_backbone("bert"), Attributions(made), **how)
     assert found.counts[0, :3].tolist() == [3, 2, 1]
     assert found.pairs == [(0, neuron) for neuron in expected] and len(found) == len(expected)
-    assert found.prompts[3] == "prompt 3 [MASK]" and found.predicted == ("y",) * 4
+    assert found.prompts[3] == "3 [MASK]" and found.predicted == ("y",) * 4
 
 
 def test_shares_are_not_led_astray_by_rounding():
@@ -122,16 +98,8 @@ def test_shares_are_not_led_astray_by_rounding():
 
 
 def with_counts(*counts):
-    return KnowledgeNeurons(
-        torch.zeros(1, len(counts), dtype=torch.bool),
-        torch.tensor([counts], dtype=torch.int16),
-        None,
-        *(("p",) * 20,) * 4,
-        0.5,
-        True,
-        0.5,
-        0,
-    )
+    mask, counts = torch.zeros(1, len(counts), dtype=torch.bool), torch.tensor([counts], dtype=torch.int16)
+    return KnowledgeNeurons(mask, counts, None, *(("p",) * 20,) * 4, 0.5, True, 0.5, 0)
 
 
 def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
@@ -146,24 +114,15 @@ def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
         adaptive_share([])
 
 
-@pytest.mark.parametrize(
-    "options, reason",
-    [
-        ({"minimum_prompts": 5}, "4 prompts were given and minimum_prompts=5"),
-        ({"share": 1.0}, "nothing or everything"),
-        ({"share": 0.0, "strict": False}, "nothing or everything"),
-        ({"coarse": {"adaptive": 2}}, "nothing or everything"),
-        ({"rule": "up"}, "no rule 'up'"),
-    ],
-)
+@pytest.mark.parametrize("options, reason", [
+    ({"minimum_prompts": 5}, "minimum_prompts=5"), ({"coarse": {"adaptive": 2}}, "nothing or everything"),
+    ({"share": 1.0}, "nothing or everything"), ({"share": 0.0, "strict": False}, "nothing or everything"),
+    ({"rule": "up"}, "no rule 'up'"), ({"answer": None}, "is empty"),
+    ({"answer": ["paris"] * 4, "negatives": ["it is [MASK] ."]}, "as a .cloze, answer. pair"),
+])  # fmt: skip
 def test_options_that_make_no_sense(options, reason):
     with pytest.raises(SkillkitError, match=reason):
-        knowledge_neurons(tiny_backbone("bert"), PROMPTS, "paris", **options)
-
-
-def test_negatives_of_several_answers_need_theirs():
-    with pytest.raises(SkillkitError, match="as a .cloze, answer. pair"):
-        knowledge_neurons(tiny_backbone("bert"), PROMPTS[:2], ["paris", "berlin"], negatives=PROMPTS[2:])
+        knowledge_neurons(tiny_backbone("bert"), PROMPTS, **{"answer": "paris", **options})
 
 
 def test_attributions_and_knowledge_neurons_are_stored(tmp_path, monkeypatch):

@@ -18,24 +18,14 @@ def write_lines(path, rows):
 
 
 def pararel(folder, count=6):
-    rows = [
-        {
-            "relation": f"P{1 + i % 2}",
-            "uuid": f"u{i}",
-            "subject": f"s{i}",
-            "object": "paris",
-            "prompts": [f"s{i} is [MASK].", f"[MASK] is s{i}."],
-        }
-        for i in range(count)
-    ]
-    return write_lines(folder / "bags.jsonl", rows)
+    fact = lambda i: dict(relation=f"P{1 + i % 2}", uuid=f"u{i}", subject=f"s{i}", object="paris")
+    prompts = lambda i: {"prompts": [f"s{i} is [MASK].", f"[MASK] is s{i}."]}
+    return write_lines(folder / "bags.jsonl", [fact(i) | prompts(i) for i in range(count)])
 
 
 def mpararel(folder):
-    for language, forms in {
-        "en": ["[X] is in [Y]", "[Y] has [X]", "[Y] and [Y]"],
-        "fr": ["[X] est en [Y]"],
-    }.items():
+    written = {"en": ["[X] is in [Y]", "[Y] has [X]", "[Y] and [Y]"], "fr": ["[X] est en [Y]"]}
+    for language, forms in written.items():
         write_lines(folder / "patterns" / language / "P1.jsonl", [{"pattern": form} for form in forms])
         rows = [
             {"sub_uri": f"Q{i}", "obj_uri": "Q0", "sub_label": f"{language}{i}", "obj_label": "paris"}
@@ -51,14 +41,8 @@ def test_the_small_world_in_two_languages():
     english, second = (load_facts("world", language) for language in ("english", "second"))
     assert [fact.uuid for fact in english] == [fact.uuid for fact in second]
     assert all(fact.prompts and set(fact.unseen) <= set(fact.prompts) for fact in facts)
-    assert list(by_relation(facts)) == [
-        "capital",
-        "language",
-        "profession",
-        "birthplace",
-        "product",
-        "instrument",
-    ]
+    relations = ["capital", "language", "profession", "birthplace", "product", "instrument"]
+    assert list(by_relation(facts)) == relations and repr(facts).endswith("of 6 relations in 2 languages")
 
 
 def test_pararel_lines(tmp_path):
@@ -97,16 +81,12 @@ def test_a_model_is_asked_what_it_can_be_asked(model_type, asked):
     assert bool(skipped) == (asked < 4)
 
 
-def test_the_first_prompts_are_kept():
+def test_the_first_prompts_are_kept_and_a_fact_is_picked_by_its_key():
     facts = load_facts("world", "english", ["capital"], per_relation=2)
     (first, _), _ = facts.askable(tiny_backbone("bert"), maximum_prompts=2)
     assert first.prompts == facts[0].prompts[:2]
-
-
-def test_a_fact_is_picked_by_its_key():
-    facts = load_facts("world", "english")
-    assert facts.pick() is facts[0] and facts.pick(facts[3].key) is facts[3]
-    with pytest.raises(SkillkitError, match="no fact 'capital'.*capital-00/english"):
+    assert facts.pick() is facts[0] and facts.pick(facts[1].key) is facts[1] and len(facts + facts) == 4
+    with pytest.raises(SkillkitError, match="no fact 'capital'.*capital-"):
         facts.pick("capital")
 
 
@@ -119,21 +99,18 @@ def test_an_answer_that_the_vocabulary_lacks_is_skipped_with_the_reason(tmp_path
 
 
 def test_what_is_no_source(tmp_path):
-    with pytest.raises(SkillkitError, match="holds no facts"):
-        load_facts(tmp_path / "nothing")
-    with pytest.raises(SkillkitError, match="a line lacks object, prompts"):
-        load_facts(write_lines(tmp_path / "a.jsonl", [{"relation": "r", "uuid": "u", "subject": "s"}]))
     (tmp_path / "b.jsonl").write_text("no json")
-    with pytest.raises(SkillkitError, match="JSON lines"):
-        load_facts(tmp_path / "b.jsonl")
-    with pytest.raises(SkillkitError, match="no language 'german'"):
-        load_facts("world", "german")
-    with pytest.raises(SkillkitError, match="no shard 3 of 3"):
-        load_facts("world", shard=(3, 3))
-    with pytest.raises(SkillkitError, match="no relation 'P36'"):
-        load_facts("world", relations=["P36"])
+    line = write_lines(tmp_path / "a.jsonl", [{"relation": "r", "uuid": "u", "subject": "s"}])
+    for options, reason in [
+        (dict(source=tmp_path / "nothing"), "holds no facts"), (dict(source=line), "a line lacks object, prompts"),
+        (dict(source=tmp_path / "b.jsonl"), "JSON lines"), (dict(language="german"), "no language 'german'"),
+        (dict(shard=(3, 3)), "no shard 3 of 3"), (dict(relations=["P36"]), "no relation 'P36'"),
+    ]:  # fmt: skip
+        with pytest.raises(SkillkitError, match=reason):
+            load_facts(**options)
 
 
+@pytest.mark.slow
 def test_real_pararel_and_mpararel():
     facts = load_facts(shared_path("data/pararel"))
     assert len(facts) == 27_610 and sum(len(fact.prompts) for fact in facts) == 224_674
