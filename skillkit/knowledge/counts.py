@@ -27,7 +27,7 @@ class FactNeurons(dict):
     """Knowledge neurons of many facts, by `Fact.key`; saved sparsely.
 
     >>> found.save("dir"); FactNeurons.load("dir")
-    FactNeurons of 8 facts, ... each on average
+    FactNeurons of 4 facts, ... each on average
 
     `found + more` are those of both. Facts that are not in it are left out of every count.
     """

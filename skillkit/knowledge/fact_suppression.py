@@ -77,7 +77,7 @@ def suppress_facts(
 ) -> Changes:
     """What scaling a fact's neurons does to its own prompts, its relation's and those of other relations.
 
-    >>> suppress_facts(bb, facts, find_neurons(bb, facts), factors={"double": 2.0})
+    >>> suppress_facts(bb, facts, found, factors={"double": 2.0}, draws=1)
 
     factors    {name: factor} by which the neurons are multiplied
     draws      sets of random neurons, as many in every layer and none of the fact's, for comparison

@@ -49,7 +49,7 @@ def edit_facts(
 ) -> Edits:
     """Edit every fact to another answer of its relation, and measure the fact and its neighbours.
 
-    >>> edit_facts(bb, facts, found, form="plain", draws=3)
+    >>> edit_facts(bb, facts, found, form="plain")
 
     form, strength  of `interventions.edit`
     others          facts of the same and of other relations (with other answers) that stand for neighbours

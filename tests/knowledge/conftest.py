@@ -5,7 +5,11 @@ import pytest
 from skillkit.knowledge import find_neurons
 from skillkit.knowledge.relations import Fact
 from tests.planted_facts import planted_facts
+from tests.tiny import TINY_MODELS
 
+QUICK = ("roberta", "gpt2", "t5")
+EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TINY_MODELS]
+every_family = pytest.mark.parametrize("model_type", EVERY)
 COARSE = {"adaptive": 0.2}
 
 

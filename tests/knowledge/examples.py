@@ -46,6 +46,6 @@ neurons = found[fact.key]
 """,
 }
 OWN["counts"] = OWN["languages"] = """
-facts = sk.load_facts("world", relations=["capital", "language"], per_relation=2)
+facts = sk.load_facts("world", relations=["capital", "language"], per_relation=1)
 found = sk.knowledge.find_neurons(bb, facts, steps=2, share=0.3)
 """

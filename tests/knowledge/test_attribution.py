@@ -10,10 +10,10 @@ from skillkit.knowledge.integrated_gradients import RULES, _footprint, rule_node
 from skillkit.knowledge.upper_layers import UpperLayers
 from skillkit.models import load_backbone, replace_neurons
 from tests.helpers import shared_path
+from tests.knowledge.conftest import every_family
 from tests.plain_attribution import plain_attribution
-from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
+from tests.tiny import NEURONS, tiny_backbone
 
-every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
 either_side = pytest.mark.parametrize("before", [False, True])
 CLOZE, ANSWER = "the capital of france is [MASK] .", "paris"
 

@@ -12,9 +12,9 @@ from skillkit.knowledge.interventions import enhance
 from skillkit.knowledge.relations import load_facts
 from skillkit.models.backbone import load_backbone
 from skillkit.neurons.suppression import suppress
-from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.knowledge.conftest import every_family
+from tests.tiny import tiny_backbone
 
-every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
 masked = pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "xlm-roberta-xl"])
 CLOZE = "the capital of france is [MASK] ."
 EMBEDDED = sorted(path.parent.name for path in PACKAGE.glob("small_world/checkpoints/*/config.json"))

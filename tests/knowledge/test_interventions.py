@@ -11,10 +11,10 @@ from skillkit.knowledge.clozes import ask, encode_cloze, inputs_of, slots_of
 from skillkit.knowledge.interventions import answer_tokens, edit, enhance, erase
 from skillkit.knowledge.knowledge_neurons import knowledge_neurons
 from skillkit.neurons import suppress
+from tests.knowledge.conftest import every_family
 from tests.planted_facts import FIRST_MATRIX, planted_facts
-from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.tiny import tiny_backbone
 
-every_family = pytest.mark.parametrize("model_type", TINY_MODELS)
 planted = pytest.mark.parametrize("model_type", FIRST_MATRIX)
 CLOZE = "the capital of france is [MASK] ."
 swapped = partial(edit, to="london", answer="paris", form="plain")
