@@ -5,8 +5,18 @@
 
 import torch
 
-from skillkit.prompts import prepare
+from skillkit.neurons import probe
+from skillkit.prompts import prepare, random_prompt
 from skillkit.prompts.encoding import Batch
+from tests.tiny import tiny_backbone
+
+
+def probed(model, task, length=3, layout=None, **options):
+    """(backbone, prompt, its probe) in double precision: no neuron ties with its baseline by rounding."""
+    bb = tiny_backbone(model)
+    bb.model.double()
+    prompt = random_prompt(bb, length, layout=layout)
+    return bb, prompt, probe(bb, task, prompt, **options)
 
 
 def plain_probe(bb, task, prompt, split, median=False):

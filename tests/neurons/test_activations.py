@@ -54,15 +54,12 @@ def test_a_text_of_nothing_pools_to_zero():
     assert seen[0][0, -2:].eq(0).all() and not seen[0][1, -2:].eq(0).any()
 
 
-@pytest.mark.parametrize("place", [(3, 0, 0), (0, 0, 48), (0, 4, 0), (0, "text sum", 0), (-1, 0, 0)])
-def test_places_that_are_not_there(place):
-    bb = tiny_backbone("roberta")
+NOT_THERE = [(3, 0, 0), (0, 0, 48), (0, 4, 0), (0, "text sum", 0), (-1, 0, 0)]
+CASES = [("roberta", place) for place in NOT_THERE] + [("t5", (3, 1, 0)), ("t5", (3, "text mean", 0))]
+
+
+@pytest.mark.parametrize(("model", "place"), CASES)  # a decoder has one slot and no text
+def test_places_that_are_not_there(model, place):
+    bb = tiny_backbone(model)
     with pytest.raises(SkillkitError, match="no neuron|no slot"):
-        activations(bb, TASK, random_prompt(bb, 3), [place])
-
-
-@pytest.mark.parametrize("place", [(3, 1, 0), (3, "text mean", 0)])
-def test_a_decoder_has_one_slot_and_no_text(place):
-    bb = tiny_backbone("t5")
-    with pytest.raises(SkillkitError, match="no slot"):
         activations(bb, TASK, random_prompt(bb, 3), [place])

@@ -3,10 +3,9 @@ import pytest
 from skillkit.core.errors import SkillkitError
 from skillkit.neurons.ensembles import ensembles
 from skillkit.neurons.probing import probe
-from skillkit.prompts import evaluate, random_prompt
-from tests.plain_probing import plain_activations
+from skillkit.prompts import evaluate
+from tests.plain_probing import plain_activations, probed
 from tests.planted import planted
-from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
 TASK = toy_task(30)
@@ -14,10 +13,7 @@ TASK = toy_task(30)
 
 @pytest.mark.parametrize("model", ["roberta", "t5", "gpt2"])
 def test_votes_equal_the_plain_count(model):
-    bb = tiny_backbone(model)
-    bb.model.double()
-    prompt = random_prompt(bb, 3)
-    chosen = probe(bb, TASK, prompt)
+    bb, prompt, chosen = probed(model, TASK)
     table = ensembles(bb, TASK, prompt, chosen, sizes=(1, 4, 7)).set_index("neurons")
     right = dict.fromkeys((1, 4, 7), 0)
     examples = plain_activations(bb, TASK, prompt, TASK["test"])
@@ -25,9 +21,7 @@ def test_votes_equal_the_plain_count(model):
         votes = [vote(bb, chosen, place, example) for place in chosen.best(7)]
         for size in right:
             right[size] += ((sum(votes[:size]) or votes[0]) > 0) == bool(label)
-    assert {size: table.loc[size].accuracy for size in right} == pytest.approx(
-        {size: count / 30 for size, count in right.items()}
-    )
+    assert [30 * table.loc[size].accuracy for size in right] == pytest.approx(list(right.values()))
     whole = evaluate(bb, TASK, prompt)
     assert tuple(table.loc["model"]) == pytest.approx((whole.accuracy, *whole.interval, 30))
 
@@ -35,16 +29,12 @@ def test_votes_equal_the_plain_count(model):
 def vote(bb, chosen, place, example):
     layer, slot, neuron = place
     name = next(name for name, layers in bb.stacks.items() if layer in layers)
-    above = float(example[name][layer - bb.stacks[name].start, slot, neuron]) > float(
-        chosen.baseline_at(*place)
-    )
-    return (1 if above else -1) * int(chosen.direction[layer, neuron])
+    value = float(example[name][layer - bb.stacks[name].start, slot, neuron])
+    return (1 if value > float(chosen.baseline_at(*place)) else -1) * int(chosen.direction[layer, neuron])
 
 
 def test_the_best_neuron_alone_is_the_carried_figure():
-    bb = tiny_backbone("roberta")
-    prompt = random_prompt(bb, 3)
-    chosen = probe(bb, TASK, prompt)
+    bb, prompt, chosen = probed("roberta", TASK)
     carried = probe(bb, TASK, prompt, split="test", carry=chosen)
     [(layer, _, neuron)] = chosen.best(1)
     table = ensembles(bb, TASK, prompt, chosen, sizes=(1,))
@@ -57,10 +47,8 @@ def test_planted_neurons_vote_right():
 
 
 def test_bad_input():
-    bb, other = tiny_backbone("roberta"), tiny_backbone("roberta", seed=1)
-    prompt = random_prompt(bb, 3)
-    mine, theirs = probe(bb, TASK, prompt), probe(other, TASK, random_prompt(other, 3))
-    for match, given, sizes in (("not those", (prompt, theirs), (1,)), ("another prompt", (None, mine), (1,)),
-                                ("at least one neuron", (prompt, mine), (0, 3))):  # fmt: skip
+    bb, prompt, mine = probed("roberta", TASK)
+    cases = {"not those": (prompt, probed("gpt2", TASK)[-1]), "another prompt": (None, mine)}
+    for match, args in (cases | {"at least one": (prompt, mine, (0, 3))}).items():
         with pytest.raises(SkillkitError, match=match):
-            ensembles(bb, TASK, *given, sizes=sizes)
+            ensembles(bb, TASK, *args)

@@ -4,10 +4,11 @@ import torch
 from scipy.stats import hypergeom
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.probe import Probe, Side
+from skillkit.neurons.probe import Probe
 from skillkit.neurons.probing import probe
 from skillkit.neurons.pruning import prune
 from skillkit.prompts import random_prompt
+from tests.plain_probing import probed
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -16,8 +17,7 @@ TASK = toy_task(40)
 
 
 def test_p_values_are_exact_and_pay_for_slots_and_directions():
-    bb = tiny_backbone("t5")
-    found = probe(bb, TASK, random_prompt(bb, 3))
+    bb, _, found = probed("t5", TASK)
     for name, side in found.stacks.items():
         fires, hits = side.fired.sum(0).numpy(), side.fired[1].numpy()
         tails = [hypergeom.sf(hits - 1, 40, 20, fires), hypergeom.cdf(hits, 40, 20, fires)]
@@ -26,9 +26,7 @@ def test_p_values_are_exact_and_pay_for_slots_and_directions():
 
 
 def test_p_values_of_carried_figures_pay_for_nothing():
-    bb = tiny_backbone("roberta")
-    prompt = random_prompt(bb, 3)
-    chosen = probe(bb, TASK, prompt)
+    bb, prompt, chosen = probed("roberta", TASK)
     carried = probe(bb, TASK, prompt, split="test", carry=chosen)
     side = carried.sides["layer"]
     at = 1, int(chosen.slot[1, 20]), 20
@@ -40,8 +38,7 @@ def test_p_values_of_carried_figures_pay_for_nothing():
 
 def test_p_values_agree_with_permuted_labels():
     # Of neurons that know nothing, at most a share p has a p-value below p.
-    bb = tiny_backbone("roberta")
-    found = probe(bb, TASK, random_prompt(bb, 1), permutations=200, layers=[2], text=False)
+    *_, found = probed("roberta", TASK, 1, permutations=200, layers=[2], text=False)
     at = 2, int(found.predictivity[2].argmax())
     exceed = (found.null[:, *at] >= found.predictivity[at] - 1e-6).float().mean()
     assert exceed <= float(found.p_values[at]) + 3 * (exceed * (1 - exceed) / 200) ** 0.5 + 0.01
@@ -55,16 +52,14 @@ def test_discoveries_find_what_was_planted_and_little_else():
 
 
 def test_best_and_its_baseline():
-    bb = tiny_backbone("t5")
-    found = probe(bb, TASK, random_prompt(bb, 3), slots=[2, 0])
+    bb, _, found = probed("t5", TASK, slots=[2, 0])
     places = found.best(20)
     scores = [float(found.predictivity[layer, neuron]) for layer, _, neuron in places]
     assert scores == sorted(scores, reverse=True) and scores[0] == found.predictivity.max()
     assert {layer for layer, _, _ in places} & set(bb.decoder_layers)
     for layer, slot, neuron in places:
-        part = found.baseline["decoder"] if layer > 2 else found.baseline["encoder"]
-        row, column = (layer - 3, 0) if layer > 2 else (layer, [2, 0].index(slot))
-        assert found.baseline_at(layer, slot, neuron) == part[row, column, neuron]
+        at = ("decoder", layer - 3, 0) if layer > 2 else ("encoder", layer, [2, 0].index(slot))
+        assert found.baseline_at(layer, slot, neuron) == found.baseline[at[0]][*at[1:], neuron]
 
 
 def test_layers_of_different_width_are_padded():
@@ -77,21 +72,14 @@ def test_layers_of_different_width_are_padded():
     assert side.baseline[1, :, 9:].isnan().all() and not side.baseline[[0, 2]].isnan().any()
     assert side.fired[:, 1, :, 9:].eq(0).all() and found.predictivity[1, 9:].isnan().all()
     assert found.p_values[1, 9:].isnan().all() and len(found.best(999)) == 48 + 9 + 48
-    assert not found.discoveries()[1, 9:].any()
-
-
-def test_what_nothing_follows_from_is_not_a_number():
-    baseline, fired = torch.ones(2, 2, 5), torch.zeros(2, 2, 2, 5, dtype=torch.int)
-    side = Side((0, 1), ("1", "2"), (0, 1), baseline, fired.float(), fired, (4, 6), (4, 6))
-    assert side.predictivity().flatten().tolist() == pytest.approx([0.6] * 10)
-    found = Probe({"layer": side}, {"shape": [3, 5], "counts": [4, 6], "balanced": False})
-    assert found.predictivity[2].isnan().all() and len(found.best(99)) == 10 and not found.discoveries().any()
+    unprobed = probe(small, TASK, random_prompt(bb, 2), layers=[0])
+    assert unprobed.predictivity[2].isnan().all() and not found.discoveries()[1, 9:].any()
 
 
 def test_fingerprint_follows_the_content_and_a_damaged_file_is_noticed(tmp_path):
-    bb = tiny_backbone("roberta")
-    one, same = (probe(bb, TASK, random_prompt(bb, 2)) for _ in range(2))
-    other = probe(bb, TASK, random_prompt(bb, 2), split="test")
+    one, same, other = (
+        probed("roberta", TASK, 2, split=split)[-1] for split in ("test", "test", "validation")
+    )
     assert one.fingerprint == same.fingerprint != other.fingerprint
     with pytest.raises(SkillkitError, match="weights are not those"):
         one.made_on(tiny_backbone("roberta", seed=1))

@@ -5,11 +5,9 @@ import torch
 from scipy.stats import spearmanr
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.probing import probe
 from skillkit.neurons.similarity import Similarity, overlap, similarity
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
-from skillkit.prompts.soft_prompt import random_prompt
-from tests.tiny import tiny_backbone
+from tests.plain_probing import probed
 from tests.toys import toy_task
 
 TYPES = {"a": "sentiment", "b": "sentiment", "c": "sentiment", "d": "topic", "e": "topic", "f": "pairs"}
@@ -20,8 +18,7 @@ def scores(seed, layers=2, neurons=30):
 
 
 def test_specificity_is_spearman_by_layer_and_its_mean():
-    bb = tiny_backbone("t5")
-    one, two = (probe(bb, toy_task(20, seed=seed), random_prompt(bb, 3)) for seed in (0, 1))
+    one, two = (probed("t5", toy_task(20, seed=seed))[-1] for seed in (0, 1))
     found = similarity({"one": one, "two": [two]})
     expected = [spearmanr(one.predictivity[at], two.predictivity[at]).statistic for at in range(5)]
     assert [layer.loc["one", "two"] for layer in found.by_layer] == pytest.approx(expected)
@@ -95,8 +92,7 @@ def test_same_type_of_nothing_is_not_significant():
 def test_bad_input():
     with pytest.raises(SkillkitError, match="have one shape"):
         overlap(scores(0) > 0.5, scores(0)[:1] > 0.5)
-    both = tiny_backbone("roberta"), tiny_backbone("roberta", seed=1)
-    probes = [probe(bb, toy_task(12), random_prompt(bb, 2)) for bb in both]
+    probes = [probed(model, toy_task(12))[-1] for model in ("roberta", "bert")]
     for one, other in (probes, (torch.rand(2, 8), torch.rand(3, 8))):
         with pytest.raises(SkillkitError, match="different backbones"):
             similarity({"one": one, "other": other})

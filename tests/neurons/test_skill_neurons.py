@@ -6,6 +6,7 @@ from skillkit.core.store import cached
 from skillkit.neurons.probing import probe
 from skillkit.neurons.skill_neurons import checked_mask, random_neurons, scores_of, skill_neurons
 from skillkit.prompts import random_prompt
+from tests.plain_probing import probed
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -15,8 +16,8 @@ NAN = torch.nan
 
 @pytest.fixture(scope="module")
 def probes():
-    bb = tiny_backbone("roberta")
-    return [probe(bb, TASK, random_prompt(bb, 3, seed)) for seed in range(3)]
+    bb, _, first = probed("roberta", TASK)
+    return [first, *(probe(bb, TASK, random_prompt(bb, 3, seed)) for seed in (1, 2))]
 
 
 def chosen(*args, **options):
@@ -34,12 +35,10 @@ def test_top_of_every_layer_or_of_the_whole_model():
     assert chosen(unprobed, 0.5) == chosen(unprobed, 0.5, per_layer=False) == [[], [1]]
 
 
-@pytest.mark.parametrize(
-    ("neurons", "top", "count"),
-    [(100, 0.07, 7), (100, 0.29, 29), (100, 0.57, 57), (100, 0.58, 58), (3072, 0.02, 61), (48, 0.1, 4)],
-)
-def test_counts_are_the_integer_part(neurons, top, count):  # 0.29 · 100 is 28.999… in floating point
-    assert skill_neurons(torch.rand(2, neurons), top).sum(1).tolist() == [count] * 2
+def test_counts_are_the_integer_part():
+    for neurons, top, count in ((100, 0.07, 7), (100, 0.58, 58), (3072, 0.02, 61), (48, 0.1, 4)):
+        assert skill_neurons(torch.rand(2, neurons), top).sum(1).tolist() == [count] * 2
+    assert skill_neurons(torch.rand(1, 100), 0.29).sum() == 29  # 0.29 · 100 is 28.999… in floating point
 
 
 def test_a_probe_and_several(probes):
@@ -60,8 +59,7 @@ def test_halves_of_subtasks_and_the_next_best_for_duplicates(probes):
     assert chosen({"pn": first, "neu": second}, 0.5) == [[0, 1, 3, 4]]
     assert chosen({"pn": first, "neu": first}, 0.5) == chosen(first, 0.5)
     assert chosen({"a": first, "b": second, "c": first.flip(1)}, 3 / 8) == [[0, 3, 7]]
-    bb = tiny_backbone("roberta")
-    other = probe(bb, toy_task(20, seed=1), random_prompt(bb, 3))
+    *_, other = probed("roberta", toy_task(20, seed=1))
     mask = skill_neurons({"pn": probes, "neu": other}, 0.25)
     halves = [skill_neurons(one, 0.125) for one in (probes, other)]
     assert mask.sum(1).tolist() == [12] * 3
@@ -89,25 +87,20 @@ def test_random_neurons_stay_within_narrow_layers():
             random_neurons(mask, widths=widths)
 
 
-@pytest.mark.parametrize(
-    ("match", "scores", "top"),
-    [("between 0 and 1", torch.rand(2, 8), top) for top in (-0.1, 1.01, NAN)]
-    + [("selects no neuron", torch.rand(2, 8), 0.1), ("selects no neuron", torch.full((2, 8), NAN), 0.5)],
-)
-def test_a_rate_is_a_share_that_selects_something(match, scores, top):
-    with pytest.raises(SkillkitError, match=match):
-        skill_neurons(scores, top)
+@pytest.mark.parametrize("top", [-0.1, 1.01, NAN, 0.1])
+def test_a_rate_is_a_share_that_selects_something(top):
+    with pytest.raises(SkillkitError, match="selects no neuron" if top == 0.1 else "between 0 and 1"):
+        skill_neurons(torch.rand(2, 8), top)
 
 
 def test_probes_must_belong_together(probes):
-    bb, other = tiny_backbone("roberta"), tiny_backbone("roberta", seed=1)
-    stranger = probe(other, TASK, random_prompt(other, 3))
+    first, stranger = probes[0], probed("bert", TASK)[-1]
     for match, given in (
-        ("different backbones", [probes[0], stranger]),
-        ("different layouts", [probes[0], probe(bb, TASK, random_prompt(bb, 3, layout="zero-position"))]),
-        ("different tasks", [probes[0], probe(bb, toy_task(20, seed=2), random_prompt(bb, 3))]),
-        ("different layers", [probes[0], probe(bb, TASK, random_prompt(bb, 3), layers=[1])]),
-        ("different backbones", {"pn": probes[0], "neu": stranger}),
+        ("different backbones", [first, stranger]),
+        ("different layouts", [first, probed("roberta", TASK, layout="zero-position")[-1]]),
+        ("different tasks", [first, probed("roberta", toy_task(20, seed=2))[-1]]),
+        ("different layers", [first, probed("roberta", TASK, layers=[1])[-1]]),
+        ("different backbones", {"pn": first, "neu": stranger}),
         ("different backbones", {"pn": torch.rand(2, 8), "neu": torch.rand(3, 8)}),
         ("no probe", []),
     ):
@@ -122,15 +115,9 @@ def test_cached(tmp_path, monkeypatch, probes):
     assert all(torch.equal(cached(skill_neurons, probes, 0.1), skill_neurons(probes, 0.1)) for _ in range(2))
 
 
-@pytest.mark.parametrize(
-    ("mask", "what"),
-    [
-        (torch.ones(3, 47, dtype=torch.bool), r"\[3, 48\], not torch.bool \[3, 47\]"),
-        (torch.ones(3, 48), "not torch.float32"),
-        (torch.zeros(3, 48, dtype=torch.bool), "empty"),
-        ([[True]], "not list"),
-    ],
-)
-def test_masks_are_checked(mask, what):
-    with pytest.raises(SkillkitError, match=what):
-        checked_mask(tiny_backbone("roberta"), mask)
+def test_masks_are_checked():
+    ones = torch.ones(3, 48)
+    cases = {r"\[3, 48\], not torch.bool \[3, 47\]": ones[:, :47].bool(), "not torch.float32": ones}
+    for match, mask in (cases | {"empty": ones < 0, "not list": [[True]]}).items():
+        with pytest.raises(SkillkitError, match=match):
+            checked_mask(tiny_backbone("roberta"), mask)
