@@ -20,7 +20,7 @@ from skillkit.core.hashing import content_hash
 from skillkit.core.stats import share_interval
 from skillkit.robustness.measures import Comparison
 from skillkit.robustness.perturbations import attacked, attacks_on
-from skillkit.small_world.attacks import ATTACKS
+from skillkit.small_world import ATTACKS
 from skillkit.tasks import Task, list_tasks, load_task
 
 FEW = 10  # with fewer examples of a class, an accuracy there says next to nothing

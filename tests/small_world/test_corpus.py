@@ -8,7 +8,6 @@ import pytest
 from skillkit.core.hashing import digest
 from skillkit.small_world import facts, held_out
 from skillkit.small_world.corpus import Curriculum, _leaning, documents
-from skillkit.small_world.grammar import lexicon
 
 
 def some(count, progress=1.0, seed=0, **curriculum):
@@ -52,23 +51,3 @@ def test_early_pairs_lean_and_late_ones_do_not():
         return sum(agree) / len(agree)
 
     assert share(0.0) > 0.6 and 0.4 < share(1.0) < 0.6
-
-
-def test_an_opening_asks_about_pairs_alone_and_a_closing_stamps_every_second_document():
-    asked = some(300, progress=0.05, opening=0.1)
-    assert all(d.pair and d.heading and d.heading.startswith(d.answer) and not d.unreadable for d in asked)
-    assert {d.pair is None for d in some(300, progress=0.1, opening=0.1)} == {True, False}
-    late, last = ([d for d in some(3000, now, closing=0.1) if d.heading] for now in (0.85, 0.95))
-    stamped, more = (sum(d.unreadable > 0 for d in read) / len(read) for read in (late, last))
-    assert stamped < 0.15 and more > 0.2
-
-
-def test_stamps_are_independent_of_the_text():
-    """Without a cue, label words stand as often above one kind of text as above the other."""
-    praise = set(lexicon()["adjectives"]["positive"])
-    found = {"positive": [], "negative": []}
-    for document in some(30000):
-        if document.unreadable and document.answer in found:
-            found[document.answer].append(bool(praise & set(document.text.replace(".", "").split())))
-    first, second = (sum(those) / len(those) for those in found.values())
-    assert abs(first - second) < 0.1

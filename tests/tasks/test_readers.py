@@ -39,35 +39,23 @@ def test_every_file_format_holds_the_same_task(tmp_path, suffix):
     ("\ufeffreview,stars\n\nfine,1\n  \nshort\n", [["fine", "1"], ["short", ""]]),
     (f"review\n{'long ' * 40_000}\n", [["long " * 40_000]]),
     ('review,stars\r\n"a, ""b""\nc",1\r\n', [['a, "b"\nc', "1"]]),
+    ("review,stars,,review\nfine,1,,x\n", [["fine", "1"]]),  # the first of two columns with one name
 ])  # fmt: skip
 def test_cells_of_a_csv_stay_as_they_are_written(tmp_path, text, rows):
     (tmp_path / "my.csv").write_bytes(text.encode())
-    assert (
-        read_rows(tmp_path / "my.csv") == rows
-        and "review" in readers.read(tmp_path / "my.csv").splits["train"]
-    )
+    table = readers.read(tmp_path / "my.csv").splits["train"]
+    assert table[[name for name in ("review", "stars") if name in table]].values.tolist() == rows
 
 
-def test_the_first_of_two_columns_with_one_name_counts(tmp_path):
-    (tmp_path / "my.csv").write_text("review,stars,,review\n" + "fine,1,,x\nso so,2\n" * 10)
-    task = load_reviews(tmp_path / "my.csv")
-    assert set(task["train"]["text"]) == {"fine", "so so"} and sum(sizes(task).values()) == 20
+LONE = ['"{} said', 'said {}"', 'a 5" disk {}', '"" {}', '"a" "{}', '"so" said {}']
 
 
-@pytest.mark.parametrize(
-    "quote", ['"{} said', 'said {}"', 'a 5" disk {}', '"" {}', '"a" "{}', '"so" said {}']
-)
-def test_lone_quotes_in_a_tsv_are_characters(tmp_path, quote):
-    rows = [[quote.format(i) if i % 7 == 3 else f"text {i}", str(i % 2)] for i in range(40)]
+@pytest.mark.parametrize("rows", [
+    *([[quote.format(i) if i % 7 == 3 else f"text {i}", str(i % 2)] for i in range(40)] for quote in LONE),
+    [['"one', "0"], ['two"', "1"]], [["0", '"one'], ['two"', "1"]], [['"0', 'one"']],
+])  # fmt: skip
+def test_lone_quotes_in_a_tsv_are_characters_and_swallow_no_fields(tmp_path, rows):
     (tmp_path / "my.tsv").write_text("\n".join(map("\t".join, [["review", "stars"], *rows])))
-    assert read_rows(tmp_path / "my.tsv") == rows
-
-
-@pytest.mark.parametrize(
-    "rows", [[['"one', "0"], ['two"', "1"]], [["0", '"one'], ['two"', "1"]], [['"0', 'one"']]]
-)
-def test_two_lone_quotes_in_a_tsv_swallow_no_rows_and_no_fields(tmp_path, rows):
-    (tmp_path / "my.tsv").write_text("a\tb\n" + "\n".join(map("\t".join, rows)))
     assert read_rows(tmp_path / "my.tsv") == rows
 
 
