@@ -17,7 +17,7 @@ from skillkit.prompts import POOLED, prepare
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Some neurons on every example of a split.
+    """Activations of some neurons on every example of a split; made by `activations`.
 
     >>> seen.values[seen.labels == 1].mean(0)        # mean activation in class 1, of each neuron
     >>> seen.values[:, 0].topk(5).indices            # the rows with the highest activations of the first neuron
@@ -64,7 +64,7 @@ class Activations:
 def activations(
     bb, task, prompt, places, split="validation", examples=None, seed=0, batch_size=None
 ) -> Activations:
-    """Activations of chosen neurons, one column each.
+    """Activations of chosen neurons, example by example, a column for each neuron.
 
     >>> places = probe.best(10)
     >>> activations(bb, task, prompt, places, split="test").values.shape         # [rows, places]

@@ -14,7 +14,7 @@ from skillkit.prompts import random_prompt
 
 
 def controls(bb, prompt, seed=0):
-    """Backbone and prompt of each control, by name: {name: (backbone, prompt)}.
+    """Controls of probing: random prompt, no prompt, random backbone: {name: (backbone, prompt)}.
 
     >>> list(controls(bb, prompt))
     ['prompt', 'random prompt', 'no prompt', 'random backbone']
@@ -33,7 +33,7 @@ def controls(bb, prompt, seed=0):
 
 
 def random_backbone(bb, seed=0):
-    """The same architecture and tokenizer with newly initialised weights, as before pretraining.
+    """A randomly initialised backbone: the same architecture and tokenizer, as before pretraining.
 
     >>> random_backbone(bb, seed=0).fingerprint == bb.fingerprint
     False

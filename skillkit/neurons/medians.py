@@ -11,7 +11,7 @@ import torch
 
 
 class Medians:
-    """Counts how many values lie at or below a few thresholds per neuron, and reads the median off that.
+    """Streaming median: counts the values between a few thresholds per neuron, and interpolates.
 
     >>> medians = Medians(stream, sample)
     >>> stream(sample, medians.visit)

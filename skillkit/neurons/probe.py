@@ -130,7 +130,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Every neuron's counts on one split, and where they come from; made by `skillkit.probe`.
+    """Predictivity of every neuron on one split, from counts of examples; made by `skillkit.probe`.
 
     >>> probe.predictivity                    # [layers, neurons], NaN for layers that were not probed
     >>> probe.baseline, probe.accuracy        # [probed layers, slots, neurons]; of T5 a dict by side
@@ -161,8 +161,9 @@ class Probe:
         counts = {name: tuple(metadata[name]) for name in ("counts", "train_counts")}
         sides = {}
         for name, place in metadata["sides"].items():
-            parts = {part: tensors.get(f"{name}.{part}") for part in _TENSORS}
-            sides[name] = Side(*map(tuple, place), balanced=metadata["balanced"], **counts, **parts)
+            layers, slots, numbers = map(tuple, place)
+            parts = {part: tensors.get(f"{name}.{part}") for part in _TENSORS} | counts
+            sides[name] = Side(layers, slots, numbers, balanced=metadata["balanced"], **parts)
         return cls(sides, metadata, tensors.get("null"))
 
     @property

@@ -31,7 +31,7 @@ def probe(
     bb, task, prompt, split="validation", layers=None, slots=None, text=True, baseline="mean", balanced=False,
     carry=None, permutations=0, train_examples=None, examples=None, seed=0, batch_size=None,
 ) -> Probe:  # fmt: skip
-    """Compare every neuron at every probed slot with its training baseline, and count how often it is right.
+    """Predictivity of every neuron: how often its activation, against its training baseline, tells the class.
 
     >>> found = probe(bb, task, prompt, split="validation", layers=[4, 5], permutations=20)
     >>> found.accuracy.shape, found.predictivity.shape, found.null.shape
@@ -116,8 +116,10 @@ class _Passes:
         return {"means": means, "baseline": baselines, "metadata": {"baseline": kind, "train_counts": counts}}
 
     def count(self, reading, baselines, labels):
-        """By layer, how many rows lie above the baseline [views, neurons], and how many of them are of class 1
-        under each of some labellings [labellings, rows]: [labellings, views, neurons]."""
+        """By layer, how many rows are above the baseline, and how many of these are of class 1 by each labelling.
+
+        labels [labellings, rows]; {layer: [views, neurons]}, {layer: [labellings, views, neurons]}.
+        """
         above, hits = defaultdict(int), defaultdict(int)
 
         def visit(layer, values, batch):
@@ -183,7 +185,7 @@ def _carried(carry, bb):
 
 
 def permuted_labels(labels, permutations, seed):
-    """Labels [n] in random orders, [permutations, n].
+    """Random permutations of labels [n]: [permutations, n].
 
     >>> permuted_labels(torch.tensor([0, 0, 0, 1]), 3, seed=0)
     tensor([[0, 0, 0, 1],

@@ -17,7 +17,7 @@ from skillkit.neurons.probe import Probe
 
 @artifact("skill_neurons", version=1)
 def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
-    """Mask of the most predictive neurons, bool [layers, neurons] (Wang et al. 2022, section 3.2).
+    """Skill neurons, the most predictive ones: a mask, bool [layers, neurons] (Wang et al. 2022, section 3.2).
 
     >>> skill_neurons(probe, top=0.05)
     >>> skill_neurons([probe_of_seed_0, probe_of_seed_1], top=0.05, seeds="min")
@@ -124,7 +124,7 @@ def checked_probes(probes, task=True):
 
 
 def random_neurons(skills, seed=0, widths=None):
-    """As many neurons in every layer as `skills` has there, drawn among the others: bool [layers, neurons].
+    """Random control: as many neurons in every layer as `skills` has, drawn among the others, bool [layers, neurons].
 
     >>> controls = [random_neurons(skills, seed) for seed in range(5)]      # one draw proves nothing
 

@@ -179,33 +179,25 @@ def test_permutation_null():
 
 
 def test_more_classes_go_through_subtasks():
-    columns = {"text": TASK["train"]["text"], "label": [row % 3 for row in range(40)]}
-    splits = {name: datasets.Dataset.from_dict(columns) for name in TASK.splits}
     words = dict.fromkeys(("masked", "causal", "seq2seq"), ("bad", "fun", "good"))
-    labels = ("negative", "neutral", "positive")
-    three = dataclasses.replace(TASK, labels=labels, verbalizer=words, splits=splits)
+    three = dataclasses.replace(TASK, labels=("negative", "neutral", "positive"), verbalizer=words)
+    for name in TASK.splits:
+        three = with_split(three, name, text=TASK[name]["text"], label=[row % 3 for row in range(40)])
     with pytest.raises(SkillkitError, match=r"task\.subtasks"):
         probed("roberta", three)
-    assert {sub.name: probed("roberta", sub)[-1].n for sub in three.subtasks()} == {
-        "toy-pn": 26,
-        "toy-neu": 26,
-    }
+    counts = {sub.name: probed("roberta", sub)[-1].n for sub in three.subtasks()}
+    assert counts == {"toy-pn": 26, "toy-neu": 26}
 
 
-@pytest.mark.parametrize(
-    ("model", "prefix", "slots"),
-    [
-        ("roberta", False, {"layer": ("mask",)}),
-        ("gpt2", False, {"layer": ("last",)}),
-        ("t5", False, {"encoder": ("last",), "decoder": ("answer",)}),
-        ("gpt2", True, {"layer": ("last",)}),  # a prefix is read where the text has been seen
-    ],
-)
-def test_without_a_prompt_at_the_slots(model, prefix, slots):
+@THREE_FAMILIES
+def test_without_a_prompt_at_the_slots(model):
+    slots = {"roberta": ["mask"], "gpt2": ["last"], "t5": ["last", "answer"]}[model]
     bb = tiny_backbone(model)
-    found = probe(bb, TASK, random_prompt(bb, 3, layout="prefix") if prefix else None)
-    assert {name: side.slots for name, side in found.stacks.items()} == slots
-    assert found.predictivity.min() >= 0.5 and next(iter(found.stacks.values())).fired.float().var() > 0
+    # A prefix of a causal model is read where the text has been seen.
+    for prompt in [None, random_prompt(bb, 3, layout="prefix")] if model == "gpt2" else [None]:
+        found = probe(bb, TASK, prompt)
+        assert [name for side in found.stacks.values() for name in side.slots] == slots
+        assert found.predictivity.min() >= 0.5 and found.side_of(0)[0].fired.float().var() > 0
 
 
 def test_biases_are_there_while_a_tuned_model_is_probed():
@@ -262,9 +254,7 @@ def test_bad_input():
         ("both classes", (bb, unlabelled, prompt), {"split": "test"}),
         ("no split 'dev'", (bb, TASK, prompt), {"split": "dev"}),
         ("mean or median", (bb, TASK, prompt), {"baseline": "zero"}),
-        ("0 … 3", (bb, TASK, prompt), {"slots": [4]}),
-        ("0 … 3", (bb, TASK, prompt), {"slots": [-1]}),
-        ("0 … 3", (bb, TASK, prompt), {"slots": []}),
+        *[("0 … 3", (bb, TASK, prompt), {"slots": slots}) for slots in ([4], [-1], [])],
         ("layers", (bb, TASK, prompt), {"layers": [3]}),
         ("another prompt", (bb, TASK, random_prompt(bb, 3, seed=1)), carried),
         ("another prompt", (bb, TASK, random_prompt(bb, 3, layout="zero-position")), carried),
