@@ -84,7 +84,7 @@ class Similarity:
     """
 
     table: pd.DataFrame
-    by_layer: list = ()
+    by_layer: list | tuple = ()
 
     def __repr__(self):
         values = self.table.where(~np.eye(len(self.table), dtype=bool)).stack()
@@ -115,4 +115,5 @@ class Similarity:
             (kinds,), lambda kinds: np.subtract(*means(kinds)), permutation_type="pairings", vectorized=False,
             n_resamples=permutations, alternative="greater", random_state=np.random.default_rng(seed),
         )  # fmt: skip
-        return SameType(*means(kinds), float(test.statistic), float(test.pvalue))
+        same, different = means(kinds)
+        return SameType(same, different, float(test.statistic), float(test.pvalue))

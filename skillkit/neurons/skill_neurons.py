@@ -41,8 +41,8 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
         rankings = [_ranking(part.reshape(groups.shape)[row]) for part in scores]
-        count = int(top * len(rankings[0]) + 1e-9)  # 0.29 · 100 is 28.999… in floating point
-        group[_in_turns(rankings, count)] = True
+        # 0.29 · 100 is 28.999… in floating point.
+        group[_in_turns(rankings, int(top * len(rankings[0]) + 1e-9))] = True
     if top > 0 and not mask.any():
         raise SkillkitError(f"top={top} of {mask.shape[1]} selects no neuron; choose a higher rate")
     return mask
