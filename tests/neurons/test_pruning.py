@@ -3,13 +3,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    RobertaConfig,
-    RobertaForMaskedLM,
-)
+from transformers import AutoModelForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import from_model, load_backbone
@@ -23,7 +17,6 @@ from tests.tiny import HIDDEN, NEURONS, TINY_MODELS, tiny_backbone, tiny_tokeniz
 from tests.toys import toy_task
 
 TASK = toy_task(14)
-AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 QUICK = ("roberta", "gpt2", "t5")
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TINY_MODELS]
 every_family = pytest.mark.parametrize("model", EVERY)
@@ -161,7 +154,7 @@ def test_a_uniform_width_is_a_plain_checkpoint(model, tmp_path):
         fill = some_fill(bb)
     small = prune(bb, even_mask(bb), fill, width="uniform")
     small.save(tmp_path)
-    plain, info = AUTO[bb.family].from_pretrained(tmp_path, output_loading_info=True)
+    plain, info = type(bb.model).from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert "pruned" not in json.loads((tmp_path / "config.json").read_text())
     again = from_model(plain, bb.tokenizer)
@@ -208,13 +201,14 @@ def test_planted_neurons_alone_carry_the_skill_in_a_backbone_like_any_other():
         evaluate(small, task, prompt)
 
 
-def test_fill_may_be_a_probe_a_matrix_or_slots():
+def test_fill_may_be_a_probe_a_matrix_or_slots_and_kept_neurons_do_not_count():
     bb = tiny_backbone("roberta")
     found, mask = probe(bb, TASK, random_prompt(bb, 3)), some_mask(bb)
     slots = torch.stack([found.fill - 1, found.fill + 1], 1)
-    biases = [prune(bb, mask, fill).value_matrices[1].bias for fill in (found, found.fill, slots)]
-    assert torch.equal(biases[0], biases[1])
-    torch.testing.assert_close(biases[2], biases[0])
+    fills = (found, found.fill, found.fill.masked_fill(mask, 1e6), slots)
+    biases = [prune(bb, mask, fill).value_matrices[1].bias for fill in fills]
+    assert torch.equal(biases[0], biases[1]) and torch.equal(biases[0], biases[2])
+    torch.testing.assert_close(biases[3], biases[0])
 
 
 @every_family

@@ -89,10 +89,8 @@ def test_summary_averages_draws_before_runs():
 
 def test_bad_input():
     bb = tiny_backbone("roberta")
-    prompt, given = (
-        random_prompt(bb, 3),
-        dict(ranking=torch.rand(3, 48), fill=torch.zeros(3, 48), progress=False),
-    )
+    prompt = random_prompt(bb, 3)
+    given = dict(ranking=torch.rand(3, 48), fill=torch.zeros(3, 48), progress=False)
     for match, options in (
         (r"shares \[0.0, 0.1\] must lie between 0 and 1", {"shares": (0.0, 0.1)}),
         (r"draws \(0\) above 0", {"draws": 0}), ("selects no neuron", {"shares": (0.01,)}),

@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 
 from skillkit.core import SkillkitError
-from skillkit.neurons import probe, skill_neurons
+from skillkit.neurons import activations, probe, skill_neurons
 from skillkit.prompts import evaluate, random_prompt
 from skillkit.robustness.adversarial_pair import View, adversarial_view
 from skillkit.robustness.measures import activation_gaps, answers, difference, margins
@@ -69,7 +69,7 @@ def test_pairs_make_the_interval_narrow():
 
 
 @pytest.mark.parametrize("model", ["gpt2", "t5"])
-def test_margins_of_training_rows_are_one_on_average(model):
+def test_margins_are_one_on_average_over_training_rows_and_those_by_hand(model):
     bb, task = tiny_backbone(model), toy_task(40)
     prompt = random_prompt(bb, 3)
     found = probe(bb, task, prompt, text=False)
@@ -77,20 +77,13 @@ def test_margins_of_training_rows_are_one_on_average(model):
     labels = torch.tensor(task["train"]["label"][:])
     for label in (0, 1):  # each class mean is at its own class mean
         assert ours[labels == label].mean() == pytest.approx(1, abs=1e-4)
-
-
-def test_margin_by_hand_of_one_neuron():
-    bb, task = tiny_backbone("roberta"), toy_task(10)
-    prompt = random_prompt(bb, 3)
-    found = probe(bb, task, prompt, text=False)
     skills = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     skills[1, 7] = True
-    slot = int(found.slot[1, 7])
-    low, high = found.sides["layer"].means[:, 1, slot, 7].tolist()
-    with bb.record([1], slice(0, 4)) as acts:
-        label = int(evaluate(bb, task, prompt, rows=[0], batch_size=1).labels[0])
-    expected = (float(acts[1][0, slot, 7]) - (low + high) / 2) / ((high - low) / 2) * (1 if label else -1)
-    assert margins(bb, task, prompt, found, skills)[0] == pytest.approx(expected, rel=1e-3)
+    place, (side, at) = (1, int(found.slot[1, 7]), 7), found.side_of(1)
+    low, high = side.means[:, at, place[1], 7].tolist()
+    seen = activations(bb, task, prompt, [place], split="test")
+    by_hand = (seen.values[:, 0] - (low + high) / 2) / ((high - low) / 2) * (2 * seen.labels - 1)
+    assert torch.allclose(margins(bb, task, prompt, found, skills), by_hand, rtol=1e-3)
 
 
 def test_the_gap_is_zero_without_attack_and_two_when_labels_swap():

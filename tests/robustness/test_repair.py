@@ -106,7 +106,7 @@ def test_push_refuses():
     for match, args, options in (
         ("vote or alone or truth, not 'loud'", (bb, found, skills), {"rule": "loud"}),
         ("mask is empty", (bb, found, skills & False), {}),
-        ("probe that backbone", (other, found, skills), {}),
+        ("weights are not those", (other, found, skills), {}),
         ("lacks layers or slots", (bb, narrow, skills), {}),
     ):
         with pytest.raises(SkillkitError, match=match):
@@ -119,10 +119,8 @@ def test_push_refuses():
 
 
 def test_mixed_rows():
-    view, capitals = (
-        adversarial_view(toy_task(40), "casing"),
-        lambda rows: sum(map(str.isupper, rows["text"][:])),
-    )
+    view = adversarial_view(toy_task(40), "casing")
+    capitals = lambda rows: sum(map(str.isupper, rows["text"][:]))
     task, control = mixed(view, 10, seed=3), mixed(view, 10, seed=3, adversarial=False)
     assert len(task["train"]) == len(control["train"]) == 20 and sum(task["train"]["label"]) == 10
     assert capitals(task["train"]) == 10 and capitals(control["train"]) == 0
