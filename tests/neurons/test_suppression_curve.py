@@ -11,7 +11,6 @@ from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
 from skillkit.neurons.suppression import suppress
 from skillkit.neurons.suppression_curve import Curve, Damage, damage_matrix, suppression_curve
 from skillkit.prompts import dataset, evaluate, random_prompt, tune_adapter, tune_bitfit
-from tests.planted import MODELS, planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -85,19 +84,6 @@ def test_rankings_of_several_kinds_and_draws_of_several_seeds():
     assert len({draw for curve in curves for draw in curve.table.draw}) == 6
     with pytest.raises(SkillkitError, match="needs fill"):
         suppression_curve(bb, TASK, prompt, scores, (0.1,), "mean", progress=False)
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_planted_neurons_cost_everything_and_others_nothing(model):
-    bb, task, prompt, mask = planted(model)
-    found, share = probe(bb, task, prompt), 6 / mask.numel()
-    options = {"per_layer": False, "draws": 3, "progress": False}
-    curves = [
-        suppression_curve(bb, task, prompt, found, (0, share), seed=seed, **options) for seed in range(3)
-    ]
-    lost = sum(curves).damage(share)
-    assert lost.skill == pytest.approx(0.5, abs=0.1) and lost.random == 0
-    assert lost.low > 0.4 and lost.n == 3
 
 
 def test_a_damage_matrix_is_a_curve_for_every_pair(tmp_path, monkeypatch):
