@@ -59,15 +59,15 @@ class PairedProbes:
         curves = {name: overlap_curve(self.chosen, other, tops) for name, other in others.items()}
         return pd.concat(curves, names=["second", None]).reset_index("second").reset_index(drop=True)
 
-    def mean_predictivity(self, top=0.05, draws=5):
+    def mean_predictivity(self, top=0.05, n_random=5):
         """Mean predictivity of clean skill neurons on clean and adversarial test rows, against random ones: DataFrame.
 
         >>> probes.mean_predictivity(top=0.05).pivot(index="side", columns="neurons", values="predictivity")
 
-        Columns side, neurons ("skill" or "random", a mean over `draws`), predictivity, majority.
+        Columns side, neurons ("skill" or "random", a mean over `n_random` draws), predictivity, majority.
         """
         skills, rows = skill_neurons(self.chosen, top), []
-        masks = {"skill": [skills], "random": [random_neurons(skills, draw) for draw in range(draws)]}
+        masks = {"skill": [skills], "random": [random_neurons(skills, draw) for draw in range(n_random)]}
         for side, (neurons, mine) in product(BASELINES, masks.items()):
             found = getattr(self, side)
             mean = sum(float(found.predictivity[mask].mean()) for mask in mine) / len(mine)
