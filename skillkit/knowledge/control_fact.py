@@ -33,7 +33,7 @@ class Capitals(Facts):
         comes first in most of their phrasings, with its 95 % interval. `change` is a function that rewrites
         every phrasing before it is asked.
         """
-        facts = self
+        facts: list = self
         if change is not None:
             facts = [replace(fact, prompts=tuple(map(change, fact.prompts))) for fact in self]
         answers = _ask(bb, facts)

@@ -132,11 +132,12 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     """
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     negative = _counted(bb, negatives, coarse) if len(negatives) else None
-    names = ("cloze", "answer", "predicted", "probability")
-    by_prompt = (tuple(getattr(one, name) for one in found) for name in names)
-    limits = share, strict, share if negative_share is None else negative_share, len(negatives)
-    plain = KnowledgeNeurons(mask, _counted(bb, found, coarse), negative, *by_prompt, *limits)
-    return plain.refine(share, strict)
+    column = lambda name: tuple(getattr(one, name) for one in found)
+    prompts, answers, predicted, probability = map(column, ("cloze", "answer", "predicted", "probability"))
+    return KnowledgeNeurons(
+        mask, _counted(bb, found, coarse), negative, prompts, answers, predicted, probability,
+        share, strict, share if negative_share is None else negative_share, len(negatives),
+    ).refine(share, strict)  # fmt: skip
 
 
 def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):

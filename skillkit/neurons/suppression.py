@@ -136,7 +136,7 @@ class _AnswerSlots(dict):
         super().__init__()
         self.bb = bb
 
-    def get(self, layer):
+    def get(self, layer):  # type: ignore[override]
         places = getattr(self.bb.now, "places", {})
         if "answer" not in places:
             raise SkillkitError(
