@@ -95,17 +95,20 @@ def _attribute(bb, questions, nodes, before, memory):
 
 def _mean_slopes(engine, layers, nodes, size):
     """Σ_k w_k ∂P/∂a |α_k·a as {layer: [questions, S, neurons]}, and P(0) [layers, questions]; `size` αs at a time."""
-    alphas, weights = nodes
-    if alphas[0] != 0:  # P(0) is wanted for the completeness error
-        alphas, weights = np.r_[0, alphas], np.r_[0, weights]
+    (alphas, weights), wide = nodes, torch.promote_types(engine.probability.dtype, torch.float32)
     means, zero = dict.fromkeys(layers, 0), None
+    if engine.slopes:  # at α = 1, from the plain pass
+        last, inner = float(weights[alphas == 1].sum()), alphas != 1
+        means = {layer: last * engine.slopes[layer].to(wide) for layer in layers}
+        alphas, weights = alphas[inner], weights[inner]
+    if not (alphas[:1] == 0).any():  # P(0) is wanted for the completeness error
+        alphas, weights = np.r_[0, alphas], np.r_[0, weights]
     for at in range(0, len(alphas), size):
         slopes, probability = engine.sweep(layers, alphas[at : at + size])
         zero = probability[:, 0] if zero is None else zero
         for layer, slope in slopes.items():
-            slope = slope.to(torch.promote_types(slope.dtype, torch.float32))
-            weight = torch.as_tensor(weights[at : at + size], dtype=slope.dtype, device=slope.device)
-            means[layer] = means[layer] + torch.tensordot(weight, slope, dims=1)
+            weight = torch.as_tensor(weights[at : at + size], dtype=wide, device=slope.device)
+            means[layer] = means[layer] + torch.tensordot(weight, slope.to(wide), dims=1)
     return means, zero
 
 
@@ -144,6 +147,8 @@ class WholeModel:
     `scaled[layer]` is what α scales: the neurons, or (`before`) the input of the activation function, at the slots;
     `probability` [questions] of the targets, `predicted` [questions, S] the tokens that the model puts first.
     """
+
+    slopes: dict = {}  # those at α = 1 are not known beforehand
 
     def __init__(self, bb, questions, before=False):
         self.bb, self.before, self.layers = bb, before, range(bb.num_layers)

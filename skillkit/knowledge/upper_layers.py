@@ -96,7 +96,8 @@ class UpperLayers:
     number    which stack of the model, from 0
     cache     keys and values of the tokens before the one that passes
 
-    `scaled`, `probability` and `predicted` are those of `integrated_gradients.WholeModel`.
+    `scaled`, `probability` and `predicted` are those of `integrated_gradients.WholeModel`; `slopes[layer]` the slopes
+    at α = 1, for all layers from one backward pass.
     """
 
     def __init__(self, bb, targets, slots, run, finish, number=0, cache=None, before=False):
@@ -104,13 +105,18 @@ class UpperLayers:
         self.cache, self.before = cache, before
         self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
         self.calls, self.outputs, self.sums, self.scaled, self.given, self.read = ({} for _ in range(6))
-        with ExitStack() as hooks, torch.no_grad():
+        self.slopes = {}
+        with ExitStack() as hooks, torch.enable_grad():
             for layer in self.layers:
                 for handle in self._listeners(layer):
                     hooks.callback(handle.remove)
             run()
             logits = finish(self._answers(self.outputs[self.layers[-1]], everywhere=True))
-        self.probability, self.predicted = answer_probability(logits, targets), logits.argmax(-1)
+            probability = answer_probability(logits, targets)
+        slopes = torch.autograd.grad(probability.sum(), list(self.slopes.values()))
+        self.slopes = dict(zip(self.slopes, slopes, strict=True))
+        self.outputs = {layer: output.detach() for layer, output in self.outputs.items()}
+        self.probability, self.predicted = probability.detach(), logits.argmax(-1)
 
     def sweep(self, layers, alphas):
         """Scale `layers` (a range), one at a time, by each α; all variants go upwards together.
@@ -198,11 +204,11 @@ class UpperLayers:
 
     def _listeners(self, layer):
         block, value, norm, network, activation = self._modules(layer)
-        keep = lambda kept: lambda _, args: kept.update({layer: take(args[0], self.slots)})
+        keep = lambda kept: lambda _, args: kept.update({layer: take(args[0], self.slots).detach()})
         yield block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True)
         yield block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: hidden_of(out)}))
         yield value.register_forward_hook(lambda _, args, out: keep(self.given)(_, [out]))
-        yield (activation if self.before else value).register_forward_pre_hook(keep(self.scaled))
+        yield (activation if self.before else value).register_forward_pre_hook(partial(self._tap, layer))
         if norm is not None:
             yield norm.register_forward_pre_hook(keep(self.sums))
         if self.before:
@@ -211,10 +217,16 @@ class UpperLayers:
     def _keep_call(self, layer, block, args, kwargs):
         self.calls[layer] = self._any_row(args[1:]), self._any_row(kwargs)
 
+    def _tap(self, layer, module, args):
+        """Keep what is scaled, and add zeros to it that get its slope at α = 1."""
+        here = take(args[0], self.slots)
+        self.scaled[layer], self.slopes[layer] = here.detach(), torch.zeros_like(here).requires_grad_()
+        return (put(args[0], here + self.slopes[layer], self.slots),)
+
     def _any_row(self, value):
         """Masks and positions of the first question stand for all: questions of one shape share them."""
         if isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == len(self.slots):
-            return value[:1]
+            return value[:1].detach()
         if isinstance(value, tuple):
             return tuple(self._any_row(item) for item in value)
         return {k: self._any_row(v) for k, v in value.items()} if isinstance(value, dict) else value
@@ -239,7 +251,7 @@ class Prefix(Cache):
     """
 
     def __init__(self, layer, known, count, before_last=False):
-        keys, values = known.keys, known.values
+        keys, values = known.keys.detach(), known.values.detach()
         if before_last:
             keys, values = keys[:, :, :-1], values[:, :, :-1]
         self.layers = {layer: SimpleNamespace(keys=spread(keys, count), values=spread(values, count))}
