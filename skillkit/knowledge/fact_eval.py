@@ -5,6 +5,7 @@
 >>> questions.ask([facts[0].key])[facts[0].key].probability      # [prompts]
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from skillkit.knowledge.attribution import attribute, former_options
 from skillkit.knowledge.clozes import encode_cloze, read_tokens
 from skillkit.knowledge.counts import FactNeurons
 from skillkit.knowledge.knowledge_neurons import adaptive_share, from_attributions
-from skillkit.knowledge.relations import by_relation
 
 
 @artifact("fact_neurons", version=1, ignore=("progress", "memory"), resolve=former_options)
@@ -39,7 +39,10 @@ def find_neurons(
     for fact, made in _attributed(bb, facts, progress, options):
         found[fact.key] = from_attributions(bb, made, coarse or {"adaptive": 0.3}, first, strict)
     if share == "adaptive":
-        for group in _groups(facts):
+        groups = defaultdict(list)
+        for fact in facts:
+            groups[fact.relation, fact.language].append(fact)
+        for group in groups.values():
             settled = adaptive_share([found[fact.key] for fact in group], strict=strict)
             found.update({fact.key: found[fact.key].refine(settled, strict) for fact in group})
     return FactNeurons(found)
@@ -55,13 +58,6 @@ def _attributed(bb, facts, progress, options, at_once=16):
             for fact in group:
                 yield fact, [next(made) for _ in fact.prompts]
                 bar.update()
-
-
-def _groups(facts):
-    """Facts of one relation in one language."""
-    for group in by_relation(facts).values():
-        for language in dict.fromkeys(fact.language for fact in group):
-            yield [fact for fact in group if fact.language == language]
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,11 @@ def suppress_facts(
                     after = _means(questions.ask([key for keys in asked.values() for key in keys]))
                 row = {"fact": fact.key, "relation": fact.relation, "language": fact.language, "kind": kind}
                 row |= {"neurons": name, "draw": draw, "size": int(mask.sum())}
-                for place, keys in ((place, keys) for place, keys in asked.items() if keys):
-                    means = [float(np.mean([values[key] for key in keys])) for values in (before, after)]
-                    rows.append(row | {"on": place} | dict(zip(("before", "after"), means, strict=True)))
+                for place, keys in asked.items():
+                    means = [
+                        float(np.mean([values[key] for key in keys])) for values in (before, after) if keys
+                    ]
+                    rows += [row | {"on": place, "before": means[0], "after": means[1]}] if keys else []
     return Changes(rows)
 
 
