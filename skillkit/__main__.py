@@ -87,7 +87,10 @@ def _run(
     folder, outcomes = run_study(study, out, pool, only or (), limit, force, retries, yes, dry_run)
     if report and not dry_run:
         _report([folder])
-    failed = [name for name, outcome in outcomes.items() if outcome.state == "failed"]
+    return _print_failures([name for name, outcome in outcomes.items() if outcome.state == "failed"])
+
+
+def _print_failures(failed):
     if failed:
         some = ", ".join(failed[:5]) + f" and {len(failed) - 5} more" * (len(failed) > 5)
         print(f"error: {some} failed; the same command tries again", file=sys.stderr)

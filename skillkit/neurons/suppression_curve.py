@@ -201,7 +201,7 @@ class _Target:
     def __init__(self, bb, task, prompt, rows, batch_size):
         self.bb, self.task, self.batch_size = bb, task, batch_size
         self.reading, self.words = prepare(bb, task, prompt, rows), task.label_ids(bb)
-        self.below = nullcontext()
+        self.below: Resuming | nullcontext = nullcontext()
 
     def evaluate(self, mask=None, **options):
         change = nullcontext()

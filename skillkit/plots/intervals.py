@@ -63,20 +63,21 @@ def points(
             mine = rows[rows[hue] == kind]
             at = np.array([groups.index(group) for group in mine[x]]) + offset
             reach = arms(mine, value, low, high)
-            place = (
-                dict(x=mine[value], y=at, xerr=reach) if horizontal else dict(x=at, y=mine[value], yerr=reach)
-            )
-            axes.errorbar(**place, fmt=MARKERS[number % len(MARKERS)], ms=5.5, capsize=2.5, color=color(kind, number),
+            place = (mine[value], at, None, reach) if horizontal else (at, mine[value], reach)
+            axes.errorbar(*place, fmt=MARKERS[number % len(MARKERS)], ms=5.5, capsize=2.5, color=color(kind, number),
                           label=kind, lw=1.4)  # fmt: skip
         if chance:
-            level, at = table.drop_duplicates(x)[chance], np.arange(len(groups))
-            draw = axes.vlines if horizontal else axes.hlines
-            draw(level, at - 0.42, at + 0.42, colors=color("chance"), ls=(0, (3, 2)), lw=1, label="chance")
+            _draw_chance(axes, table.drop_duplicates(x)[chance], horizontal)
         _name_groups(axes, groups, horizontal, label if horizontal or axes is row[0][1] else None)
     if table[value].between(0, 1).all():
         within_shares(row[0][1], "x" if horizontal else "y")
     legend(figure)
     return figure
+
+
+def _draw_chance(axes, levels, horizontal):
+    at, draw = np.arange(len(levels)), axes.vlines if horizontal else axes.hlines
+    draw(levels, at - 0.42, at + 0.42, colors=color("chance"), ls=(0, (3, 2)), lw=1, label="chance")
 
 
 def _name_groups(axes, groups, horizontal, label):

@@ -70,26 +70,15 @@ def scatter(table, x, y, hue, mark=None, ring=None, xlabel=None, ylabel=None):
     Returns the Figure.
     """
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
-    hues, marks = unique(table[hue]), unique(table[mark]) if mark else [None]
-    for (name, *kind), rows in table.groupby([hue, mark] if mark else [hue], sort=False):
-        shape = (
-            MARKERS[marks.index(kind[0]) % len(MARKERS)] if mark else MARKERS[hues.index(name) % len(MARKERS)]
-        )
-        label = None if mark else name
-        axes.plot(
-            rows[x],
-            rows[y],
-            shape,
-            ms=6.5,
-            color=color(name, hues.index(name)),
-            mec="white",
-            mew=0.6,
-            label=label,
-        )
-    for number, name in enumerate(hues if mark else []):
-        axes.plot([], [], "s", color=color(name, number), label=name)
-    for number, kind in enumerate(marks if mark else []):
-        axes.plot([], [], MARKERS[number % len(MARKERS)], color="#444444", mfc="none", label=kind)
+    hues, marks = unique(table[hue]), unique(table[mark or hue])
+    shades = {name: color(name, number) for number, name in enumerate(hues)}
+    shapes = {kind: MARKERS[number % len(MARKERS)] for number, kind in enumerate(marks)}
+    for (name, kind), rows in table.groupby([table[hue], table[mark or hue]], sort=False):
+        axes.plot(rows[x], rows[y], shapes[kind], ms=6.5, color=shades[name], mec="white", mew=0.6)
+    for name in hues:
+        axes.plot([], [], "s" if mark else shapes[name], color=shades[name], label=name)
+    for kind in marks if mark else []:
+        axes.plot([], [], shapes[kind], color="#444444", mfc="none", label=kind)
     if ring is not None:
         name = " → ".join(ring) if isinstance(ring, tuple) else str(ring)
         axes.plot(*table.loc[ring, [x, y]], "o", ms=13, mfc="none", mec="black", label=name)
