@@ -30,7 +30,7 @@ def test_a_way_that_finds_something_else_is_an_error(bench):
 def test_the_report_tells_what_was_reached_and_what_was_missed(bench, tmp_path):
     with pytest.raises(AssertionError, match="to reach 1000000000"):
         bench().run(job(mark=1e9))
-    bench().tell("Start-up", "import", "at once")
+    bench().note("Start-up", "import", "at once")
     page = (tmp_path / "bench.md").read_text()
     assert "1e+09× missed" in page and "0× ✓" in page and "## Start-up\n\nat once" in page
     assert (tmp_path / "bench.csv").read_text().count("three numbers") == 2
