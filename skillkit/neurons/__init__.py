@@ -10,7 +10,9 @@ from skillkit.neurons.pruning_curve import pruning_curve
 from skillkit.neurons.similarity import SameType, overlap, similarity
 from skillkit.neurons.skill_neurons import (
     checked_mask,
+    load_neurons,
     random_neurons,
+    save_neurons,
     scores_of,
     skill_neurons,
 )
@@ -28,12 +30,14 @@ __all__ = [
     "controls",
     "damage_matrix",
     "ensembles",
+    "load_neurons",
     "magnitude",
     "overlap",
     "probe",
     "prune",
     "pruning_curve",
     "random_neurons",
+    "save_neurons",
     "scores_of",
     "similarity",
     "skill_neurons",

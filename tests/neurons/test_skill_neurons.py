@@ -3,6 +3,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import cached
+from skillkit.neurons import load_neurons, save_neurons
 from skillkit.neurons.probing import probe
 from skillkit.neurons.skill_neurons import checked_mask, random_neurons, scores_of, skill_neurons
 from skillkit.prompts import random_prompt
@@ -121,3 +122,13 @@ def test_masks_are_checked():
     for match, mask in (cases | {"empty": ones < 0, "not list": [[True]]}).items():
         with pytest.raises(SkillkitError, match=match):
             checked_mask(tiny_backbone("roberta"), mask)
+
+
+def test_a_saved_mask_is_of_its_backbone(tmp_path):
+    bb, mask = tiny_backbone("roberta"), torch.rand(3, 48) > 0.5
+    save_neurons(mask, tmp_path / "mask", bb)
+    assert torch.equal(load_neurons(tmp_path / "mask", bb), mask)
+    with pytest.raises(SkillkitError, match="not of"):
+        load_neurons(tmp_path / "mask", tiny_backbone("roberta", seed=1))
+    with pytest.raises(SkillkitError, match="no saved neurons"):
+        load_neurons(tmp_path / "nothing", bb)
