@@ -15,7 +15,10 @@ SMALL_CHAPTERS = {
 
 
 def pytest_collection_modifyitems(items):
-    """Give the cells of parameters of these chapters smaller ones."""
+    """Mark what runs whole studies as slow, and give the cells of parameters of these chapters smaller ones."""
+    for item in items:
+        if "end_to_end" in item.path.parts:
+            item.add_marker("slow")
     if os.environ.get("SKILLKIT_WHOLE_CHAPTERS"):
         return
     for item in items:

@@ -1,15 +1,11 @@
 """A notebook so small that tests can run it again and again, and the study around it."""
 
-import os
-import time
-
 import nbformat
 import pandas as pd
 import yaml
 
 from skillkit.core.files import write_json
 from skillkit.core.provenance import provenance
-from skillkit.core.store import artifact
 from skillkit.studies import Claim, params
 
 CELLS = """
@@ -35,17 +31,13 @@ if action == "refuse":
     raise SkillkitError("no such model; name another")
 if action == "die":
     os.kill(os.getpid(), 9)
-if action == "wait":
-    time.sleep(1000)
 if action == "die once" and not Path(os.environ["SMALL_LOG"] + ".died").exists():
     Path(os.environ["SMALL_LOG"] + ".died").touch()
     os.kill(os.getpid(), 9)
 if action == "compute":
     sum(number * number for number in range(150_000_000))
-if action == "share":
-    from skillkit.core.store import cached
-    from tests.small_studies import slow
-    assert cached(slow, size) == [1] * size
+if action == "release":
+    Path(os.environ["SMALL_LOG"] + ".go").touch()
 if action == "hold":
     Path(os.environ["SMALL_LOG"] + ".parent").write_text(str(os.getppid()))
     while not Path(os.environ["SMALL_LOG"] + ".go").exists():
@@ -62,32 +54,24 @@ COMMAND = (
 )
 
 
-@artifact("slow")
-def slow(size):
-    """Something worth storing, which takes a while and is written down when it is made."""
-    with open(os.environ["SMALL_LOG"], "a") as file:
-        file.write("made\n")
-    time.sleep(2)
-    return [1] * size
+def write_notebook(path, text):
+    """A notebook of the cells in a text, the second of which holds the parameters.
+
+    >>> write_notebook(tmp_path / "small.ipynb", CELLS)
+    """
+    make = {True: nbformat.v4.new_markdown_cell, False: nbformat.v4.new_code_cell}
+    sources = text.strip().split("\n---\n")
+    cells = [make[source.startswith("#")](source, id=str(at)) for at, source in enumerate(sources)]
+    cells[1].metadata["tags"] = ["parameters"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
 
 def install(folder):
     """Put the small notebook (twice) where notebooks are looked for; to be called in every process."""
-    sources = CELLS.strip().split("\n---\n")
-    kinds = [
-        nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
-        for source in sources
-    ]
-    notebook = nbformat.v4.new_notebook(
-        cells=[kind(source) for kind, source in zip(kinds, sources, strict=True)]
-    )
-    notebook.cells[1].metadata["tags"] = ["parameters"]
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = str(number)
     folder.mkdir(exist_ok=True)
     for name in ("small", "again"):
         if not (folder / f"{name}.ipynb").exists():
-            nbformat.write(notebook, folder / f"{name}.ipynb")
+            write_notebook(folder / f"{name}.ipynb", CELLS)
     params.FOLDER = folder
 
 

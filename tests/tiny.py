@@ -30,17 +30,6 @@ where does entailment contradiction
 WORDS = _SOME_ENGLISH.split()
 _ROBERTA_NAMES = dict(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>")
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!:'-"
-TINY_MODELS = (
-    "bert",
-    "roberta",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "gpt2",
-    "gpt_neo",
-    "t5",
-    "t5-gated",
-    "llama",
-)
 HIDDEN, NEURONS, HEADS, POSITIONS = 32, 48, 4, 128
 
 
@@ -50,18 +39,14 @@ def tiny_backbone(model_type, seed=0, layers=3):
     The decoder of the T5s has one layer less, so that mixing up the stacks shows. "t5-gated" has head weights
     of its own. Every parameter is random, biases and layer norms too: no test passes because of a zero.
     """
-    tokenizer, (model_class, depth, options) = tiny_tokenizer(model_type), _MODELS[model_type]
+    tokenizer, (_, model_class, depth, options) = tiny_tokenizer(model_type), _MODELS[model_type]
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     if model_type.startswith("t5"):
-        options = options | {
-            "num_decoder_layers": max(1, layers - 1),
-            "decoder_start_token_id": ids["pad_token_id"],
-        }
+        ids |= {"num_decoder_layers": max(1, layers - 1), "decoder_start_token_id": ids["pad_token_id"]}
     if model_type == "gpt_neo":
-        options = options | {"attention_types": [[[("global", "local")[i % 2]], 1] for i in range(layers)]}
-    model = model_class(
-        model_class.config_class(vocab_size=len(tokenizer), **{depth: layers}, **ids, **options)
-    )
+        ids["attention_types"] = [[[("global", "local")[i % 2]], 1] for i in range(layers)]
+    config = model_class.config_class(vocab_size=len(tokenizer), **{depth: layers}, **ids, **options)
+    model = model_class(config)
     if model_type == "t5-gated":
         model.lm_head.weight = torch.nn.Parameter(torch.empty(len(tokenizer), HIDDEN))
     _randomise(model, torch.Generator().manual_seed(seed))
@@ -70,7 +55,8 @@ def tiny_backbone(model_type, seed=0, layers=3):
 
 def tiny_tokenizer(model_type):
     """WordPiece (BERT), byte-level BPE (RoBERTa, GPTs) or Unigram (XLM-R, T5, Llama); all know WORDS."""
-    return _TOKENIZERS[model_type]()
+    make, *_ = _MODELS[model_type]
+    return make()
 
 
 def _randomise(model, generator):
@@ -79,9 +65,8 @@ def _randomise(model, generator):
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
             if weight.ndim == 1:
-                weight.copy_(
-                    0.3 * noise + ("norm" in name.lower() or "ln_" in name) * name.endswith("weight")
-                )
+                scale = ("norm" in name.lower() or "ln_" in name) and name.endswith("weight")
+                weight.copy_(0.3 * noise + scale)
             else:
                 weight.copy_(noise * (0.5 if id(weight) in embeddings else 1.5 * HIDDEN**-0.5))
 
@@ -93,10 +78,7 @@ def _word_piece():
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    ids = [("[CLS]", 2), ("[SEP]", 3)]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", ids
-    )
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     return _wrap(tokenizer, names, ["input_ids", "token_type_ids", "attention_mask"])
 
@@ -105,13 +87,9 @@ def _byte_level(special):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=4000,
-        min_frequency=1,
-        special_tokens=special,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    options = dict(vocab_size=4000, min_frequency=1, special_tokens=special, show_progress=False)
+    trainer = trainers.BpeTrainer(**options, initial_alphabet=letters)
     # Each word at the start of a text and after a space: both forms become one token.
     tokenizer.train_from_iterator([form for word in WORDS for form in (word, f" {word}")], trainer)
     return tokenizer
@@ -160,43 +138,34 @@ def _llama_tokenizer():
 
 
 def _wrap(tokenizer, names, inputs=("input_ids", "attention_mask")):
-    names = {f"{name}_token": token for name, token in names.items()}
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_input_names=list(inputs), **names
-    )
+    options = {f"{name}_token": token for name, token in names.items()} | {"model_input_names": list(inputs)}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)
 
 
 _USUAL = dict(hidden_size=HIDDEN, num_attention_heads=HEADS, intermediate_size=NEURONS)
 _BERT = _USUAL | dict(max_position_embeddings=POSITIONS)
-_ROBERTA = _USUAL | dict(max_position_embeddings=POSITIONS + 2, type_vocab_size=1)
+_ROBERTA = _BERT | dict(max_position_embeddings=POSITIONS + 2, type_vocab_size=1)
 _GPT2 = dict(n_embd=HIDDEN, n_head=HEADS, n_inner=NEURONS, n_positions=POSITIONS)
-_GPT_NEO = dict(
-    hidden_size=HIDDEN, num_heads=HEADS, intermediate_size=NEURONS, max_position_embeddings=POSITIONS
-)
-_GPT_NEO["window_size"] = 8
+_GPT_NEO = _BERT | dict(num_heads=HEADS, window_size=8)
+del _GPT_NEO["num_attention_heads"]  # whose name in this configuration is another
 _LLAMA = _BERT | dict(num_key_value_heads=HEADS // 2, mlp_bias=True, tie_word_embeddings=True)
 _T5 = dict(d_model=HIDDEN, d_kv=HIDDEN // HEADS, d_ff=NEURONS, num_heads=HEADS)
 # What T5 1.1 checkpoints say of tied embeddings; it means "no scale before the head".
 _T5_GATED = _T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)
 _MODELS = {
-    "bert": (transformers.BertForMaskedLM, "num_hidden_layers", _BERT),
-    "roberta": (transformers.RobertaForMaskedLM, "num_hidden_layers", _ROBERTA),
-    "xlm-roberta": (transformers.XLMRobertaForMaskedLM, "num_hidden_layers", _ROBERTA),
-    "xlm-roberta-xl": (transformers.XLMRobertaXLForMaskedLM, "num_hidden_layers", _ROBERTA),
-    "gpt2": (transformers.GPT2LMHeadModel, "n_layer", _GPT2),
-    "gpt_neo": (transformers.GPTNeoForCausalLM, "num_layers", _GPT_NEO),
-    "t5": (transformers.T5ForConditionalGeneration, "num_layers", _T5 | dict(tie_word_embeddings=True)),
-    "t5-gated": (transformers.T5ForConditionalGeneration, "num_layers", _T5_GATED),
-    "llama": (transformers.LlamaForCausalLM, "num_hidden_layers", _LLAMA),
+    "bert": (_word_piece, transformers.BertForMaskedLM, "num_hidden_layers", _BERT),
+    "roberta": (_roberta_tokenizer, transformers.RobertaForMaskedLM, "num_hidden_layers", _ROBERTA),
+    "xlm-roberta": (_xlm_tokenizer, transformers.XLMRobertaForMaskedLM, "num_hidden_layers", _ROBERTA),
+    "xlm-roberta-xl": (_xlm_tokenizer, transformers.XLMRobertaXLForMaskedLM, "num_hidden_layers", _ROBERTA),
+    "gpt2": (_gpt_tokenizer, transformers.GPT2LMHeadModel, "n_layer", _GPT2),
+    "gpt_neo": (_gpt_tokenizer, transformers.GPTNeoForCausalLM, "num_layers", _GPT_NEO),
+    "t5": (
+        _t5_tokenizer,
+        transformers.T5ForConditionalGeneration,
+        "num_layers",
+        _T5 | dict(tie_word_embeddings=True),
+    ),
+    "t5-gated": (_t5_tokenizer, transformers.T5ForConditionalGeneration, "num_layers", _T5_GATED),
+    "llama": (_llama_tokenizer, transformers.LlamaForCausalLM, "num_hidden_layers", _LLAMA),
 }
-_TOKENIZERS = {
-    "bert": _word_piece,
-    "roberta": _roberta_tokenizer,
-    "xlm-roberta": _xlm_tokenizer,
-    "xlm-roberta-xl": _xlm_tokenizer,
-    "gpt2": _gpt_tokenizer,
-    "gpt_neo": _gpt_tokenizer,
-    "llama": _llama_tokenizer,
-    "t5": _t5_tokenizer,
-    "t5-gated": _t5_tokenizer,
-}
+TINY_MODELS = tuple(_MODELS)

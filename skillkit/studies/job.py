@@ -132,9 +132,8 @@ def _papermill(job, watch, cwd):
 
     from skillkit.studies.kernel import ThisPython
 
-    logging.getLogger("papermill").setLevel(
-        logging.ERROR
-    )  # it does not read all types; parameters are checked
+    # Types like `str | None` it does not read, and would call such parameters unknown; ours are checked already.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     partial, cells = job.folder / f"{job.name}.partial.ipynb", _Position(job, watch)
     error, killed = None, False
     try:

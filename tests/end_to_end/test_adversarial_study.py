@@ -1,12 +1,10 @@
 """Real adversarial sets on a real checkpoint: notebook 08 through the same unit as every study, in miniature."""
 
 import pandas as pd
-import pytest
 
 from skillkit import adversarial_view, load_backbone, load_task, tune_prompt
-from skillkit.core.errors import SkillkitError
 from skillkit.robustness import answers
-from skillkit.studies import load_study, params
+from skillkit.studies import load_study
 from tests.helpers import REPOSITORY, run_chapter, shared_path
 
 NAME = "08_adversarial_robustness"
@@ -38,10 +36,3 @@ def test_counterfactual_reviews_under_a_prompt_for_sentences():
     found = view.accuracies(answers(bb, view, [prompt], rows=8))
     assert found.correct["clean"].shape == found.correct["adversarial"].shape == (1, 8)
     assert found.drop.low <= found.drop.value <= found.drop.high and not view.paired
-
-
-def test_parameters_that_do_not_fit_are_told():
-    with pytest.raises(SkillkitError, match="neuron_attack should be one of the attacks, not 'casing'"):
-        params.validate(NAME, {"attacks": ["typos"], "neuron_attack": "casing"})
-    with pytest.raises(SkillkitError, match="views.0.adversarial"):
-        params.validate(NAME, {"views": [{"task": "glue/sst2"}]})

@@ -5,13 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from skillkit.studies import build_report, compare_runs
 from skillkit.studies.job import NotebookJob, run_job
 from tests.helpers import REPOSITORY
-from tests.small_studies import swept
+from tests.small_studies import swept, write_notebook
 
 EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
 # What a careless notebook does with a data set: shows it raw, as HTML, as a table, in figures and claims.
@@ -47,12 +46,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     with open(folder / "evil.csv", "w", newline="") as file:
         csv.writer(file).writerows([["review", "stars"], *[[f"{EVIL} number {i}", i % 2] for i in range(40)]])
-    sources = CELLS.strip().split("\n---\n")
-    make = [nbformat.v4.new_markdown_cell, *[nbformat.v4.new_code_cell] * 5]
-    cells = [kind(source) for kind, source in zip(make, sources, strict=True)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.cells[1].metadata["tags"] = ["parameters"]
-    nbformat.write(notebook, folder / "texts.ipynb")
+    write_notebook(folder / "texts.ipynb", CELLS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))
         outcome = run_job(NotebookJob(folder / "texts.ipynb", {}, {}, folder / "texts"), cwd=str(folder))

@@ -12,9 +12,9 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import nbformat
 import pytest
@@ -22,6 +22,7 @@ import pytest
 from skillkit.core import store
 from tests.end_to_end.test_browser import browser  # noqa: F401 (a fixture)
 from tests.helpers import REPOSITORY
+from tests.studies.test_runner import until
 
 # What a chapter has computed when it comes to its explorer, in small: cells before and after it starts.
 CHAPTERS = {
@@ -84,13 +85,12 @@ def lab(tmp_path_factory):
             env=os.environ | own, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
-            break
-        except (urllib.error.URLError, TimeoutError):
-            assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
+
+    def answers():
+        with suppress(urllib.error.URLError, TimeoutError):
+            return urllib.request.urlopen(f"{address}/api/status", timeout=5).close() is None
+
+    until(answers, server)
     yield address
     server.terminate()
     server.wait()

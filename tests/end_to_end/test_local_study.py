@@ -1,4 +1,4 @@
-"""Notebooks 01, 02 and 04 on a real checkpoint and real sentences, of two and of three classes, in miniature."""
+"""Notebooks 01, 02, 04 and 05 on a real checkpoint and real sentences, of two and of three classes, in miniature."""
 
 import json
 
@@ -10,9 +10,11 @@ from tests.helpers import run_chapter, shared_path
 SMALL = dict(
     seeds=[0], recipe="embedded", prompt_length=4, max_steps=4, max_train_examples=48, max_test_examples=12,
     probe_examples=12, map_examples=4, permutations=2, draws=2, rates=[0.1], baselines=["random"], shown_texts=1,
+    further_steps=None, batch_sizes=[1, 4], text_length=16, rounds=2, base_rounds=0,
 )  # fmt: skip
 STUDIES = [
     ("local-sst2", "01_prompt_tuning"), ("local-sst2", "02_probing"), ("local-tweets", "04_suppression"),
+    ("local-pruning", "05_pruning"),
 ]  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from tests.helpers import REPOSITORY
 
 
 @pytest.mark.parametrize("words", [
-    ["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"], ["mypy"],
+    ["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"],
+    pytest.param(["mypy"], marks=pytest.mark.slow),
 ], ids=["rules", "layout", "types"])  # fmt: skip
 def test_code_and_notebooks_keep_the_habits(words):
     done = subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, capture_output=True, text=True)

@@ -19,20 +19,15 @@ SHARED = ("skillkit.core.", "skillkit.models.fast")  # files that every room may
 
 def imports(source):
     """(module, name) of everything that is imported from the package."""
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     return [
-        (node.module, one.name)
-        for node in nodes
-        if (node.module or "").startswith("skillkit")
-        for one in node.names
+        (node.module, one.name) for node in nodes for one in node.names if node.module.startswith("skillkit")
     ]
 
 
 def code_of(notebook):
-    cells = nbformat.read(notebook, 4).cells
-    return "\n".join(
-        re.sub(r"^[%!].*", "", cell.source, flags=re.M) for cell in cells if cell.cell_type == "code"
-    )
+    codes = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
+    return re.sub(r"^[%!].*", "", "\n".join(codes), flags=re.M)
 
 
 def test_the_package_is_its_rooms_and_nothing_else():
@@ -59,10 +54,12 @@ def test_rooms_use_what_other_rooms_export():
     assert not [one for one in inside if one[0] != "__main__.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_a_room_exports_what_it_lists(room):
     module = getattr(sk, room)
     assert not [name for name in module.__all__ if not hasattr(module, name)]
+    assert all(callable(getattr(sk, name)) for name in sk.__all__)
 
 
 @pytest.mark.parametrize(

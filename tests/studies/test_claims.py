@@ -42,11 +42,7 @@ def test_a_claim_over_several_tasks_reports_the_worst(lows, holds):
     assert claim.note == f"worst: task {int(lows[1] < lows[0])}; gap"
 
 
-def test_a_claim_over_nothing_is_not_tested():
-    claim = Claim.over("It works.", "A 2022", None, {}, note="no such task")
-    assert claim.holds == "not tested" and claim.measured is None and claim.note == "no such task"
-
-
-def test_a_claim_over_one_seed_is_not_tested():
-    claim = Claim.over("It works.", "A 2022", None, {"movies": (0.4, math.nan, math.nan)}, bar=0.1)
-    assert claim.holds == "not tested" and claim.measured == 0.4 and claim.note == "movies"
+@pytest.mark.parametrize("found, measured", [({}, None), ({"movies": (0.4, math.nan, math.nan)}, 0.4)])
+def test_a_claim_over_nothing_or_one_seed_is_not_tested(found, measured):
+    claim = Claim.over("It works.", "A 2022", None, found, bar=0.1)
+    assert claim.holds == "not tested" and claim.measured == measured and claim.note == "".join(found)

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from skillkit.studies.params import FOLDER, notebooks
-from skillkit.studies.report.pages import mathml, sanitize, stylesheet
+from skillkit.studies.report.pages import mathml, sanitize
 
 
 @pytest.mark.parametrize("formula, parts", [
@@ -44,8 +44,3 @@ def test_every_formula_of_the_notebooks_can_be_shown(name):
 ])  # fmt: skip
 def test_cleaning(evil, left):
     assert sanitize(evil) == left
-
-
-def test_style_has_code_colours_for_dark_pages():
-    light, dark = stylesheet().rsplit("@media (prefers-color-scheme: dark)", 1)
-    assert ".highlight .k" in light and ".highlight .k" in dark

@@ -174,9 +174,7 @@ def test_large_study_says_what_it_costs_takes_nothing_from_the_small_world_and_t
     for notebook, parameters in load_study(path).notebooks.items():
         said = str(parameters.model_dump(exclude={"attacks", "neuron_attack"}))
         assert parameters.backbone == LARGE[name] and not re.search("world/|embedded", said), notebook
-        if hasattr(
-            parameters, "recipe"
-        ):  # equal settings share their stored prompts, so each recipe has one of each
+        if hasattr(parameters, "recipe"):  # equal settings share their stored prompts
             names = {"prompt_length", "layout", "max_steps", "max_train_examples"}
             setting = parameters.model_dump(include=names)
             assert settings.setdefault(parameters.recipe, setting) == setting
