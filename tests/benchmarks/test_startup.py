@@ -34,11 +34,8 @@ def test_import(bench):
     """Beyond the start of Python itself."""
     bare, loaded = ([seconds(script, REPOSITORY) for _ in range(5)] for script in ("pass", "import skillkit"))
     wall, processor = (max(a - b, 0) for a, b in zip(medians(loaded), medians(bare), strict=True))
-    bench.note(
-        "Start-up",
-        "import",
-        f"`import skillkit`: {wall:.2f} s, {processor:.2f} of the processor's (at most 0.5 s).",
-    )
+    said = f"`import skillkit`: {wall:.2f} s, {processor:.2f} of the processor's (at most 0.5 s)."
+    bench.note("Start-up", "import", said)
     assert wall <= 0.5
 
 

@@ -15,16 +15,11 @@ from skillkit.core.stats import (
 )
 
 
-def test_the_t_interval_of_three_values():
-    mean, low, high = mean_interval([1.0, 2.0, 3.0])
-    assert mean == 2.0
-    assert high - mean == pytest.approx(4.302652729911275 / math.sqrt(3), rel=1e-9)
-    assert mean - low == pytest.approx(high - mean)
-
-
-def test_one_value_has_no_interval():
-    mean, low, high = mean_interval([0.5])
-    assert mean == 0.5 and math.isnan(low) and math.isnan(high)
+@pytest.mark.parametrize("values, mean, half", [
+    ([1.0, 2.0, 3.0], 2.0, 4.302652729911275 / math.sqrt(3)), ([0.5], 0.5, math.nan),
+])  # fmt: skip
+def test_the_t_interval_of_three_values_and_of_one(values, mean, half):
+    assert mean_interval(values) == pytest.approx((mean, mean - half, mean + half), rel=1e-9, nan_ok=True)
 
 
 def test_paired_differences_ignore_what_pairs_share():

@@ -107,10 +107,8 @@ def test_version_and_resolved_arguments_count(calls):
 
 
 def test_plain_results_come_back_as_they_were(calls):
-    mask, table = (
-        torch.tensor([True]),
-        pd.DataFrame({"neurons": [1, "model"], "accuracy": [0.25, 1.0], "n": [7, 8]}),
-    )
+    mask = torch.tensor([True])
+    table = pd.DataFrame({"neurons": [1, "model"], "accuracy": [0.25, 1.0], "n": [7, 8]})
     result = {
         "share": np.float64(0.5),
         3: (1, None, "é"),
@@ -134,9 +132,8 @@ def test_dataclass_results_come_back_as_dataclasses():
         return Score(0.5, (0.4, 0.6), torch.eye(2))
 
     score = cached(evaluate)
-    assert (
-        isinstance(score, Score) and score.interval == (0.4, 0.6) and torch.equal(score.logits, torch.eye(2))
-    )
+    assert isinstance(score, Score) and score.interval == (0.4, 0.6)
+    assert torch.equal(score.logits, torch.eye(2))
     assert '"ends"' in next(find("score")[0].glob("result.json")).read_text()
 
 
@@ -159,9 +156,8 @@ def test_damaged_artifacts_are_computed_again_with_a_warning(tune, calls, damage
         (result if damage == "lost" else meta).unlink()
     else:
         meta.write_text("" if damage == "cut meta" else '"text"')
-    with pytest.warns(
-        UserWarning, match="prompt.safetensors has changed" if damage == "changed" else "meta.json"
-    ):
+    reason = "prompt.safetensors has changed" if damage == "changed" else "meta.json"
+    with pytest.warns(UserWarning, match=reason):
         cached(tune, 4)
     assert len(calls) == 2 and fault(folder) is None
 

@@ -9,7 +9,6 @@ import nbformat
 import pytest
 
 from skillkit.studies import params
-from skillkit.studies.report.pages import sanitize
 from tests.conftest import SMALL_CHAPTERS, pytest_collection_modifyitems
 from tests.helpers import REPOSITORY
 
@@ -106,13 +105,3 @@ def test_chapters_stand_in_a_row(chapter):
     for where, number in beside.items():
         there = re.search(rf"{where}: \[{number} · [^]]+\]\({number}_", last)
         assert bool(there) == (number in CHAPTERS), f"{where}: {number}"
-
-
-def test_every_chapter_takes_up_the_skill_or_the_fact(chapter):
-    _, texts, _ = chapter
-    assert re.search(r"film reviews|world/movies|capital of Ondria", "\n".join(texts[:-1]), re.IGNORECASE)
-
-
-def test_a_folded_solution_stays_folded_in_the_report():
-    folded = "<details><summary>Solution</summary><p>Look.</p></details>"
-    assert sanitize(folded) == folded

@@ -41,6 +41,7 @@ def test_every_formula_of_the_notebooks_can_be_shown(name):
     ("<img src='https://elsewhere.org/a.png'>", "<img>"),
     ("<math><mtext><script>x()</script></mtext></math>", "<math><mtext></mtext></math>"),
     ("<iframe src='a'></iframe><style>*{}</style>", ""),
+    ("<details><summary>Look</summary></details>", "<details><summary>Look</summary></details>"),
 ])  # fmt: skip
 def test_cleaning(evil, left):
     assert sanitize(evil) == left

@@ -166,10 +166,8 @@ def test_study_is_right_and_names_tasks_that_there_are(path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_large_study_says_what_it_costs_takes_nothing_from_the_small_world_and_tunes_prompts_once(name):
+def test_large_study_takes_nothing_from_the_small_world_and_tunes_prompts_once(name):
     path = REPOSITORY / "params" / f"{name}.yaml"
-    about = path.read_text().split("name:")[0].replace("\n# ", " ")
-    assert "Estimated, not measured" in about and "GPU" in about and "hours" in about
     settings = {}
     for notebook, parameters in load_study(path).notebooks.items():
         said = str(parameters.model_dump(exclude={"attacks", "neuron_attack"}))
