@@ -38,6 +38,13 @@ def _own_style_of_figures():
 
 
 @pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store of results that is this test's own, empty at first."""
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def figures_in_style():
     """Figures as the notebooks draw them, without a window; none is open before or afterwards."""
     import matplotlib.pyplot as plt

@@ -34,6 +34,7 @@ other_task = sk.load_task("world/gadgets").cut(train=40, validation=16, test=16)
 prompt = sk.tune_prompt(bb, task, length=4, max_steps=2, max_train_examples=40, progress=False)
 other_prompt = sk.random_prompt(bb, length=4, seed=1)
 probe = sk.probe(bb, task, prompt, permutations=2)
+small = sk.prune(bb, skills, fill=probe)
 other_probe = sk.probe(bb, other_task, other_prompt, text=False)
 mask = sk.skill_neurons(probe, 0.05)
 skills = sk.skill_neurons(probe, 0.05)
@@ -54,12 +55,14 @@ run = sk.studies.notebook.Run("01_prompt_tuning", sk.studies.params.validate("01
 
 
 def own(module):
-    """Lines of the room's own file of examples for this module."""
+    """Lines of the room's own file of examples: those of this module, and before them those of the whole room."""
     room, _, name = module.__name__.removeprefix("skillkit.").partition(".")
     try:
-        return import_module(f"tests.{room}.examples").OWN.get(name, "")
+        lines = _lines(import_module(f"tests.{room}.examples").OWN)
     except ModuleNotFoundError:
-        return ""
+        return {}
+    split = [(*key.rpartition("."), line) for key, line in lines.items()]
+    return {short: line for one in ("", name) for module, _, short, line in split if module == one}
 
 
 def furnish(folder):
@@ -94,11 +97,16 @@ def _lines(text):
     return dict(line.split(" = ", 1) for line in text.strip().splitlines())
 
 
+# Endings of names of several things of one kind: the shared one, and the other where there is one.
+SECOND = ("_gadgets", "_b")
+FIRST = ("_of_seed_0", "_of_seed_1", "_of_seed_2", "_movies", "_a")
+
+
 class Names(dict):
     """The names that the examples of a module may use."""
 
     def __init__(self, module):
-        self.own = _lines(own(module))
+        self.own = own(module)
         known = {name: value for name, value in vars(module).items() if name not in self.own}
         super().__init__(known)
 
@@ -107,7 +115,11 @@ class Names(dict):
         return self
 
     def __missing__(self, name):
-        if name in self.own:
+        stem = name.removesuffix(next((end for end in SECOND + FIRST if name.endswith(end)), ""))
+        if name not in self.own and stem != name:
+            other = name.endswith(SECOND) and f"other_{stem}" in _lines(SHARED)
+            self[name] = self[f"other_{stem}" if other else stem]
+        elif name in self.own:
             self[name] = eval(self.own[name], _Helpers(self))
         else:
             self[name] = _shared()[name]

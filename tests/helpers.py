@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from skillkit.core import SkillkitError
 from skillkit.core.provenance import shared_folder
 from skillkit.studies import load_study, params
 from skillkit.studies.job import NotebookJob, run_job
@@ -42,3 +43,9 @@ def run_chapter(study, notebook, folder, **changed):
     outcome = run_job(NotebookJob.create(notebook, parameters, folder))
     assert outcome.state == "done", outcome.error
     return json.loads((folder / "claims.json").read_text())
+
+
+def refused(match, call, *args, **options):
+    """The call ends with a SkillkitError whose message matches."""
+    with pytest.raises(SkillkitError, match=match):
+        call(*args, **options)

@@ -5,6 +5,7 @@
 torch.Size([1, 6, 32])
 """
 
+import pytest
 import torch
 import transformers
 from tokenizers import (
@@ -169,3 +170,7 @@ _MODELS = {
     "llama": (_llama_tokenizer, transformers.LlamaForCausalLM, "num_hidden_layers", _LLAMA),
 }
 TINY_MODELS = tuple(_MODELS)
+_SLOW = {name: [pytest.mark.slow] * (name not in ("roberta", "gpt2", "t5")) for name in TINY_MODELS}
+every_family = pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=_SLOW[name]) for name in TINY_MODELS]
+)

@@ -3,6 +3,7 @@
 import random
 
 import datasets
+import torch
 
 from skillkit.tasks.task import Task
 
@@ -30,3 +31,9 @@ def _text(draw, label):
     words = [draw.choice(filler) for _ in range(draw.randint(1, 19))]
     words.insert(draw.randrange(len(words) + 1), draw.choice(WORDS[("bad", "good")[label]]))
     return " ".join(words)
+
+
+def some_mask(bb, share=0.3, seed=0):
+    """Neurons of every layer, more of the later ones."""
+    draw = torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(seed))
+    return draw < share * torch.linspace(0.5, 1.5, bb.num_layers)[:, None]

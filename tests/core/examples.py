@@ -1,20 +1,12 @@
-"""What the examples of the docstrings in `skillkit/core` work with, by module."""
+"""What the examples of the docstrings in `skillkit/core` work with: `module.name = what it is`."""
 
-OWN = {
-    "files": """
-folder = import_module("pathlib").Path(".")
-page = "<!doctype html>"
-""",
-    "progress": """
-train = float
-""",
-    "hashing": """
-torch = import_module("torch")
-""",
-    "serialization": """
-folder = import_module("pathlib").Path("dir")
-function = sk.skill_neurons
-tune_prompt = sk.tune_prompt
-torch = import_module("torch")
-""",
-}
+OWN = """
+files.folder = import_module("pathlib").Path(".")
+files.page = "<!doctype html>"
+progress.train = float
+hashing.torch = import_module("torch")
+serialization.torch = import_module("torch")
+serialization.folder = import_module("pathlib").Path("dir")
+serialization.function = sk.skill_neurons
+serialization.tune_prompt = sk.tune_prompt
+"""

@@ -5,11 +5,7 @@ import pytest
 from skillkit.knowledge import find_neurons
 from skillkit.knowledge.relations import Fact
 from tests.planted_facts import planted_facts
-from tests.tiny import TINY_MODELS
 
-QUICK = ("roberta", "gpt2", "t5")
-EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TINY_MODELS]
-every_family = pytest.mark.parametrize("model_type", EVERY)
 COARSE = {"adaptive": 0.2}
 
 
@@ -17,10 +13,7 @@ COARSE = {"adaptive": 0.2}
 def study():
     """(backbone, facts, neurons): two planted capitals, and two facts that the model does not know."""
     bb, planted = planted_facts("gpt2")
-    facts = [
-        Fact("capital", country, country, fact.answer, tuple(fact.prompts), "en")
-        for country, fact in planted.items()
-    ]
+    facts = [Fact("capital", x, x, fact.answer, tuple(fact.prompts), "en") for x, fact in planted.items()]
     for name, answer, verb in (("film", "good", "watch"), ("food", "bad", "liked")):
         prompts = f"the {name} is [MASK].", f"i {verb} the {name} , it is [MASK]."
         facts.append(Fact("taste", name, name, answer, prompts, "en"))

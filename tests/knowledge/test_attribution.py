@@ -3,16 +3,15 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.attribution import AGGREGATES, attribute
+from skillkit.core import SkillkitError
+from skillkit.knowledge import attribute
+from skillkit.knowledge.attribution import AGGREGATES
 from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
-from skillkit.knowledge.integrated_gradients import RULES, _footprint, rule_nodes
-from skillkit.knowledge.upper_layers import UpperLayers
+from skillkit.knowledge.integrated_gradients import RULES, rule_nodes
 from skillkit.models import load_backbone, replace_neurons
-from tests.helpers import shared_path
-from tests.knowledge.conftest import every_family
+from tests.helpers import refused, shared_path
 from tests.plain_attribution import plain_attribution
-from tests.tiny import NEURONS, tiny_backbone
+from tests.tiny import NEURONS, every_family, tiny_backbone
 
 either_side = pytest.mark.parametrize("before", [False, True])
 CLOZE, ANSWER = "the capital of france is [MASK] .", "paris"
@@ -26,8 +25,8 @@ def double(monkeypatch):
     test, float32 means float64 to them.
     """
 
-    def make(model_type, **options):
-        bb = tiny_backbone(model_type, **options)
+    def make(model, **options):
+        bb = tiny_backbone(model, **options)
         bb.model.double()
         monkeypatch.setattr(torch, "float32", torch.float64)
         return bb
@@ -47,15 +46,15 @@ def assert_close(found, expected, share=1e-9):
 
 @every_family
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_equals_the_formula(double, model_type, rule):
-    bb = double(model_type)
+def test_every_rule_equals_the_formula(double, model, rule):
+    bb = double(model)
     expected = plain_attribution(bb, CLOZE, ANSWER, *rule_nodes(rule, 5))
     assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule=rule), expected)
 
 
 @every_family
-def test_float32_is_as_good_as_float32_can_be(model_type):
-    bb = tiny_backbone(model_type)
+def test_float32_is_as_good_as_float32_can_be(model):
+    bb = tiny_backbone(model)
     answer = "true"  # likely enough everywhere: a probability of 1e-6 is ill-conditioned in either version
     expected = plain_attribution(bb, CLOZE, answer, *rule_nodes("endpoints", 20))
     found = attribute(bb, CLOZE, answer)
@@ -66,8 +65,8 @@ def test_float32_is_as_good_as_float32_can_be(model_type):
 
 @every_family
 @either_side
-def test_answers_of_several_tokens(double, model_type, before):
-    bb = double(model_type)
+def test_answers_of_several_tokens(double, model, before):
+    bb = double(model)
     cloze = "the capital of france is [MASK] [MASK] ." if bb.family == "masked" else CLOZE
     expected = plain_attribution(bb, cloze, "paris london", *rule_nodes("left", 4), before=before)
     found = attribute(bb, cloze, "paris london", steps=4, rule="left", before=before)
@@ -77,8 +76,8 @@ def test_answers_of_several_tokens(double, model_type, before):
 
 @every_family
 @pytest.mark.parametrize("way", ["little memory", "much memory", "whole model", "whole model, before"])
-def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch, model_type, way):
-    bb, before = double(model_type), way.endswith("before")
+def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch, model, way):
+    bb, before = double(model), way.endswith("before")
     monkeypatch.setenv("SKILLKIT_PLAIN", str(int("whole model" in way)))
     clozes, answers = [CLOZE, "in germany you watch [MASK] .", "it is [MASK] ."], ["paris", "sport", "good"]
     memory = 2**17 if way == "little memory" else 2**40
@@ -88,32 +87,16 @@ def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch,
         assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3), before=before))
 
 
-def test_a_budget_divides_the_layers_before_it_divides_the_steps(monkeypatch):
-    bb, sweeps, sweep = tiny_backbone("bert", layers=6), [], UpperLayers.sweep
-
-    def noted(self, layers, alphas):
-        sweeps.append((len(layers), len(alphas)))
-        return sweep(self, layers, alphas)
-
-    monkeypatch.setattr(UpperLayers, "sweep", noted)
-    lowest = _footprint(bb, encode_cloze(bb, CLOZE, ANSWER)[0], range(1))
-    attribute(bb, CLOZE, ANSWER, steps=20, memory=25 * lowest)
-    assert {alphas for _, alphas in sweeps} == {19} and sum(layers for layers, _ in sweeps) == 6
-    assert sweeps[0][0] < sweeps[-1][0]  # the higher, the fewer blocks are above
-    attribute(bb, CLOZE, ANSWER, steps=20, memory=4 * lowest)
-    assert (1, 4) in sweeps
-
-
 @every_family
-def test_the_integral_is_complete(double, model_type):
-    found = attribute(double(model_type), CLOZE, ANSWER, steps=200, rule="gauss-legendre")
-    smooth = 1e-2 if model_type.startswith("t5") else 1e-6  # ReLU bends, and unscaled logits turn sharply
+def test_the_integral_is_complete(double, model):
+    found = attribute(double(model), CLOZE, ANSWER, steps=200, rule="gauss-legendre")
+    smooth = 1e-2 if model.startswith("t5") else 1e-6  # ReLU bends, and unscaled logits turn sharply
     assert found.completeness_error.abs().max() < smooth * found.scores.abs().max()
 
 
 @every_family
-def test_activation_is_the_baseline_and_the_prediction_the_models_own(model_type):
-    bb = tiny_backbone(model_type)
+def test_activation_is_the_baseline_and_the_prediction_the_models_own(model):
+    bb = tiny_backbone(model)
     found = attribute(bb, CLOZE, ANSWER, method="activation")
     question = encode_cloze(bb, CLOZE, ANSWER)
     slots = slots_of(bb, question)
@@ -127,10 +110,8 @@ def test_activation_is_the_baseline_and_the_prediction_the_models_own(model_type
 
 
 def test_scores_of_several_tokens_are_aggregated():
-    found = {
-        name: attribute(tiny_backbone("t5"), CLOZE, "paris london", steps=2, aggregate=name)
-        for name in AGGREGATES
-    }
+    bb, both = tiny_backbone("t5"), "paris london"
+    found = {name: attribute(bb, CLOZE, both, steps=2, aggregate=name) for name in AGGREGATES}
     first, second = found["sum"].token_scores
     expected = first + second, (first + second) / 2, torch.maximum(first, second), first, second
     for name, scores in zip(("sum", "mean", "max", "start", "end"), expected, strict=True):
@@ -139,9 +120,9 @@ def test_scores_of_several_tokens_are_aggregated():
     assert score == found["sum"].scores.max() == found["sum"].scores[layer, neuron] >= runner_up[2]
 
 
-@pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])
-def test_half_precision_gives_float32_scores(model_type):
-    bb = tiny_backbone(model_type)
+@pytest.mark.parametrize("model", ["bert", "gpt2", "t5"])
+def test_half_precision_gives_float32_scores(model):
+    bb = tiny_backbone(model)
     exact = attribute(bb, CLOZE, "true", steps=4).scores
     bb.model.bfloat16()
     half = attribute(bb, CLOZE, "true", steps=4).scores
@@ -163,8 +144,7 @@ def test_attribution_inside_an_intervention_is_refused(before):
     ({"aggregate": "median"}, "'median' is not known"),
 ])  # fmt: skip
 def test_wrong_options(options, reason):
-    with pytest.raises(SkillkitError, match=reason):
-        attribute(tiny_backbone("bert"), CLOZE, ANSWER, **options)
+    refused(reason, attribute, tiny_backbone("bert"), CLOZE, ANSWER, **options)
 
 
 def test_rules_integrate_what_they_should():

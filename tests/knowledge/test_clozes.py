@@ -5,17 +5,15 @@ from functools import partial
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
 from skillkit.core.provenance import PACKAGE
-from skillkit.knowledge.clozes import ask, by_shape, encode_cloze, paired
-from skillkit.knowledge.interventions import enhance
-from skillkit.knowledge.relations import load_facts
-from skillkit.models.backbone import load_backbone
-from skillkit.neurons.suppression import suppress
-from tests.knowledge.conftest import every_family
-from tests.tiny import tiny_backbone
+from skillkit.knowledge import ask, enhance, load_facts
+from skillkit.knowledge.clozes import encode_cloze, paired
+from skillkit.models import load_backbone
+from skillkit.neurons import suppress
+from tests.helpers import refused
+from tests.tiny import every_family, tiny_backbone
 
-masked = pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "xlm-roberta-xl"])
+masked = pytest.mark.parametrize("model", ["bert", "roberta", "xlm-roberta", "xlm-roberta-xl"])
 CLOZE = "the capital of france is [MASK] ."
 EMBEDDED = sorted(path.parent.name for path in PACKAGE.glob("small_world/checkpoints/*/config.json"))
 
@@ -25,8 +23,8 @@ def words(bb, ids):
 
 
 @masked
-def test_a_masked_model_answers_at_its_masks(model_type):
-    bb = tiny_backbone(model_type)
+def test_a_masked_model_answers_at_its_masks(model):
+    bb = tiny_backbone(model)
     (question,) = encode_cloze(bb, "the capital of france is [MASK] [MASK] .", "paris london")
     assert [question.ids[slot] for slot in question.slots] == [bb.tokenizer.mask_token_id] * 2
     assert [words(bb, [target]) for target in question.targets] == ["paris", "london"]
@@ -36,9 +34,9 @@ def test_a_masked_model_answers_at_its_masks(model_type):
     assert own == encode_cloze(bb, CLOZE, "paris")
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "gpt_neo", "llama"])
-def test_a_causal_model_reads_up_to_the_mask_and_the_gold_prefix(model_type):
-    bb = tiny_backbone(model_type)
+@pytest.mark.parametrize("model", ["gpt2", "gpt_neo", "llama"])
+def test_a_causal_model_reads_up_to_the_mask_and_the_gold_prefix(model):
+    bb = tiny_backbone(model)
     first, second = encode_cloze(bb, CLOZE, "paris london")
     assert words(bb, first.ids).removeprefix("<s>").strip() == "the capital of france is"
     assert second.ids == first.ids + first.targets and second.slots == (len(second.ids) - 1,)
@@ -46,9 +44,9 @@ def test_a_causal_model_reads_up_to_the_mask_and_the_gold_prefix(model_type):
     assert encode_cloze(bb, "the capital of france is", "paris london") == [first, second]
 
 
-@pytest.mark.parametrize("model_type", ["t5", "t5-gated"])
-def test_t5_fills_its_sentinel(model_type):
-    bb = tiny_backbone(model_type)
+@pytest.mark.parametrize("model", ["t5", "t5-gated"])
+def test_t5_fills_its_sentinel(model):
+    bb = tiny_backbone(model)
     sentinel = bb.tokenizer.convert_tokens_to_ids("<extra_id_0>")
     first, second = encode_cloze(bb, CLOZE, "paris london")
     assert first.ids == second.ids and first.ids[first.slots[0]] == sentinel
@@ -74,8 +72,8 @@ def test_embedded_models_read_clozes_as_they_read_the_facts(name):
 
 
 @every_family
-def test_asking_is_what_the_model_says(model_type):
-    bb = tiny_backbone(model_type)
+def test_asking_is_what_the_model_says(model):
+    bb = tiny_backbone(model)
     (question,) = encode_cloze(bb, CLOZE, "paris")
     inputs = {"input_ids": torch.tensor([question.ids])}
     if question.decoder:
@@ -90,8 +88,8 @@ def test_asking_is_what_the_model_says(model_type):
 
 @every_family
 @pytest.mark.parametrize("change", [suppress, partial(enhance, factor=2.0, positions="answer")])
-def test_clozes_of_several_lengths_are_one_pass_also_under_interventions(model_type, change, monkeypatch):
-    bb = tiny_backbone(model_type)
+def test_clozes_of_several_lengths_are_one_pass_also_under_interventions(model, change, monkeypatch):
+    bb = tiny_backbone(model)
     clozes = [CLOZE, "in germany there is [MASK] .", "london is [MASK] .", "it is [MASK] ."]
     answers = ["paris", "berlin", "good", "paris london"]
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
@@ -104,9 +102,8 @@ def test_clozes_of_several_lengths_are_one_pass_also_under_interventions(model_t
         monkeypatch.setattr(bb, "run", lambda inputs: passes.append(inputs) or run(inputs))
         together = ask(bb, clozes, answers, repeat_mask=True)
     assert_same(together, alone)
-    assert len(passes) == len(
-        {question.shape[1:] for one in zip(clozes, answers) for question in encode_cloze(bb, *one, True)}
-    )
+    questions = [one for both in zip(clozes, answers) for one in encode_cloze(bb, *both, True)]
+    assert len(passes) == len({one.shape[1:] for one in questions})
     assert together[0].probability != pytest.approx(plain[0].probability, rel=1e-4)
 
 
@@ -116,13 +113,7 @@ def assert_same(replies, others):
         assert one.probability == pytest.approx(other.probability, rel=1e-3)
 
 
-def test_questions_of_one_shape_go_together():
-    bb = tiny_backbone("bert")
-    clozes = [CLOZE, "it is [MASK] .", "the capital of germany is [MASK] ."]
-    assert by_shape([encode_cloze(bb, cloze, "good")[0] for cloze in clozes]) == [[0, 2], [1]]
-
-
-@pytest.mark.parametrize("model_type, cloze, answer, reason", [
+@pytest.mark.parametrize("model, cloze, answer, reason", [
     ("bert", "the capital of france is paris .", "paris", "has no \\[MASK\\]"), ("bert", CLOZE, " ", "is empty"),
     ("bert", CLOZE, "paris london", "is 2 tokens .* has 1"), ("bert", CLOZE, "ζ", "not in the vocabulary"),
     ("roberta", "it is [MASK] [MASK] [MASK] .", "paris london", "is 2 tokens .* has 3"),
@@ -131,17 +122,12 @@ def test_questions_of_one_shape_go_together():
     ("gpt2", "[MASK] is the capital of france .", "paris", "ends with it"),
     ("gpt2", "[MASK] .", "paris", "nothing stands before"), ("t5", "[MASK] is in [MASK] .", "paris", "must have one"),
 ])  # fmt: skip
-def test_what_cannot_be_asked(model_type, cloze, answer, reason):
-    with pytest.raises(SkillkitError, match=reason):
-        encode_cloze(tiny_backbone(model_type), cloze, answer)
+def test_what_cannot_be_asked(model, cloze, answer, reason):
+    refused(reason, encode_cloze, tiny_backbone(model), cloze, answer)
 
 
 def test_clozes_and_answers_are_paired():
     assert paired("a [MASK]", "b") == [("a [MASK]", "b")]
     assert paired(["a [MASK]", "c [MASK]"], "b") == [("a [MASK]", "b"), ("c [MASK]", "b")]
-    for clozes, answers, reason in (
-        (["a", "b"], ["c", "d", "e"], "2 clozes came with 3 answers"),
-        ([], "b", "no cloze"),
-    ):
-        with pytest.raises(SkillkitError, match=reason):
-            paired(clozes, answers)
+    refused("2 clozes came with 3 answers", paired, ["a", "b"], ["c", "d", "e"])
+    refused("no cloze", paired, [], "b")

@@ -4,19 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from skillkit.core.errors import SkillkitError
 from skillkit.knowledge import KnowledgeNeurons, suppress_across_languages
 from skillkit.knowledge.counts import FactNeurons
+from tests.helpers import refused
 
 
-@pytest.fixture
-def capitals(study):
-    _, _, found = study
-    return FactNeurons({key: found[key] for key in ("france/en", "germany/en")})
-
-
-def test_counts_layers_and_intersections(study, capitals):
+def test_counts_layers_and_intersections(study):
     bb, facts, found = study
+    capitals = FactNeurons({key: found[key] for key in ("france/en", "germany/en")})
     table = found.counts(facts).set_index("fact")
     assert table.loc["france/en", "neurons"] == 3 and table.loc["germany/en", "known"] == 1
     layers = capitals.by_layer(bb, facts).set_index("layer")
@@ -27,8 +22,7 @@ def test_counts_layers_and_intersections(study, capitals):
     shared = found.intersections(facts[:2]).set_index("pairs of facts")
     assert shared.loc["within a relation", ["number", "shared"]].tolist() == [1, 0]
     assert shared.loc["between relations", "number"] == 0
-    with pytest.raises(SkillkitError, match="no neurons"):
-        FactNeurons().upper_share()
+    refused("no neurons", FactNeurons().upper_share)
 
 
 def test_pairs_of_many_facts_are_drawn(study):
@@ -49,8 +43,7 @@ def in_two_languages(facts, found):
 
 def test_overlap_between_languages(study):
     _, facts, found = study
-    with pytest.raises(SkillkitError, match="two languages"):
-        found.by_language(facts[:1])
+    refused("two languages", found.by_language, facts[:1])
     facts, found = in_two_languages(facts, found)
     (row,) = found.language_overlap(facts).to_dict("records")
     assert (row["languages"], row["facts"]) == ("en – xx", 2)

@@ -1,29 +1,23 @@
 """Facts are asked as single clozes are, and each has its neurons."""
 
 import numpy as np
-import pytest
 import torch
 
 import skillkit as sk
-from skillkit.core.errors import SkillkitError
 from skillkit.knowledge import FactQuestions, ask, find_neurons
 from skillkit.knowledge.counts import FactNeurons
+from tests.helpers import refused
 from tests.knowledge.conftest import COARSE
 
 
-def test_neurons_of_every_fact(study, pairs):
-    _, _, found = study
+def test_neurons_of_every_fact_and_the_adaptive_share_of_a_relation(study, pairs):
+    bb, facts, found = study
     assert list(found) == ["france/en", "germany/en", "film/en", "food/en"]
     assert found["france/en"].pairs == pairs["france"] and found["germany/en"].pairs == pairs["germany"]
-
-
-def test_the_adaptive_share_is_settled_by_relation(study, pairs):
-    bb, facts, found = study
     settled = find_neurons(bb, facts[:2], coarse=COARSE)
     assert settled["france/en"].share == settled["germany/en"].share == 0.7
     assert settled["france/en"].pairs == pairs["france"]
-    with pytest.raises(SkillkitError, match="no fact has 5 prompts"):
-        find_neurons(bb, facts, minimum_prompts=5)
+    refused("no fact has 5 prompts", find_neurons, bb, facts, minimum_prompts=5)
 
 
 def test_fact_neurons_are_stored_sparsely(study, tmp_path, monkeypatch):
@@ -35,8 +29,7 @@ def test_fact_neurons_are_stored_sparsely(study, tmp_path, monkeypatch):
         assert torch.equal(again[key].mask, one.mask) and torch.equal(again[key].counts, one.counts)
         assert again[key].prompts == one.prompts and again[key].probability == one.probability
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
-    for _ in range(2):
-        again = sk.cached(find_neurons, bb, facts[:1], coarse=COARSE, share=0.5)
+    _, again = (sk.cached(find_neurons, bb, facts[:1], coarse=COARSE, share=0.5) for _ in range(2))
     assert again["france/en"].pairs == found["france/en"].pairs
     assert len(list(tmp_path.glob("store/fact_neurons/*/meta.json"))) == 1
 

@@ -5,21 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
-import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.store import cached
+from skillkit.core import cached
 from skillkit.knowledge import ask, edit_facts, suppress_facts, suppression_by_count
-from skillkit.knowledge.fact_suppression import Changes, neighbours, with_controls
+from skillkit.knowledge.fact_suppression import Changes, neighbours
 from skillkit.neurons import suppress
+from tests.helpers import refused
 
 
-def test_suppressing_forgets_its_own_fact_alone(study, tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_suppressing_forgets_its_own_fact_alone(study, store):
     bb, facts, found = study
     table, again = (cached(suppress_facts, bb, facts, found, draws=3, positions="answer") for _ in range(2))
     pandas.testing.assert_frame_equal(table, again)
-    assert (tmp_path / "forgetting").is_dir() and type(again) is Changes
+    assert (store / "forgetting").is_dir() and type(again) is Changes
     assert type(pandas.concat([table, again])) is Changes
     capital = table[table["relation"] == "capital"].set_index(["kind", "neurons", "on"])
     change = lambda *where: (capital.loc[where, "after"] / capital.loc[where, "before"] - 1).to_numpy()
@@ -57,17 +55,6 @@ def test_ratio_of_means_and_mean_of_ratios():
     assert one["ratio_of_means"] == pytest.approx(-0.5) and np.isnan(one["ratio_low"])
 
 
-def test_controls_are_as_many_in_every_layer_and_not_the_same(study):
-    bb, _, found = study
-    mask = found["france/en"].mask
-    (name, _, own), *controls = with_controls(bb, mask, draws=3)
-    assert name == "fact" and own is mask and len(controls) == 3
-    for name, _, control in controls:
-        assert name == "random" and not (control & mask).any()
-        assert control.sum(1).tolist() == mask.sum(1).tolist()
-    assert not torch.equal(controls[0][2], controls[1][2])
-
-
 def test_more_and_more_neurons_are_switched_off(study):
     bb, facts, found = study
     table = suppression_by_count(bb, facts[:2], counts=(1, 3), positions="answer", steps=5)
@@ -78,10 +65,5 @@ def test_more_and_more_neurons_are_switched_off(study):
     assert means["france/en", "fact", 3] < 0.1 * before < means["france/en", "random", 3]
     with suppress(bb, found["france/en"], positions="answer"):  # the three best are the planted ones
         assert means["france/en", "fact", 3] == pytest.approx(asked(), rel=1e-4)
-
-
-def test_relation_sets_without_neurons_say_so(study):
-    bb, facts, _ = study
     for run in (suppress_facts, edit_facts):
-        with pytest.raises(SkillkitError, match="neurons"):
-            run(bb, facts, {})
+        refused("neurons", run, bb, facts, {})

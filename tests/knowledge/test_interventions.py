@@ -6,22 +6,19 @@ from functools import partial
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.clozes import ask, encode_cloze, inputs_of, slots_of
-from skillkit.knowledge.interventions import answer_tokens, edit, enhance, erase
-from skillkit.knowledge.knowledge_neurons import knowledge_neurons
+from skillkit.core import SkillkitError
+from skillkit.knowledge import ask, edit, enhance, erase, knowledge_neurons
+from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
+from skillkit.knowledge.interventions import answer_tokens
 from skillkit.neurons import suppress
-from tests.knowledge.conftest import every_family
+from tests.helpers import refused
 from tests.planted_facts import FIRST_MATRIX, planted_facts
-from tests.tiny import tiny_backbone
+from tests.tiny import every_family, tiny_backbone
+from tests.toys import some_mask
 
-planted = pytest.mark.parametrize("model_type", FIRST_MATRIX)
+planted = pytest.mark.parametrize("model", FIRST_MATRIX)
 CLOZE = "the capital of france is [MASK] ."
 swapped = partial(edit, to="london", answer="paris", form="plain")
-
-
-def some_mask(bb):
-    return torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(0)) < 0.3
 
 
 def hidden(bb):
@@ -32,6 +29,10 @@ def embedding(bb, word):
     return bb.model.get_output_embeddings().weight[answer_tokens(bb, word, CLOZE)[0]]
 
 
+def unknown(bb):
+    return bb.model.get_output_embeddings().weight[bb.tokenizer.unk_token_id]
+
+
 def step(bb):
     return 2 * (embedding(bb, "london") - embedding(bb, "paris"))
 
@@ -39,10 +40,6 @@ def step(bb):
 def normed_step(bb):
     old, new = embedding(bb, "paris"), embedding(bb, "london")
     return 5 * new / new.norm() - 2 * old / old.norm()
-
-
-def unknown(bb):
-    return bb.model.get_output_embeddings().weight[bb.tokenizer.unk_token_id]
 
 
 def assert_as_with_vectors(bb, mask, change):
@@ -68,8 +65,8 @@ def assert_as_with_vectors(bb, mask, change):
     (swapped, lambda bb: lambda v: v + step(bb)),
     (partial(edit, to="london", answer="paris", strength=(2, 5)), lambda bb: lambda v: v + v.norm() * normed_step(bb)),
 ])  # fmt: skip
-def test_equal_to_overwriting_the_value_columns(model_type, make, change):
-    bb = tiny_backbone(model_type)
+def test_equal_to_overwriting_the_value_columns(model, make, change):
+    bb = tiny_backbone(model)
     mask, before = some_mask(bb), hidden(bb)
     with make(bb, mask):
         expected = assert_as_with_vectors(bb, mask, change(bb))
@@ -78,17 +75,15 @@ def test_equal_to_overwriting_the_value_columns(model_type, make, change):
 
 
 @every_family
-def test_they_nest_and_restore_on_exceptions_too(model_type):
-    bb = tiny_backbone(model_type)
+def test_they_nest_and_restore_on_exceptions_too(model):
+    bb = tiny_backbone(model)
     mask, before, weights = some_mask(bb), hidden(bb), copy.deepcopy(bb.model.state_dict())
     for contexts, change in [
         ((enhance(bb, mask), enhance(bb, mask)), lambda v: 4 * v),
         ((enhance(bb, mask), swapped(bb, mask)), lambda v: 2 * (v + step(bb))),
         ((swapped(bb, mask), enhance(bb, mask)), lambda v: 2 * (v + step(bb))),
-        (
-            (swapped(bb, mask), erase(bb, mask)),
-            lambda v: 0 * v,
-        ),  # the inner one acts on what the outer one made
+        # The inner one acts on what the outer one made.
+        ((swapped(bb, mask), erase(bb, mask)), lambda v: 0 * v),
         ((erase(bb, mask), swapped(bb, mask)), lambda v: step(bb)),
     ]:
         with contexts[0], contexts[1]:
@@ -105,8 +100,8 @@ def test_they_nest_and_restore_on_exceptions_too(model_type):
 
 @every_family
 @pytest.mark.parametrize("make", [suppress, enhance, partial(erase, to="unknown")])
-def test_at_the_answer_only(model_type, make):
-    bb = tiny_backbone(model_type)
+def test_at_the_answer_only(model, make):
+    bb = tiny_backbone(model)
     clozes = [CLOZE, "it is true , the capital of germany is [MASK] .", "london is [MASK] ."]
     mask = some_mask(bb)
     with make(bb, mask, positions="answer"):
@@ -125,21 +120,15 @@ def answers(bb, fact):
 
 
 @planted
-def test_a_fact_follows_its_neurons_and_another_is_untouched(model_type):
-    bb, facts = planted_facts(model_type)
-    france, germany = facts["france"], facts["germany"]
-    found, at = (
-        knowledge_neurons(bb, france.prompts, "paris", coarse={"adaptive": 0.2}),
-        dict(positions="answer"),
-    )
+def test_a_fact_follows_its_neurons_and_another_is_untouched(model):
+    bb, facts = planted_facts(model)
+    france, germany, at = facts["france"], facts["germany"], {"positions": "answer"}
+    found = knowledge_neurons(bb, france.prompts, "paris", coarse={"adaptive": 0.2})
     (own, tops), (other, _) = answers(bb, france), answers(bb, germany)
     assert tops == {"paris"}
-    for context, expected in [
-        (suppress(bb, found, **at), None),
-        (erase(bb, found, **at), None),
-        (edit(bb, found, to="london", form="normed", **at), {"london"}),
-        (edit(bb, found, to="london", form="plain", **at), {"london"}),
-    ]:
+    contexts = [(make(bb, found, **at), None) for make in (suppress, erase)]
+    contexts += [(edit(bb, found, to="london", form=form, **at), {"london"}) for form in ("normed", "plain")]
+    for context, expected in contexts:
         with context:
             (after, tops), (other_after, other_tops) = answers(bb, france), answers(bb, germany)
         assert tops == expected if expected else "paris" not in tops and (after < 0.2 * own).all()
@@ -171,8 +160,7 @@ def test_an_edit_may_change_the_number_of_tokens():
 ])  # fmt: skip
 def test_bad_input(wrong, reason):
     bb = tiny_backbone("bert")
-    with pytest.raises(SkillkitError, match=reason):
-        wrong(bb, some_mask(bb))
+    refused(reason, wrong, bb, some_mask(bb))
 
 
 def test_unused_contexts_and_passes_without_an_answer_raise():

@@ -3,20 +3,15 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.store import cached
-from skillkit.knowledge.attribution import Attribution, Attributions, attribute
-from skillkit.knowledge.knowledge_neurons import (
-    KnowledgeNeurons,
-    adaptive_share,
-    coarse_neurons,
-    knowledge_neurons,
-    often,
-)  # fmt: skip
+from skillkit.core import cached
+from skillkit.knowledge import KnowledgeNeurons, attribute, coarse_neurons, knowledge_neurons
+from skillkit.knowledge.attribution import Attribution, Attributions
+from skillkit.knowledge.knowledge_neurons import adaptive_share, often
+from tests.helpers import refused
 from tests.planted_facts import FIRST_MATRIX, planted_facts
 from tests.tiny import NEURONS, tiny_backbone
 
-planted = pytest.mark.parametrize("model_type", FIRST_MATRIX)
+planted = pytest.mark.parametrize("model", FIRST_MATRIX)
 PROMPTS = [
     "the capital of france is [MASK] .", "france and [MASK] are in a story .", "you watch france in [MASK] .",
     "what is the capital of france ? [MASK] .",
@@ -25,8 +20,8 @@ PROMPTS = [
 
 @planted
 @pytest.mark.parametrize("rule", ["endpoints", "right", "left", "gauss-legendre"])
-def test_planted_neurons_are_found_and_no_others(model_type, rule):
-    bb, facts = planted_facts(model_type)
+def test_planted_neurons_are_found_and_no_others(model, rule):
+    bb, facts = planted_facts(model)
     for fact in facts.values():
         found = knowledge_neurons(bb, fact.prompts, fact.answer, rule=rule, coarse={"adaptive": 0.2})
         assert found.pairs == fact.pairs
@@ -34,8 +29,8 @@ def test_planted_neurons_are_found_and_no_others(model_type, rule):
 
 
 @planted
-def test_what_a_negative_prompt_has_too_is_removed(model_type):
-    bb, facts = planted_facts(model_type)
+def test_what_a_negative_prompt_has_too_is_removed(model):
+    bb, facts = planted_facts(model)
     france, germany = facts["france"], facts["germany"]
     prompts, answers = france.prompts + germany.prompts, [france.answer] * 4 + [germany.answer] * 4
     options = {"coarse": {"adaptive": 0.2}, "share": 0.4}
@@ -71,8 +66,7 @@ def test_three_thresholds(threshold, expected):
     ({"percentile": 100}, "between 0 and 100"), ({"absolute": -9.0}, "every neuron scores above"),
 ])  # fmt: skip
 def test_thresholds_that_are_none(threshold, reason):
-    with pytest.raises(SkillkitError, match=reason):
-        coarse_neurons(tiny_backbone("bert"), scores_with(1.0), **threshold)
+    refused(reason, coarse_neurons, tiny_backbone("bert"), scores_with(1.0), **threshold)
 
 
 @pytest.mark.parametrize("share, strict, expected", [
@@ -80,11 +74,12 @@ def test_thresholds_that_are_none(threshold, reason):
 ])  # fmt: skip
 def test_a_refined_neuron_is_in_more_than_a_share_of_the_prompts(share, strict, expected):
     rows = [(1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-    made = [
-        Attribution(f"{i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y") for i, row in enumerate(rows)
-    ]
+    rest = None, None, 0.5, "y"
+    made = Attributions(
+        Attribution(f"{i} [MASK]", "x", scores_with(*row), *rest) for i, row in enumerate(rows)
+    )
     how = dict(coarse={"adaptive": 0.5}, share=share, strict=strict)
-    found = knowledge_neurons(tiny_backbone("bert"), Attributions(made), **how)
+    found = knowledge_neurons(tiny_backbone("bert"), made, **how)
     assert found.counts[0, :3].tolist() == [3, 2, 1]
     assert found.pairs == [(0, neuron) for neuron in expected] and len(found) == len(expected)
     assert found.prompts[3] == "3 [MASK]" and found.predicted == ("y",) * 4
@@ -110,8 +105,7 @@ def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
     assert 0 < adaptive_share([with_counts(0)]) < 0.1
     assert adaptive_share([with_counts(*[20] * 9)]) == pytest.approx(0.95)
     assert adaptive_share([with_counts(*[14] * 9)]) in (0.65, 0.7)  # jumps from none to nine
-    with pytest.raises(SkillkitError, match="no fact"):
-        adaptive_share([])
+    refused("no fact", adaptive_share, [])
 
 
 @pytest.mark.parametrize("options, reason", [
@@ -121,12 +115,10 @@ def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
     ({"answer": ["paris"] * 4, "negatives": ["it is [MASK] ."]}, "as a .cloze, answer. pair"),
 ])  # fmt: skip
 def test_options_that_make_no_sense(options, reason):
-    with pytest.raises(SkillkitError, match=reason):
-        knowledge_neurons(tiny_backbone("bert"), PROMPTS, **{"answer": "paris", **options})
+    refused(reason, knowledge_neurons, tiny_backbone("bert"), PROMPTS, **{"answer": "paris", **options})
 
 
-def test_attributions_and_knowledge_neurons_are_stored(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_attributions_and_knowledge_neurons_are_stored(store):
     bb = tiny_backbone("bert")
     one, again = (cached(attribute, bb, PROMPTS[0], "paris", steps=3) for _ in range(2))
     assert torch.equal(one.scores, again.scores) and again.predicted == one.predicted
@@ -134,4 +126,4 @@ def test_attributions_and_knowledge_neurons_are_stored(tmp_path, monkeypatch):
     assert len(again) == 2 and torch.equal(again[1].token_scores, many[1].token_scores)
     found, again = (cached(knowledge_neurons, bb, PROMPTS, "paris", steps=3) for _ in range(2))
     assert torch.equal(found.mask, again.mask) and again.prompts == tuple(PROMPTS)
-    assert len(list(tmp_path.glob("*/*/meta.json"))) == 3
+    assert len(list(store.glob("*/*/meta.json"))) == 3

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from skillkit.core.errors import SkillkitError
-from skillkit.knowledge.relations import by_relation, load_facts
+from skillkit.knowledge import load_facts
+from skillkit.knowledge.relations import by_relation
 from skillkit.small_world import world
-from tests.helpers import shared_path
+from tests.helpers import refused, shared_path
 from tests.tiny import tiny_backbone
 
 
@@ -81,20 +81,15 @@ def test_a_model_is_asked_what_it_can_be_asked(model_type, asked):
     assert bool(skipped) == (asked < 4)
 
 
-def test_the_first_prompts_are_kept_and_a_fact_is_picked_by_its_key():
+def test_the_first_prompts_are_kept_and_a_fact_is_picked_by_its_key(tmp_path):
     facts = load_facts("world", "english", ["capital"], per_relation=2)
     (first, _), _ = facts.askable(tiny_backbone("bert"), maximum_prompts=2)
     assert first.prompts == facts[0].prompts[:2]
     assert facts.pick() is facts[0] and facts.pick(facts[1].key) is facts[1] and len(facts + facts) == 4
-    with pytest.raises(SkillkitError, match="no fact 'capital'.*capital-"):
-        facts.pick("capital")
-
-
-def test_an_answer_that_the_vocabulary_lacks_is_skipped_with_the_reason(tmp_path):
-    facts = load_facts(write_lines(tmp_path / "x.jsonl", [
-        {"relation": "r", "uuid": "u", "subject": "s", "object": "ζ", "prompts": ["it is [MASK]."]}
-    ]))  # fmt: skip
-    kept, skipped = facts.askable(tiny_backbone("bert"))
+    refused("no fact 'capital'.*capital-", facts.pick, "capital")
+    # An answer that the vocabulary lacks is skipped.
+    line = dict(relation="r", uuid="u", subject="s", object="ζ", prompts=["it is [MASK]."])
+    kept, skipped = load_facts(write_lines(tmp_path / "x.jsonl", [line])).askable(tiny_backbone("bert"))
     assert not kept and "not in the vocabulary" in skipped["u/en"]
 
 
@@ -106,8 +101,7 @@ def test_what_is_no_source(tmp_path):
         (dict(source=tmp_path / "b.jsonl"), "JSON lines"), (dict(language="german"), "no language 'german'"),
         (dict(shard=(3, 3)), "no shard 3 of 3"), (dict(relations=["P36"]), "no relation 'P36'"),
     ]:  # fmt: skip
-        with pytest.raises(SkillkitError, match=reason):
-            load_facts(**options)
+        refused(reason, load_facts, **options)
 
 
 @pytest.mark.slow

@@ -2,10 +2,10 @@
 
 import pytest
 
-from skillkit.core.errors import SkillkitError
 from skillkit.knowledge import activations_by_mention, sentence_activations
 from skillkit.knowledge.relations import Fact
 from skillkit.knowledge.sentences import mentions
+from tests.helpers import refused
 
 
 def test_sentences_are_ranked_by_the_neurons_of_a_fact(study, pairs):
@@ -19,8 +19,7 @@ def test_sentences_are_ranked_by_the_neurons_of_a_fact(study, pairs):
             bb.run({"input_ids": bb.tokenizer(sentences[0], return_tensors="pt").input_ids})
         expected = sum(reduce(acts[layer])[neuron] for layer, neuron in pairs["france"]) / 3
         assert values["activation"][0] == pytest.approx(float(expected), rel=1e-4, abs=1e-5)
-    with pytest.raises(SkillkitError, match="0 sentences"):
-        sentence_activations(bb, found["france/en"], [])
+    refused("0 sentences", sentence_activations, bb, found["france/en"], [])
 
 
 def test_neurons_of_facts_are_active_in_sentences_that_state_them(study):
@@ -40,8 +39,7 @@ def test_neurons_of_facts_are_active_in_sentences_that_state_them(study):
 
 def test_mentions_are_whole_words():
     fact = Fact("capital", "u", "france", "paris", ("[MASK]",))
-    groups = mentions(
-        fact, ["Paris is in France.", "france is nice", "frances liked parisian food", "paris !"]
-    )
+    texts = ["Paris is in France.", "france is nice", "frances liked parisian food", "paris !"]
+    groups = mentions(fact, texts)
     assert groups["head and tail"] == ["Paris is in France."] and groups["head only"] == ["france is nice"]
     assert groups["neither"] == ["frances liked parisian food"]

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.neurons.activations import activations
-from skillkit.prompts import prepare, random_prompt
+from skillkit.neurons import activations
+from skillkit.prompts import random_prompt
+from tests.helpers import refused
 from tests.plain_probing import plain_activations
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -27,14 +27,11 @@ def test_chosen_neurons_example_by_example(model):
         torch.testing.assert_close(seen.values[row], torch.stack(expected), atol=1e-5, rtol=1e-4)
 
 
-def test_few_rows():
-    seen = activations(tiny_backbone("roberta"), TASK, None, [(0, 0, 0)], examples=6)
-    assert seen.values.shape == (6, 1) and seen.labels.sum() == 3
-    assert repr(seen) == "Activations(1 neurons on 6 examples, [3, 3] by class)"
-
-
-def test_texts_with_the_highest_and_lowest_activations():
-    seen = activations(tiny_backbone("roberta"), TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
+def test_few_rows_and_texts_with_the_highest_and_lowest_activations():
+    bb = tiny_backbone("roberta")
+    few = activations(bb, TASK, None, [(0, 0, 0)], examples=6)
+    assert few.values.shape == (6, 1) and repr(few) == "Activations(1 neurons on 6 examples, [3, 3] by class)"
+    seen = activations(bb, TASK, None, [(0, 0, 0), (1, 0, 4)], split="test")
     table = seen.extremes(TASK["test"], column=1, k=3)
     order = seen.values[:, 1].sort(descending=True).indices
     for name in ("text", "label"):
@@ -42,16 +39,7 @@ def test_texts_with_the_highest_and_lowest_activations():
     assert table["activation"].is_monotonic_decreasing
     assert table["excited"].tolist() == ["most"] * 3 + ["least"] * 3
     assert len(seen.extremes(TASK["test"], k=99)) == 20
-    with pytest.raises(SkillkitError, match="20 rows were read, not 5"):
-        seen.extremes(TASK["test"].select(range(5)))
-
-
-def test_a_text_of_nothing_pools_to_zero():
-    bb = tiny_backbone("bert")
-    seen = []
-    reading = prepare(bb, TASK, random_prompt(bb, 3), {"text": ["", "good film"]})
-    reading.stream([0], lambda layer, values, batch: seen.append(values), text=True)
-    assert seen[0][0, -2:].eq(0).all() and not seen[0][1, -2:].eq(0).any()
+    refused("20 rows were read, not 5", seen.extremes, TASK["test"].select(range(5)))
 
 
 NOT_THERE = [(3, 0, 0), (0, 0, 48), (0, 4, 0), (0, "text sum", 0), (-1, 0, 0)]
@@ -60,6 +48,5 @@ CASES = [("roberta", place) for place in NOT_THERE] + [("t5", (3, 1, 0)), ("t5",
 
 @pytest.mark.parametrize(("model", "place"), CASES)  # a decoder has one slot and no text
 def test_places_that_are_not_there(model, place):
-    bb = tiny_backbone(model)
-    with pytest.raises(SkillkitError, match="no neuron|no slot"):
-        activations(bb, TASK, random_prompt(bb, 3), [place])
+    prompt = random_prompt(tiny_backbone(model), 3)
+    refused("no neuron|no slot", activations, tiny_backbone(model), TASK, prompt, [place])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from skillkit.neurons.controls import controls, random_backbone
-from skillkit.neurons.probing import probe
+from skillkit.neurons import controls, probe
+from skillkit.neurons.controls import random_backbone
 from skillkit.prompts import random_prompt
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task

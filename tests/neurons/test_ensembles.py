@@ -1,9 +1,8 @@
 import pytest
 
-from skillkit.core.errors import SkillkitError
-from skillkit.neurons.ensembles import ensembles
-from skillkit.neurons.probing import probe
+from skillkit.neurons import ensembles, probe
 from skillkit.prompts import evaluate
+from tests.helpers import refused
 from tests.plain_probing import plain_activations, probed
 from tests.planted import planted
 from tests.toys import toy_task
@@ -24,6 +23,9 @@ def test_votes_equal_the_plain_count(model):
     assert [30 * table.loc[size].accuracy for size in right] == pytest.approx(list(right.values()))
     whole = evaluate(bb, TASK, prompt)
     assert tuple(table.loc["model"]) == pytest.approx((whole.accuracy, *whole.interval, 30))
+    carried = probe(bb, TASK, prompt, split="test", carry=chosen)
+    [(layer, _, neuron)] = chosen.best(1)  # alone it is right as often as its carried figure says
+    assert table.loc[1].accuracy == pytest.approx(float(carried.predictivity[layer, neuron]))
 
 
 def vote(bb, chosen, place, example):
@@ -31,14 +33,6 @@ def vote(bb, chosen, place, example):
     name = next(name for name, layers in bb.stacks.items() if layer in layers)
     value = float(example[name][layer - bb.stacks[name].start, slot, neuron])
     return (1 if value > float(chosen.baseline_at(*place)) else -1) * int(chosen.direction[layer, neuron])
-
-
-def test_the_best_neuron_alone_is_the_carried_figure():
-    bb, prompt, chosen = probed("roberta", TASK)
-    carried = probe(bb, TASK, prompt, split="test", carry=chosen)
-    [(layer, _, neuron)] = chosen.best(1)
-    table = ensembles(bb, TASK, prompt, chosen, sizes=(1,))
-    assert table.accuracy[0] == pytest.approx(float(carried.predictivity[layer, neuron]))
 
 
 def test_planted_neurons_vote_right():
@@ -50,5 +44,4 @@ def test_bad_input():
     bb, prompt, mine = probed("roberta", TASK)
     cases = {"not those": (prompt, probed("gpt2", TASK)[-1]), "another prompt": (None, mine)}
     for match, args in (cases | {"at least one": (prompt, mine, (0, 3))}).items():
-        with pytest.raises(SkillkitError, match=match):
-            ensembles(bb, TASK, *args)
+        refused(match, ensembles, bb, TASK, *args)

@@ -3,11 +3,9 @@ import pytest
 import torch
 from scipy.stats import hypergeom
 
-from skillkit.core.errors import SkillkitError
-from skillkit.neurons.probe import Probe
-from skillkit.neurons.probing import probe
-from skillkit.neurons.pruning import prune
-from skillkit.prompts import random_prompt
+from skillkit.neurons import Probe, probe, prune, skill_neurons, suppress
+from skillkit.prompts import evaluate, random_prompt
+from tests.helpers import refused
 from tests.plain_probing import probed
 from tests.planted import planted
 from tests.tiny import tiny_backbone
@@ -72,18 +70,16 @@ def test_layers_of_different_width_are_padded():
     assert side.baseline[1, :, 9:].isnan().all() and not side.baseline[[0, 2]].isnan().any()
     assert side.fired[:, 1, :, 9:].eq(0).all() and found.predictivity[1, 9:].isnan().all()
     assert found.p_values[1, 9:].isnan().all() and len(found.best(999)) == 48 + 9 + 48
+    with suppress(small, skill_neurons(found, 0.1), layers=[0]):
+        evaluate(small, TASK, random_prompt(bb, 2))
     unprobed = probe(small, TASK, random_prompt(bb, 2), layers=[0])
     assert unprobed.predictivity[2].isnan().all() and not found.discoveries()[1, 9:].any()
 
 
 def test_fingerprint_follows_the_content_and_a_damaged_file_is_noticed(tmp_path):
-    one, same, other = (
-        probed("roberta", TASK, 2, split=split)[-1] for split in ("test", "test", "validation")
-    )
+    one, same, other = (probed("roberta", TASK, 2, split=s)[-1] for s in ("test", "test", "validation"))
     assert one.fingerprint == same.fingerprint != other.fingerprint
-    with pytest.raises(SkillkitError, match="weights are not those"):
-        one.made_on(tiny_backbone("roberta", seed=1))
+    refused("weights are not those", one.made_on, tiny_backbone("roberta", seed=1))
     one.save(tmp_path)
     (tmp_path / "probe.safetensors").write_bytes(b"x")
-    with pytest.raises(SkillkitError, match="damaged"):
-        Probe.load(tmp_path)
+    refused("damaged", Probe.load, tmp_path)

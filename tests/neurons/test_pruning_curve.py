@@ -2,14 +2,12 @@ import pandas as pd
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.stats import mean_interval
-from skillkit.core.store import cached
-from skillkit.neurons.probing import probe
-from skillkit.neurons.pruning import magnitude, prune, pruned_layers
-from skillkit.neurons.pruning_curve import KINDS, PruningCurve, pruning_curve
-from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.core import cached, mean_interval
+from skillkit.neurons import magnitude, probe, prune, pruning_curve, random_neurons, skill_neurons
+from skillkit.neurons.pruning import pruned_layers
+from skillkit.neurons.pruning_curve import KINDS, PruningCurve
 from skillkit.prompts import evaluate, random_prompt, tune_prompt
+from tests.helpers import refused
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -62,25 +60,20 @@ def test_the_whole_backbone_and_tuning_further(study):
     assert measured["accuracy"] == evaluate(small, TASK, again).accuracy
 
 
-def test_planted_neurons_keep_the_skill_and_random_ones_lose_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_planted_neurons_keep_the_skill_and_random_ones_lose_it(store):
     bb, task, prompt, mask = planted()
     given = (bb, task, prompt, mask.float(), probe(bb, task, prompt))
-    first, again = (
-        cached(pruning_curve, *given, shares=(0.125,), layers=[2], draws=3, progress=progress)
-        for progress in (False, True)
-    )
+    options = dict(shares=(0.125,), layers=[2], draws=3)
+    first, again = (cached(pruning_curve, *given, **options, progress=bar) for bar in (False, True))
     pd.testing.assert_frame_equal(first.table, again.table)
-    assert len(list(tmp_path.glob("shrinkage/*/meta.json"))) == 1  # the kind that stored results have
+    assert len(list(store.glob("shrinkage/*/meta.json"))) == 1  # the kind that stored results have
     mean = first.table.groupby("neurons").accuracy.mean()
     assert mean["skill neurons"] == 1.0 and mean["random neurons"] < 0.7
 
 
 def test_summary_averages_draws_before_runs():
     same = dict(task="toy", share=0.1, neurons="random neurons", tuned="before", parameters=0.5)
-    curves = [
-        PruningCurve([same | {"accuracy": one} for one in accuracies]) for accuracies in ((0.5, 0.7), (0.8,))
-    ]
+    curves = [PruningCurve([same | {"accuracy": x} for x in each]) for each in ((0.5, 0.7), (0.8,))]
     (found,) = sum(curves).summary().to_dict("records")
     assert (found["accuracy"], found["low"], found["high"]) == pytest.approx(mean_interval([0.6, 0.8]))
     assert found["n"] == 2 and found["parameters"] == 0.5
@@ -89,7 +82,6 @@ def test_summary_averages_draws_before_runs():
 
 def test_bad_input():
     bb = tiny_backbone("roberta")
-    prompt = random_prompt(bb, 3)
     given = dict(ranking=torch.rand(3, 48), fill=torch.zeros(3, 48), progress=False)
     for match, options in (
         (r"shares \[0.0, 0.1\] must lie between 0 and 1", {"shares": (0.0, 0.1)}),
@@ -97,5 +89,4 @@ def test_bad_input():
         ("only 15 others for 33", {"shares": (0.7,)}),
         (r"fill has shape \[3, 9\]", {"shares": (0.1,), "fill": torch.zeros(3, 9)}),
     ):  # fmt: skip
-        with pytest.raises(SkillkitError, match=match):
-            pruning_curve(bb, TASK, prompt, **given | options)
+        refused(match, pruning_curve, bb, TASK, random_prompt(bb, 3), **given | options)

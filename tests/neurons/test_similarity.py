@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from skillkit.core.errors import SkillkitError
-from skillkit.neurons.similarity import Similarity, overlap, similarity
-from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
+from skillkit.neurons import overlap, similarity, skill_neurons
+from skillkit.neurons.similarity import Similarity
+from tests.helpers import refused
 from tests.plain_probing import probed
 from tests.toys import toy_task
 
@@ -49,17 +49,6 @@ def test_overlap_by_hand_and_its_chance_level():
     assert overlap(first, first, widths=[8, 2]).expected == pytest.approx(2 * 2 / 8 + 1 / 2)
 
 
-def test_chance_is_what_random_neurons_share():
-    skills = torch.zeros(2, 100, dtype=torch.bool)
-    skills[0, :20] = skills[1, :5] = True
-    draws = [(random_neurons(skills, 2 * n), random_neurons(skills.flip(1), 2 * n + 1)) for n in range(200)]
-    shared = [overlap(*both).share for both in draws]
-    # Both keep out of a part of the layer, which makes the expected share 60·(20/80)² / 25 and so on.
-    expected = (60 * (20 / 80) ** 2 + 90 * (5 / 95) ** 2) / 25
-    assert np.mean(shared) == pytest.approx(expected, abs=0.02)
-    assert overlap(skills, skills).chance == pytest.approx((20 * 20 + 5 * 5) / 100 / 25)
-
-
 def test_masks_are_compared_by_the_most_predictive_not_the_least():
     masks = {name: skill_neurons(scores(at), 0.2) for at, name in enumerate("abc")}
     masks["again"] = skill_neurons(scores(0) + 0.0, 0.2)
@@ -90,11 +79,8 @@ def test_same_type_of_nothing_is_not_significant():
 
 
 def test_bad_input():
-    with pytest.raises(SkillkitError, match="have one shape"):
-        overlap(scores(0) > 0.5, scores(0)[:1] > 0.5)
+    refused("have one shape", overlap, scores(0) > 0.5, scores(0)[:1] > 0.5)
     probes = [probed(model, toy_task(12))[-1] for model in ("roberta", "bert")]
     for one, other in (probes, (torch.rand(2, 8), torch.rand(3, 8))):
-        with pytest.raises(SkillkitError, match="different backbones"):
-            similarity({"one": one, "other": other})
-    with pytest.raises(SkillkitError, match="pairs of both"):
-        alike().same_type(dict.fromkeys(TYPES, "sentiment"))
+        refused("different backbones", similarity, {"one": one, "other": other})
+    refused("pairs of both", alike().same_type, dict.fromkeys(TYPES, "sentiment"))

@@ -1,12 +1,16 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.store import cached
-from skillkit.neurons import load_neurons, save_neurons
-from skillkit.neurons.probing import probe
-from skillkit.neurons.skill_neurons import checked_mask, random_neurons, scores_of, skill_neurons
+from skillkit.neurons import (
+    load_neurons,
+    probe,
+    random_neurons,
+    save_neurons,
+    scores_of,
+    skill_neurons,
+)
 from skillkit.prompts import random_prompt
+from tests.helpers import refused
 from tests.plain_probing import probed
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -34,12 +38,11 @@ def test_top_of_every_layer_or_of_the_whole_model():
     assert chosen(torch.full((1, 8), 0.6), 0.25) == [[0, 1]]  # ties go to the lower number
     unprobed = torch.tensor([[NAN] * 4, [0.5, 0.6, NAN, NAN]])
     assert chosen(unprobed, 0.5) == chosen(unprobed, 0.5, per_layer=False) == [[], [1]]
-
-
-def test_counts_are_the_integer_part():
-    for neurons, top, count in ((100, 0.07, 7), (100, 0.58, 58), (3072, 0.02, 61), (48, 0.1, 4)):
+    # The integer part; 0.29 · 100 is 28.999… in floating point.
+    for neurons, top, count in ((100, 0.07, 7), (100, 0.58, 58), (3072, 0.02, 61), (100, 0.29, 29)):
         assert skill_neurons(torch.rand(2, neurons), top).sum(1).tolist() == [count] * 2
-    assert skill_neurons(torch.rand(1, 100), 0.29).sum() == 29  # 0.29 · 100 is 28.999… in floating point
+    for top in (-0.1, 1.01, NAN, 0.1):
+        refused("no neuron" if top == 0.1 else "between 0 and 1", skill_neurons, torch.rand(2, 8), top)
 
 
 def test_a_probe_and_several(probes):
@@ -77,21 +80,12 @@ def test_random_neurons_match_the_layers_and_keep_out():
     assert torch.equal(draws[0], random_neurons(skills, 0))
     assert len({tuple(mask[0].nonzero().flatten().tolist()) for mask in draws}) > 4
     assert (sum(mask.int() for mask in draws)[0, 4:] > 0).sum() > 12  # all others have their chance
-
-
-def test_random_neurons_stay_within_narrow_layers():
+    # They stay within narrow layers.
     skills = torch.zeros(2, 10, dtype=torch.bool)
     skills[:, 0] = True
     assert not any(random_neurons(skills, seed, widths=[10, 3])[1, 3:].any() for seed in range(20))
     for mask, widths in ((skills, [10, 1]), (torch.arange(10)[None] < 6, None)):
-        with pytest.raises(SkillkitError, match="only . others .* lower rate"):
-            random_neurons(mask, widths=widths)
-
-
-@pytest.mark.parametrize("top", [-0.1, 1.01, NAN, 0.1])
-def test_a_rate_is_a_share_that_selects_something(top):
-    with pytest.raises(SkillkitError, match="selects no neuron" if top == 0.1 else "between 0 and 1"):
-        skill_neurons(torch.rand(2, 8), top)
+        refused("only . others .* lower rate", random_neurons, mask, widths=widths)
 
 
 def test_probes_must_belong_together(probes):
@@ -105,30 +99,13 @@ def test_probes_must_belong_together(probes):
         ("different backbones", {"pn": torch.rand(2, 8), "neu": torch.rand(3, 8)}),
         ("no probe", []),
     ):
-        with pytest.raises(SkillkitError, match=match):
-            skill_neurons(given, 0.5)
-    with pytest.raises(SkillkitError, match="mean or min"):
-        skill_neurons(probes, seeds="max")
-
-
-def test_cached(tmp_path, monkeypatch, probes):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
-    assert all(torch.equal(cached(skill_neurons, probes, 0.1), skill_neurons(probes, 0.1)) for _ in range(2))
-
-
-def test_masks_are_checked():
-    ones = torch.ones(3, 48)
-    cases = {r"\[3, 48\], not torch.bool \[3, 47\]": ones[:, :47].bool(), "not torch.float32": ones}
-    for match, mask in (cases | {"empty": ones < 0, "not list": [[True]]}).items():
-        with pytest.raises(SkillkitError, match=match):
-            checked_mask(tiny_backbone("roberta"), mask)
+        refused(match, skill_neurons, given, 0.5)
+    refused("mean or min", skill_neurons, probes, seeds="max")
 
 
 def test_a_saved_mask_is_of_its_backbone(tmp_path):
     bb, mask = tiny_backbone("roberta"), torch.rand(3, 48) > 0.5
     save_neurons(mask, tmp_path / "mask", bb)
     assert torch.equal(load_neurons(tmp_path / "mask", bb), mask)
-    with pytest.raises(SkillkitError, match="not of"):
-        load_neurons(tmp_path / "mask", tiny_backbone("roberta", seed=1))
-    with pytest.raises(SkillkitError, match="no saved neurons"):
-        load_neurons(tmp_path / "nothing", bb)
+    refused("not of", load_neurons, tmp_path / "mask", tiny_backbone("roberta", seed=1))
+    refused("no saved neurons", load_neurons, tmp_path / "nothing", bb)

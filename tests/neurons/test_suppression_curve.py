@@ -1,16 +1,11 @@
-from unittest import mock
-
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.stats import mean_interval
-from skillkit.core.store import cached
-from skillkit.neurons.probing import probe
-from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
-from skillkit.neurons.suppression import suppress
-from skillkit.neurons.suppression_curve import Curve, Damage, damage_matrix, suppression_curve
-from skillkit.prompts import dataset, evaluate, random_prompt, tune_adapter, tune_bitfit
+from skillkit.core import cached, mean_interval
+from skillkit.neurons import damage_matrix, probe, random_neurons, skill_neurons, suppress, suppression_curve
+from skillkit.neurons.suppression_curve import Curve, Damage
+from skillkit.prompts import evaluate, random_prompt, tune_adapter, tune_bitfit
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -28,9 +23,7 @@ def test_a_curve_is_what_single_calls_give(kind):
     bb, prompt, found = small()
     bb.model.double()  # sums are taken apart and put together again
     options = dict(alpha=2.0, draws=3, seed=1, progress=False)
-    with mock.patch.object(dataset, "encode_for", wraps=dataset.encode_for) as encode:
-        curve = suppression_curve(bb, TASK, prompt, found, (0, 0.1, 0.3), kind, **options)
-    assert encode.call_count == 1  # texts are tokenised once
+    curve = suppression_curve(bb, TASK, prompt, found, (0, 0.1, 0.3), kind, **options)
     table = curve.table.set_index(["rate", "neurons", "draw"])
     assert len(table) == 2 + 2 * (3 + (3 if kind == "gaussian" else 1))
     assert set(table.loc[0.0].accuracy) == {evaluate(bb, TASK, prompt).accuracy}
@@ -66,8 +59,7 @@ def test_windows_give_a_curve_each():
     curve = suppression_curve(bb, TASK, prompt, found, (0, 0.25), **options)
     assert curve.table.layers.tolist() == ["0"] * 2 + ["1 2"] * 2 + ["0"] * 3 + ["1 2"] * 3
     assert curve.table["count"].tolist() == [0] * 4 + [12] * 3 + [24] * 3
-    with pytest.raises(SkillkitError, match="one window"):
-        curve.damage(0.25)
+    refused("one window", curve.damage, 0.25)
 
 
 def test_rankings_of_several_kinds_and_draws_of_several_seeds():
@@ -82,17 +74,14 @@ def test_rankings_of_several_kinds_and_draws_of_several_seeds():
     curves = [suppression_curve(bb, TASK, prompt, scores, (0.1,), seed=seed, **options) for seed in range(3)]
     assert curves[0].rows[0]["count"] == 24
     assert len({draw for curve in curves for draw in curve.table.draw}) == 6
-    with pytest.raises(SkillkitError, match="needs fill"):
-        suppression_curve(bb, TASK, prompt, scores, (0.1,), "mean", progress=False)
+    refused("needs fill", suppression_curve, bb, TASK, prompt, scores, (0.1,), "mean", progress=False)
 
 
-def test_a_damage_matrix_is_a_curve_for_every_pair(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_a_damage_matrix_is_a_curve_for_every_pair(store):
     bb, prompt, found = small()
     rankings = {"one": found, "other": probe(bb, TASK, random_prompt(bb, 3, seed=1))}
-    table, again = (
-        cached(damage_matrix, bb, rankings, {"toy": (TASK, prompt)}, 0.2, draws=2) for _ in range(2)
-    )
+    given = bb, rankings, {"toy": (TASK, prompt)}, 0.2
+    table, again = (cached(damage_matrix, *given, draws=2) for _ in range(2))
     assert table.equals(again) and list(table) == ["source", "target", "value", "skill", "random"]
     for source, ranking in rankings.items():
         given = (suppression_curve, bb, TASK, prompt, ranking, (0, 0.2))
@@ -115,7 +104,7 @@ def made(untouched, skill, random):
     ])  # fmt: skip
 
 
-def test_damage_by_hand():
+def test_damage_and_costs_by_hand():
     curves = [made(0.9, 0.7, [0.9, 0.88]), made(0.8, 0.65, [0.8, 0.8]), made(1.0, 0.7, [0.96, 0.98])]
     lost = sum(curves).damage(0.1)
     assert lost.skill == pytest.approx((0.2 + 0.15 + 0.3) / 3)
@@ -125,27 +114,19 @@ def test_damage_by_hand():
     assert sum(curves).damage(0.1, "margin").skill == pytest.approx((2 / 9 + 15 / 80 + 0.3) / 3)  # shares
     short = Curve([row for row in curves[0].rows if not row["rate"]])
     for curve, rate in ((curves[0], 0.2), (curves[0] + short, 0.1)):
-        with pytest.raises(SkillkitError, match=f"rates 0 and {rate}"):
-            curve.damage(rate)
-
-
-def test_costs_by_hand():
-    curve = made(0.9, 0.7, [0.9, 0.88])
+        refused(f"rates 0 and {rate}", curve.damage, rate)
+    curve = curves[0]
     for value, scale in (("accuracy", 1), ("margin", 0.9)):
         lost = curve.costs(value).set_index(["rate", "neurons"]).cost * scale
         assert lost.tolist() == pytest.approx([0, 0, 0.2, 0.01])
-    with pytest.raises(SkillkitError, match="rate 0 as well"):
-        (curve + Curve([row for row in curve.rows if row["rate"]])).costs()
-
-
-def test_when_damage_is_clear():
+    refused("rate 0 as well", (curve + Curve([row for row in curve.rows if row["rate"]])).costs)
+    # It is clear when skill neurons cost three points at least, and three times what random ones cost.
     clear = lambda skill, random, low: Damage(0.1, skill, random, skill - random, low, 1.0, 5).clear
     assert clear(0.031, 0.005, 0.01)
-    assert not clear(0.029, 0.0, 0.01)  # three points at least
-    assert not clear(0.1, 0.04, 0.01)  # three times what random ones cost
-    assert not clear(0.1, 0.01, -0.01) and not clear(
-        0.1, -0.02, float("nan")
-    )  # a single seed has no interval
+    assert not clear(0.029, 0.0, 0.01)
+    assert not clear(0.1, 0.04, 0.01)
+    assert not clear(0.1, 0.01, -0.01)
+    assert not clear(0.1, -0.02, float("nan"))  # a single seed has no interval
 
 
 def test_summary_averages_draws_before_runs():
@@ -170,5 +151,4 @@ def test_bad_input():
         ({"rates": (0.01,)}, "selects no neuron"), ({"rates": (0.6,)}, "lower rate"),
         ({"rates": ()}, "at least one"), ({"windows": ()}, "at least one"), ({"draws": 0}, "at least one"),
     ):  # fmt: skip
-        with pytest.raises(SkillkitError, match=match):
-            suppression_curve(bb, TASK, prompt, **{"ranking": found, "progress": False} | given)
+        refused(match, suppression_curve, bb, TASK, prompt, **{"ranking": found, "progress": False} | given)

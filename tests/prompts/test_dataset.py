@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.neurons import suppress
 from skillkit.prompts import prepare, random_prompt
 from skillkit.prompts.dataset import now, text_pools

@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.prompts.encoding import NARROW, WIDTH_STEP, encode, pair_separator
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
@@ -85,10 +85,8 @@ def test_segment_ids_are_for_bert_and_can_be_left_out():
     encoded = lambda model, **options: encode(BACKBONES[model], PAIRS, PAIRS["train"], room=9, **options)
     assert set(encoded("bert").batch([0, 1]).token_types.flatten().tolist()) == {0, 1}
     assert encoded("bert", segments=False).token_types is encoded("roberta").token_types is None
-
-
-def test_special_tokens_are_not_text():
-    batch = encode(BACKBONES["roberta"], PAIRS, PAIRS["train"], room=9).batch([0])
+    # Special tokens are not text.
+    batch = encoded("roberta").batch([0])
     special = BACKBONES["roberta"].tokenizer.convert_tokens_to_ids(["<s>", "</s>", "<pad>"])
     assert not torch.isin(batch.ids[batch.text], torch.tensor(special)).any()
     assert batch.text.sum() == batch.mask.sum() - 4

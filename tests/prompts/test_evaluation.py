@@ -9,6 +9,7 @@ from skillkit.core import SkillkitError
 from skillkit.prompts import Evaluation, SoftPrompt, evaluate, predict, random_prompt
 from skillkit.prompts.evaluation import label_logits
 from skillkit.tasks import balanced
+from tests.helpers import refused
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -34,15 +35,10 @@ def test_figures_by_hand():
     assert result.confusion.tolist() == [[1, 1], [1, 2]]
     assert result.per_class.loc["yes"].tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 3])
     assert result.correct.tolist() == [True, True, False, False, True]
-
-
-@pytest.mark.parametrize("metric", ["f1", "matthews", "accuracy+f1"])
-def test_score_is_the_tasks_metric(metric):
-    result = evaluation([1, 1, 0, 1, 0], [1, 1, 1, 0, 0], metric=metric)
-    assert result.score == pytest.approx(np.mean([getattr(result, part) for part in metric.split("+")]))
-
-
-def test_several_classes_take_the_mean_f1():
+    for metric in ("f1", "matthews", "accuracy+f1"):  # the score is the task's metric
+        score = evaluation([1, 1, 0, 1, 0], [1, 1, 1, 0, 0], metric=metric).score
+        assert score == pytest.approx(np.mean([getattr(result, part) for part in metric.split("+")]))
+    # Several classes take the mean F1.
     predicted, true = [0, 1, 2, 2, 0], [0, 1, 2, 0, 1]
     result = evaluation(predicted, true, names=("a", "b", "c"))
     ones = [f1_score(np.equal(true, label), np.equal(predicted, label)) for label in range(3)]
@@ -81,8 +77,7 @@ def test_some_rows_only():
 ])  # fmt: skip
 def test_rows_and_batches_that_cannot_be(options, message, monkeypatch):
     monkeypatch.setattr("skillkit.prompts.evaluation.prepare", None)  # an error before anything is read
-    with pytest.raises(SkillkitError, match=message):
-        evaluate(BERT, TASK, None, **options)
+    refused(message, evaluate, BERT, TASK, None, **options)
 
 
 def test_prompt_decides_how_texts_are_encoded():
@@ -120,7 +115,5 @@ def test_predict_wants_what_the_task_takes(task, wrong):
 def test_rows_without_labels_and_prompts_longer_than_the_model_are_refused():
     task = toy_task(4)
     task.splits["test"] = task["test"].map(lambda row: {"label": -1})
-    with pytest.raises(SkillkitError, match="'test' of toy has rows without a label"):
-        evaluate(BERT, task)
-    with pytest.raises(SkillkitError, match="prompt of 126 positions.*shorter prompt"):
-        evaluate(BERT, TASK, random_prompt(BERT, 125))
+    refused("'test' of toy has rows without a label", evaluate, BERT, task)
+    refused("prompt of 126 positions.*shorter prompt", evaluate, BERT, TASK, random_prompt(BERT, 125))

@@ -8,10 +8,9 @@ import torch
 from peft import PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 
-from skillkit.core.errors import SkillkitError
 from skillkit.prompts import SoftPrompt, random_prompt, tune_prompt
 from skillkit.prompts.evaluation import label_logits
-from tests.helpers import shared_path
+from tests.helpers import refused, shared_path
 from tests.prompts.test_layouts import CASES, random_weight
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -82,12 +81,10 @@ def test_a_foreign_adapter_loads_as_a_prefix(model, task_type, tmp_path):
 
 def test_what_peft_cannot_express_is_refused(tmp_path):
     gpt = tiny_backbone("gpt2", layers=1)
-    with pytest.raises(SkillkitError, match="'suffix'.*tune with 'prefix'"):
-        random_prompt(gpt, 4).to_peft(tmp_path / "a", gpt)
+    refused("'suffix'.*tune with 'prefix'", random_prompt(gpt, 4).to_peft, tmp_path / "a", gpt)
     assert not (tmp_path / "a").exists()
     bb, options = tiny_backbone("bert"), {"max_steps": 2, "progress": False, "dtype": "float32"}
-    with pytest.raises(SkillkitError, match="segment ids.*segments=False"):
-        tune_prompt(bb, PAIRS, 4, **options).to_peft(tmp_path, bb)
+    refused("segment ids.*segments=False", tune_prompt(bb, PAIRS, 4, **options).to_peft, tmp_path, bb)
     prompt = tune_prompt(bb, PAIRS, 4, segments=False, **options)
     prompt.to_peft(tmp_path, bb)
     here = label_logits(bb, PAIRS, prompt, PAIRS["test"])
@@ -103,14 +100,12 @@ def test_what_peft_cannot_express_is_refused(tmp_path):
     ("adapter_model.bin", b"junk", "no readable PEFT adapter"),
 ])  # fmt: skip
 def test_files_that_are_no_adapter_of_a_prompt(file, content, message, tmp_path):
-    with pytest.raises(SkillkitError, match="no readable PEFT adapter"):
-        SoftPrompt.from_peft(tmp_path / "nowhere", BERT)
+    refused("no readable PEFT adapter", SoftPrompt.from_peft, tmp_path / "nowhere", BERT)
     strong_prompt(BERT, "prefix").to_peft(tmp_path, BERT)
     if file.endswith("bin"):
         (tmp_path / "adapter_model.safetensors").unlink()
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(SkillkitError, match=message):
-        SoftPrompt.from_peft(tmp_path, BERT)
+    refused(message, SoftPrompt.from_peft, tmp_path, BERT)
 
 
 def test_every_published_prompt_comes_in_by_its_folder():
@@ -126,17 +121,13 @@ def test_every_published_prompt_comes_in_by_its_folder():
 def test_published_files_that_are_none(tmp_path):
     path = tmp_path / "xPromptRoberta" / "task_prompt"
     path.parent.mkdir()
-    with pytest.raises(SkillkitError, match="no published prompt"):
-        SoftPrompt.from_published(path)
+    refused("no published prompt", SoftPrompt.from_published, path)
     for content in (b"", b"junk", pickle.dumps(print, protocol=2)):
         path.write_bytes(content)
-        with pytest.raises(SkillkitError, match="empty, damaged or more than a tensor"):
-            SoftPrompt.from_published(path)
+        refused("empty, damaged or more than a tensor", SoftPrompt.from_published, path)
     torch.save({"weight": torch.zeros(3, 4)}, path)
-    with pytest.raises(SkillkitError, match="bare tensors"):
-        SoftPrompt.from_published(path)
+    refused("bare tensors", SoftPrompt.from_published, path)
     torch.save(torch.zeros(3, 4), tmp_path / "task_prompt")
     for layout in (None, "foo"):
-        with pytest.raises(SkillkitError, match="'zero-position' or 'encoder'"):
-            SoftPrompt.from_published(tmp_path / "task_prompt", layout)
+        refused("'zero-position' or 'encoder'", SoftPrompt.from_published, tmp_path / "task_prompt", layout)
     assert SoftPrompt.from_published(tmp_path / "task_prompt", layout="encoder").layout == "encoder"

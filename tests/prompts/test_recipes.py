@@ -1,7 +1,8 @@
 import pytest
 
-from skillkit.core.errors import SkillkitError
-from skillkit.prompts.recipes import RECIPES, Recipe, choose_recipe
+from skillkit.prompts import choose_recipe
+from skillkit.prompts.recipes import RECIPES, Recipe
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 
 BERT, T5 = tiny_backbone("bert", layers=1), tiny_backbone("t5", layers=1)
@@ -44,11 +45,7 @@ def test_a_new_end_replaces_the_old_one():
     ({"clip": float("nan")}, "^clip cannot be nan"),
 ])  # fmt: skip
 def test_unknown_names_and_numbers_out_of_range(options, message):
-    with pytest.raises(SkillkitError, match=message):
-        choose_recipe(**{"recipe": "embedded", "bb": BERT} | options)
-
-
-def test_a_recipe_of_ones_own_is_checked_when_it_is_made():
-    with pytest.raises(SkillkitError, match="^batch_size cannot be None"):
-        Recipe(batch_size=None)
+    refused(message, choose_recipe, **{"recipe": "embedded", "bb": BERT} | options)
+    # One of one's own is checked when it is made.
+    refused("^batch_size cannot be None", Recipe, batch_size=None)
     assert Recipe(clip=float("inf"), learning_rate=1).max_steps is None

@@ -4,9 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from skillkit.core.errors import SkillkitError
-from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight, random_prompt
-from tests.helpers import full_disk
+from skillkit.prompts import SoftPrompt, initial_weight, random_prompt
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -21,18 +20,15 @@ def test_saved_prompt_loads_as_it_was(tmp_path):
     assert back.metadata == prompt.metadata and back.fingerprint == prompt.fingerprint
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["prompt.json", "prompt.safetensors"]
     assert repr(back) == "SoftPrompt(6 × 32, mask-first, tiny/roberta, seed 3)"
+    refused("cannot be written", prompt.save, tmp_path / "a" / "prompt.json")
 
 
 def test_fingerprint_tells_prompts_apart():
     prompt = random_prompt(BB, 6, seed=3)
     weight, layout, metadata = prompt.weight, prompt.layout, prompt.metadata
-    others = [
-        random_prompt(BB, 6, seed=4),
-        SoftPrompt(weight, "prefix", metadata),
-        SoftPrompt(weight, layout, metadata | {"segments": False}),
-        SoftPrompt(weight.reshape(12, -1), layout, metadata),
-    ]
-    assert len({other.fingerprint for other in [prompt, *others]}) == 5
+    others = [(weight, "prefix", metadata), (weight.reshape(12, -1), layout, metadata)]
+    others += [(weight, layout, metadata | {"segments": False}), (weight + 1, layout, metadata)]
+    assert len({prompt.fingerprint, *(SoftPrompt(*one).fingerprint for one in others)}) == 5
     assert SoftPrompt(weight, layout, metadata | {"seconds": 3}).fingerprint == prompt.fingerprint
 
 
@@ -54,10 +50,8 @@ def test_initial_vectors():
     assert matches.any(1).all() and not matches[:, BB.tokenizer.all_special_ids].any()
     prompt = random_prompt(BB, 5, seed=9)
     assert torch.equal(initial_weight(BB, None, 5, prompt), prompt.weight)
-    with pytest.raises(SkillkitError, match="has 5 vectors, not 6"):
-        initial_weight(BB, None, 6, prompt)
-    with pytest.raises(SkillkitError, match="no initialisation 'zeros'.*label-words"):
-        initial_weight(BB, None, 5, "zeros")
+    refused("has 5 vectors, not 6", initial_weight, BB, None, 6, prompt)
+    refused("no initialisation 'zeros'.*label-words", initial_weight, BB, None, 5, "zeros")
 
 
 def test_nearest_words_finds_the_words_a_prompt_is_made_of():
@@ -74,10 +68,8 @@ def test_nearest_words_finds_the_words_a_prompt_is_made_of():
 ])  # fmt: skip
 def test_prompts_of_another_family_or_width_are_refused(model, layout, other, message):
     prompt = random_prompt(tiny_backbone(model, layers=1), 4, layout=layout)
-    with pytest.raises(SkillkitError, match=message):
-        prompt.on(tiny_backbone(other, layers=1))
-    with pytest.raises(SkillkitError, match=r"shape \[4, 31\].*takes vectors of 32"):
-        SoftPrompt(torch.zeros(4, 31), "mask-first").on(BB)
+    refused(message, prompt.on, tiny_backbone(other, layers=1))
+    refused(r"shape \[4, 31\].*takes vectors of 32", SoftPrompt(torch.zeros(4, 31), "mask-first").on, BB)
 
 
 @pytest.mark.parametrize(("file", "content", "message"), [
@@ -86,24 +78,10 @@ def test_prompts_of_another_family_or_width_are_refused(model, layout, other, me
     ("prompt.json", b'{"layout": "prefix"}', "lack metadata"),
 ])  # fmt: skip
 def test_missing_damaged_and_other_files(file, content, message, tmp_path):
-    with pytest.raises(SkillkitError, match="holds no saved prompt"):
-        SoftPrompt.load(tmp_path)
+    refused("holds no saved prompt", SoftPrompt.load, tmp_path)
     random_prompt(BB, 4).save(tmp_path)
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(SkillkitError, match=message):
-        SoftPrompt.load(tmp_path)
+    refused(message, SoftPrompt.load, tmp_path)
     (tmp_path / "prompt.json").write_text(json.dumps({"layout": "prefix", "metadata": {}}))
     save_file({"other": torch.zeros(1)}, tmp_path / "prompt.safetensors")
-    with pytest.raises(SkillkitError, match="lack weight"):
-        SoftPrompt.load(tmp_path)
-
-
-def test_a_full_disk_leaves_the_prompt_from_before(tmp_path, monkeypatch):
-    random_prompt(BB, 4, seed=1).save(tmp_path)
-    monkeypatch.setattr("skillkit.core.serialization.write_json", full_disk)
-    with pytest.raises(SkillkitError, match="No space left"):
-        random_prompt(BB, 4, seed=2).save(tmp_path)
-    assert SoftPrompt.load(tmp_path).fingerprint == random_prompt(BB, 4, seed=1).fingerprint
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["prompt.json", "prompt.safetensors"]
-    with pytest.raises(SkillkitError, match="cannot be written"):
-        random_prompt(BB, 4).save(tmp_path / "prompt.json")
+    refused("lack weight", SoftPrompt.load, tmp_path)

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.prompts import Job
 from skillkit.prompts.encoding import Encoded
 from skillkit.prompts.recipes import Recipe
-from skillkit.prompts.training import Job, fit, rate_factor, total_steps
+from skillkit.prompts.training import fit, rate_factor, total_steps
+from tests.helpers import refused
 
 ROWS = Encoded([[row] for row in range(40)], None, None, torch.arange(40) % 7, 0, torch.tensor([]), 8)
 
@@ -69,22 +70,15 @@ def test_interrupted_run_continues_to_the_same_weights(tmp_path, killed_after):
     assert torch.equal(found.best["weight"], expected.best["weight"])
 
 
-def test_finished_run_is_only_read(tmp_path):
+def test_finished_run_is_only_read_and_another_or_damaged_one_refused(tmp_path):
     whole, again = Problem().fit(tmp_path), Problem()
     again.loss = None
     found = again.fit(tmp_path)
     assert found.history == whole.history and torch.equal(found.best["weight"], whole.best["weight"])
-
-
-def test_checkpoint_of_another_run_or_damaged_is_refused(tmp_path):
-    Problem().fit(tmp_path)
-    with pytest.raises(SkillkitError, match="belongs to another run"):
-        Problem(about="b").fit(tmp_path)
+    refused("belongs to another run", Problem(about="b").fit, tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"")
-    with pytest.raises(SkillkitError, match="empty or damaged.*remove it"):
-        Problem().fit(tmp_path)
-    with pytest.raises(SkillkitError, match="cannot be written"):
-        Problem().fit(tmp_path / "checkpoint.pt" / "below")
+    refused("empty or damaged.*remove it", Problem().fit, tmp_path)
+    refused("cannot be written", Problem().fit, tmp_path / "checkpoint.pt" / "below")
 
 
 def test_accumulating_gradients_equals_a_big_batch():
@@ -101,8 +95,7 @@ def test_accumulating_gradients_equals_a_big_batch():
 def test_loss_that_is_no_number_says_step_and_rate(value):
     job, calls = Problem(), []
     job.loss = lambda *entry: Problem.loss(job, *entry) * (value if len(calls) == 6 else calls.append(1) or 1)
-    with pytest.raises(SkillkitError, match=r"finite number at step 7 with learning rate 0\.1"):
-        job.fit()
+    refused(r"finite number at step 7 with learning rate 0\.1", job.fit)
 
 
 def test_gradients_are_clipped():
@@ -124,5 +117,4 @@ def test_the_first_end_that_is_reached_counts():
     assert total_steps(4, Recipe(epochs=3)) == 12
     assert total_steps(4, Recipe(epochs=3, max_steps=5)) == 5
     for recipe, per_epoch in ((Recipe(), 4), (Recipe(epochs=2), 0), (Recipe(max_steps=2), 0)):
-        with pytest.raises(SkillkitError, match="at least one step"):
-            total_steps(per_epoch, recipe)
+        refused("at least one step", total_steps, per_epoch, recipe)

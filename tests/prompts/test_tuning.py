@@ -4,13 +4,21 @@ import pytest
 import torch
 
 from skillkit.core import SkillkitError, cached
-from skillkit.prompts import SoftPrompt, evaluate, random_prompt, tune_adapter, tune_bitfit, tune_prompt
-from skillkit.prompts.layouts import encode_for, find_layout
+from skillkit.prompts import (
+    evaluate,
+    find_layout,
+    random_prompt,
+    tune_adapter,
+    tune_bitfit,
+    tune_prompt,
+)
+from skillkit.prompts.layouts import encode_for
+from tests.helpers import refused
 from tests.prompts.test_layouts import CASES
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
-TASK, PAIRS = toy_task(40), toy_task(16, pair=True)
+TASK, BERT = toy_task(40), tiny_backbone("bert", layers=1)
 QUICK = {"length": 4, "max_steps": 12, "evaluate_every": 4, "progress": False}
 # The fast ones are of their families.
 SLOW = ("roberta", "xlm-roberta", "xlm-roberta-xl", "gpt_neo", "t5-gated", "llama")
@@ -37,18 +45,10 @@ def test_tuning_lowers_the_loss_and_touches_nothing_else(model, layout):
     assert not any(parameter.grad is not None for parameter in bb.model.parameters())
 
 
-@pytest.mark.parametrize("model", of_models([(model,) for model in TINY_MODELS]))
-def test_pairs_can_be_learned(model):
-    prompt = tune(tiny_backbone(model, layers=2), PAIRS, max_steps=16)
-    losses = [entry["loss"] for entry in prompt.metadata["history"]]
-    assert losses[-1] < losses[0]
-
-
 def test_metadata_says_what_was_done():
-    bb = tiny_backbone("bert", layers=1)
-    metadata = tune(bb, dtype="float32", max_train_examples=24).metadata
+    metadata = tune(BERT, dtype="float32", max_train_examples=24).metadata
     expected = {
-        "backbone": "tiny/bert", "backbone_fingerprint": bb.fingerprint, "family": "masked", "task": "toy",
+        "backbone": "tiny/bert", "backbone_fingerprint": BERT.fingerprint, "family": "masked", "task": "toy",
         "label_words": ["bad", "good"], "train_examples": 24, "seed": 0, "dtype": "float32", "steps": 12,
         "init": "random", "kind": "prompt", "length": 4, "layout": "mask-first", "max_tokens": None,
     }  # fmt: skip
@@ -67,8 +67,7 @@ def test_kept_prompt_has_the_validation_score_it_says_by_the_metric_of_the_task(
 
 
 def test_seed_decides_everything():
-    bb = tiny_backbone("bert", layers=1)
-    first, again, other = (tune(bb, seed=seed).weight for seed in (0, 0, 1))
+    first, again, other = (tune(BERT, seed=seed).weight for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
@@ -84,8 +83,7 @@ def test_interrupted_tuning_continues_to_the_same_prompt(model, dtype, tmp_path,
     again = tune(bb, dtype=dtype, checkpoint=tmp_path)
     torch.testing.assert_close(again.weight, whole.weight, atol=1e-6, rtol=1e-5)
     assert [entry["step"] for entry in again.metadata["history"]] == [4, 8, 12]
-    with pytest.raises(SkillkitError, match="another run"):
-        tune(bb, dtype=dtype, checkpoint=tmp_path, seed=1)
+    refused("another run", tune, bb, dtype=dtype, checkpoint=tmp_path, seed=1)
 
 
 @pytest.mark.parametrize("model", of_models((model,) for model in TINY_MODELS))
@@ -113,7 +111,7 @@ def test_first_loss_is_the_cross_entropy_it_says(loss):
 
 def test_tuned_prompts_and_adapters_are_artifacts(tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
-    bb, options = tiny_backbone("bert", layers=1), {"max_steps": 4, "evaluate_every": 2, "progress": False}
+    bb, options = BERT, {"max_steps": 4, "evaluate_every": 2, "progress": False}
     for tune_it in (tune_prompt, tune_bitfit, tune_adapter):
         first = cached(tune_it, bb, TASK, **options)
         with monkeypatch.context() as patched:
@@ -133,17 +131,11 @@ def test_published_recipes_run():
 
 
 def test_what_cannot_be_tuned_is_an_error():
-    bb = tiny_backbone("bert", layers=1)
-    start = SoftPrompt(torch.full((4, bb.hidden_size), float("nan")), "mask-first")
-    with pytest.raises(SkillkitError, match="no longer a finite number at step 1 with learning rate 0.3"):
-        tune(bb, init=start, learning_rate=0.3)
     wrongs = {"leaves 0 tokens.*shorter prompt": {"length": 200}, "no field 'lr'": {"lr": 1},
               "^length cannot be -1": {"length": -1}}  # fmt: skip
     for message, wrong in wrongs.items():
-        with pytest.raises(SkillkitError, match=message):
-            tune(bb, **wrong)
-    with pytest.raises(SkillkitError, match="^bottleneck cannot be 0"):
-        tune_adapter(bb, TASK, bottleneck=0)
+        refused(message, tune, BERT, **wrong)
+    refused("^bottleneck cannot be 0", tune_adapter, BERT, TASK, bottleneck=0)
 
 
 @pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter])
@@ -151,4 +143,4 @@ def test_what_cannot_be_tuned_is_an_error():
 def test_numbers_that_are_too_small_are_errors_before_texts_are_read(tune_it, name, monkeypatch):
     monkeypatch.setattr("skillkit.prompts.training.encode_for", None)
     with pytest.raises(SkillkitError, match=f"^{name} cannot be 0; give a whole number of at least"):
-        tune_it(tiny_backbone("bert", layers=1), TASK, progress=False, **{name: 0})
+        tune_it(BERT, TASK, progress=False, **{name: 0})

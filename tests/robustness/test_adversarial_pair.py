@@ -10,7 +10,7 @@ from skillkit import adversarial_view, load_task
 from skillkit.core import SkillkitError
 from skillkit.robustness.perturbations import attacked
 from skillkit.small_world import ATTACKS
-from tests.helpers import shared_path
+from tests.helpers import refused, shared_path
 from tests.toys import toy_task
 
 TASK = toy_task(24)
@@ -23,7 +23,7 @@ def lines(path, rows):
 
 
 @pytest.mark.parametrize(
-    "name, attack", [("world/movies", one) for one in ATTACKS] + [("world/rooms", "negation")]
+    "name, attack", [*(("world/movies", a) for a in ATTACKS), ("world/rooms", "negation")]
 )
 def test_a_small_world_view_has_the_texts_of_its_named_task(name, attack):
     view, named = adversarial_view(name, attack, strength=0.5), load_task(f"{name}/{attack}", strength=0.5)
@@ -54,9 +54,8 @@ def test_one_file_is_a_test_split_as_a_whole(tmp_path):
     assert view.adversarial["test"]["label"][:] == TASK["test"]["label"][:]
     assert view.adversarial.words(type("bb", (), {"family": "masked"})) == ("bad", "good")
     clean = adversarial_view(TASK, "casing", clean=path).clean  # its training data are the task's
-    assert (
-        clean["test"]["text"][0] == CHANGED[0]["text"] and clean["train"].to_dict() == TASK["train"].to_dict()
-    )
+    assert clean["test"]["text"][0] == CHANGED[0]["text"]
+    assert clean["train"].to_dict() == TASK["train"].to_dict()
 
 
 def test_labels_of_other_names_are_mapped(tmp_path):
@@ -64,10 +63,8 @@ def test_labels_of_other_names_are_mapped(tmp_path):
     path, columns = lines(tmp_path / "stars.jsonl", rows), dict(text="review", label="stars")
     view = adversarial_view(TASK, path, labels={"five": "positive", "one": "negative"}, **columns)
     assert view.adversarial["test"]["label"][:] == TASK["test"]["label"][:]
-    with pytest.raises(SkillkitError, match="unknown label .*one"):
-        adversarial_view(TASK, path, **columns)
-    with pytest.raises(SkillkitError, match="has no column 'text'.*review, stars"):
-        adversarial_view(TASK, path)
+    refused("unknown label .*one", adversarial_view, TASK, path, **columns)
+    refused("has no column 'text'.*review, stars", adversarial_view, TASK, path)
 
 
 def test_several_adversarial_rows_for_each_clean_one(tmp_path):
@@ -97,12 +94,7 @@ def test_classes_left_out_and_sub_tasks():
         ("world/movies", "typoz", {}, r"no attack on world/movies \(typos, .*\), no task and no file"),
         ("world/movies", "world/restaurants/typos", {}, "a view of world/restaurants, not of world/movies"),
         ("world/movies", "world/rooms", {}, "of type inference, world/movies of type sentiment"),
-        (
-            "world/movies",
-            "world/hotels",
-            {},
-            "labels of world/hotels are negative, neutral, positive.*labels={",
-        ),
+        ("world/movies", "world/hotels", {}, "labels of world/hotels are negative, neutral, .*labels={"),
         ("world/movies", "typos", {"without": ["positive"]}, "two must stay"),
         ("world/scenes", "typos", {"without": ["moderate"]}, "moderate cannot be left out"),
         (TASK, "casing", {"strength": 2}, "between 0 and 1, not 2"),
@@ -112,8 +104,7 @@ def test_classes_left_out_and_sub_tasks():
     ],
 )
 def test_bad_input(task, adversarial, options, message):
-    with pytest.raises(SkillkitError, match=message):
-        adversarial_view(task, adversarial, **options)
+    refused(message, adversarial_view, task, adversarial, **options)
 
 
 def test_few_examples_of_a_class_are_warned_of_with_the_interval():

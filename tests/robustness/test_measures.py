@@ -10,9 +10,10 @@ from datasets import Dataset
 from skillkit.core import SkillkitError
 from skillkit.neurons import activations, probe, skill_neurons
 from skillkit.prompts import evaluate, random_prompt
-from skillkit.robustness.adversarial_pair import View, adversarial_view
-from skillkit.robustness.measures import activation_gaps, answers, difference, margins
+from skillkit.robustness import View, activation_gaps, adversarial_view, answers
+from skillkit.robustness.measures import difference, margins
 from skillkit.tasks import balanced
+from tests.helpers import refused
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -23,11 +24,9 @@ def test_answers_are_those_of_evaluation_on_both_sides():
     prompts = [random_prompt(bb, 3, seed) for seed in (0, 1)]
     view = adversarial_view(task, "dropout")
     found = view.accuracies(answers(bb, view, prompts, rows=20))
-    plain = [
-        [evaluate(bb, side, one, rows=20).accuracy for side in (task, view.adversarial)] for one in prompts
-    ]
-    assert found.drops == [clean - adversarial for clean, adversarial in plain]
-    assert found.clean.value == pytest.approx(sum(clean for clean, _ in plain) / 2)
+    accuracies = lambda side: np.array([evaluate(bb, side, one, rows=20).accuracy for one in prompts])
+    assert found.drops == list(accuracies(task) - accuracies(view.adversarial))
+    assert found.clean.value == pytest.approx(accuracies(task).mean())
     assert found.drop.value == pytest.approx(found.clean.value - found.adversarial.value)
     assert found.clean.low < found.clean.value < found.clean.high
     row = found.row()
@@ -35,8 +34,7 @@ def test_answers_are_those_of_evaluation_on_both_sides():
     assert (row["drop"], row["drop_low"], row["drop_high"]) == found.drop
     weaker = adversarial_view(task, "dropout", 0.0)
     assert weaker.accuracies(answers(bb, weaker, prompts, rows=20, clean=found)).drop == (0, 0, 0)
-    with pytest.raises(SkillkitError, match="not the same clean rows"):
-        answers(bb, weaker, prompts[:1], clean=found)
+    refused("not the same clean rows", answers, bb, weaker, prompts[:1], clean=found)
 
 
 def test_rows_that_belong_together_stay_together():

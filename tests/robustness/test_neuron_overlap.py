@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from skillkit.core import SkillkitError, cached
+from skillkit.core import cached
 from skillkit.neurons import overlap, probe, random_neurons, similarity, skill_neurons
 from skillkit.prompts import random_prompt
-from skillkit.robustness.adversarial_pair import adversarial_view
-from skillkit.robustness.neuron_overlap import overlap_curve, paired_probes
+from skillkit.robustness import adversarial_view, overlap_curve, paired_probes
+from tests.helpers import refused
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -33,12 +33,11 @@ def test_an_attack_of_strength_zero_is_no_attack(model):
     assert (curves[["adversarial", "itself"]] == 1).all() and (curves["clean"] < 1).any()
 
 
-def test_the_probes_are_those_of_plain_calls_and_of_the_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_the_probes_are_those_of_plain_calls_and_of_the_store(store):
     bb, view, prompt = made()
     first, found = (cached(paired_probes, bb, view, prompt) for _ in range(2))
     # Stored under the names of the first version.
-    folders = {path.name for path in tmp_path.glob("contrast/*/*/")}
+    folders = {path.name for path in store.glob("contrast/*/*/")}
     assert folders == {"chosen", "clean", "adversarial", "rival"}
     assert repr(first) == repr(found) and "\n" not in repr(found)
     chosen = probe(bb, view.clean, prompt, text=False)
@@ -59,8 +58,7 @@ def test_adversarial_baselines_keep_slots_and_directions():
     assert torch.equal(side.decided, chosen.decided) and not torch.equal(side.baseline, chosen.baseline)
     assert torch.equal(found.adversarial.slot, found.chosen.slot)
     assert torch.equal(found.adversarial.direction, found.chosen.direction)
-    with pytest.raises(SkillkitError, match="clean or adversarial, not 'both'"):
-        paired_probes(bb, view, prompt, baseline="both")
+    refused("clean or adversarial, not 'both'", paired_probes, bb, view, prompt, baseline="both")
 
 
 def test_a_set_without_training_rows_is_its_own_baseline():

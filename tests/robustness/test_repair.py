@@ -9,8 +9,9 @@ from skillkit.core import SkillkitError
 from skillkit.models import hooked
 from skillkit.neurons import probe, skill_neurons, suppress
 from skillkit.prompts import evaluate, prepare, random_prompt
-from skillkit.robustness.adversarial_pair import adversarial_view
-from skillkit.robustness.repair import mixed, push, push_curve, repairs, set_aside
+from skillkit.robustness import adversarial_view, mixed, push, push_curve, repairs
+from skillkit.robustness.repair import set_aside
+from tests.helpers import refused
 from tests.planted import planted
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
@@ -81,8 +82,7 @@ def test_planted_neurons_undo_a_disturbance_and_decide_the_answer():
     for towards, accuracy in ((labels, 1.0), ([1 - label for label in labels], 0.0)):
         with push(bb, found, mask, rule="truth", labels=towards):
             assert evaluate(bb, task, prompt).accuracy == accuracy
-    with pytest.raises(SkillkitError, match="both or neither"):
-        push(bb, found, mask, rule="truth")
+    refused("both or neither", push, bb, found, mask, rule="truth")
 
 
 def test_repairs():
@@ -109,8 +109,7 @@ def test_push_refuses():
         ("weights are not those", (other, found, skills), {}),
         ("lacks layers or slots", (bb, narrow, skills), {}),
     ):
-        with pytest.raises(SkillkitError, match=match):
-            push(*args, **options)
+        refused(match, push, *args, **options)
     with pytest.raises(SkillkitError, match="not the prompt slots"), push(bb, found, skills):
         evaluate(bb, task, random_prompt(bb, 5))
     with pytest.raises(SkillkitError, match="inside evaluate and predict"), push(bb, found, skills):
@@ -130,11 +129,9 @@ def test_mixed_rows():
 def test_rows_that_were_set_aside_are_tested_no_more():
     view = adversarial_view(toy_task(40), "casing")
     only = replace(view, adversarial=replace(view.adversarial, splits={"test": view.adversarial["test"]}))
-    with pytest.raises(SkillkitError, match="no adversarial training rows"):
-        mixed(only, 10)
+    refused("no adversarial training rows", mixed, only, 10)
     rest = set_aside(only, 10)
     train, test = (set(rest.adversarial[split]["text"]) for split in ("train", "test"))
     assert len(rest.adversarial["train"]) == 10 and not train & test and not rest.paired
     assert mixed(rest, 10)["validation"].to_dict() == view.clean["validation"].to_dict()
-    with pytest.raises(SkillkitError, match="40 test rows, so 40"):
-        set_aside(only, 40)
+    refused("40 test rows, so 40", set_aside, only, 40)

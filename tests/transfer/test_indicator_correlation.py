@@ -5,7 +5,8 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from skillkit.core import SkillkitError
-from skillkit.transfer.indicator_correlation import by_type, indicator_correlation, same_task
+from skillkit.transfer import by_type, indicator_correlation, same_task
+from tests.helpers import refused
 
 TYPES = {"a": "sentiment", "b": "sentiment", "c": "sentiment", "d": "topic", "e": "topic", "f": "pairs"}
 NAMES = list(TYPES)
@@ -81,9 +82,8 @@ def test_perfect_useless_and_constant_indicators():
 
 def alike(task=0.0, seed=0.0, noise=None):
     """Similarities made of what is shared by task, by seed, and noise."""
-    table = pd.DataFrame(
-        [[task * (a[0] == b[0]) + seed * (a[1] == b[1]) for b in PROMPTS] for a in PROMPTS], PROMPTS, PROMPTS
-    )
+    rows = [[task * (a[0] == b[0]) + seed * (a[1] == b[1]) for b in PROMPTS] for a in PROMPTS]
+    table = pd.DataFrame(rows, PROMPTS, PROMPTS)
     added = np.zeros(table.shape) if noise is None else np.random.default_rng(noise).normal(size=table.shape)
     return table + added + added.T
 
@@ -93,12 +93,9 @@ def test_same_task_equals_loops_whatever_the_order_of_the_rows():
     order = pd.Series(PROMPTS).sample(frac=1, random_state=0)
     found = same_task(table.loc[order, order], TASK, SEED, permutations=9)
     pairs = [(a, b) for a in PROMPTS for b in PROMPTS if a[1] < b[1]]
-    same, different = (
-        np.mean([table.loc[a, b] for a, b in pairs if (a[0] == b[0]) == alike]) for alike in (True, False)
-    )
-    assert (found.same, found.different, found.difference) == pytest.approx(
-        (same, different, same - different)
-    )
+    values = pd.DataFrame([(a[0] == b[0], table.loc[a, b]) for a, b in pairs]).groupby(0)[1].mean()
+    assert (found.same, found.different) == pytest.approx((values[True], values[False]))
+    assert found.difference == pytest.approx(values[True] - values[False])
     assert same_task(alike(task=0.4), TASK, SEED, permutations=99).p_value == pytest.approx(1 / 100)
 
 
@@ -108,11 +105,9 @@ def test_what_a_seed_shares_is_no_evidence():
 
 
 def test_bad_input():
-    with pytest.raises(SkillkitError, match="pairs of both"):
-        by_type(frame(noise(0)), dict.fromkeys(NAMES, "sentiment"))
+    refused("pairs of both", by_type, frame(noise(0)), dict.fromkeys(NAMES, "sentiment"))
     with pytest.raises(SkillkitError, match="2 sources for a"):
         indicator_correlation({"": frame(noise(0)).iloc[:3, :3]}, frame(noise(1)).iloc[:3, :3])
-    with pytest.raises(SkillkitError, match="each with one prompt"):
-        same_task(alike().iloc[:-1, :-1], TASK, SEED)
+    refused("each with one prompt", same_task, alike().iloc[:-1, :-1], TASK, SEED)
     with pytest.raises(SkillkitError, match="1 seeds"):
         same_task(alike().iloc[:5, :5], {n: TASK[n] for n in PROMPTS[:5]}, dict.fromkeys(PROMPTS[:5], 1))

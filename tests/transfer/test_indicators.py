@@ -3,10 +3,9 @@ import math
 import pytest
 import torch
 
-from skillkit.core import SkillkitError
 from skillkit.prompts import SoftPrompt, random_prompt
-from skillkit.transfer.indicators import indicators
-from skillkit.transfer.prompt_activations import activated_neurons
+from skillkit.transfer import activated_neurons, indicators
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 
 
@@ -77,5 +76,4 @@ def test_bad_input():
         (({"a": drawn(0), "b": [drawn(1), drawn(2)]},), {}, "as many prompts"),
         (({"a": drawn(0)}, tiny_backbone("roberta")), {}, "bb=bb"),
     ]:
-        with pytest.raises(SkillkitError, match=message):
-            indicators(*given, **options)
+        refused(message, indicators, *given, **options)

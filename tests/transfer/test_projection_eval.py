@@ -3,9 +3,10 @@ import pytest
 
 from skillkit.core import SkillkitError, cached
 from skillkit.prompts import evaluate, random_prompt
-from skillkit.transfer.projection_eval import OWN, Projections, evaluate_projections
-from skillkit.transfer.projector import train_projector
+from skillkit.transfer import evaluate_projections, train_projector
+from skillkit.transfer.projection_eval import OWN, Projections
 from skillkit.transfer.zero_shot import RANDOM
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -16,9 +17,7 @@ QUICK = dict(max_steps=2, evaluate_every=2, progress=False)
 def scene():
     source, target = tiny_backbone("roberta"), tiny_backbone("gpt2")
     tasks = {name: toy_task(20, seed=seed) for seed, name in enumerate("abc")}
-    prompts = {
-        name: [random_prompt(source, 4, 10 * at + seed) for seed in (0, 1)] for at, name in enumerate("abc")
-    }
+    prompts = {name: [random_prompt(source, 4, 10 * at + s) for s in (0, 1)] for at, name in enumerate("abc")}
     own = {name: random_prompt(target, 4, 99) for name in "abc"}
     learned = {name: tasks[name] for name in "ab"}
     projectors = {
@@ -28,8 +27,7 @@ def scene():
     return target, projectors, tasks, prompts, own
 
 
-def test_every_row_is_a_plain_evaluation_and_it_is_stored(scene, tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_every_row_is_a_plain_evaluation_and_it_is_stored(scene, store):
     target, projectors, tasks, prompts, own = scene
     found, again = (cached(evaluate_projections, *scene, random=2) for _ in range(2))
     pd.testing.assert_frame_equal(found.summary(), again.summary())
@@ -44,24 +42,14 @@ def test_every_row_is_a_plain_evaluation_and_it_is_stored(scene, tmp_path, monke
     assert row["relative"] == pytest.approx(row["accuracy"] / own.accuracy)
     assert (found.loc[found["prompt"] == OWN, "relative"] == 1).all()
     assert found.groupby("task")["tasks"].first().to_dict() == {"a": "learned", "b": "learned", "c": "unseen"}
-
-
-def test_the_control_projects_everything_to_the_same_prompt(scene):
-    target, projectors, _, prompts, _ = scene
+    # The control projects everything to the same prompt.
     assert projectors["constant prompt"].mean_cosine(prompts, target) == pytest.approx(1)
     assert projectors["task loss"].mean_cosine(prompts, target) < 0.9999
 
 
 def test_summary_and_gap_by_hand():
-    cells = [
-        ("p", "x", 0.9),
-        ("p", "x", 0.7),
-        ("p", "y", 0.6),
-        ("q", "x", 0.5),
-        ("q", "y", 0.5),
-        (OWN, "x", 1.0),
-    ]
-    found = Projections(cells, columns=["prompt", "task", "relative"])
+    relative = [0.9, 0.7, 0.6, 0.5, 0.5, 1.0]
+    found = Projections({"prompt": [*"pppqq", OWN], "task": [*"xxyxyx"], "relative": relative})
     found["tasks"], found["accuracy"] = "unseen", found["relative"] / 2
     means = found.summary().set_index("prompt")
     assert means.loc["p", "relative"] == pytest.approx(2.2 / 3) and means.loc["p", "n"] == 3
@@ -75,5 +63,4 @@ def test_bad_input(scene):
     other = train_projector(tiny_backbone("roberta"), target, {"a": tasks["a"]}, prompts, **QUICK)
     with pytest.raises(SkillkitError, match="2 sets of tasks"):
         evaluate_projections(target, projectors | {"other": other}, tasks, prompts, own)
-    with pytest.raises(SkillkitError, match="nothing to be compared"):
-        other.mean_cosine({"a": prompts["a"]}, target)
+    refused("nothing to be compared", other.mean_cosine, {"a": prompts["a"]}, target)

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
 
-from skillkit.core import SkillkitError, cached
+from skillkit.core import cached
 from skillkit.models import from_model
 from skillkit.prompts import SoftPrompt, evaluate, random_prompt
-from skillkit.transfer.projector import Projector, _Job, train_projector
+from skillkit.transfer import train_projector
+from skillkit.transfer.projector import Projector
+from tests.helpers import refused
 from tests.tiny import tiny_backbone, tiny_tokenizer
 from tests.toys import toy_task
 
@@ -66,29 +70,12 @@ def test_widths_may_differ(pair, wide_source):
     assert found.project(given["a"], target).weight.shape == (4, target.hidden_size)
 
 
-@pytest.mark.parametrize("batch_size", [4, 32])
-def test_every_task_has_its_turns(pair, monkeypatch, batch_size):
-    turns = []
-    monkeypatch.setattr(
-        _Job, "loss", lambda job, batch, name, turn: turns.append(name) or job.prompt(name, turn).sum()
-    )
-    tasks = pair[2] | {"b": toy_task(6)}
-    train((*pair[:2], tasks, *pair[3:]), max_steps=12, batch_size=batch_size)
-    assert turns == ["a", "b"] * 6
-
-
 def test_task_loss_falls_and_leaves_the_backbones_alone(pair):
     before = pair[1].model.get_input_embeddings().weight.clone()
     found = train(pair, max_steps=40, evaluate_every=10, learning_rate=3e-3)
     losses = [point["loss"] for point in found.metadata["history"]]
     assert losses[-1] < losses[0]
     assert torch.equal(before, pair[1].model.get_input_embeddings().weight)
-
-
-@pytest.mark.parametrize("constant", [True, False])
-def test_the_control_alone_ignores_its_input(pair, constant):
-    found = train(pair, loss="both", constant=constant)
-    assert torch.equal(*(found.project(one, pair[1]).weight for one in pair[3].values())) == constant
 
 
 def test_several_prompts_of_a_task_take_turns(pair):
@@ -102,17 +89,14 @@ def test_saved_stored_and_the_same_again(pair, tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
     first, again = cached(train_projector, *pair, constant=True, **QUICK), train(pair, constant=True)
     first.save(tmp_path / "projector")
+    weight = first.project(prompts["b"], target).weight  # of every prompt the same
     for one in (again, Projector.load(tmp_path / "projector")):
-        assert torch.equal(
-            one.project(prompts["a"], target).weight, first.project(prompts["b"], target).weight
-        )
+        assert torch.equal(one.project(prompts["a"], target).weight, weight)
 
 
 def test_bad_input(pair):
     source, target, tasks, prompts, own = pair
-    foreign = SoftPrompt(
-        prompts["a"].weight, "mask-first", {"backbone": "other", "backbone_fingerprint": "x"}
-    )
+    foreign = replace(prompts["a"], metadata={"backbone": "other", "backbone_fingerprint": "x"})
     for given, options, message in [
         (prompts, {"loss": "cosine"}, "not 'cosine'"),
         ({"a": prompts["a"]}, {}, "no source prompt for b"),
@@ -121,13 +105,11 @@ def test_bad_input(pair):
         (prompts | {"b": random_prompt(source, 3)}, {}, "3 and 4 vectors"),
         (prompts | {"a": foreign}, {}, "tuned for other"),
     ]:
-        with pytest.raises(SkillkitError, match=message):
-            train_projector(source, target, tasks, given, **options)
+        refused(message, train_projector, source, target, tasks, given, **options)
     projector = train(pair)
     for prompt, bb, message in [
         (prompts["a"], source, "train one for that pair"),
         (foreign, target, "train one for that pair"),
         (random_prompt(source, 3), target, r"takes prompts of shape \[4, 32\]"),
     ]:
-        with pytest.raises(SkillkitError, match=message):
-            projector.project(prompt, bb)
+        refused(message, projector.project, prompt, bb)

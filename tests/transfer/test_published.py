@@ -4,12 +4,10 @@ import math
 import pytest
 import torch
 
-from skillkit.core import SkillkitError
-from skillkit.transfer.indicator_correlation import by_type, indicator_correlation, same_task
-from skillkit.transfer.indicators import indicators
-from skillkit.transfer.published import TYPES, Published
+from skillkit.transfer import Published, by_type, indicator_correlation, indicators, same_task
+from skillkit.transfer.published import TYPES
 from skillkit.transfer.zero_shot import RANDOM
-from tests.helpers import shared_path
+from tests.helpers import refused, shared_path
 
 ROBERTA, T5 = "Roberta", "T5"
 
@@ -91,8 +89,7 @@ def test_a_clone_of_the_authors_repository(tmp_path):
 
 def test_bad_input(tmp_path):
     def read(backbone, what, message):
-        with pytest.raises(SkillkitError, match=message):
-            getattr(Published(tmp_path, backbone), what)
+        refused(message, getattr, Published(tmp_path, backbone), what)
 
     read("Bert", "prompts", "no folder like SST2PromptBert")
     read("T5", "transfer", "no accuracies for T5")

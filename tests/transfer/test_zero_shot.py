@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from skillkit.core import SkillkitError, cached
+from skillkit.core import cached
 from skillkit.prompts import SoftPrompt, evaluate, random_prompt
-from skillkit.transfer.zero_shot import RANDOM, Transfer, transfer_matrix
+from skillkit.transfer import transfer_matrix
+from skillkit.transfer.zero_shot import RANDOM, Transfer
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -34,8 +36,7 @@ def test_relative_is_paired_by_seed_and_random_draws_by_the_mean():
 
 
 @pytest.mark.parametrize("model_type", ["roberta", "t5"])
-def test_every_cell_is_a_plain_evaluation_and_it_is_stored(model_type, tmp_path, monkeypatch):
-    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+def test_every_cell_is_a_plain_evaluation_and_it_is_stored(model_type, store):
     bb = tiny_backbone(model_type)
     tasks = {name: toy_task(24, seed=seed, pair=name == "b") for seed, name in enumerate("ab")}
     prompts = {name: [random_prompt(bb, 4, seed + 7 * at) for seed in (0, 1)] for at, name in enumerate("ab")}
@@ -59,5 +60,4 @@ def test_bad_input():
         ({"a": task}, {"a": mine, "b": [mine, mine]}, "as many as the others"),
         ({}, {"a": mine}, "at least one"),
     ]:
-        with pytest.raises(SkillkitError, match=message):
-            transfer_matrix(bb, tasks, prompts)
+        refused(message, transfer_matrix, bb, tasks, prompts)
