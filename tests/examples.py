@@ -7,20 +7,15 @@ import doctest
 import functools
 import inspect
 from importlib import import_module
-from pkgutil import walk_packages
 
 import pytest
 
 import skillkit
 from tests.helpers import REPOSITORY
-from tests.small_studies import cell, swept
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-MODULES = [
-    one.name
-    for one in walk_packages(skillkit.__path__, "skillkit.")
-    if not one.ispkg and one.name != "skillkit.__main__"
-]
+FILES = [path.relative_to(REPOSITORY).with_suffix("") for path in REPOSITORY.glob("skillkit/*/**/*.py")]
+MODULES = [".".join(path.parts) for path in sorted(FILES) if path.name != "__init__"]
 
 SHARED = """
 sk = skillkit
@@ -51,7 +46,12 @@ inputs = bb.tokenizer(["a text", "another text"], return_tensors="pt", padding=T
 run = sk.studies.notebook.Run("01_prompt_tuning", sk.studies.params.validate("01_prompt_tuning", {}))
 """
 
-# By module, where a name is not the shared one.
+# Modules whose examples take a second or more.
+SLOW = """
+knowledge.counts knowledge.fact_suppression neurons.pruning_curve neurons.suppression_curve robustness.neuron_overlap
+robustness.repair
+transfer.projection_eval transfer.warm_start transfer.zero_shot
+"""
 
 
 def own(module):
@@ -65,8 +65,8 @@ def own(module):
     return {short: line for one in ("", name) for module, _, short, line in split if module == one}
 
 
-def furnish(folder):
-    """Make a folder look like the repository, with a study, a sweep, and a table of the reader's own."""
+def furnish(folder, studies):
+    """Make a folder look like the repository, with a table of the reader's own and perhaps a study and a sweep."""
     for name in ("params", "notebooks"):
         (folder / name).symlink_to(REPOSITORY / name)
     (folder / "dir").mkdir()
@@ -74,6 +74,10 @@ def furnish(folder):
         f"a {word} film,{label}\n" for label, word in enumerate(["bad", "good"]) for _ in range(20)
     )
     (folder / "my.csv").write_text(f"review,stars\n{rows}")
+    if not studies:
+        return
+    from tests.small_studies import cell, swept  # not above: reading notebooks takes seconds to import
+
     swept(folder / "runs" / "seeds")
     study = folder / "runs" / "embedded"
     cell(study, "movies", 0, "done")
@@ -171,10 +175,13 @@ class Checker(doctest.OutputChecker):
 def examples_of(room):
     """A test that runs the examples of every docstring in a room."""
 
+    names = [name for name in MODULES if name.split(".")[1] == room]
+    slow = lambda name: [pytest.mark.slow] * (name.removeprefix("skillkit.") in SLOW.split())
+
     @pytest.mark.usefixtures("figures_in_style")
-    @pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[1] == room])
+    @pytest.mark.parametrize("name", [pytest.param(name, marks=slow(name)) for name in names])
     def test_examples(name, tmp_path, monkeypatch):
-        furnish(tmp_path)
+        furnish(tmp_path, studies=room in ("core", "studies"))
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("SKILLKIT_RUNS", str(tmp_path / "runs"))
         module, failures = import_module(name), []

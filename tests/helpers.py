@@ -10,8 +10,6 @@ import pytest
 
 from skillkit.core import SkillkitError
 from skillkit.core.provenance import shared_folder
-from skillkit.studies import load_study, params
-from skillkit.studies.job import NotebookJob, run_job
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,6 +36,10 @@ def interruptible(line, folder):
 
 def run_chapter(study, notebook, folder, **changed):
     """Run a notebook with the parameters of params/<study>.yaml, some changed; returns its claims."""
+    # Not above: most tests need no studies, whose imports take a second.
+    from skillkit.studies import load_study, params
+    from skillkit.studies.job import NotebookJob, run_job
+
     own = load_study(REPOSITORY / "params" / f"{study}.yaml").notebooks[notebook].model_dump()
     parameters = params.validate(notebook, own | changed)
     outcome = run_job(NotebookJob.create(notebook, parameters, folder))

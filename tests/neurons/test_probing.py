@@ -1,4 +1,5 @@
 import dataclasses
+import weakref
 from functools import partial
 
 import datasets
@@ -9,6 +10,7 @@ from skillkit.core import cached
 from skillkit.neurons import Probe, probe
 from skillkit.neurons.probing import permuted_labels
 from skillkit.prompts import SoftPrompt, random_prompt, tune_bitfit
+from skillkit.prompts.dataset import Reading
 from tests.helpers import refused
 from tests.plain_probing import plain_probe, probed
 from tests.tiny import TINY_MODELS, tiny_backbone
@@ -70,6 +72,22 @@ def test_t5_has_two_stacks_and_the_text_of_its_encoder():
     only = probe(bb, TASK, prompt, layers=bb.decoder_layers)
     assert list(only.sides) == ["decoder"] and torch.equal(only.predictivity[3:], found.predictivity[3:])
     assert "3 × 4 + 2 × 1 × 48 neurons" in repr(found) and "\n" not in repr(found)
+
+
+def test_activations_are_let_go_batch_by_batch(monkeypatch):
+    alive, counts, stream = weakref.WeakSet(), [], Reading.stream
+
+    def watched(reading, layers, visit, *args):
+        def look(layer, values, batch):
+            alive.add(values.untyped_storage())
+            counts.append(len(alive))
+            visit(layer, values, batch)
+
+        stream(reading, layers, look, *args)
+
+    monkeypatch.setattr(Reading, "stream", watched)
+    probed("roberta", toy_task(100), batch_size=4)
+    assert len(counts) >= 2 * 3 * 100 // 4 and max(counts) <= 3
 
 
 def test_one_pass_over_train_and_one_over_the_split_serve_all_variants(monkeypatch):
