@@ -18,20 +18,16 @@ CLOZE, ANSWER = "the capital of france is [MASK] .", "paris"
 
 
 @pytest.fixture
-def double(monkeypatch):
-    """A function giving a tiny backbone that computes in float64 throughout.
+def double(monkeypatch, model):
+    """A tiny backbone that computes in float64 throughout.
 
     Several architectures compute norms or attention in float32 whatever their weights are; for the length of a
     test, float32 means float64 to them.
     """
-
-    def make(model, **options):
-        bb = tiny_backbone(model, **options)
-        bb.model.double()
-        monkeypatch.setattr(torch, "float32", torch.float64)
-        return bb
-
-    return make
+    bb = tiny_backbone(model)
+    bb.model.double()
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    return bb
 
 
 def assert_close(found, expected, share=1e-9):
@@ -46,10 +42,9 @@ def assert_close(found, expected, share=1e-9):
 
 @every_family
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_equals_the_formula(double, model, rule):
-    bb = double(model)
-    expected = plain_attribution(bb, CLOZE, ANSWER, *rule_nodes(rule, 5))
-    assert_close(attribute(bb, CLOZE, ANSWER, steps=5, rule=rule), expected)
+def test_every_rule_equals_the_formula(double, rule):
+    expected = plain_attribution(double, CLOZE, ANSWER, *rule_nodes(rule, 5))
+    assert_close(attribute(double, CLOZE, ANSWER, steps=5, rule=rule), expected)
 
 
 @every_family
@@ -65,19 +60,18 @@ def test_float32_is_as_good_as_float32_can_be(model):
 
 @every_family
 @either_side
-def test_answers_of_several_tokens(double, model, before):
-    bb = double(model)
-    cloze = "the capital of france is [MASK] [MASK] ." if bb.family == "masked" else CLOZE
-    expected = plain_attribution(bb, cloze, "paris london", *rule_nodes("left", 4), before=before)
-    found = attribute(bb, cloze, "paris london", steps=4, rule="left", before=before)
-    assert found.token_scores.shape == (2, bb.num_layers, NEURONS)
+def test_answers_of_several_tokens(double, before):
+    cloze = "the capital of france is [MASK] [MASK] ." if double.family == "masked" else CLOZE
+    expected = plain_attribution(double, cloze, "paris london", *rule_nodes("left", 4), before=before)
+    found = attribute(double, cloze, "paris london", steps=4, rule="left", before=before)
+    assert found.token_scores.shape == (2, double.num_layers, NEURONS)
     assert_close(found, expected)
 
 
 @every_family
 @pytest.mark.parametrize("way", ["little memory", "much memory", "whole model", "whole model, before"])
-def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch, model, way):
-    bb, before = double(model), way.endswith("before")
+def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch, way):
+    bb, before = double, way.endswith("before")
     monkeypatch.setenv("SKILLKIT_PLAIN", str(int("whole model" in way)))
     clozes, answers = [CLOZE, "in germany you watch [MASK] .", "it is [MASK] ."], ["paris", "sport", "good"]
     memory = 2**17 if way == "little memory" else 2**40
@@ -89,7 +83,7 @@ def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch,
 
 @every_family
 def test_the_integral_is_complete(double, model):
-    found = attribute(double(model), CLOZE, ANSWER, steps=200, rule="gauss-legendre")
+    found = attribute(double, CLOZE, ANSWER, steps=200, rule="gauss-legendre")
     smooth = 1e-2 if model.startswith("t5") else 1e-6  # ReLU bends, and unscaled logits turn sharply
     assert found.completeness_error.abs().max() < smooth * found.scores.abs().max()
 

@@ -46,8 +46,7 @@ def test_tuned_changes_logits_and_leaves_the_backbone_as_it_was(tune, model, tmp
     assert f"({tuned.kind}, " in repr(back) and f"toy on tiny/{model}, seed 0, validation 0." in repr(back)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("tune", [tune_bitfit, tune_adapter])
+@pytest.mark.parametrize("dtype, tune", [("float32", tune_bitfit), ("bfloat16", tune_adapter)])
 def test_training_lowers_the_loss(tune, dtype):
     options = {"max_steps": 12, "evaluate_every": 3, "learning_rate": 3e-2, "progress": False}
     tuned = tune(tiny_backbone("bert", layers=2), TASK, dtype=dtype, **options)
