@@ -13,7 +13,7 @@ HEAVY = {"torch", "transformers", "datasets", "pandas", "matplotlib", "papermill
 
 @pytest.mark.parametrize("words, allowed, status, part", [
     (["--help"], set(), 0, "pretrain"), (["run", "-h"], set(), 0, "--scheduler"), (["sweep", "-h"], set(), 0, "--only"),
-    (["show", "no/run"], {"pandas"}, 2, "no artifact"),
+    pytest.param(["show", "no/run"], {"pandas"}, 2, "no artifact", marks=pytest.mark.slow),
     pytest.param(["run", "no/such.yaml"], HEAVY - {"torch"}, 2, "No such file", marks=pytest.mark.slow),
     pytest.param(["report", "no/run"], HEAVY - {"torch"}, 2, "is no run", marks=pytest.mark.slow),
 ])  # fmt: skip
@@ -49,6 +49,7 @@ def test_wrong_usage_is_status_2(words, capsys):
     assert main(words) == 2 and "Error: " in "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
     (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": []}')
     line = f"exec 3> >(exec true); wait $!; {sys.executable} -m skillkit show {tmp_path} >&3"

@@ -53,6 +53,7 @@ def test_prompts_of_others_need_neither_tasks_nor_models():
     preflight([validate("06_transferability", {"published": "prompts", "tasks": ["never/looked-at"]})])
 
 
+@pytest.mark.slow
 def test_the_own_study_is_looked_through_at_once():
     code = (
         "import sys; from skillkit.studies import load_study; from skillkit.studies.preflight import preflight; "

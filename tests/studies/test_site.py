@@ -140,6 +140,7 @@ def tiles(page):
     return [tile.text for tile in page.select(".tiles b")]
 
 
+@pytest.mark.slow
 def test_report_of_a_grid_says_what_its_cells_say_together(grid):
     page = parsed(build_report(grid))
     assert tiles(page) == ["4", "1", "1"] and not page.find_all("script") and studies.EVIL in page.text
@@ -156,6 +157,7 @@ def test_a_setting_of_one_cell_has_the_interval_of_that_cell(grid):
     assert parsed(build_report(grid)).select("table.claims td.number")[0].text == "0.900 [0.800, 1.000]"
 
 
+@pytest.mark.slow
 def test_a_grid_without_results_and_one_of_an_earlier_version_have_a_report(grid):
     (grid / "study.json").rename(grid / "sweep.json")
     assert tiles(parsed(build_report(grid))) == ["4", "1", "1"]
