@@ -67,7 +67,7 @@ def read_yaml(path, words=False):
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = _Words if words else _Values
     try:
-        plain = yaml.load(Path(path).read_text(encoding="utf-8"))
+        plain = yaml.load(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SkillkitError(f"cannot read {path}: {reason}") from None

@@ -5,6 +5,7 @@
 >>> predict(bb, task, prompt, ["what a film"])        # [{"label": "positive", "probabilities": {…}}]
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -129,9 +130,15 @@ def predict(bb, task, prompt, texts, batch_size=None):
     >>> predict(bb, task, prompt, ["what a film", "the cast was weak."])     # or pairs of texts
     [{'label': '...', 'probabilities': {'negative': ..., 'positive': ...}}, …]
 
-    texts: strings, or pairs of strings for tasks on pairs. The probabilities are a softmax over the label
-    words alone.
+    texts: strings, or pairs of strings for tasks on pairs, in any sequence (such as a column of a DataFrame). The
+    probabilities are a softmax over the label words alone.
     """
+    if isinstance(
+        texts, Mapping | set | pd.DataFrame
+    ):  # whose elements are the names of columns, or in no order
+        raise SkillkitError(
+            f"predict takes a sequence of texts, not a {type(texts).__name__}; give its column of texts"
+        )
     texts = [texts] if isinstance(texts, str) else list(texts)
     shares = label_logits(bb, task, prompt, _columns(task, texts), batch_size).softmax(1)
     probabilities = [dict(zip(task.labels, row.tolist(), strict=True)) for row in shares]
@@ -154,12 +161,12 @@ def _columns(task, texts):
     """Texts, or pairs of them, as the columns that a task's rows have."""
     names = ("text", "text_pair") if task.pair else ("text",)
     wanted = "pairs (text, text_pair) of strings" if task.pair else "single texts"
-    rows = [list(text) if isinstance(text, list | tuple) else [text] for text in texts]
+    rows = [list(text) if isinstance(text, list | tuple | np.ndarray) else [text] for text in texts]
     for number, row in enumerate(rows, 1):
         if len(row) != len(names) or not all(isinstance(part, str) for part in row):
             given = texts[number - 1]
             raise SkillkitError(f"{task.name} takes {wanted}; number {number} of those given is {given!r}")
-    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
+    return {name: [str(row[at]) for row in rows] for at, name in enumerate(names)}
 
 
 def _rows(split, rows):

@@ -130,7 +130,7 @@ def push_curve(
     return Table(found)
 
 
-@artifact("repairs", version=2)
+@artifact("repairs", version=3)  # 3: rows made of one text are set aside together
 def repairs(
     bb, view, prompt, probe, skills, strengths=(0.5, 1), n=64, steps=20, recipe="embedded", rows=None, seed=0
 ) -> Table:
@@ -210,15 +210,42 @@ def set_aside(view, n, seed=0):
 
     >>> view = set_aside(adversarial_view("world/movies", "typos"), 48)
 
-    For sets that were made for testing only; what is left of the test split is no longer paired. Raises
-    SkillkitError when it has not more than n rows.
+    For sets that were made for testing only. What else was made of the same clean texts leaves the test split, too, and
+    so do those texts themselves on the clean side; what is left is no longer paired. Raises SkillkitError when nothing
+    would be left.
     """
-    test = view.adversarial["test"]
+    test, clean = view.adversarial["test"], view.clean["test"]
     if n >= len(test):
         raise SkillkitError(f"{view.name} has {len(test)} test rows, so {n} of them cannot be set aside")
-    texts = lambda rows: list(zip(*(rows[name][:] for name in test.column_names), strict=True))
-    train = view.adversarial.sample("test", n, seed)
-    taken = set(texts(train))
-    rest = test.select([row for row, text in enumerate(texts(test)) if text not in taken])
-    splits = view.adversarial.splits | {"train": train, "test": rest}
-    return replace(view, adversarial=replace(view.adversarial, splits=splits), per_row=None)
+    rows, sources = balanced(test["label"], n, seed), _sources(view)
+    taken = {sources[row] for row in rows}
+    rest = [row for row, source in enumerate(sources) if source not in taken]
+    kept = [row for row in range(len(clean)) if row not in taken]
+    if not rest or not kept:
+        raise SkillkitError(
+            f"{n} rows of {view.name} and what was made of the same texts are all there is; take fewer"
+        )
+    parts = {"train": test.select(rows), "test": test.select(rest)}
+    adversarial = replace(view.adversarial, splits=view.adversarial.splits | parts)
+    clean = replace(view.clean, splits=view.clean.splits | {"test": clean.select(kept)})
+    return replace(view, clean=clean, adversarial=adversarial, per_row=None)
+
+
+def _sources(view):
+    """For every adversarial test row a number that rows made of one text share: that of the clean test row.
+
+    Rows that are no pairs belong to the row, clean or adversarial, with which they share most words, half at least.
+    """
+    test, clean = view.adversarial["test"], view.clean["test"]
+    if view.paired:
+        return [row // view.per_row for row in range(len(test))]
+    words = lambda row: set(f"{row['text']} {row.get('text_pair', '')}".lower().split())
+    known, found = [(words(row), number) for number, row in enumerate(clean)], []
+    for at, row in enumerate(test, start=len(clean)):
+        mine = words(row)
+        share, source = max(
+            ((len(mine & one) / len(mine | one), -number) for one, number in known if one), default=(0, 0)
+        )
+        found.append(-source if share >= 0.5 else at)
+        known.append((mine, found[-1]))
+    return found

@@ -134,12 +134,14 @@ def _papermill(job, watch, cwd):
 
     # Types like `str | None` it does not read, and would call such parameters unknown; ours are checked already.
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    # It fills in what stands in braces.
+    as_it_is = lambda path: str(path).replace("{", "{{").replace("}", "}}")
     partial, cells = job.folder / f"{job.name}.partial.ipynb", _Position(job, watch)
     error, killed = None, False
     try:
         papermill.execute_notebook(
-            job.source, partial, job.changed | {"out": str(job.folder)}, kernel_manager_class=ThisPython,
-            shutdown_kernel="immediate", kernel_name="python3", language="python", progress_bar=False,
+            as_it_is(job.source), as_it_is(partial), job.changed | {"out": str(job.folder)},
+            kernel_manager_class=ThisPython, shutdown_kernel="immediate", kernel_name="python3", language="python", progress_bar=False,
             on_cell_start=cells.begin, resources={"metadata": {"path": cwd}} if cwd else {}, start_timeout=300,
         )  # fmt: skip
     except papermill.PapermillExecutionError as failure:

@@ -13,6 +13,7 @@ import io
 import json
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +26,19 @@ from skillkit.core.errors import SkillkitError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 SPLIT_NAMES = {
-    "train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",),
+    "train": ("train", "training"), "test": ("test", "testing", "test_matched"),
+    "validation": ("validation", "valid", "val", "dev", "validation_matched", "dev_matched"),
 }  # fmt: skip
 
 # The hub numbers the files of a split: train-00000-of-00002, with a hash after it in older sets.
 _SHARD = re.compile(r"-(\d+)(?:-of-(\d+))?(-[0-9a-f]{16})?$")
 # What `datasets` leaves beside the rows that it saves: notes, and the same rows once more.
 _BESIDE = re.compile(r"(state|dataset_info|dataset_dict)\.json|cache-.*\.arrow")
-# A field of a TSV that is quoted as a whole: where all lines have as many tabs, and where they have not, so
-# that quotes may hide tabs and line breaks.
-_EVEN, _RAGGED = (
-    re.compile(rf'(?<![^\t\r\n])"(?:[^"{ends}]|"")*+"(?![^\t\r\n])') for ends in (r"\t\r\n", "")
+# A field that is quoted as a whole: of a TSV whose lines have as many tabs each, of one whose lines have not, so that
+# quotes may hide tabs and line breaks, and of a CSV.
+_EVEN, _RAGGED, _QUOTED = (
+    re.compile(rf'(?<![^{sep}\r\n])"(?:[^"{ends}]|"")*+"(?![^{sep}\r\n])')
+    for sep, ends in ((r"\t", r"\t\r\n"), (r"\t", ""), (",", ""))
 )
 _REMEDIES = dict.fromkeys(
     ("csv", "tsv"),
@@ -45,7 +48,9 @@ _REMEDIES = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Source:
-    """Raw rows: `splits` {split: DataFrame}; `names` {column: class names} where declared.
+    """Raw rows: `splits` {split: DataFrame}; `names` {column: class names} where declared; notes on what was not read.
+
+    A number that stands for a class name is given as that name.
 
     >>> source = read("my.csv")
     >>> source.splits["train"]["review"][0], source.names
@@ -54,6 +59,7 @@ class Source:
 
     splits: dict
     names: dict
+    notes: tuple = ()
 
 
 def read(path, config=None, splits=None, strict=True):
@@ -62,14 +68,19 @@ def read(path, config=None, splits=None, strict=True):
     >>> read("my.csv").splits["train"].columns.tolist()
     ['review', 'stars']
 
-    One file is one split named "train". A folder holds what `save_to_disk` wrote, or files named by their
+    One file is one split named "train"; so is a DataFrame or a datasets.Dataset, and a dict of these is taken by its
+    names. A folder holds what `save_to_disk` wrote, or files named by their
     split (`train.jsonl`, `data/test-00000-of-00001.parquet`, `validation/0000.parquet`); `config` names a
-    subfolder, used when there is one; `splits` maps a split to the name its files carry, which must be there
-    unless `strict` is False. Quotes in a TSV are characters unless each of them belongs to a quoted field.
-    Raises SkillkitError for a path, format, split or numbered part that is not there, for a file that is
-    damaged or not UTF-8, and for a row with more fields than the header.
+    subfolder, used when there is one ("." is the folder without those below); `splits` maps a split to the name its
+    files carry, which must be there unless `strict` is False. Quotes in a TSV are characters unless each of them
+    belongs to a quoted field. Raises SkillkitError for a path, format, split or numbered part that is not there, for
+    rows in several folders, parts with different columns, a file that is damaged or not UTF-8, and a row with more
+    fields than the header.
     """
-    path, splits = Path(path).expanduser(), splits or {}
+    splits = splits or {}
+    if not isinstance(path, str | Path):
+        return from_datasets(path if isinstance(path, Mapping) else {"train": path}, splits, strict)
+    path = Path(path).expanduser()
     if not path.exists():
         raise SkillkitError(f"there is no file or folder {str(path)!r}; check the path")
     if path.is_file():
@@ -77,7 +88,7 @@ def read(path, config=None, splits=None, strict=True):
     if config and (path / config).is_dir():
         path = path / config
     if not (path / "dataset_dict.json").exists() and not (path / "state.json").exists():
-        return _joined(_files_by_split(path, splits, strict))
+        return _joined(*_files_by_split(path, splits, strict, config))
     try:
         saved = datasets.load_from_disk(str(path))
     except Exception as error:  # what is missing, cut or foreign in there shows as half a dozen classes
@@ -98,6 +109,10 @@ def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
     try:
         found = datasets.load_dataset(name, config, revision=revision, data_dir=data_dir)
     except Exception as error:  # the hub client raises a dozen unrelated classes, all meaning: not obtained
+        if isinstance(error, ValueError) and (there := re.search(r"onfig.*(\[.+?\])", str(error), re.DOTALL)):
+            raise SkillkitError(
+                f"{name!r} has the configurations {there[1]}; choose one with config="
+            ) from None
         raise SkillkitError(
             f"{name!r} could not be loaded from the hub ({_first_line(error)}); "
             f"check the connection, or point to local files with data= or data_root="
@@ -106,17 +121,18 @@ def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
 
 
 def from_datasets(found, splits, strict=True):
-    """A Source from `{name: datasets.Dataset}`, splits renamed to train / validation / test.
+    """A Source from `{name: datasets.Dataset or DataFrame}`, splits renamed to train / validation / test.
 
     >>> from_datasets({"dev": datasets.Dataset.from_dict({"text": ["a text"]})}, splits={}).splits.keys()
     dict_keys(['validation'])
     """
-    chosen = {split: found[name] for split, name in _names_of_splits(splits, found, strict).items()}
+    chosen = _names_of_splits(splits, found, strict)
     if not chosen:
         there = ", ".join(map(str, found))
         raise SkillkitError(f"there is no train, validation or test split; there is {there}")
-    names = {column: classes for rows in chosen.values() for column, classes in _class_names(rows).items()}
-    return Source({split: rows.to_pandas() for split, rows in chosen.items()}, names)
+    return _source(
+        {split: [_table(found[name])] for split, name in chosen.items()}, found.keys() - chosen.values()
+    )
 
 
 def _names_of_splits(splits, there, strict):
@@ -127,34 +143,65 @@ def _names_of_splits(splits, there, strict):
         raise SkillkitError(f"splits= names {missing[0]!r}, which is not there; name one of: {known}")
     found = {}
     for split, usual in SPLIT_NAMES.items():
+        # One half of MNLI never stands in for the other.
+        usual = [name for name in usual if split not in splits or not name.endswith("_matched")]
         names = [splits.get(split), *(name for name in usual if name not in splits.values())]
         found[split] = next((name for name in names if name in there), None)
     return {split: name for split, name in found.items() if name is not None}
 
 
-def _joined(files):
+def _joined(files, unread=()):
     """A Source from {split: paths}."""
-    tables, names = {}, {}
-    for split, paths in files.items():
-        parts = [_read_file(path) for path in paths]
-        tables[split] = pd.concat([table for table, _ in parts], ignore_index=True)
-        names |= {column: classes for _, more in parts for column, classes in more.items()}
-    return Source(tables, names)
+    return _source({split: [_read_file(path) for path in paths] for split, paths in files.items()}, unread)
 
 
-def _files_by_split(folder, splits, strict):
-    """The data files of each split: the file, or the folder it lies in, is named after the split."""
+def _source(parts, unread=()):
+    """A Source from {split: [(table, class names)]} and the names of what is not read."""
+    names = {}
+    for split, tables in parts.items():
+        for table, more in tables:
+            names = more | names
+            if other := set(table) ^ set(tables[0][0]):
+                columns = ", ".join(sorted(map(str, other)))
+                raise SkillkitError(
+                    f"not all parts of split {split!r} have the columns {columns}; make them alike"
+                )
+    notes = (f"not read: {', '.join(sorted(map(str, unread)))}",) if unread else ()
+    joined = lambda tables: pd.concat([table for table, _ in tables], ignore_index=True)
+    return Source({split: joined(tables) for split, tables in parts.items()}, names, notes)
+
+
+def _files_by_split(folder, splits, strict, config):
+    """({split: data files}, the others): the file itself, or else the folder it lies in, has the split's name."""
     files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
-    files = [file for file in files if len(file.parts) <= 3 and not _BESIDE.fullmatch(file.name)]
-    names = {file: {_SHARD.sub("", file.stem), file.parent.name} for file in files}
-    called = _names_of_splits(splits, set().union(*names.values()) - {""}, strict)
+    hidden = lambda file: any(part.startswith(".") for part in file.parts)
+    files = [file for file in files if not hidden(file) and not _BESIDE.fullmatch(file.name)]
+    names = {file: (_SHARD.sub("", file.stem), file.parent.name) for file in files}
+    called = _names_of_splits(splits, {name for both in names.values() for name in both if name}, strict)
     if not called:
         expected = "expected for instance train.jsonl, validation.csv or test.parquet"
         raise SkillkitError(f"folder {str(folder)!r} holds no data file named by a split; {expected}")
-    found = {split: [file for file in files if name in names[file]] for split, name in called.items()}
+    name_of, place = {}, {}
+    for file, both in names.items():
+        own = both[0] in called.values()
+        if own or both[1] in called.values():
+            name_of[file], place[file] = both[not own], file.parent if own else file.parent.parent
+    if config == ".":
+        place = {file: where for file, where in place.items() if where == Path()}
+    _check_folders(place.values(), folder)
+    found = {split: [file for file in place if name_of[file] == name] for split, name in called.items()}
     for split, mine in found.items():
+        _check_folders((file.parent for file in mine), folder)
         _check_parts(mine, f"split {split!r} of {str(folder)!r}")
-    return {split: [folder / file for file in mine] for split, mine in found.items()}
+    unread = [file for file in files if file not in place]
+    return {split: [folder / file for file in mine] for split, mine in found.items() if mine}, unread
+
+
+def _check_folders(places, folder):
+    there = sorted({place.as_posix() for place in places})
+    if len(there) > 1:
+        remedy = "choose one with config=, or leave one"
+        raise SkillkitError(f"{str(folder)!r} holds rows in several folders ({', '.join(there)}); {remedy}")
 
 
 def _check_parts(files, where):
@@ -163,7 +210,10 @@ def _check_parts(files, where):
         there = ", ".join(file.name for file in files)
         raise SkillkitError(f"{where} is there in several formats ({there}); keep one")
     parts = [part for file in files if (part := _SHARD.search(file.stem)) and part[2]]
-    numbers = {int(part[1]) for part in parts}
+    numbers, totals = {int(part[1]) for part in parts}, {part[2] for part in parts}
+    if parts and not (len(files) == len(parts) == len(numbers) and len(totals) == 1):
+        there = ", ".join(file.name for file in files)
+        raise SkillkitError(f"{where} is there more than once ({there}); keep the parts of one set")
     for part in parts:
         first = int(int(part[2]) in numbers)  # the hub counts from 0, others from 1
         for missing in sorted(set(range(first, first + int(part[2]))) - numbers):
@@ -179,8 +229,8 @@ def _read_file(path):
         raise SkillkitError(f"{str(path)!r} is not a data file that can be read; use one of {expected}")
     try:
         if kind in ("parquet", "arrow"):
-            rows = datasets.Dataset(_arrow(path) if kind == "arrow" else pyarrow.parquet.read_table(path))
-            return rows.to_pandas(), _class_names(rows)
+            rows = _arrow(path) if kind == "arrow" else pyarrow.parquet.read_table(path)
+            return _table(datasets.Dataset(rows))
         text = path.read_bytes().decode("utf-8-sig")
         return (_cells(text, kind) if kind in ("csv", "tsv") else _json_table(text)), {}
     except UnicodeDecodeError as error:
@@ -206,13 +256,17 @@ def _cells(text, kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
         try:
-            return pd.read_csv(
+            table = pd.read_csv(
                 io.StringIO(text, newline=""), dtype=str, na_filter=False, index_col=False, **options
             )
         except pd.errors.EmptyDataError:
             return pd.DataFrame()
         except pd.errors.ParserWarning:
             raise ValueError("its rows have more fields than its header") from None
+    # pandas joins what follows a closing quote to the field.
+    if kind == "csv" and (broken := re.search(r'(?<![^,\r\n])".{,30}', _QUOTED.sub("", text))):
+        raise ValueError(f"a field goes on after its closing quote: {broken[0]}")
+    return table
 
 
 def _tsv_quoting(text):
@@ -223,12 +277,13 @@ def _tsv_quoting(text):
 
 
 def _json_table(text):
-    """The table of a JSON array of objects, or of one object per line."""
+    """The table of a JSON array of objects, or of one object per line (U+2028 and the like end none)."""
     array = text.lstrip().startswith("[")
     rows = []
-    for number, line in enumerate([text] if array else text.split("\n"), start=1):
+    for number, line in enumerate([text] if array else re.split("\r\n?|\n", text), start=1):
+        line = line.strip("\ufeff \t\r\n")
         try:
-            rows += [json.loads(line)] if line.strip() else []
+            rows += [json.loads(line)] if line else []
         except json.JSONDecodeError as error:
             raise ValueError(f"line {number} is not JSON ({error.msg})") from error
     rows = rows[0] if array else rows
@@ -238,9 +293,20 @@ def _json_table(text):
     return pd.DataFrame(rows, dtype=object)
 
 
-def _class_names(rows):
-    declared = {column: getattr(feature, "names", None) for column, feature in rows.features.items()}
-    return {column: tuple(names) for column, names in declared.items() if names}
+def _table(rows):
+    """(DataFrame, class names) of a Dataset or DataFrame; a ClassLabel's number is a place in its own names."""
+    if isinstance(rows, pd.DataFrame):
+        return rows.loc[:, ~rows.columns.duplicated()].rename(columns=str).astype(object), {}
+    if not isinstance(rows, datasets.Dataset):
+        given = type(rows).__name__
+        raise SkillkitError(
+            f"rows are a path, a DataFrame, a datasets.Dataset or a dict of these, not {given}"
+        )
+    names = {column: getattr(feature, "names", None) for column, feature in rows.features.items()}
+    names, table = {column: tuple(classes) for column, classes in names.items() if classes}, rows.to_pandas()
+    for column, classes in names.items():
+        table[column] = table[column].map(dict(enumerate(classes)))
+    return table, names
 
 
 def _first_line(error):

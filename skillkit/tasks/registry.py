@@ -77,8 +77,12 @@ def task_file(name, fields):
         return None
     given = {field: value for field, value in given.items() if value not in ("", "null", "~")}
     fields = {field: list(value) if isinstance(value, tuple) else value for field, value in fields.items()}
+    fields = given | fields
+    for field in ("labels", "classes", "verbalizer"):
+        if isinstance(fields.get(field), str):
+            raise SkillkitError(f"{field} of task {str(name)!r} is a list, not the text {fields[field]!r}")
     try:
-        return TaskFile(**given | fields), folder
+        return TaskFile(**fields), folder
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise SkillkitError(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skillkit.core.errors import SkillkitError
+from skillkit.tasks.registry import registry
 
 # A task without a validation split gives this part of its training rows, and never more than so many.
 VALIDATION_SHARE, VALIDATION_ROWS = 0.1, 2000
@@ -28,11 +29,15 @@ def labelled_splits(source, about, seed):
     >>> notes
     ('no splits given: divided 80/10/10 by class, seed 0',)
     """
-    tables, notes = {split: _columns(table, about, split) for split, table in source.splits.items()}, []
-    names = _label_names(source, about, tables)
-    if "test" in tables and _labels_of(tables["test"]).map(lambda value: _unlabelled(value, about)).all():
+    tables = {split: _columns(table, about, split) for split, table in source.splits.items()}
+    notes, marks = list(source.notes), _marks(source, about, tables)
+    names = _label_names(source, about, tables, marks)
+    if "test" in tables and _labels_of(tables["test"]).isin(marks).all():
         del tables["test"]
-    tables = {split: _numbered(table, names, about, split, notes) for split, table in tables.items()}
+    number = _places(names, source.names.get(about.label), about)
+    tables = {
+        split: _numbered(table, names, number, about, split, notes, marks) for split, table in tables.items()
+    }
     labels = _chosen(names, about)
     if about.classes is not None:
         number = {old: new for new, old in enumerate(about.classes)}
@@ -42,7 +47,7 @@ def labelled_splits(source, about, seed):
         if table.empty:
             raise SkillkitError(f"split {split!r} of {about.name!r} holds no labelled row; check the file")
     splits = {split: datasets.Dataset.from_dict(table.to_dict("list")) for split, table in tables.items()}
-    return labels, _completed(splits, about, seed, notes), tuple(notes)
+    return labels, _completed(splits, labels, about, seed, notes), tuple(notes)
 
 
 def balanced(labels, n, seed=0):
@@ -86,11 +91,43 @@ def _drawn(labels, seed):
     return rank, share
 
 
-def _divided(rows, sizes, seed):
-    """Datasets of the given sizes and the rest (last), with every class in each as in the whole."""
-    _, share = _drawn(rows["label"][:], seed)
-    parts = np.split(np.argsort(share, kind="stable")[::-1], np.cumsum(sizes))
-    return [rows.select(np.sort(part)) for part in parts]
+def _same_texts(rows):
+    """A number for every row, equal where the texts are, up to blanks and capitals."""
+    texts = pd.DataFrame({name: rows[name][:] for name in rows.column_names if name != "label"})
+    texts = texts.apply(lambda column: column.str.split().str.join(" ").str.casefold())
+    return texts.groupby(list(texts), sort=False).ngroup().to_numpy()
+
+
+def _divided(rows, group, sizes, seed):
+    """Datasets of the given sizes and the rest (last), with every class in each as in the whole.
+
+    Sizes count groups of rows, which stay together; large ones are in the rest.
+    """
+    labels = np.asarray(rows["label"][:])
+    _, first, count = np.unique(group, return_index=True, return_counts=True)
+    _, share = _drawn(labels[first], seed)
+    share[count > max(1, len(rows) // 20)] -= 1
+    order, part = np.argsort(share, kind="stable")[::-1], np.empty(len(first), dtype=int)
+    for at, places in enumerate(np.split(order, np.cumsum(sizes))):
+        part[places] = at
+    _spread(part, labels[first], len(sizes) + 1)
+    return [rows.select(np.flatnonzero(part[group] == at)) for at in range(len(sizes) + 1)]
+
+
+def _spread(part, labels, parts):
+    """Move, in place, a row of every class with three or more to each part without it, in exchange for another."""
+    for label in np.unique(labels):
+        mine = labels == label
+        for at in range(parts):
+            if mine.sum() < 3 or (mine & (part == at)).any():
+                continue
+            giver = np.bincount(part[mine], minlength=parts).argmax()
+            there = np.flatnonzero(part == at)
+            most = np.bincount(labels[there]).argmax()
+            others = there[labels[there] == most]
+            part[np.flatnonzero(mine & (part == giver))[0]] = at
+            if len(others) > 1:
+                part[others[0]] = giver
 
 
 def _columns(table, about, split):
@@ -117,25 +154,28 @@ def _columns(table, about, split):
 
 
 def _labels_of(table):
-    return table["label"] if "label" in table else pd.Series(dtype=object)
+    return table["label"].map(_key) if "label" in table else pd.Series(dtype=object)
 
 
 def _key(value):
     """Labels are compared as strings: 1, 1.0, "1" and "1.0" are one label."""
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))
+    return "" if value is None or value is pd.NA else re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))
 
 
-def _unlabelled(value, about):
-    """The hub marks rows without a label by -1, which is a label only where it is declared as one."""
-    return value is None or _key(value) in {"-1", "", "nan"} - set(map(_key, about.labels or ()))
+def _marks(source, about, tables):
+    """What stands for "no label", as keys: -1 only where labels are declared without it, or fill a hidden test."""
+    declared = about.labels or source.names.get(about.label)
+    seen = {split: set(_labels_of(table)) for split, table in tables.items()}
+    hidden = seen.pop("test", None) == {"-1"} and not any("-1" in keys for keys in seen.values())
+    bare = hidden or about.drop_unlabelled if declared is None else "-1" not in map(_key, declared)
+    return {"", "nan"} | ({"-1"} if bare else set())
 
 
-def _label_names(source, about, tables):
+def _label_names(source, about, tables, marks):
     """Declared names in their order, else the values found, sorted (numbers as numbers)."""
     if about.labels or about.label in source.names:
         return list(about.labels or source.names[about.label])
-    found = [value for table in tables.values() for value in _labels_of(table)]
-    values = {_key(value) for value in found if not _unlabelled(value, about)}
+    values = {key for table in tables.values() for key in _labels_of(table)} - marks
     numeric = all(value.lstrip("-").replace(".", "", 1).isdecimal() for value in values)
     return sorted(values, key=float if numeric else None)
 
@@ -155,44 +195,81 @@ def _chosen(names, about):
     return labels
 
 
-def _numbered(table, labels, about, split, notes):
-    """The table with labels as numbers: a label is one of the names or, if those are words, its number."""
-    number = {_key(label): place for place, label in enumerate(labels)}
-    if not any(key.isdecimal() for key in number):
-        number |= {str(place): place for place in range(len(labels))}
-    bare = table["label"].map(lambda value: _unlabelled(value, about))
+def _places(labels, own, about):
+    """{key of a value: place of its label}: a value is a label or, if those are words, its number.
+
+    own: the names that the column declares. labels= gives them in any order, or as many new ones in their order.
+    """
+    fold = str.casefold if own and len({name.casefold() for name in own}) == len(own) else str
+    known, theirs = [fold(label) for label in labels], [fold(name) for name in own or labels]
+    place = {name: known.index(name) for name in theirs if name in known}
+    if len(place) < len(known):
+        place |= {name: number for number, name in enumerate(theirs) if name not in place}
+        if len(theirs) != len(known) or [place[name] for name in theirs] != list(range(len(known))):
+            raise SkillkitError(
+                f"column {about.label!r} of {about.name!r} declares the labels {', '.join(own)}, but labels= says "
+                f"{', '.join(labels)}; give those names, or as many new ones in their order"
+            )
+    number = {_key(name): place[fold(name)] for name in own or labels if fold(name) in place}
+    if not any(key.lstrip("-").isdecimal() for key in number):
+        number |= {str(at): place[name] for at, name in enumerate(theirs) if name in place}
+    return number
+
+
+def _numbered(table, labels, number, about, split, notes, marks):
+    """The table with labels as numbers."""
+    keys = table["label"].map(_key)
+    bare = keys.isin(marks)
     if about.drop_unlabelled and bare.any():
         notes.append(f"{bare.sum()} rows of {split} had no label and were left out")
-        table = table[~bare]
-    keys = table["label"].map(_key)
+        table, keys = table[~bare], keys[~bare]
     for row in keys.index[~keys.isin(number)]:
         [value] = table.loc[[row], "label"].tolist()
         raise SkillkitError(
             f"row {row + 1} of split {split!r} of {about.name!r} has "
             f"{'no' if bare[row] else 'an unknown'} label ({value!r}); labels are {', '.join(labels)}"
             + ("; drop_unlabelled=True leaves such rows out" if bare[row] else "")
+            + (", and naming it in labels= makes it a label" if bare[row] and keys[row] == "-1" else "")
         )
     return table.assign(label=keys.map(number))
 
 
-def _completed(splits, about, seed, notes):
+def _not_kept(split, rows, train, labels):
+    """Notes on texts that a split which was made shares with train, and on classes that it lacks."""
+    group = _same_texts(datasets.concatenate_datasets([train, rows]))
+    shared = np.isin(group[len(train) :], group[: len(train)]).sum()
+    absent = set(train["label"][:]) - set(rows["label"][:])
+    notes = [f"{shared} texts of {split} are the same as in train"] if shared else []
+    few = "of which there are too few different texts"
+    return notes + [f"{split} has no row of {labels[number]}, {few}" for number in sorted(absent)]
+
+
+def _completed(splits, labels, about, seed, notes):
     """train, validation and test: validation stands in for a missing test, a part of train for validation."""
-    splits = dict(splits)
+    splits, rows, made = dict(splits), splits.get("train"), []
+    if rows is not None:
+        group = _same_texts(rows)
+        # The named tasks have been divided row by row from the first; a note says what that means.
+        if about.name in registry() or group.max() < 9:
+            group = np.arange(len(rows))
+        count = group.max() + 1
     if set(splits) == {"train"}:
-        tenth = len(splits["train"]) // 10
-        if not tenth:
-            count = len(splits["train"])
+        if count < 10:
             raise SkillkitError(
-                f"{about.name!r} has {count} rows and no splits; dividing it 80/10/10 takes at least 10"
+                f"{about.name!r} has {len(rows)} rows and no splits; dividing it 80/10/10 takes at least 10"
             )
-        parts = _divided(splits["train"], [tenth, tenth], seed)
+        parts = _divided(rows, group, [count // 10, count // 10], seed)
         splits["test"], splits["validation"], splits["train"] = parts
+        made = ["validation", "test"]
         notes.append(f"no splits given: divided 80/10/10 by class, seed {seed}")
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
         notes.append("no labelled test split: validation serves as test")
     if "validation" not in splits and "train" in splits:
-        size = min(VALIDATION_ROWS, int(np.ceil(VALIDATION_SHARE * len(splits["train"]))))
-        splits["validation"], splits["train"] = _divided(splits["train"], [size], seed)
-        notes.append(f"validation is {size} rows taken from train by class, seed {seed}")
+        size = min(VALIDATION_ROWS, int(np.ceil(VALIDATION_SHARE * count)))
+        splits["validation"], splits["train"] = _divided(rows, group, [size], seed)
+        made = ["validation"]
+        notes.append(f"validation is {len(splits['validation'])} rows taken from train by class, seed {seed}")
+    for split in made:
+        notes += _not_kept(split, splits[split], splits["train"], labels)
     return {split: splits[split] for split in ("train", "validation", "test") if split in splits}

@@ -9,10 +9,12 @@ import difflib
 import functools
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
+import pandas as pd
 
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError
@@ -56,7 +58,14 @@ class Task:
     notes: tuple = ()
 
     def __post_init__(self):
+        if isinstance(self.labels, str):
+            raise SkillkitError(
+                f"the labels of {self.name!r} are a list of names, not the text {self.labels!r}"
+            )
         object.__setattr__(self, "labels", tuple(self.labels))
+        splits = self.splits if isinstance(self.splits, Mapping) else {"train": self.splits}
+        splits = {split: _checked(rows, split, self) for split, rows in splits.items()}
+        object.__setattr__(self, "splits", splits)
         object.__setattr__(self, "verbalizer", by_family(self.verbalizer, self.labels, self.name))
         needed, found = ["{text}", "{text_pair}"][: 1 + self.pair], _FIELD.findall(self.template or "")
         given = self.template is not None and self.splits
@@ -165,6 +174,32 @@ class Task:
         )  # fmt: skip
 
 
+def _checked(rows, split, task):
+    """The rows as a Dataset with texts, and with labels that count the task's."""
+    if isinstance(rows, pd.DataFrame):
+        rows = datasets.Dataset.from_pandas(rows, preserve_index=False)
+    if not isinstance(rows, datasets.Dataset):
+        raise SkillkitError(
+            f"split {split!r} of {task.name!r} is a Dataset or DataFrame, not {type(rows).__name__}"
+        )
+    if not len(rows):
+        return rows
+    kinds, last = rows.features, len(task.labels) - 1
+    names = getattr(kinds.get("label"), "names", None)
+    whole = names or getattr(kinds.get("label"), "dtype", "").startswith("int")
+    if "text" not in kinds or not whole:
+        raise SkillkitError(
+            f"split {split!r} of {task.name!r} has {', '.join(kinds)}; it must have text and label, a number "
+            f"from 0 to {last}: load_task takes other columns and labels"
+        )
+    if names and set(names) == set(task.labels) and tuple(names) != task.labels:
+        said = ", ".join(task.labels)
+        raise SkillkitError(
+            f"split {split!r} of {task.name!r} numbers {', '.join(names)}, labels= says {said}"
+        )
+    return rows
+
+
 def list_tasks():
     """Every named task with one line about it.
 
@@ -177,7 +212,7 @@ def list_tasks():
 
 
 def load_task(
-    name, *, text=None, text_pair=None, label=None, verbalizer=None, data=None, data_root=None, seed=0, **fields
+    name, /, *, text=None, text_pair=None, label=None, verbalizer=None, data=None, data_root=None, seed=0, **fields
 ):  # fmt: skip
     """A task by name, from a task YAML, or from data files.
 
@@ -189,14 +224,17 @@ def load_task(
     Columns, words and `fields` override the registry's or the YAML's (see `TaskFile`). `data` is a file or
     folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, an existing folder
     where `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made
-    (80/10/10 by class when there are none). A small-world name may end in an attack: typos, synonyms,
+    (80/10/10 by class when there are none; equal texts stay together). `name` and `data` may be a DataFrame, a
+    datasets.Dataset or a DatasetDict, too. A small-world name may end in an attack: typos, synonyms,
     distractors or negation.
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
     fields |= dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer)
     fields = {field: value for field, value in fields.items() if value is not None}
+    if not isinstance(name, str | Path):
+        name, data = "data.csv", name
     if str(name).startswith("world/"):
-        return _world_task(str(name), fields | (dict(data=data) if data else {}))
+        return _world_task(str(name), fields | ({} if data is None else dict(data=data)))
     about, folder = task_file(name, fields) or _unknown(name)
     source = _source(about, folder, data, data_root or os.environ.get("SKILLKIT_DATA"))
     labels, splits, notes = labelled_splits(source, about, seed)
@@ -247,6 +285,9 @@ def _source(about, folder, data, root):
         local = Path(root).expanduser() / (about.folder or about.name)
         path, looked = (local, "") if local.exists() else (None, f" (there is no {str(local)!r})")
     if path is not None:
+        below = isinstance(path, str | Path) and about.config and Path(path).expanduser() / about.config
+        if below and about.hub is None and not below.is_dir():
+            raise SkillkitError(f"there is no folder {str(below)!r}, which config= names")
         return read(path, about.config, about.splits, strict)
     if about.hub is None:
         remedy = f"point to its files with data= or data_root={looked}"

@@ -27,6 +27,11 @@ def by_family(words, labels, name):
             f"the verbalizer of {name!r} is one list of words, or one for each of {', '.join(FAMILIES)}; "
             f"not for {', '.join(map(str, given)) or 'none'}"
         )
+    for lone in given.values():
+        if isinstance(lone, str):
+            raise SkillkitError(
+                f"the verbalizer of {name!r} is a list with a word for each label, not the text {lone!r}"
+            )
     default = given.get("masked", next(iter(given.values())))
     full = {family: tuple(given.get(family, default)) for family in FAMILIES}
     for mine in full.values():

@@ -127,7 +127,7 @@ def test_a_file_that_may_not_be_read_or_is_not_there(tmp_path, monkeypatch):
 def test_folders_laid_out_like_the_hub(tmp_path, layout):
     for split, size in (("train", 30), ("dev", 10), ("test", 20)):
         write_jsonl(tmp_path / layout.format(split=split), rows_of(size))
-    task = load_reviews(tmp_path, config="cut")
+    task = load_reviews(tmp_path, config="cut" if "cut" in layout else None)
     assert sizes(task) == {"train": 30, "validation": 10, "test": 20} and task.notes == ()
 
 

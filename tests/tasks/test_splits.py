@@ -55,7 +55,7 @@ def test_classes_are_numbers_of_different_labels(tmp_path, fields, message):
     ([{"review": "a", "stars": 1}, {"review": 7, "stars": 1}], "row 2 of split 'train' of 'a' holds 7 in column"),
     ([{"review": None, "stars": 1}], "row 1 .* holds None in column 'review', which is not text"),
     ([{"review": "half \ud800", "stars": 1}], r"row 1 .* holds 'half \\ud800' .* not text"),
-    ([*rows_of(3), {"review": "a", "stars": -1}], r"row 4 .* no label \(-1\).*drop_unlabelled=True"),
+    ([*rows_of(3), {"review": "a", "stars": ""}], r"row 4 .* no label \(''\).*drop_unlabelled=True"),
     (rows_of(9, classes=1), "labels of 'a' are 0; a task takes two or more, all different"),
     (rows_of(9), "9 rows and no splits"),
 ])  # fmt: skip
