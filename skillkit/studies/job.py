@@ -141,8 +141,9 @@ def _papermill(job, watch, cwd):
     try:
         papermill.execute_notebook(
             as_it_is(job.source), as_it_is(partial), job.changed | {"out": str(job.folder)},
-            kernel_manager_class=ThisPython, shutdown_kernel="immediate", kernel_name="python3", language="python", progress_bar=False,
-            on_cell_start=cells.begin, resources={"metadata": {"path": cwd}} if cwd else {}, start_timeout=300,
+            kernel_manager_class=ThisPython, shutdown_kernel="immediate", kernel_name="python3", language="python",
+            progress_bar=False, on_cell_start=cells.begin, resources={"metadata": {"path": cwd}} if cwd else {},
+            start_timeout=300,
         )  # fmt: skip
     except papermill.PapermillExecutionError as failure:
         error = _what_failed(failure)

@@ -26,8 +26,8 @@ def labelled_splits(source, about, seed):
     """(label names, {split: Dataset of text, (text_pair,) label}, notes on what was done to the splits).
 
     >>> labels, splits, notes = labelled_splits(source, about, seed=0)
-    >>> notes
-    ('no splits given: divided 80/10/10 by class, seed 0',)
+    >>> notes[0]
+    'no splits given: divided 80/10/10 by class, seed 0'
     """
     tables = {split: _columns(table, about, split) for split, table in source.splits.items()}
     notes, marks = list(source.notes), _marks(source, about, tables)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import f1_score
@@ -99,6 +100,12 @@ def test_predict_gives_labels_and_probabilities():
     assert predict(GPT, TASK, prompt, "a movie")[0].keys() == {"label", "probabilities"}
     assert predict(GPT, TASK, prompt, []) == predict(GPT, PAIRS, None, []) == []
     assert len(predict(GPT, PAIRS, prompt, [("a movie", "it was fun")])) == 1
+    frame = pd.DataFrame({"text": TASK["test"]["text"][:5]}, index=range(5, 10))
+    for texts in (frame["text"], frame["text"].to_numpy(), TASK["test"].select(range(5))["text"]):
+        assert predict(GPT, TASK, prompt, texts) == found
+    for wrong in (frame, frame.to_dict("list"), set(frame["text"])):
+        with pytest.raises(SkillkitError, match="sequence of texts, not a .*; give its column"):
+            predict(GPT, TASK, prompt, wrong)
 
 
 @pytest.mark.parametrize(("task", "wrong"), [

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import datasets
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from skillkit.models import hooked
 from skillkit.neurons import probe, skill_neurons, suppress
 from skillkit.prompts import evaluate, prepare, random_prompt
 from skillkit.robustness import adversarial_view, mixed, push, push_curve, repairs
+from skillkit.robustness.adversarial_pair import View
 from skillkit.robustness.repair import set_aside
 from tests.helpers import refused
 from tests.planted import planted
@@ -135,3 +137,22 @@ def test_rows_that_were_set_aside_are_tested_no_more():
     assert len(rest.adversarial["train"]) == 10 and not train & test and not rest.paired
     assert mixed(rest, 10)["validation"].to_dict() == view.clean["validation"].to_dict()
     refused("40 test rows, so 40", set_aside, only, 40)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_rows_made_of_one_text_are_set_aside_together(paired):
+    task = toy_task(40)
+    texts = [f"{' '.join(f'{number}{letter}' for letter in 'abcdef')} end" for number in range(20)]
+    clean = datasets.Dataset.from_dict({"text": texts, "label": [0, 1] * 10})
+    three = {"text": [f"{text}{mark}" for text in texts for mark in ["", "!", "?"]],
+             "label": [number % 2 for number in range(20) for _ in range(3)]}  # fmt: skip
+    other = replace(task, splits={"test": datasets.Dataset.from_dict(three)})
+    view = View(
+        replace(task, splits=task.splits | {"test": clean}), other, "set", None, 3 if paired else None
+    )
+    rest = set_aside(view, 8)
+    source = lambda rows: {text.split()[0] for text in rows["text"]}
+    tuned = source(rest.adversarial["train"])
+    assert not tuned & (source(rest.adversarial["test"]) | source(rest.clean["test"]))
+    assert len(rest.adversarial["test"]) == 3 * len(rest.clean["test"]) == 3 * (20 - len(tuned))
+    refused("all there is; take fewer", set_aside, view, 58)

@@ -4,11 +4,12 @@ import csv
 import json
 
 import datasets
+import pandas as pd
 import pyarrow
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.tasks import load_task, readers
+from skillkit.tasks import Task, load_task, readers
 from tests.tasks.made import load_reviews, rows_of, sizes, write_arrow, write_jsonl
 
 
@@ -90,6 +91,8 @@ def test_parquet_arrow_and_saved_sets_keep_their_class_names(tmp_path, with_clas
     ("a.csv", "review,stars\n" + "a, b,0\n" * 9, "as csv: its rows have more fields .* double quotes"),
     ("a.csv", "review,stars\nfine,1\na, b,0\n", "as csv: Expected 2 fields in line 3, saw 3; put"),
     ("a.csv", 'review,stars\nfine,1\n"open,0\nfine,1\n', "as csv: EOF inside string starting at row 2"),
+    ("a.csv", 'review,stars\nfine,1\n"x"y,0\n', "goes on after its closing quote: \"x\"y,0; put"),
+    ("a.csv", 'review,stars\n"a,""b"" c",1\n0,"x" \n', "closing quote: \"x\"; put"),
     ("a.TSV", "review\tstars\na\tb\t0\n", "as tsv: its rows have more"),
     ("a.csv", "review,stars\nfine,1\nshort", r"row 2 .* has no label \(''\)"),
     ("a.arrow", "ARROW1 and no more", "cannot be read as arrow"),
@@ -183,6 +186,71 @@ def test_folders_without_a_split_or_with_one_in_two_formats_are_refused(tmp_path
     (tmp_path / "train.csv").write_text("review,stars\na,1\n")
     with pytest.raises(SkillkitError, match=r"several formats \(train.csv, train.jsonl\)"):
         load_reviews(tmp_path)
+
+
+@pytest.mark.parametrize(("files", "message"), [
+    (["train.csv", "test.csv", "old/train.csv", "old/test.csv"], r"folders \(., old\); choose one with config="),
+    (["en/train.csv", "fr/train.csv"], r"several folders \(en, fr\)"), (["en/train.csv", "fr/test.csv"], "several"),
+    (["train.csv", "train/more.csv"], r"several folders \(., train\)"), (["a/b/c/d/train.csv", "train.csv"], "several"),
+    (["train-00000-of-00001.csv", "train-00000-of-00002.csv", "train-00001-of-00002.csv"], "more than once"),
+    (["train.csv", "train-00000-of-00001.csv"], "more than once"),
+])  # fmt: skip
+def test_rows_of_several_places_are_not_joined(tmp_path, files, message):
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"review,stars\n{path.parent.name} a,0\n" + "b,1\n" * 9)
+    with pytest.raises(SkillkitError, match=message):
+        load_reviews(tmp_path)
+    if "old/train.csv" in files:
+        assert "old" not in load_reviews(tmp_path, config=".")["train"]["text"][0]
+        assert load_reviews(tmp_path, config="old")["test"]["text"][0] == "old a"
+    with pytest.raises(SkillkitError, match="which config= names"):
+        load_reviews(tmp_path, config="nosuch")
+
+
+def test_parts_with_other_columns_are_refused_and_what_is_not_read_is_noted(tmp_path):
+    for part, rows in enumerate([rows_of(20), [{"review": "a", "rating": 1}]]):
+        write_jsonl(tmp_path / f"parts/train-{part}.jsonl", rows)
+    with pytest.raises(SkillkitError, match="not all parts of split 'train' have the columns rating, stars"):
+        load_reviews(tmp_path / "parts")
+    parts = ("train", "validation_matched", "validation_mismatched")
+    saved = datasets.DatasetDict({name: datasets.Dataset.from_list(rows_of(30)) for name in parts})
+    saved.save_to_disk(tmp_path / "saved")
+    for name in parts:
+        write_jsonl(tmp_path / f"files/{name}.jsonl", rows_of(30))
+    for source in (tmp_path / "saved", tmp_path / "files", saved):
+        task = load_reviews(source)
+        assert len(task["test"]) == 30 and "not read: validation_mismatched" in task.notes[0]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_and_byte_order_marks_are_no_content(tmp_path, end):
+    rows = [{"review": f"a\u2028b\x85c {i}", "stars": i % 2} for i in range(20)]
+    lines = end.join(json.dumps(row, ensure_ascii=False) for row in rows)
+    cells = end.join(["review,stars", *(f"{row['review']},{row['stars']}" for row in rows)])
+    for name, text in (("a.jsonl", lines), ("a.csv", cells), ("a.tsv", cells.replace(",", "\t"))):
+        (tmp_path / name).write_bytes(("\ufeff" + text).encode())
+        assert [str(row[0]) for row in read_rows(tmp_path / name)] == [row["review"] for row in rows]
+
+
+@pytest.mark.parametrize("wrap", [pd.DataFrame, datasets.Dataset.from_pandas])
+def test_frames_and_data_sets_are_tasks_like_the_file_with_their_rows(tmp_path, wrap):
+    rows = rows_of(40)
+    plain, frame = load_reviews(write_jsonl(tmp_path / "a.jsonl", rows)), pd.DataFrame(rows)
+    assert load_reviews(wrap(frame)).fingerprint == plain.fingerprint
+    parts = {"train": wrap(frame), "test": wrap(frame[:10])}
+    many = [parts] if wrap is pd.DataFrame else [parts, datasets.DatasetDict(parts)]
+    assert all(list(sizes(load_reviews(one, name="mine")).values()) == [36, 4, 10] for one in many)
+    assert load_task("glue/sst2", data=wrap(frame), text="review", label="stars").name == "glue/sst2"
+    mine = wrap(frame.rename(columns={"review": "text", "stars": "label"}))
+    assert len(Task("mine", "custom", ["a", "b"], ["bad", "good"], mine)["train"]) == 40
+    for wrong in (wrap(frame), [1], {"train": 7}):
+        with pytest.raises(SkillkitError, match="must have text and label|Dataset or DataFrame"):
+            Task("mine", "custom", ["a", "b"], ["bad", "good"], wrong)
+    for wrong in (7, ["a"], plain):
+        with pytest.raises(SkillkitError, match="rows are a path, a DataFrame"):
+            load_reviews(wrong)
 
 
 # ---- names of splits ----

@@ -1,9 +1,11 @@
 """Labels and splits: numbered, completed, balanced, and wrong rows named."""
 
+import datasets
+import pandas as pd
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.tasks import load_task
+from skillkit.tasks import Task, load_task
 from tests.tasks.made import load_reviews, rows_of, sizes, task_of, write_jsonl
 
 # ---- labels ----
@@ -30,6 +32,41 @@ def test_declared_labels_give_order_and_names(tmp_path, declared):
         "a": 0,
         "b": 1,
     }
+
+
+@pytest.mark.parametrize(("own", "labels", "first"), [
+    (["neg", "pos"], ["pos", "neg"], "neg"), (["neg", "pos"], ["Pos", "Neg"], "Neg"),
+    (["neg", "pos"], ["bad", "good"], "bad"), (["1", "0"], None, "1"), (["1", "0"], ["0", "1"], "1"),
+    (["-1", "1"], ["1", "-1"], "-1"), (["neg", "pos"], ["pos", "other"], None), (["a", "b", "c"], ["x", "y"], None),
+])  # fmt: skip
+def test_the_numbers_of_a_class_label_are_places_in_its_own_names(own, labels, first):
+    kind = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=own)})
+    columns = {"text": [f"{i % 2} {i}" for i in range(20)], "label": [i % 2 for i in range(20)]}
+    rows = datasets.Dataset.from_dict(columns, features=kind)
+    if first is None:
+        with pytest.raises(
+            SkillkitError, match="declares the labels .*give those names, or as many new ones"
+        ):
+            load_task(rows, labels=labels, verbalizer=["x", "y"])
+        return
+    task = load_task(rows, labels=labels, verbalizer=["x", "y"])
+    assert {task.labels[row["label"]] for row in task["train"] if row["text"][0] == "0"} == {first}
+    if labels and set(labels) == set(own):
+        with pytest.raises(SkillkitError, match="numbers .* labels= says"):
+            Task("a", "custom", labels, ["x", "y"], {"train": rows})
+
+
+@pytest.mark.parametrize("values", [[-1, 0, 1], [-1, 1], ["-1", "1"], [-1.0, 1.0]])
+def test_minus_one_is_a_label_unless_the_set_says_otherwise(tmp_path, values):
+    rows = [{"review": f"text {i}", "stars": values[i % len(values)]} for i in range(60)]
+    task = load_reviews(
+        write_jsonl(tmp_path / "a.jsonl", rows), verbalizer=["bad", "good", "fine"][: len(values)]
+    )
+    assert task.labels[0] == "-1" and task.num_labels == len(values)
+    hidden = {"train": pd.DataFrame(rows_of(60)), "test": pd.DataFrame(rows_of(20)).assign(stars=-1)}
+    assert load_reviews(hidden).labels == ("0", "1") and len(load_reviews(hidden)["test"]) == 6
+    with pytest.raises(SkillkitError, match=r"no label \(-1\).* naming it in labels= makes it a label"):
+        load_reviews({"train": pd.DataFrame([*rows_of(20), {"review": "a", "stars": -1}])}, labels=["0", "1"])
 
 
 @pytest.mark.parametrize(("fields", "message"), [
@@ -95,6 +132,27 @@ def test_without_labelled_test_validation_serves_as_test(tmp_path, bare):
     assert sizes(task) == {"train": 90, "validation": 10, "test": 20}
     assert "validation serves as test" in task.notes[0] and "10 rows taken from train" in task.notes[1]
     assert not set(task["train"]["text"]) & set(task["validation"]["text"])
+
+
+@pytest.mark.parametrize("texts", [10, 25, 60])
+@pytest.mark.parametrize("rare", [3, 5, 40])
+@pytest.mark.parametrize("given", [["train"], ["train", "test"]])
+def test_made_splits_share_no_text_and_have_every_class(texts, rare, given):
+    rows = [{"review": f"text {i % texts}{' ' * (i % 2)}", "stars": 0} for i in range(200)]
+    rows += [{"review": f"rare {i}", "stars": 1} for i in range(rare)]
+    parts = {"train": rows, "test": rows_of(20)}
+    task = load_reviews({name: pd.DataFrame(parts[name]) for name in given})
+    made = [set(map(str.strip, rows["text"])) for name, rows in task.splits.items() if name not in given[1:]]
+    assert sum(map(len, made)) == len(set.union(*made)) == texts + rare
+    assert all(set(rows["label"]) == {0, 1} for rows in task.splits.values())
+    assert not any("same as in train" in note or "no row of" in note for note in task.notes)
+
+
+def test_what_the_splits_cannot_keep_is_noted():
+    few = [{"review": f"text {i % 4}", "stars": i % 2} for i in range(40)]
+    assert "4 texts of test are the same as in train" in load_reviews(pd.DataFrame(few)).notes
+    rare = [*rows_of(40, classes=1), {"review": "a", "stars": 1}]
+    assert any(note.startswith("test has no row of 1") for note in load_reviews(pd.DataFrame(rare)).notes)
 
 
 def test_a_lone_test_split_is_enough_and_a_missing_one_is_named(tmp_path):

@@ -1,8 +1,10 @@
 """Label words: one token each, a different one for each label, by family."""
 
+import pandas as pd
 import pytest
 
 from skillkit.core.errors import SkillkitError
+from skillkit.tasks import load_task
 from tests.tasks.made import reader, task_of
 from tests.tiny import TINY_MODELS, tiny_tokenizer
 
@@ -50,3 +52,15 @@ def test_words_that_are_not_one_token_each_are_named(model, words, message):
 def test_words_must_fit_the_labels(words, message):
     with pytest.raises(SkillkitError, match=message):
         task_of(["no", "yes"], verbalizer=words)
+
+
+@pytest.mark.parametrize("field", ["labels", "classes", "verbalizer"])
+def test_a_lone_text_is_no_list(field):
+    rows = {"text": [f"text {i}" for i in range(20)], "label": [i % 2 for i in range(20)]}
+    with pytest.raises(SkillkitError, match="is a list.* not the text 'no'"):
+        load_task(pd.DataFrame(rows), **{"verbalizer": ["bad", "good"]} | {field: "no"})
+    for wrong in ("no", {"masked": "no"}):
+        with pytest.raises(SkillkitError, match="is a list .*not the text 'no'"):
+            task_of(["a", "b"], verbalizer=wrong)
+    with pytest.raises(SkillkitError, match="list of names, not the text 'ab'"):
+        task_of("ab")
