@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import take
-from skillkit.prompts import Now
+from skillkit.prompts import Now, appended
 
 MASK, SENTINEL = "[MASK]", "<extra_id_0>"
 _M = re.escape(MASK)
@@ -70,6 +70,8 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     encode = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}[bb.family]
     questions = encode(bb, text.replace(own, MASK) if own else text, answer.strip(), repeat_mask)
     longest = max(len(question.ids) for question in questions)
+    for question in questions:
+        bb.embedded(torch.tensor([*question.ids, *question.targets, *question.decoder]))
     if longest > bb.max_positions:
         raise SkillkitError(
             f"{text[:40]!r}… has {longest} tokens; {bb.name} takes {bb.max_positions}; shorten it"
@@ -201,7 +203,7 @@ def inputs_of(bb, questions):
     {'input_ids': [1, 9], 'attention_mask': [1, 9]}
     """
     texts = [torch.tensor(question.ids) for question in questions]
-    ids = pad_sequence(texts, batch_first=True, padding_value=bb.tokenizer.pad_token_id)
+    ids = pad_sequence(texts, batch_first=True, padding_value=bb.pad_id)
     mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
     inputs = {"input_ids": ids.to(bb.device), "attention_mask": mask.to(bb.device)}
     if bb.family == "seq2seq":
@@ -248,8 +250,8 @@ def _causal(bb, text, answer, repeat_mask):
             f"ends with it instead of {text!r}"
         )
     space = "" if mask and before and not before[-1].isspace() else " "
-    prefix = bb.tokenizer(before.rstrip())["input_ids"]
-    filled = bb.tokenizer(before.rstrip() + space + answer)["input_ids"]
+    texts, ending = [before.rstrip(), before.rstrip() + space + answer], appended(bb)
+    prefix, filled = (ids[: len(ids) - ending] for ids in bb.tokenizer(texts)["input_ids"])
     if not prefix:
         raise SkillkitError(f"nothing stands before {MASK} in {text!r}, and {bb.name} starts without a token")
     tokens = filled[len(prefix) :] if filled[: len(prefix)] == prefix else _alone(bb, answer)

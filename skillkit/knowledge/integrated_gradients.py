@@ -77,7 +77,8 @@ def _batches(bb, questions, nodes, memory):
 
 def _attribute(bb, questions, nodes, before, memory):
     """(scores, errors, probability, predicted) of each of some questions of one shape, on the CPU."""
-    engines = upper_stacks(bb, questions, before) if enabled() else [WholeModel(bb, questions, before)]
+    fast = enabled() and bb.plain_sum
+    engines = upper_stacks(bb, questions, before) if fast else [WholeModel(bb, questions, before)]
     last, count = engines[-1], len(questions)
     dtype = torch.promote_types(last.probability.dtype, torch.float32)
     scores = torch.zeros(count, len(questions[0].slots), bb.num_layers, bb.num_neurons, dtype=dtype)

@@ -6,6 +6,7 @@
 A model whose type is not here needs a new row, and nothing else.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from skillkit.core.errors import SkillkitError
@@ -74,6 +75,25 @@ _GPT_NEO = NeuronRow(
     final_norm=("ln_f",),
 )
 
+_LLAMA = NeuronRow(
+    "causal",
+    value=("layers.{}.mlp.down_proj",),
+    activation=("layers.{}.mlp.act_fn",),
+    head="lm_head",
+    positions="rotary",
+    final_norm=("norm",),
+)
+_T5 = NeuronRow(
+    "seq2seq",
+    value=("encoder.block.{}.layer.1.DenseReluDense.wo", "decoder.block.{}.layer.2.DenseReluDense.wo"),
+    activation=("encoder.block.{}.layer.1.DenseReluDense.act", "decoder.block.{}.layer.2.DenseReluDense.act"),
+    head="lm_head",
+    positions="relative",
+    final_norm=("encoder.final_layer_norm", "decoder.final_layer_norm"),
+    width="d_ff",
+    head_scale="scale_decoder_outputs",
+)
+
 NEURON_TABLE = {
     "bert": _BERT,
     "roberta": replace(_BERT, head="lm_head"),
@@ -83,28 +103,18 @@ NEURON_TABLE = {
     ),
     "gpt2": replace(_GPT_NEO, transposed=True, width="n_inner"),
     "gpt_neo": _GPT_NEO,
-    "llama": NeuronRow(
-        "causal",
-        value=("layers.{}.mlp.down_proj",),
-        activation=("layers.{}.mlp.act_fn",),
-        head="lm_head",
-        positions="rotary",
-        final_norm=("norm",),
-    ),
-    "t5": NeuronRow(
-        "seq2seq",
-        value=("encoder.block.{}.layer.1.DenseReluDense.wo", "decoder.block.{}.layer.2.DenseReluDense.wo"),
-        activation=(
-            "encoder.block.{}.layer.1.DenseReluDense.act",
-            "decoder.block.{}.layer.2.DenseReluDense.act",
-        ),
-        head="lm_head",
-        positions="relative",
-        final_norm=("encoder.final_layer_norm", "decoder.final_layer_norm"),
-        width="d_ff",
-        head_scale="scale_decoder_outputs",
-    ),
+    "camembert": replace(_BERT, head="lm_head"),
+    **dict.fromkeys(["llama", "qwen2", "qwen3", "mistral", "gemma", "olmo", "smollm3"], _LLAMA),
+    **dict.fromkeys(["gemma2", "granite"], _LLAMA),
+    "t5": _T5,
+    "mt5": replace(_T5, head_scale=None),
+    "umt5": replace(_T5, head_scale="tie_word_embeddings"),
 }
+# Names in configurations of what is done to logits behind the head, and what `Backbone.head` does as the model does.
+DIVISORS, CAPS = {"granite": "logits_scaling"}, {"gemma2": "final_logit_softcapping"}
+_BEHIND_HEAD = re.compile(
+    r"(?!attn|attention).*logits?_(soft_?cap|scal|multipl)|lm_head_(scal|multipl)|output_multipl"
+)
 
 
 def row_of(name, config):
@@ -120,4 +130,17 @@ def row_of(name, config):
             f"NEURON_TABLE[{config.model_type!r}] in skillkit/models/architectures.py "
             f"(rows there: {', '.join(NEURON_TABLE)})"
         )
+    if row.family == "masked" and getattr(config, "is_decoder", False):
+        raise SkillkitError(
+            f"{name!r} is a decoder (is_decoder in its configuration): no token sees what comes after it, so a mask "
+            "cannot be filled; take a checkpoint without it"
+        )
+    for key, value in config.to_dict().items():
+        kind = config.model_type
+        plain = key in (DIVISORS.get(kind), CAPS.get(kind)) or value in (None, False, 1) or "init" in key
+        if not plain and _BEHIND_HEAD.match(key):
+            raise SkillkitError(
+                f"{name!r} changes its logits behind the head ({key}={value!r}), which skillkit does not do; it "
+                f"needs an entry in DIVISORS or CAPS in skillkit/models/architectures.py"
+            )
     return row

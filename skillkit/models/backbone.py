@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from torch.func import functional_call
 
+from skillkit.core.errors import SkillkitError
 from skillkit.core.files import filling
 from skillkit.core.hashing import content_hash
-from skillkit.models.architectures import row_of
+from skillkit.models.architectures import CAPS, DIVISORS, row_of
 from skillkit.models.fast.last_layer import last_network_at
 from skillkit.models.fast.packing import packing_of, read_packed
 from skillkit.models.hooks import Padded, Stopped, record
@@ -55,6 +56,7 @@ def from_model(model, tokenizer, name="model"):
     if tokenizer.pad_token is None:
         # Causal models often have no padding token. Padding is masked out, so any token does: the end token.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    # A tokenizer without any of them pads with token 0 (`pad_id`), which stays text where it stands in a text.
     return Backbone(model, tokenizer, name, row)
 
 
@@ -101,6 +103,11 @@ class Backbone:
         return dict(zip(names, (self.encoder_layers, self.decoder_layers), strict=False))
 
     @property
+    def pad_id(self):
+        """What stands in padding, where nothing is read."""
+        return self.tokenizer.pad_token_id or 0
+
+    @property
     def device(self):
         """Where input ids go: the device of the word embeddings."""
         return self.model.get_input_embeddings().weight.device
@@ -116,6 +123,15 @@ class Backbone:
         if table is not None:
             return table.num_embeddings - self._first_position
         return getattr(self.model.config, "max_position_embeddings", UNLIMITED)
+
+    @property
+    def plain_sum(self):
+        """Whether a block adds to the residual what its value matrix gives, neither scaled nor normed."""
+        scaled = getattr(self.model.config, "residual_multiplier", 1) != 1
+        normed = [
+            name for name, _ in self.blocks[0].named_children() if name.startswith(("post_feed", "post_mlp"))
+        ]
+        return not (scaled or normed)
 
     @property
     def local_attention(self):
@@ -138,6 +154,23 @@ class Backbone:
         """
         weight = self.value_matrices[layer].weight
         return weight.T if self.row.transposed else weight
+
+    def embedded(self, ids):
+        """The ids, a tensor, after a check that the model has an embedding for each.
+
+        >>> bb.embedded(torch.tensor([3]))
+        tensor([3])
+
+        Raises SkillkitError for a tokenizer that knows more tokens than the model.
+        """
+        rows, last = self.model.get_input_embeddings().num_embeddings, int(ids.max()) if ids.numel() else 0
+        if last >= rows:
+            token = self.tokenizer.convert_ids_to_tokens(last)
+            raise SkillkitError(
+                f"the tokenizer of {self.name} knows {token!r} (number {last}), the model has {rows} embeddings; "
+                "call model.resize_token_embeddings(len(tokenizer)) and train the new rows"
+            )
+        return ids
 
     def embed(self, ids):
         """Word embeddings, without positions: ids [...] → [..., hidden].
@@ -180,17 +213,35 @@ class Backbone:
 
         >>> bb.head(bb.run(inputs), vocabulary=task.label_ids(bb)).shape
         torch.Size([2, ..., 2])
+
+        Of a backbone in half precision the head alone is computed in float32: rounded logits would tie.
         """
-        head, flag = self.model.get_submodule(self.row.head), self.row.head_scale
-        if flag is not None and getattr(self.model.config, flag):
+        head, config = self.model.get_submodule(self.row.head), self.model.config
+        half = hidden.dtype in (torch.bfloat16, torch.float16) and not torch.is_autocast_enabled(
+            hidden.device.type
+        )
+        hidden = hidden.float() if half else hidden
+        if self.row.head_scale is not None and getattr(config, self.row.head_scale):
             hidden = hidden * self.hidden_size**-0.5
-        if vocabulary is None:
-            return head(hidden)
         # Only the rows asked for: the vocabulary is the widest matrix of a small model.
-        output = self.model.get_output_embeddings()
-        path = next(name for name, module in head.named_modules() if module is output)
-        rows = {name: tensor[vocabulary] for name, tensor in output.named_parameters(path)}
-        return functional_call(head, rows, (hidden,))
+        rows = () if vocabulary is None else list(self.model.get_output_embeddings().parameters())
+        logits, weights = None, {}
+        if vocabulary is not None or half:
+            changed = {}  # by identity: tied weights stay tied
+            for name, weight in head.named_parameters(remove_duplicate=False):
+                if id(weight) not in changed:
+                    new = weight[vocabulary] if any(weight is row for row in rows) else weight
+                    changed[id(weight)] = new.float() if half else new
+                weights[name] = changed[id(weight)]
+        logits = functional_call(head, weights, (hidden,)) if weights else head(hidden)
+        return self._behind_head(logits)
+
+    def _behind_head(self, logits):
+        """What the model itself does to the logits that its head gives."""
+        names = (table.get(self.model_type) for table in (DIVISORS, CAPS))
+        divisor, cap = (name and getattr(self.model.config, name) for name in names)
+        logits = logits / divisor if divisor else logits
+        return torch.tanh(logits / cap) * cap if cap else logits
 
     def answer_logits(self, inputs, answer, vocabulary=None):
         """Logits at one slot per example.

@@ -3,7 +3,9 @@
 >>> model, tokenizer = read_checkpoint("embedded/roberta", dtype="bfloat16")      # or "roberta-base", or a folder
 """
 
+import re
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -161,6 +163,10 @@ def _problem(name, source, error):
     text, cause = " ".join(str(error).split()), type(error.__cause__).__name__
     if isinstance(error, ValueError) and "model type" in text:
         return f"the architecture of {name!r} is not known to the installed transformers: {text[:160]}"
+    needed = re.search("tiktoken|sentencepiece|protobuf", text, re.IGNORECASE)
+    there = not Path(source).is_dir() or any(Path(source).glob("*.model"))
+    if needed and there and not (find_spec("google") and find_spec("google.protobuf")):
+        return f"the tokenizer of {name!r} is a sentencepiece file, which takes protobuf to read: pip install protobuf"
     if Path(source).is_dir():
         return f"the checkpoint in {name} cannot be read: {text[:200]}"
     offline = "connect" in text or "offline" in text.lower()

@@ -16,8 +16,13 @@ def training_dtype(bb, dtype="auto"):
     >>> training_dtype(bb)                         # bfloat16 where the hardware is fast at it
     torch...float...
 
-    Raises SkillkitError for anything but "auto", bfloat16 and float32 (float16 would need its losses scaled).
+    Raises SkillkitError for anything but "auto", bfloat16 and float32, and for a float16 backbone, whose
+    gradients would vanish (losses would have to be scaled).
     """
+    if bb.dtype == torch.float16:
+        raise SkillkitError(
+            f"{bb.name} is in float16, which cannot be trained on; load it in float32 or bfloat16"
+        )
     if dtype == "auto":
         return torch.bfloat16 if _fast_at_bfloat16(bb.device) else torch.float32
     name = str(dtype).removeprefix("torch.")

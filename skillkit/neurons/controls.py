@@ -41,7 +41,7 @@ def random_backbone(bb, seed=0):
     Raises SkillkitError for a pruned backbone, whose configuration does not give its shape.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed))
         model = type(bb.model)(copy.deepcopy(bb.model.config))
     fresh = from_model(model.to(bb.device, bb.dtype), bb.tokenizer, f"{bb.name}, random {seed}")
     if fresh.widths != bb.widths:

@@ -200,7 +200,8 @@ class _Target:
 
     def __init__(self, bb, task, prompt, rows, batch_size):
         self.bb, self.task, self.batch_size = bb, task, batch_size
-        self.reading, self.words = prepare(bb, task, prompt, rows), task.label_ids(bb)
+        self.reading = prepare(bb, task, prompt, rows)
+        self.words = self.reading.layout.label_ids(bb, task)
         self.below: Resuming | nullcontext = nullcontext()
 
     def evaluate(self, mask=None, **options):

@@ -2,8 +2,9 @@
 
 from skillkit.prompts.adapters import Tuned
 from skillkit.prompts.dataset import POOLED, Now, prepare
+from skillkit.prompts.encoding import appended
 from skillkit.prompts.evaluation import Evaluation, evaluate, predict
-from skillkit.prompts.layouts import find_layout
+from skillkit.prompts.layouts import find_layout, layout_key
 from skillkit.prompts.recipes import choose_recipe, given
 from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight, random_prompt
 from skillkit.prompts.training import Job
@@ -13,5 +14,6 @@ __all__ = [
     "Evaluation", "SoftPrompt", "Tuned", "evaluate", "predict", "random_prompt", "tune_adapter", "tune_bitfit",
     "tune_prompt",
     # for other rooms
-    "Job", "Now", "POOLED", "choose_recipe", "find_layout", "given", "initial_weight", "prepare",
+    "Job", "Now", "appended", "POOLED", "choose_recipe", "find_layout", "given", "initial_weight", "layout_key",
+    "prepare",
 ]  # fmt: skip

@@ -13,8 +13,8 @@ from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.models import any_batching
-from skillkit.prompts.layouts import find_layout
-from skillkit.prompts.soft_prompt import origin
+from skillkit.prompts.layouts import KEYS, find_layout
+from skillkit.prompts.soft_prompt import origin, warn_of_another
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,8 @@ class Tuned:
     def fingerprint(self):
         names = sorted(self.state)
         return content_hash(
-            [self.kind, self.layout, self.options, names], *(self.state[name] for name in names)
+            [self.kind, KEYS.get(self.layout, self.layout), self.options, names],
+            *(self.state[name] for name in names),
         )
 
     def on(self, bb):
@@ -56,6 +57,7 @@ class Tuned:
         >>> tuned.on(bb).name
         'mask-first'
         """
+        warn_of_another(bb, self.metadata)
         made_for = self.metadata.get("model_type", bb.model_type)
         lost = f"{bb.name} is {bb.model_type}, not {made_for}" if made_for != bb.model_type else None
         places = dict(bb.model.named_parameters())
@@ -143,7 +145,7 @@ def new_adapters(bb, bottleneck, seed):
     (torch.Size([16, 128]), False)
     """
     at_least(1, bottleneck=bottleneck), at_least(0, seed=seed)
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(int(seed))
     state = {}
     for layer in bb.layers:
         down = torch.randn(bottleneck, bb.hidden_size, generator=random) / bb.hidden_size**0.5

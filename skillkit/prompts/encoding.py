@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least
+from skillkit.models.fast import replaced
 from skillkit.models.fast.packing import NARROW
 
 # Every new width costs CPU kernels some milliseconds of planning, which narrow models do not earn back: theirs are
@@ -175,10 +176,7 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     # [:] reads the columns of a Dataset at once; iterating goes row by row.
     columns = {name: list(column) for name, column in (rows if isinstance(rows, dict) else rows[:]).items()}
     texts, pairs = columns["text"], columns.get("text_pair")
-    if pairs and not template and not pair_separator(bb.tokenizer):
-        template = f"{{text}}{bb.tokenizer.eos_token}{{text_pair}}"
-    tokenise = _tokenise_template if template else _tokenise_plain
-    tokens, cut = tokenise(bb.tokenizer, texts, pairs, limit, template)
+    tokens, cut = _tokens(bb, texts, pairs, limit, template, room)
     if cut:
         lost = f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end"
         warnings.warn(lost, stacklevel=2)
@@ -190,11 +188,28 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
         token_types=tokens.get("token_type_ids") if segments else None,
         mask_slot=tokens.get("mask_slot"),
         labels=torch.tensor(labels, dtype=torch.long),
-        pad=bb.tokenizer.pad_token_id,
+        pad=bb.pad_id,
         special=torch.tensor(sorted(special), dtype=torch.long),
         limit=limit,
         step=WIDTH_STEP if bb.hidden_size < NARROW else 1,
     )
+
+
+def _tokens(bb, texts, pairs, limit, template, room):
+    """Columns of token lists, and how many texts were cut."""
+    if pairs and not template and not pair_separator(bb.tokenizer):
+        end = bb.tokenizer.eos_token
+        if end is None:
+            raise SkillkitError(f"{bb.name} has no token to put between two texts; give the task a template")
+        template = f"{{text}}{end}{{text_pair}}"
+    tokenise, ending = _tokenise_template if template else _tokenise_plain, appended(bb)
+    # What is too long loses its end, whichever side the tokenizer would cut.
+    with replaced(bb.tokenizer, "truncation_side", "right"):
+        tokens, cut = tokenise(bb.tokenizer, texts, pairs, limit + ending, template)
+    ids = [row[: len(row) - ending] for row in tokens["input_ids"]]
+    ids = [row if row or room else [_first_token(bb)] for row in ids]
+    bb.embedded(torch.tensor([max(row, default=0) for row in ids]))
+    return tokens | {"input_ids": ids}, cut
 
 
 def _free_positions(bb, room):
@@ -217,10 +232,33 @@ def pair_separator(tokenizer):
     >>> pair_separator(bb.tokenizer)                       # BERT's; RoBERTa's is </s></s>
     '[SEP]'
     """
-    ids = tokenizer("a", "b")["input_ids"]
-    ordinary = [at for at, token in enumerate(ids) if token not in tokenizer.all_special_ids]
-    between = [token for token in ids[ordinary[0] : ordinary[-1]] if token in tokenizer.all_special_ids]
+    ids, special = tokenizer("a", "b")["input_ids"], set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    ordinary = [at for at, token in enumerate(ids) if token not in special] or [0]
+    between = [token for token in ids[ordinary[0] : ordinary[-1]] if token in special]
     return "".join(tokenizer.convert_ids_to_tokens(between))
+
+
+def appended(bb):
+    """How many special tokens a causal model's tokenizer puts behind a text, where the answer is to be read.
+
+    >>> appended(gpt)                                      # 1 with add_eos_token
+    0
+
+    Other models have seen theirs in every text, and read their answers elsewhere.
+    """
+    if bb.family != "causal":
+        return 0
+    whole, bare = (bb.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+    starts = [at for at in range(len(whole) - len(bare) + 1) if whole[at : at + len(bare)] == bare]
+    return len(whole) - len(bare) - starts[0] if starts else 0
+
+
+def _first_token(bb):
+    """The token that stands for an empty text, where the model would have nothing at all to read."""
+    found = [token for token in (bb.tokenizer.bos_token_id, bb.tokenizer.eos_token_id) if token is not None]
+    if not found:
+        raise SkillkitError(f"there is an empty text, which is no token at all for {bb.name}; leave it out")
+    return found[0]
 
 
 def _tokenise_plain(tokenizer, texts, pairs, limit, _template):
@@ -242,6 +280,8 @@ def _tokenise_template(tokenizer, texts, pairs, limit, template):
         raise SkillkitError(
             f"this tokenizer has no mask token; leave [MASK] out of the template {template!r}"
         )
+    if not tokenizer.is_fast:
+        raise SkillkitError("templates need a fast tokenizer, which says where in the text its tokens stand")
     filled = [_fill(template, *row, tokenizer) for row in zip(texts, pairs or texts, strict=True)]
     options = dict(return_offsets_mapping=True, verbose=False, return_attention_mask=False)
     tokens = dict(tokenizer([text for text, _ in filled], **options))

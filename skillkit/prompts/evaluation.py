@@ -19,6 +19,7 @@ from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.stats import share_interval
 from skillkit.core.store import artifact
 from skillkit.prompts.dataset import prepare
+from skillkit.prompts.recipes import check_objects
 from skillkit.tasks import balanced
 
 
@@ -116,6 +117,7 @@ def evaluate(bb, task, prompt=None, split="test", rows=None, batch_size=None) ->
     Returns an `Evaluation`; raises SkillkitError for rows that are not there or without labels, and for a prompt
     that does not fit.
     """
+    check_objects(bb, task, prompt)
     chosen = _rows(task[split], rows)
     labels = torch.tensor(chosen["label"][:])
     if len(labels) == 0 or (labels < 0).any():
@@ -133,6 +135,7 @@ def predict(bb, task, prompt, texts, batch_size=None):
     texts: strings, or pairs of strings for tasks on pairs, in any sequence (such as a column of a DataFrame). The
     probabilities are a softmax over the label words alone.
     """
+    check_objects(bb, task, prompt)
     if isinstance(
         texts, Mapping | set | pd.DataFrame
     ):  # whose elements are the names of columns, or in no order
@@ -154,7 +157,8 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
         at_least(1, batch_size=batch_size)
     if len(rows["text"]) == 0:
         return torch.zeros(0, task.num_labels)
-    return prepare(bb, task, prompt, rows).logits(task.label_ids(bb), batch_size)
+    reading = prepare(bb, task, prompt, rows)
+    return reading.logits(reading.layout.label_ids(bb, task), batch_size)
 
 
 def _columns(task, texts):

@@ -8,14 +8,14 @@ With L trained vectors, one mask token and a text (padding always goes to the ri
 
     - mask-first (masked): `[MASK] p1 … pL <s> text </s>`, answer at slot 0
     - zero-position (masked): the same, but row 0 is dead (the mask stands there), and prompt rows get no position
-      embedding
+      embedding and use up no position
     - prefix (masked): p1 … pL, then a template whose own mask is read (no template: the mask leads the text)
     - suffix (causal): text p1 … pL, answer at the last prompt slot
     - prefix (causal): p1 … pL text, answer at the last text slot
     - encoder (seq2seq): p1 … pL text in the encoder, answer at the decoder's first step
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -49,6 +49,7 @@ class Layout:
     """
 
     name, family = "prefix", "causal"
+    leading_space: bool | None = None  # of the label words, where the layout and not the task decides
 
     def room(self, length):
         """Positions that a prompt of `length` rows takes from the text."""
@@ -90,8 +91,21 @@ class Layout:
         inputs = {"inputs_embeds": torch.cat([prompt, text], dim=1), "attention_mask": mask}
         if batch.token_types is not None:
             inputs["token_type_ids"] = _lead(batch.token_types, lead)
-        answer = self.answer(batch, lead)
-        return Attached(_complete(bb, inputs), answer, self.slots(answer, lead), _lead(batch.text, lead))
+        answer, inputs = self.answer(batch, lead), self.positioned(bb, _complete(bb, inputs), lead)
+        return Attached(inputs, answer, self.slots(answer, lead), _lead(batch.text, lead))
+
+    def positioned(self, bb, inputs, lead):
+        """The inputs with the positions of this layout: those of the attention mask, unless it has its own."""
+        return inputs
+
+    def label_ids(self, bb, task):
+        """Vocabulary ids of the task's label words in the form that is read in this layout, [labels].
+
+        >>> layout.label_ids(bb, task).shape
+        torch.Size([2])
+        """
+        own = task if self.leading_space is None else replace(task, leading_space=self.leading_space)
+        return bb.embedded(own.label_ids(bb))
 
     def attach_trained(self, bb, weight, batch):
         """The same for a step that trains nothing but `weight`: what it cannot reach may be read beforehand."""
@@ -164,23 +178,29 @@ class ZeroPosition(MaskFirst):
 
     >>> layout = find_layout(bb, "zero-position")
     >>> layout.room(4), list(layout.rows(bb, prompt.weight).shape)
-    (4, [4, 128])
+    (1, [4, 128])
 
-    The mask overwrites row 0, and no row has a position embedding; the text keeps the positions after the
-    prompt. The model adds a position embedding to everything, so what it will add is subtracted beforehand.
+    The mask overwrites row 0, and no row has a position embedding or, in a BERT, a token-type embedding. The
+    text is numbered from padding_idx + 1 on, as if there were no prompt (0 is BERT's padding). The model adds
+    its embeddings to everything, so what it will add to a row is subtracted beforehand. Label words are the
+    tokens without a leading space, whatever the task says.
     """
 
-    name, family = "zero-position", "masked"
+    name, family, leading_space = "zero-position", "masked", False
 
     def room(self, length):
-        return max(length, 1)
+        return 1  # a BERT's position 0; the rows use up none
 
     def rows(self, bb, weight):
         rows = torch.cat([_mask_embedding(bb).to(weight), weight[1:]])
-        return rows - position_rows(bb, len(rows)).to(rows)
+        return rows - _added(bb, _first(bb) - 1).to(rows)
 
-    def trained(self, bb, rows):
-        return rows + position_rows(bb, len(rows)).to(rows)
+    def positioned(self, bb, inputs, lead):
+        # One unused position for all rows of the prompt, which `rows` has subtracted.
+        text, first = inputs["attention_mask"][:, lead:], _first(bb)
+        positions = (text.cumsum(1) * text + first - 1).clamp(min=0)
+        types = inputs.get("token_type_ids", torch.zeros_like(inputs["attention_mask"]))
+        return inputs | {"position_ids": _lead(positions, lead, first - 1), "token_type_ids": types}
 
 
 class Suffix(Layout):
@@ -244,6 +264,19 @@ class Encoder(Layout):
 # The first of a family is its default.
 _ALL = (MaskFirst(), ZeroPosition(), Cloze(), Suffix(), Layout(), Encoder())
 LAYOUTS = {(layout.family, layout.name): layout for layout in _ALL}
+# What stands for a layout in hashes where its results have changed: once, the text of zero-position stood behind the
+# prompt's positions, and label words had the leading space that the task gives them.
+KEYS = {"zero-position": "zero-position 2"}
+
+
+def layout_key(bb, layout, default=None):
+    """The argument `layout` as it counts in the key of a stored result, or nothing where it counts as it is.
+
+    >>> layout_key(bb, None, "zero-position"), layout_key(bb, "mask-first")
+    ({'layout': 'zero-position 2'}, {})
+    """
+    layout = layout or (default if bb.family == "masked" else None)
+    return {"layout": KEYS[layout]} if layout in KEYS else {}
 
 
 def find_layout(bb, name=None):
@@ -268,25 +301,27 @@ def encode_for(bb, task, rows, layout, length, **options):
     return encode(bb, task, rows, layout.room(length), layout.template(bb, task), **options)
 
 
-def position_rows(bb, count):
-    """The position embeddings that the model adds to its first `count` slots, [count, H].
-
-    >>> position_rows(bb, 4).shape
-    torch.Size([4, 128])
-    """
+def _first(bb):
+    """The position of the first token in layout "zero-position": padding_idx + 1, in a BERT 1."""
     if bb.row.positions in ("rotary", "relative"):
         raise SkillkitError(f"{bb.name} has no position embeddings for layout 'zero-position'; take another")
-    table = bb.model.base_model.get_submodule(bb.row.positions)
-    return table(bb.position_ids(torch.ones(1, count, dtype=torch.long, device=bb.device)))[0]
+    return int(bb.position_ids(torch.ones(1, 1, dtype=torch.long))[0, 0]) or 1
+
+
+def _added(bb, position):
+    """What the model adds to an input in that position and the published code does not, [H]."""
+    base, types = bb.model.base_model, getattr(bb.model.config, "type_vocab_size", 0)
+    added = base.get_submodule(bb.row.positions).weight[position]
+    return added + base.embeddings.token_type_embeddings.weight[0] if types > 1 else added
 
 
 def _mask_embedding(bb):
     return bb.embed(torch.tensor([bb.tokenizer.mask_token_id], device=bb.device))
 
 
-def _lead(tensor, count):
-    """`tensor` [B, T] behind `count` columns of zeros."""
-    return torch.cat([tensor.new_zeros(len(tensor), count), tensor], dim=1)
+def _lead(tensor, count, value=0):
+    """`tensor` [B, T] behind `count` columns of `value`."""
+    return torch.cat([tensor.new_full((len(tensor), count), value), tensor], dim=1)
 
 
 def _complete(bb, inputs):

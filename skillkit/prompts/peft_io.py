@@ -22,6 +22,11 @@ from skillkit.prompts.layouts import LAYOUTS
 
 TASK_TYPES = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 NOTE = "skillkit.json"
+# Layouts that PEFT cannot express, and why.
+UNLIKE_PEFT = {
+    "suffix": "cannot put a prompt behind the text, as 'suffix' does; tune with 'prefix'",
+    "zero-position": "counts positions through the prompt, 'zero-position' does not; tune with 'mask-first'",
+}
 
 
 def write_adapter(prompt, folder, bb):
@@ -30,8 +35,8 @@ def write_adapter(prompt, folder, bb):
     >>> write_adapter(prompt, "adapter", bb)      # adapter_config.json, adapter_model.safetensors, skillkit.json
     """
     layout = prompt.on(bb)
-    if layout.name == "suffix":
-        raise SkillkitError("PEFT cannot put a prompt behind the text, as 'suffix' does; tune with 'prefix'")
+    if layout.name in UNLIKE_PEFT:
+        raise SkillkitError(f"PEFT {UNLIKE_PEFT[layout.name]}")
     if prompt.metadata.get("segment_ids_used"):
         raise SkillkitError("PEFT drops segment ids, which this prompt needs; tune it with segments=False")
     from peft import PromptTuningConfig  # here and below for start-up time: it takes a second
@@ -74,8 +79,28 @@ def read_adapter(folder, bb):
         raise SkillkitError(f"{folder} holds no readable PEFT adapter ({error}); save it again") from error
     if kind != "PROMPT_TUNING":
         raise SkillkitError(f"{folder} is a PEFT adapter of type {kind}; only PROMPT_TUNING is a prompt")
+    _check_fits(folder, config, weights, layout, bb)
     origin = {"family": bb.family, "backbone": bb.name, "origin": str(folder), "segments": False}
     return rows, layout, metadata or origin
+
+
+def _check_fits(folder, config, weights, layout, bb):
+    """Refuse an adapter of another kind of model, another base model, or that holds more than a prompt."""
+    kinds = {TASK_TYPES[bb.family], "FEATURE_EXTRACTION", None}
+    kinds -= {"FEATURE_EXTRACTION"} if bb.family != "masked" else set()
+    kind, base = getattr(config.task_type, "value", config.task_type), config.base_model_name_or_path
+    others, here = sorted(set(weights) - {"prompt_embeddings"}), (bb.name, bb.model.config.name_or_path)
+    if kind not in kinds:
+        wrong = f"is for the task {kind}, {bb.name} takes {TASK_TYPES[bb.family]}"
+    elif base and not {Path(one).name for one in here if one} & {Path(base).name}:
+        wrong = f"was made for {base}, not for {bb.name}"
+    elif others:
+        wrong = f"holds more than a prompt ({others[0]}), which would be lost"
+    elif layout in UNLIKE_PEFT:
+        wrong = f"cannot be right: PEFT {UNLIKE_PEFT[layout]}"
+    else:
+        return
+    raise SkillkitError(f"the PEFT adapter {folder} {wrong}")
 
 
 def read_published(path, layout=None):
@@ -99,4 +124,6 @@ def read_published(path, layout=None):
     family = "seq2seq" if layout == "encoder" else "masked"
     if (family, layout) not in LAYOUTS:
         raise SkillkitError(f"{path} needs a layout of published prompts: 'zero-position' or 'encoder'")
-    return weight.detach().float().clone(), layout, {"family": family, "origin": path.parent.name}
+    as_published = {"max_tokens": 128, "leading_space": False}  # how their code reads texts and label words
+    origin = {"family": family, "origin": path.parent.name}
+    return weight.detach().float().clone(), layout, origin | as_published

@@ -5,7 +5,9 @@
 >>> choose_recipe("skill-neuron", bb, max_steps=1000, batch_size=32)
 """
 
+import difflib
 from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
 
 from skillkit.core.errors import SkillkitError, at_least
 
@@ -15,6 +17,14 @@ _LEAST = {
     0.0: ["learning_rate", "seq2seq_rate", "large_rate", "warmup", "eps", "weight_decay", "clip"],
     1: ["batch_size", "accumulate", "epochs", "max_steps", "evaluate_every", "validation_examples", "patience"],
     8: ["max_tokens"],
+}  # fmt: skip
+# What the published code and `transformers` call them; `length` is an argument of its own.
+_PUBLISHED = {
+    "bz": "batch_size", "train_batch_size": "batch_size", "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulate", "eval_every_step": "evaluate_every", "eval_steps": "evaluate_every",
+    "num_train_epochs": "epochs", "epoch": "epochs", "max_source_length": "max_tokens", "max_length": "max_tokens",
+    "prompt_len": "length", "prompt_num": "length", "lr": "learning_rate", "warmup_ratio": "warmup",
+    "lr_scheduler_type": "schedule", "early_stopping_patience": "patience", "max_grad_norm": "clip",
 }  # fmt: skip
 
 
@@ -116,14 +126,18 @@ def choose_recipe(recipe, bb, **overrides):
     A new `epochs` or `max_steps` alone replaces the recipe's other end. Raises SkillkitError for names it
     does not know and for numbers that are too small.
     """
+    check_objects(bb)
     if isinstance(recipe, str) and recipe not in RECIPES:
         raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
     overrides = given(overrides)
     unknown = sorted(set(overrides) - {field.name for field in fields(Recipe)})
     if unknown:
-        known = ", ".join(field.name for field in fields(Recipe))
-        raise SkillkitError(f"a recipe has no field {unknown[0]!r}; its fields are {known}")
+        names = [field.name for field in fields(Recipe)]
+        near = difflib.get_close_matches(unknown[0], [*names, *_PUBLISHED], 1)
+        meant = [_PUBLISHED.get(name, name) for name in near]
+        hint = f"did you mean {meant[0]!r}? its" if meant else "its"
+        raise SkillkitError(f"a recipe has no field {unknown[0]!r}; {hint} fields are {', '.join(names)}")
     special = [recipe.seq2seq_rate] * (bb.family == "seq2seq") + [recipe.large_rate] * (
         bb.hidden_size >= 1024
     )
@@ -132,6 +146,24 @@ def choose_recipe(recipe, bb, **overrides):
     if overrides.keys() & {"epochs", "max_steps"}:
         overrides = {"epochs": None, "max_steps": None} | overrides
     return replace(recipe, **overrides | {"learning_rate": rate, "seq2seq_rate": None, "large_rate": None})
+
+
+def check_objects(bb, task=None, prompt=None):
+    """Refuse names and folders where the things themselves are meant, saying which function loads them.
+
+    >>> check_objects("embedded/bert")
+    Traceback (most recent call last):
+    skillkit.core.errors.SkillkitError: bb is 'embedded/bert', a str; give sk.load_backbone('embedded/bert')
+    """
+    given = {"bb": (bb, "family", "sk.load_backbone"), "task": (task, "labels", "sk.load_task")}
+    given["prompt"] = (prompt, "on", "sk.SoftPrompt.load")
+    for name, (value, attribute, load) in given.items():
+        if value is None and name != "bb" or hasattr(value, attribute):
+            continue
+        named = isinstance(value, str | PathLike)
+        remedy = f"{load}({str(value)!r})" if named else f"one that {load} returns"
+        shown = repr(str(value)) if named else "no such object"
+        raise SkillkitError(f"{name} is {shown}, a {type(value).__name__}; give {remedy}")
 
 
 def given(overrides):

@@ -5,6 +5,7 @@
 >>> prompt.save("dir"); sk.SoftPrompt.load("dir")   # prompt.safetensors + prompt.json
 """
 
+import warnings
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.prompts.layouts import find_layout
+from skillkit.prompts.layouts import KEYS, find_layout
 from skillkit.prompts.peft_io import read_adapter, read_published, write_adapter
 
 INITS = ("random", "vocabulary", "label-words")
@@ -52,7 +53,8 @@ class SoftPrompt:
         >>> copy.fingerprint == prompt.fingerprint
         True
         """
-        return content_hash([self.layout, list(self.weight.shape), self.options], self.weight)
+        layout = KEYS.get(self.layout, self.layout)
+        return content_hash([layout, list(self.weight.shape), self.options], self.weight)
 
     def on(self, bb):
         """The prompt's layout, after a check that this backbone can take the prompt.
@@ -60,7 +62,7 @@ class SoftPrompt:
         >>> prompt.on(bb).attach(bb, prompt.weight, batch)
 
         Raises SkillkitError for a prompt of another width, or of a layout that is not for this family of
-        models.
+        models; warns of one that was tuned on another backbone.
         """
         layout = find_layout(bb, self.layout)
         if self.weight.dim() != 2 or self.weight.shape[1] != bb.hidden_size:
@@ -68,6 +70,7 @@ class SoftPrompt:
                 f"the prompt has shape {list(self.weight.shape)}, but {bb.name} takes vectors of "
                 f"{bb.hidden_size}; tune one on this backbone, or map it there with a projector"
             )
+        warn_of_another(bb, self.metadata)
         made_for = self.metadata.get("family", bb.family)
         if made_for != bb.family:
             where = f"a {made_for} model, {bb.name} is {bb.family}"
@@ -114,9 +117,9 @@ class SoftPrompt:
 
         >>> prompt.to_peft("dir", bb)     # adapter_config.json, adapter_model.safetensors, skillkit.json
 
-        "mask-first" becomes L + 1 vectors, row 0 the mask embedding; "zero-position" L vectors less the position
-        embeddings that PEFT's slots get; answers are read at slot 0 of the logits. `skillkit.json` keeps layout
-        and metadata, PEFT ignores it. Raises SkillkitError for "suffix", and for pairs tuned with segment ids.
+        "mask-first" becomes L + 1 vectors, row 0 the mask embedding; answers are read at slot 0 of the logits.
+        `skillkit.json` keeps layout and metadata, PEFT ignores it. Raises SkillkitError for "suffix" and
+        "zero-position", which PEFT cannot express, and for pairs tuned with segment ids.
         """
         write_adapter(self, folder, bb)
 
@@ -144,13 +147,30 @@ class SoftPrompt:
         'zero-position'
 
         The folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is dead), T5
-        "encoder"; `layout` says it where the name does not. Nothing but tensors is ever unpickled.
+        "encoder"; `layout` says it where the name does not. As their code does, texts are cut at 128 tokens, and
+        in "zero-position" label words are the tokens without a leading space (`metadata` says both). Nothing but
+        tensors is ever unpickled.
         """
         return cls(*read_published(path, layout))
 
     def __repr__(self):
         shape = " × ".join(map(str, self.weight.shape))
         return f"SoftPrompt({', '.join([shape, self.layout, *origin(self.metadata)])})"
+
+
+def warn_of_another(bb, metadata):
+    """Warn when the metadata of a prompt say that it was tuned on another backbone than this one.
+
+    >>> warn_of_another(bb, {"backbone": bb.name})
+
+    A pruned backbone or one in another precision keeps its name, and takes the prompts of the whole one.
+    """
+    tuned_on, weights = metadata.get("backbone", bb.name), metadata.get("backbone_fingerprint")
+    if weights and bb.name.partition(", ")[0] != tuned_on.partition(", ")[0] and weights != bb.fingerprint:
+        warnings.warn(
+            f"the prompt was tuned on {tuned_on}, not on {bb.name}; its vectors mean nothing there",
+            stacklevel=3,
+        )
 
 
 def origin(metadata):
@@ -173,11 +193,11 @@ def random_prompt(bb, length=16, seed=0, layout=None):
     Raises SkillkitError when `layout` is not for this family of models.
     """
     weight = initial_weight(bb, None, length, "random", seed)
-    metadata = {"family": bb.family, "backbone": bb.name, "seed": seed, "init": "random"}
+    metadata = {"family": bb.family, "backbone": bb.name, "seed": int(seed), "init": "random"}
     return SoftPrompt(weight, find_layout(bb, layout).name, metadata)
 
 
-def initial_weight(bb, task, length, init="random", seed=0):
+def initial_weight(bb, task, length, init="random", seed=0, layout=None):
     """Initial vectors of a prompt, [length, H] float32.
 
     >>> initial_weight(bb, task, 16, "label-words")
@@ -187,7 +207,7 @@ def initial_weight(bb, task, length, init="random", seed=0):
     section 3.2); or another SoftPrompt of that length (transfer as initialisation, Su et al. 2022).
     """
     at_least(1, length=length), at_least(0, seed=seed)
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(int(seed))
     if isinstance(init, SoftPrompt):
         init.on(bb)
         if init.length != length:
@@ -200,7 +220,7 @@ def initial_weight(bb, task, length, init="random", seed=0):
     ordinary = torch.tensor(sorted(set(_vocabulary(bb).tolist()) - set(bb.tokenizer.all_special_ids)))
     ids = ordinary[torch.randint(len(ordinary), (length,), generator=random)]
     if init == "label-words":
-        words = task.label_ids(bb).cpu()[:length]
+        words = find_layout(bb, layout).label_ids(bb, task).cpu()[:length]
         ids[: len(words)] = words
     with torch.no_grad():
         return bb.embed(ids.to(bb.device)).float().cpu().clone()

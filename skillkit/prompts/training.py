@@ -51,9 +51,9 @@ class Job:
     def __init__(self, bb, tasks, layout, length, recipe, seed=0, max_train_examples=None, dtype="float32"):
         at_least(0, seed=seed)
         at_least(1, **given({"max_train_examples": max_train_examples}))
-        self.bb, self.tasks, self.layout, self.recipe, self.seed = bb, tasks, layout, recipe, seed
+        self.bb, self.tasks, self.layout, self.recipe, self.seed = bb, tasks, layout, recipe, int(seed)
         self.dtype, self.began = training_dtype(bb, dtype), time.time()
-        self.words = {name: task.label_ids(bb).to(bb.device) for name, task in tasks.items()}
+        self.words = {name: layout.label_ids(bb, task).to(bb.device) for name, task in tasks.items()}
         options = {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
         encoded = lambda task, rows: encode_for(bb, task, rows, layout, length, **options)
         self.train, self.validation = {}, {}

@@ -7,21 +7,24 @@
 
 import torch
 
+from skillkit.core.errors import at_least
 from skillkit.core.store import artifact
 from skillkit.models import training_dtype
 from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
-from skillkit.prompts.layouts import find_layout
-from skillkit.prompts.recipes import choose_recipe, given
+from skillkit.prompts.layouts import find_layout, layout_key
+from skillkit.prompts.recipes import check_objects, choose_recipe, given
 from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight
 from skillkit.prompts.training import Job
 
 
 def _resolve(arguments):
     """What decides a result: the precision that "auto" stands for, the recipe's fields, and changes to them."""
+    check_objects(arguments["bb"], arguments["task"]), at_least(0, seed=arguments["seed"])
     recipe = choose_recipe(arguments["recipe"], arguments["bb"]).plain()
     changes = {k: value for k, value in given(arguments["overrides"]).items() if recipe.get(k) != value}
     dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
-    return {"dtype": dtype, "recipe": recipe, "overrides": changes}
+    layout = layout_key(arguments["bb"], arguments["layout"], recipe["layout"])
+    return {"dtype": dtype, "recipe": recipe, "overrides": changes, "seed": int(arguments["seed"])} | layout
 
 
 @artifact("prompt", version=1, resolve=_resolve)
@@ -52,9 +55,10 @@ def tune_prompt(
     Raises SkillkitError for a prompt that leaves no room for text, a loss that is no number, a wrong name, a
     number that is too small.
     """
+    check_objects(bb, task)
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
-    weight = initial_weight(bb, task, length, init, seed).to(bb.device).requires_grad_()
+    weight = initial_weight(bb, task, length, init, seed, layout.name).to(bb.device).requires_grad_()
     setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
     job = _Tuning("prompt", *setting, weight, init=getattr(init, "fingerprint", init), length=length)
     state, metadata = job.run({"weight": weight}, checkpoint, progress)
@@ -73,6 +77,7 @@ def tune_bitfit(
 
     Arguments are those of `tune_prompt`. Raises SkillkitError for a model without biases (T5, Llama).
     """
+    check_objects(bb, task)
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout, state = find_layout(bb, layout), {name: bb.model.get_parameter(name) for name in bias_names(bb)}
     job = _Tuning("bitfit", bb, task, layout, recipe, seed, max_train_examples, dtype)
@@ -95,6 +100,7 @@ def tune_adapter(
     sufficient; so one rule fits every architecture. Each begins as the identity. The other arguments are
     those of `tune_prompt`.
     """
+    check_objects(bb, task)
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout, state = find_layout(bb, layout), new_adapters(bb, bottleneck, seed)
     setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
@@ -114,7 +120,7 @@ class _Tuning(Job):
         )
         self.name, train = f"{kind} for {task.name}, seed {seed}", self.train[task.name]
         self.about = own | {
-            "kind": kind, "seed": seed, "dtype": str(self.dtype).removeprefix("torch."), "layout": layout.name,
+            "kind": kind, "seed": self.seed, "dtype": str(self.dtype).removeprefix("torch."), "layout": layout.name,
             "backbone": bb.name, "backbone_fingerprint": bb.fingerprint, "family": bb.family,
             "model_type": bb.model_type, "max_tokens": recipe.max_tokens, "segments": recipe.segments,
             "segment_ids_used": task.pair and train.token_types is not None, "task": task.name,

@@ -16,7 +16,7 @@ import torch
 
 from skillkit.core import SkillkitError, artifact
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given
+from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
 from skillkit.transfer.zero_shot import by_seed, tuned_on
 
 WIDTH = 768
@@ -95,7 +95,8 @@ class Projector:
 
 def _resolve(arguments):
     recipe = choose_recipe(arguments["recipe"], arguments["target_bb"])
-    return {"recipe": recipe.plain(), "overrides": given(arguments["overrides"])}
+    layout = layout_key(arguments["target_bb"], arguments["layout"], recipe.layout)
+    return {"recipe": recipe.plain(), "overrides": given(arguments["overrides"])} | layout
 
 
 @artifact("projector", version=1, resolve=_resolve)
@@ -147,7 +148,7 @@ class _Job(Job):
         layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
         super().__init__(bb, tasks, layout, length, recipe, seed, max_train_examples)
         self.name, self.kind = "projector", kind
-        self.about = dict(layout=layout.name, tasks=list(tasks), loss=kind, constant=constant, seed=seed)
+        self.about = dict(layout=layout.name, tasks=list(tasks), loss=kind, constant=constant, seed=self.seed)
         self.about["options"] = {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
         self.about |= {"source_shape": [length, width], "target_shape": [length, bb.hidden_size]}
         self.weights = _initial(self.about, seed, bb.device)
@@ -169,7 +170,7 @@ def _initial(about, seed, device):
     """Weights as `torch.nn.Linear` and `LayerNorm` start with, from a seed of their own."""
     sizes = [length * width for length, width in (about["source_shape"], about["target_shape"])]
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed))
         parts = {"first": torch.nn.Linear(sizes[0], WIDTH), "second": torch.nn.Linear(WIDTH, sizes[1])}
     parts = torch.nn.ModuleDict(parts | {"norm": torch.nn.LayerNorm(about["target_shape"][1])})
     return {name: one.detach().to(device).requires_grad_() for name, one in parts.named_parameters()}

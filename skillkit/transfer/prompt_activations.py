@@ -108,7 +108,13 @@ def activated_neurons(bb, prompt, layers=None):
             f"{bb.name} answers in its decoder, so its encoder has no answer slot; choose layers from "
             f"{answering[0]} to {answering[-1]}"
         )
-    attached = next(iter(prepare(bb, None, prompt, {"text": [""]}).batches()))[0]
+    reading = prepare(bb, None, prompt, {"text": [""]})
+    if (
+        bb.family == "masked" and reading.layout.name != "prefix"
+    ):  # <s> without </s>, as in the published code
+        for column in filter(None, (reading.encoded.ids, reading.encoded.token_types)):
+            del column[0][1:]
+    attached = next(iter(reading.batches()))[0]
     slot = attached.answer[:, None]
     with bb.record(layers, slot, before=True) as before, bb.record(layers, slot) as after:
         bb.run(attached.inputs)
@@ -123,7 +129,7 @@ def _gathered(bb, acts):
     return values
 
 
-@artifact("silenced", version=1)
+@artifact("silenced", version=2)  # 2: activations are read after <s> alone
 def suppress_activated(bb, task, prompts, share=0.2, draws=2, rows=None):
     """Accuracy with each prompt's most activated neurons suppressed, and with as many random ones: DataFrame.
 

@@ -89,7 +89,7 @@ def learning_curve(bb, task, tuned, init="random"):
     {'step': 0, 'score': ...}
     """
     metadata = tuned.metadata
-    weight = initial_weight(bb, task, tuned.length, init, metadata["seed"])
+    weight = initial_weight(bb, task, tuned.length, init, metadata["seed"], tuned.layout)
     rows = metadata["recipe"]["validation_examples"]
     start = evaluate(bb, task, replace(tuned, weight=weight), "validation", rows)
     points = [{"step": 0, "score": start.score}, *metadata["history"]]

@@ -2,9 +2,14 @@ import warnings
 
 import pytest
 import torch
+import transformers
+from tokenizers import processors
 
 from skillkit.core import SkillkitError
+from skillkit.models import from_model
+from skillkit.prompts import evaluate
 from skillkit.prompts.encoding import NARROW, WIDTH_STEP, encode, pair_separator
+from skillkit.tasks import Task
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -116,3 +121,75 @@ def test_braces_in_a_text_are_only_braces():
     bb = BACKBONES["roberta"]
     ids = encode(bb, None, {"text": ["a {text_pair} {0}"]}, room=5, template="so {text} .").ids[0]
     assert bb.tokenizer.decode(ids, skip_special_tokens=True) == "so a {text_pair} {0} ."
+
+
+def causal(post_processor=None, **special):
+    """A tiny GPT-2 whose tokenizer appends, or lacks, special tokens."""
+    bb = tiny_backbone("gpt2", layers=1)
+    if post_processor:
+        bb.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            post_processor,
+            f"{post_processor} $B:1 <|endoftext|>:1",
+            [("<|endoftext|>", bb.tokenizer.eos_token_id)],
+        )
+    for name, token in special.items():
+        setattr(bb.tokenizer, name, token)
+    return from_model(bb.model, bb.tokenizer, "gpt")
+
+
+@pytest.mark.parametrize("template", [None, "{text} it was"])
+@pytest.mark.parametrize("room", [0, 4])
+def test_appended_end_tokens_are_not_read(template, room):
+    rows = {"text": ["the movie was good", "", "good " * 50]}
+    with pytest.warns(UserWarning, match="1 of 3"):
+        plain, other = (
+            encode(bb, None, rows, room, template, max_tokens=16).ids
+            for bb in (causal(), causal("$A <|endoftext|>"))
+        )
+    assert plain == other and bool(plain[1]) == bool(template or not room)
+
+
+def test_tokenizers_without_pad_end_or_unknown_tokens():
+    bb = causal(pad_token=None, eos_token=None, unk_token=None, bos_token=None)
+    assert bb.tokenizer.pad_token is None and bb.pad_id == 0
+    texts = {"text": ["the movie was good", "so"]}
+    batch, plain = (encode(one, None, texts, 4).batch([0, 1]) for one in (bb, causal()))
+    assert (batch.ids[batch.mask.bool()] == plain.ids[plain.mask.bool()]).all() and (
+        batch.text == plain.text
+    ).all()
+    for rows, message in (
+        (texts | {"text_pair": ["a", "b"]}, "no token to put between"),
+        ({"text": [""]}, "empty text"),
+    ):
+        with pytest.raises(SkillkitError, match=message):
+            encode(bb, None, rows, 0)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_texts_lose_their_end_whatever_the_tokenizer_would_cut(side, monkeypatch):
+    monkeypatch.setattr(BERT.tokenizer, "truncation_side", side)
+    with pytest.warns(UserWarning, match="lost their end"):
+        ids = encode(BERT, None, {"text": ["good " + "bad " * 50]}, 5, max_tokens=8).ids[0]
+    assert BERT.tokenizer.decode(ids).startswith("[CLS] good bad") and BERT.tokenizer.truncation_side == side
+
+
+def test_tokens_that_the_model_has_no_embedding_for():
+    bb = tiny_backbone("bert", layers=1)
+    bb.tokenizer.add_tokens(["<pos>", "<neg>"])
+    task = Task(
+        name="mine", type="custom", labels=("0", "1"), verbalizer=["<neg>", "<pos>"], splits=TASK.splits
+    )
+    for found in (lambda: encode(bb, None, {"text": ["a <pos> film"]}, 1), lambda: evaluate(bb, task)):
+        with pytest.raises(SkillkitError, match="knows '<(neg|pos)>'.*resize_token_embeddings"):
+            found()
+
+
+def test_a_template_needs_a_tokenizer_with_offsets():
+    size = dict(
+        vocab_size=384, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, decoder_start_token_id=0
+    )
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**size))
+    bb = from_model(model, transformers.ByT5Tokenizer(), "bytes")
+    assert len(encode(bb, None, {"text": ["a film"]}, 1).ids[0]) == 7
+    with pytest.raises(SkillkitError, match="templates need a fast tokenizer"):
+        encode(bb, None, {"text": ["a film"]}, 1, "{text} it was")

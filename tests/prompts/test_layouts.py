@@ -39,28 +39,37 @@ def plain_logits(bb, layout, weight, text):
     if layout == "encoder":
         start = torch.tensor([[bb.model.config.decoder_start_token_id]])
         return bb.model(inputs_embeds=embeds, decoder_input_ids=start).logits[0, 0]
-    slot = -1 if bb.family == "causal" else 0
+    slot, positions = -1 if bb.family == "causal" else 0, {}
+    if (
+        layout == "zero-position"
+    ):  # the text is numbered from padding_idx + 1 on; the prompt's places do not matter
+        first = {"bert": 0}.get(bb.model_type, bb.model.config.pad_token_id) + 1
+        numbers = torch.cat([torch.zeros(len(weight)), torch.arange(first, first + ids.shape[1])])
+        positions = {"position_ids": numbers[None].long()}
     if (bb.family, layout) == ("masked", "prefix"):
         slot = len(weight) + ids[0].tolist().index(bb.tokenizer.mask_token_id)
-    return bb.model(inputs_embeds=embeds).logits[0, slot]
+    return bb.model(inputs_embeds=embeds, **positions).logits[0, slot]
 
 
 @contextmanager
 def without_positions(bb, count):
-    """The first `count` slots get no position embedding, as in the published code."""
+    """The first `count` slots get no position embedding, and in a BERT no token type, as in the published code."""
 
     def hook(module, args, output):
         return torch.cat([torch.zeros_like(output[..., :count, :]), output[..., count:, :]], dim=-2)
 
-    with bb.model.base_model.get_submodule(bb.row.positions).register_forward_hook(hook):
-        yield
+    embeddings = bb.model.base_model.embeddings
+    with embeddings.position_embeddings.register_forward_hook(hook):
+        bert = bb.model_type == "bert"
+        with embeddings.token_type_embeddings.register_forward_hook(hook) if bert else nullcontext():
+            yield
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)
 @torch.no_grad()
 def test_batched_logits_equal_the_plain_ones(model, layout):
     bb = BACKBONES[model]
-    weight, words = random_weight(bb), TASK.label_ids(bb)
+    weight, words = random_weight(bb), find_layout(bb, layout).label_ids(bb, TASK)
     fast = label_logits(bb, TASK, SoftPrompt(weight, layout), TASK["test"], batch_size=7)
     with without_positions(bb, len(weight)) if layout == "zero-position" else nullcontext():
         slow = [plain_logits(bb, layout, weight, text)[words] for text in TASK["test"]["text"]]
@@ -104,7 +113,7 @@ def test_slots_text_and_answer_point_where_they_say(model, layout):
         own = slots[:, 1:] if masked else slots
         found = embeds.gather(1, own[..., None].expand(-1, -1, bb.hidden_size))
         torch.testing.assert_close(found, weight.expand(6, -1, -1))
-    assert slots.shape == (6, layout.room(5) + (masked and layout.name == "prefix"))
+    assert slots.shape == (6, 5 + (masked and layout.name != "zero-position"))
     assert not masked or (slots[:, 0] == attached.answer).all()
     assert bb.family != "causal" or (attached.answer == mask.sum(1) - 1).all()
 
@@ -135,11 +144,16 @@ def test_a_backbone_with_hooks_is_trained_on_the_whole_sequence():
         assert attached.inputs["inputs_embeds"].shape[1] > 5
 
 
-def test_zero_position_text_starts_at_position_102_and_row_0_is_dead():
-    bb, layout = BACKBONES["roberta"], LAYOUTS["masked", "zero-position"]
-    batch = encode(bb, TASK, TASK["test"], room=100, max_tokens=24).batch(range(4))
-    attached = layout.attach(bb, torch.zeros(100, bb.hidden_size), batch)
-    assert (attached.inputs["position_ids"][:, 100] == 102).all()
+@pytest.mark.parametrize(("model", "first", "word"), [("roberta", 2, "good"), ("bert", 1, "good")])
+def test_zero_position_uses_up_no_positions_and_row_0_is_dead(model, first, word):
+    bb, layout = BACKBONES[model], LAYOUTS["masked", "zero-position"]
+    batch = encode(bb, TASK, TASK["test"], layout.room(200), max_tokens=24).batch(range(4))
+    attached = layout.attach(
+        bb, torch.zeros(200, bb.hidden_size), batch
+    )  # more rows than the model has positions
+    assert bb.run(attached.inputs).isfinite().all()
+    assert (attached.inputs["position_ids"][:, 200] == first).all()
+    assert word in bb.tokenizer.convert_ids_to_tokens(layout.label_ids(bb, TASK))
     weight = random_weight(bb).requires_grad_()
     attached = layout.attach(bb, weight, batch_of(bb, layout))
     bb.answer_logits(attached.inputs, attached.answer).sum().backward()

@@ -2,14 +2,17 @@
 
 import json
 import pickle
+from contextlib import nullcontext
 
 import pytest
 import torch
 from peft import PeftModel, PromptTuningConfig, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from skillkit.core import SkillkitError
 from skillkit.prompts import SoftPrompt, random_prompt, tune_prompt
 from skillkit.prompts.evaluation import label_logits
+from skillkit.prompts.peft_io import UNLIKE_PEFT
 from tests.helpers import refused, shared_path
 from tests.prompts.test_layouts import CASES, random_weight
 from tests.tiny import tiny_backbone
@@ -45,7 +48,7 @@ def peft_logits(bb, folder, layout, task=TASK):
     return logits[torch.arange(len(texts)), slots][:, task.label_ids(bb)]
 
 
-@pytest.mark.parametrize(("model", "layout"), [case for case in CASES if case[1] != "suffix"])
+@pytest.mark.parametrize(("model", "layout"), [case for case in CASES if case[1] not in UNLIKE_PEFT])
 def test_peft_gives_the_same_logits_and_gives_the_prompt_back(model, layout, tmp_path):
     bb = tiny_backbone(model)
     prompt = strong_prompt(bb, layout)
@@ -60,8 +63,7 @@ def test_peft_gives_the_same_logits_and_gives_the_prompt_back(model, layout, tmp
 
     back = SoftPrompt.from_peft(tmp_path, bb)
     assert (back.layout, back.metadata) == (prompt.layout, prompt.metadata)
-    alive = slice(1, None) if layout == "zero-position" else slice(None)
-    torch.testing.assert_close(back.weight[alive], prompt.weight[alive], atol=1e-6, rtol=0)
+    torch.testing.assert_close(back.weight, prompt.weight, atol=1e-6, rtol=0)
     torch.testing.assert_close(label_logits(bb, TASK, back, TASK["test"]), here, atol=2e-4, rtol=1e-4)
 
 
@@ -82,6 +84,8 @@ def test_a_foreign_adapter_loads_as_a_prefix(model, task_type, tmp_path):
 def test_what_peft_cannot_express_is_refused(tmp_path):
     gpt = tiny_backbone("gpt2", layers=1)
     refused("'suffix'.*tune with 'prefix'", random_prompt(gpt, 4).to_peft, tmp_path / "a", gpt)
+    zero = random_prompt(BERT, 4, layout="zero-position")
+    refused("'zero-position'.*tune with 'mask-first'", zero.to_peft, tmp_path / "a", BERT)
     assert not (tmp_path / "a").exists()
     bb, options = tiny_backbone("bert"), {"max_steps": 2, "progress": False, "dtype": "float32"}
     refused("segment ids.*segments=False", tune_prompt(bb, PAIRS, 4, **options).to_peft, tmp_path, bb)
@@ -89,6 +93,28 @@ def test_what_peft_cannot_express_is_refused(tmp_path):
     prompt.to_peft(tmp_path, bb)
     here = label_logits(bb, PAIRS, prompt, PAIRS["test"])
     torch.testing.assert_close(peft_logits(bb, tmp_path, "mask-first", PAIRS), here, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"task_type": "CAUSAL_LM"}, "is for the task CAUSAL_LM, tiny/bert takes FEATURE_EXTRACTION"),
+    ({"task_type": "SEQ_2_SEQ_LM"}, "is for the task SEQ_2_SEQ_LM"),
+    ({"base_model_name_or_path": "hub/bert-large"}, "was made for hub/bert-large, not for tiny/bert"),
+    ({"base_model_name_or_path": "elsewhere/bert"}, None), ({"base_model_name_or_path": None}, None),
+    ({"task_type": None}, None), ("cls.bias", "holds more than a prompt .cls.bias"),
+    ("skillkit.json", "'zero-position' does not"),
+])  # fmt: skip
+def test_adapters_of_other_models_and_with_more_than_a_prompt(changes, message, tmp_path):
+    strong_prompt(BERT, "prefix").to_peft(tmp_path, BERT)
+    if changes == "skillkit.json":
+        (tmp_path / changes).write_text('{"layout": "zero-position", "metadata": {}}')
+    elif isinstance(changes, str):
+        held = load_file(tmp_path / "adapter_model.safetensors") | {changes: torch.zeros(2)}
+        save_file(held, tmp_path / "adapter_model.safetensors")
+    else:
+        file = tmp_path / "adapter_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(SkillkitError, match=message) if message else nullcontext():
+        assert SoftPrompt.from_peft(tmp_path, BERT).layout == "prefix"
 
 
 @pytest.mark.parametrize(("file", "content", "message"), [
@@ -116,6 +142,7 @@ def test_every_published_prompt_comes_in_by_its_folder():
     assert prompt.weight.shape == (100, 768) and prompt.weight.dtype == torch.float32
     assert prompt.weight.isfinite().all() and prompt.metadata["origin"] == "SST2PromptRoberta"
     assert prompt.layout == "zero-position" and prompts["SST2PromptT5"].layout == "encoder"
+    assert prompt.options == {"max_tokens": 128} and prompt.metadata["leading_space"] is False
 
 
 def test_published_files_that_are_none(tmp_path):

@@ -35,6 +35,12 @@ def test_a_new_end_replaces_the_old_one():
 @pytest.mark.parametrize(("options", "message"), [
     ({"recipe": "nonsense"}, "no recipe 'nonsense'; choose embedded"),
     ({"learnig_rate": 1}, "no field 'learnig_rate'.*learning_rate"),
+    ({"bz": 1}, "no field 'bz'; did you mean 'batch_size'"),
+    ({"num_train_epochs": 1}, "did you mean 'epochs'"),
+    ({"eval_every_step": 1}, "did you mean 'evaluate_every'"),
+    ({"max_source_length": 1}, "did you mean 'max_tokens'"),
+    ({"prompt_len": 1}, "did you mean 'length'"),
+    ({"wxyz": 1}, "no field 'wxyz'; its fields are"),
     ({"loss": "hinge"}, "loss cannot be 'hinge'; choose label-words or vocabulary"),
     ({"schedule": "cosine"}, "schedule cannot be 'cosine'"),
     ({"batch_size": 0}, "^batch_size cannot be 0; give a whole number of at least 1$"),

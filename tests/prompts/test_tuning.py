@@ -1,12 +1,20 @@
 import dataclasses
+import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from skillkit.core import SkillkitError, cached
+from skillkit.core.hashing import content_hash
+from skillkit.models import from_model
 from skillkit.prompts import (
+    SoftPrompt,
     evaluate,
     find_layout,
+    layout_key,
+    predict,
     random_prompt,
     tune_adapter,
     tune_bitfit,
@@ -144,3 +152,56 @@ def test_numbers_that_are_too_small_are_errors_before_texts_are_read(tune_it, na
     monkeypatch.setattr("skillkit.prompts.training.encode_for", None)
     with pytest.raises(SkillkitError, match=f"^{name} cannot be 0; give a whole number of at least"):
         tune_it(BERT, TASK, progress=False, **{name: 0})
+
+
+@pytest.mark.parametrize("tune", [tune_prompt, tune_bitfit, tune_adapter])
+def test_seeds_from_numpy_are_plain_numbers(tune, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    bb = tiny_backbone("bert", layers=1)
+    plain, other = (
+        cached(tune, bb, TASK, seed=seed, max_steps=2, progress=False) for seed in (1, np.int64(1))
+    )
+    assert plain.fingerprint == other.fingerprint and len(list(tmp_path.glob("[!.]*/*"))) == 1
+    assert random_prompt(bb, 2, seed=np.int64(1)).fingerprint == random_prompt(bb, 2, seed=1).fingerprint
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda bb, p: evaluate(bb, "world/movies", p), r"task is 'world/movies', a str; give sk.load_task\("),
+    (lambda bb, p: evaluate("embedded/bert", TASK, p), r"bb is 'embedded/bert', a str; give sk.load_backbone\("),
+    (lambda bb, p: tune_prompt("embedded/bert", TASK), "bb is 'embedded/bert'"),
+    (lambda bb, p: cached(tune_prompt, "embedded/bert", TASK), "bb is 'embedded/bert'"),
+    (lambda bb, p: tune_bitfit(bb, "world/movies"), "task is 'world/movies'"),
+    (lambda bb, p: tune_adapter("embedded/bert", TASK), "bb is 'embedded/bert'"),
+    (lambda bb, p: predict(bb, TASK, "runs/prompt", ["so"]), r"prompt is 'runs/prompt'.*sk.SoftPrompt.load\("),
+    (lambda bb, p: evaluate(bb, TASK, Path("a")), r"prompt is 'a', a PosixPath; give sk.SoftPrompt.load\('a'\)"),
+    (lambda bb, p: evaluate(bb, TASK, [p, p]), "prompt is no such object, a list"),
+])  # fmt: skip
+def test_names_and_folders_instead_of_objects(call, message):
+    bb = tiny_backbone("bert", layers=1)
+    with pytest.raises(SkillkitError, match=message):
+        call(bb, random_prompt(bb, 2))
+
+
+def test_a_prompt_on_another_backbone_than_its_own_warns():
+    bb, other = tiny_backbone("bert", layers=1), tiny_backbone("bert", layers=1, seed=1)
+    other.name = "tiny/other"
+    prompt = tune(bb, max_steps=1)
+    with pytest.warns(UserWarning, match="was tuned on tiny/bert, not on tiny/other"):
+        evaluate(other, TASK, prompt)
+    same = from_model(bb.model, bb.tokenizer, "renamed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(bb, TASK, prompt), evaluate(same, TASK, prompt), evaluate(other, TASK, random_prompt(bb, 2))
+        evaluate(from_model(other.model, bb.tokenizer, "tiny/bert, pruned"), TASK, prompt)
+
+
+def test_zero_position_has_another_key_than_before():
+    assert layout_key(tiny_backbone("bert"), None, "zero-position") == {"layout": "zero-position 2"}
+    assert not layout_key(tiny_backbone("gpt2"), None, "zero-position") and not layout_key(
+        tiny_backbone("bert"), None
+    )
+    weight = torch.zeros(2, 4)
+    assert SoftPrompt(weight, "zero-position").fingerprint != content_hash(
+        ["zero-position", [2, 4], {}], weight
+    )
+    assert SoftPrompt(weight, "mask-first").fingerprint == content_hash(["mask-first", [2, 4], {}], weight)

@@ -61,7 +61,7 @@ class Resuming:
     def __init__(self, bb, layer, memory=MEMORY):
         path = bb.row.block_norm
         # The last network may be computed at the answer alone, of which a pass that leaves it out knows nothing.
-        inside = layer < bb.num_layers - 1
+        inside = layer < bb.num_layers - 1 and bb.plain_sum
         self.bb, self.layer, self.room = bb, layer, memory
         self.blocks = bb.blocks[: layer + inside]
         self.norm = bb.model.base_model.get_submodule(path.format(layer)) if path else None
