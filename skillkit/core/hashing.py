@@ -5,11 +5,15 @@ True
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-from pathlib import PurePath
+import re
+from pathlib import Path, PurePath
 
 from skillkit.core.errors import SkillkitError
+
+_LEFT = re.compile(r"cache-.*\.arrow|__pycache__")
 
 
 def content_hash(*parts):
@@ -28,6 +32,37 @@ def content_hash(*parts):
     return sha.hexdigest()
 
 
+def path_hash(path, without=()):
+    """Hash of a file's content, or of the names and contents of all files in a folder; None where nothing is.
+
+    >>> path_hash("params/embedded.yaml") == path_hash("params/seeds.yaml")
+    False
+
+    Hidden files, and what `datasets` leaves beside the data it has read, do not count, nor do the folders `without`
+    below the path. What has the size and time of before is not read again.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _file_hash(path, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
+    found = {}
+    for file in sorted(path.rglob("*")):
+        own = file.relative_to(path)
+        passed = any(part.startswith(".") or _LEFT.fullmatch(part) for part in own.parts)
+        if (
+            file.is_file()
+            and not passed
+            and not any(path in one.parents and one in file.parents for one in without)
+        ):
+            found[str(own)] = path_hash(file)
+    return digest(found)
+
+
+@functools.lru_cache(10_000)
+def _file_hash(path, size, changed):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest(plain):
     """sha256 (hex) of plain data.
 
@@ -43,7 +78,8 @@ def identity(value, name="the value"):
     >>> identity(range(3))
     [0, 1, 2]
 
-    Objects count by their `fingerprint` with dtype and device type where they have them, tensors, arrays and
+    Objects count by their `fingerprint` with name, dtype and device type where they have them, files and folders that
+    a `Path` names by what they hold, tensors, arrays and
     data sets by their values, dataclasses by their fields; lists, tuples and ranges with the same items are
     the same.
 
@@ -53,7 +89,7 @@ def identity(value, name="the value"):
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, PurePath):
-        return str(value)
+        return {"path": str(value), "sha256": path_hash(value)} if Path(value).exists() else str(value)
     if isinstance(value, list | tuple | range):
         return [inner(item) for item in value]
     if isinstance(value, dict):
@@ -67,10 +103,13 @@ def identity(value, name="the value"):
 
 def _object(value, name):
     kind, package = type(value).__name__, type(value).__module__.split(".")[0]
-    if isinstance(getattr(value, "fingerprint", None), str):
+    mark = getattr(value, "fingerprint", None)  # asked for once: a backbone looks at all its weights
+    if isinstance(mark, str):
         place = {"dtype": str(value.dtype)} if hasattr(value, "dtype") else {}
         place |= {"device": device_type(value.device)} if hasattr(value, "device") else {}
-        return {"type": kind, "fingerprint": value.fingerprint} | place
+        # Results repeat the names of tasks and models, in columns and metadata.
+        place |= {"name": value.name} if isinstance(getattr(value, "name", None), str) else {}
+        return {"type": kind, "fingerprint": mark} | place
     if package == "torch" and kind in ("device", "dtype"):
         return str(value)
     if package in ("torch", "numpy") and value.dtype != object:

@@ -71,7 +71,10 @@ def source_hash():
     >>> len(source_hash())
     16
     """
-    files = [(f"{path.relative_to(PACKAGE)}\0", path.read_bytes()) for path in sorted(PACKAGE.rglob("*.py"))]
+    paths = sorted(
+        [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.yaml")]
+    )  # the registry of tasks decides as much as code
+    files = [(f"{path.relative_to(PACKAGE)}\0", path.read_bytes()) for path in paths]
     return content_hash(*(part for file in files for part in file))[:16]
 
 

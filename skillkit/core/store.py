@@ -79,7 +79,9 @@ def cached(function, *args, **kwargs):
     >>> probe = cached(sk.probe, bb, task, prompt, split="validation")
 
     Arguments count by content: what has a `fingerprint` by that (with its dtype and device type), tensors and
-    data sets by their values. The store is the folder that SKILLKIT_STORE names, else `runs/store`.
+    data sets by their values. Where something is attached to a backbone (an open intervention or adapter, a hook),
+    the result is computed and not stored, with a warning that names it. The store is the folder that SKILLKIT_STORE
+    names, else `runs/store`.
 
     Raises SkillkitError for a function not marked by `artifact`, for an argument without a content hash, and
     when the store cannot be written.
@@ -87,6 +89,13 @@ def cached(function, *args, **kwargs):
     if not hasattr(function, "artifact"):
         raise SkillkitError(f"{function.__name__} cannot be cached; mark it with @artifact(kind, version=1)")
     call = _Call(function, args, kwargs)
+    if attached := _attached(call.arguments):
+        left = "leave the block, or remove it, to use the store"
+        warnings.warn(
+            f"{function.__name__} is computed and not stored under {', '.join(attached)}; {left}",
+            stacklevel=2,
+        )
+        return call.run()
     if fault(call.folder):
         with _lock(call.id):
             call.make()
@@ -94,6 +103,14 @@ def cached(function, *args, **kwargs):
     if hasattr(result, "fingerprint") or hasattr(result, "dtype"):
         _made[digest(identity(result))] = call.id
     return result
+
+
+def _attached(value):
+    """What is attached to the backbones among arguments, also in lists and dicts."""
+    if isinstance(value, dict | list | tuple):
+        items = value.values() if isinstance(value, dict) else value
+        return list(dict.fromkeys(what for item in items for what in _attached(item)))
+    return getattr(value, "attached", None) or []
 
 
 def root():

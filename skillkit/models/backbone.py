@@ -21,6 +21,7 @@ from skillkit.models.fast.last_layer import last_network_at
 from skillkit.models.fast.packing import packing_of, read_packed
 from skillkit.models.hooks import Padded, Stopped, record
 from skillkit.models.loading import quiet, read_checkpoint
+from skillkit.models.state import TensorHashes, attached, tokenizer_hash
 
 UNLIMITED = 2**20  # tokens; stands for "as many as you like" where positions are relative
 _NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version", "dtype", "architectures")
@@ -90,6 +91,8 @@ class Backbone:
         self.now = (
             None  # the batch that is being read, for interventions that depend on it: `skillkit.prompts.now`
         )
+        self._hashes = TensorHashes()
+        self._modules = {name: type(module) for name, module in model.named_modules()}
         self.batching = Padded()  # how its texts stand in the pass that is running
 
     def __repr__(self):
@@ -138,13 +141,23 @@ class Backbone:
         """Whether some layer sees nearby slots only (`window_size` of GPT-Neo, `sliding_window` of others)."""
         return any(getattr(self.model.config, name, None) for name in ("window_size", "sliding_window"))
 
-    @cached_property
+    @property
     def fingerprint(self):
-        """sha256 of configuration, vocabulary and weights (in their dtype); computed once."""
+        """sha256 of configuration, tokenizer and weights (in their dtype) as they are now.
+
+        Only what has changed since it was last asked for is hashed anew.
+        """
         config = {k: v for k, v in self.model.config.to_dict().items() if k not in _NOT_OF_THE_MODEL}
-        vocabulary = sorted(self.tokenizer.get_vocab().items())
-        weights = (part for named in self.model.named_parameters() for part in named)
-        return content_hash(config, vocabulary, *weights)
+        return content_hash(config, tokenizer_hash(self.tokenizer), self._hashes(self.model))
+
+    @property
+    def attached(self):
+        """What is open or hooked on it, in words: its results are other ones then, and `cached` does not store them.
+
+        >>> with bb.record(): bb.attached
+        ['record at ... and ... more']
+        """
+        return attached(self, self._modules)
 
     def value_weight(self, layer):
         """The second feed-forward matrix [hidden, neurons], a view whatever the storage.

@@ -10,7 +10,6 @@ Prompts are tuned on the clean task; both sides answer with its label words.
 
 import warnings
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import datasets
@@ -79,7 +78,7 @@ class View:
         """
         return attacks_on(self.clean)
 
-    @cached_property
+    @property
     def fingerprint(self):
         """Hash of both sides and of how their rows belong together."""
         return content_hash(f"{self.clean.fingerprint} {self.adversarial.fingerprint} {self.per_row}")

@@ -13,16 +13,18 @@ import logging
 import re
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
+from skillkit.core import store
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json, write_json, writing
 from skillkit.core.hashing import digest
-from skillkit.core.provenance import provenance, source_hash
+from skillkit.core.provenance import provenance, runs_folder, source_hash
 from skillkit.studies import params
+from skillkit.studies.inputs import contents
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class NotebookJob:
     parameters: dict
     changed: dict
     folder: Path
+    cwd: Path = field(default_factory=Path.cwd)  # where relative paths among the parameters begin
 
     @classmethod
     def create(cls, notebook, parameters, folder):
@@ -52,14 +55,17 @@ class NotebookJob:
         return self.source.stem
 
     def key(self):
-        """Hash of all that decides the results: the notebook's cells, the parameters, the package's code.
+        """Hash of all that decides the results: cells, parameters with the files that they name, the package's code.
 
         >>> parameters = [validate("02_probing", {"seeds": [seed]}) for seed in (0, 1)]
         >>> len({NotebookJob.create("02_probing", one, "dir").key() for one in parameters})
         2
         """
         cells = _cells_hash(self.source, self.source.stat().st_mtime_ns)
-        return digest([cells, self.parameters, source_hash()])
+        outs = [
+            one.resolve() for one in (self.folder, runs_folder(), store.root())
+        ]  # may lie in a folder of data
+        return digest([cells, self.parameters, source_hash(), contents(self.parameters, self.cwd, outs)])
 
     def is_done(self):
         """Whether the folder holds the complete results of just this job.

@@ -6,7 +6,7 @@
 """
 
 import difflib
-import functools
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -97,11 +97,18 @@ class Task:
         """
         return any("text_pair" in rows.column_names for rows in self.splits.values())
 
-    @functools.cached_property
+    @property
     def fingerprint(self):
         """Hash of all that decides a result, the same in every process; name and notes do not count."""
         fields = [self.type, self.labels, self.verbalizer, self.metric, self.template, self.leading_space]
-        return content_hash(fields, *([split, rows.to_dict()] for split, rows in sorted(self.splits.items())))
+        now = (
+            json.dumps(fields),
+            sorted(self.splits.items()),
+        )  # words and splits are dicts, which may be changed
+        if vars(self).get("_hashed", (None,))[0] != now:
+            rows = ([split, rows.to_dict()] for split, rows in now[1])
+            object.__setattr__(self, "_hashed", (now, content_hash(fields, *rows)))
+        return self._hashed[1]
 
     def words(self, bb):
         """The label words for this backbone's family, in the order of the labels."""

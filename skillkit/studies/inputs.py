@@ -1,0 +1,64 @@
+"""The files and folders that parameters name: data, task files and what they point to, models, facts.
+
+>>> contents({"backbone": "embedded/bert", "tasks": ["world/movies"]}, Path.cwd()).keys()
+dict_keys(['embedded/bert (1)'])
+"""
+
+import functools
+import os
+from pathlib import Path
+
+from skillkit.core.files import read_yaml
+from skillkit.core.hashing import path_hash
+from skillkit.core.provenance import CHECKPOINTS, PACKAGE
+
+_ROOT = "data_root"  # a folder of many data sets, of which only those named count
+
+
+def contents(parameters, cwd, without=()):
+    """{name: hash} of what is there under the names among the parameters, wherever in them; what the hub has is not.
+
+    >>> contents({"tasks": ["reviews.yaml"]}, folder)          # the YAML, and the CSV that it points to
+    {'reviews.yaml (0)': '…', 'reviews.yaml: reviews.csv (0)': '…'}
+
+    A name may be a path (from `cwd` on), or the name of a data set below `data_root` or SKILLKIT_DATA. `without` are
+    folders that results are written to.
+    """
+    roots = [Path(root) for root in (parameters.get(_ROOT), os.environ.get("SKILLKIT_DATA")) if root]
+    named = {name: value for name, value in parameters.items() if name not in (_ROOT, "out")}
+    return dict(_found(named, Path(cwd), [Path(cwd, root.expanduser()) for root in roots], without))
+
+
+def _found(plain, base, roots, without, within=""):
+    """(name, hash) of what the strings in plain data name, and of what the task files among it point to."""
+    for text in dict.fromkeys(_texts(plain)):
+        shipped = [CHECKPOINTS / text.removeprefix("embedded/")] if text.startswith("embedded/") else []
+        below = [root / _registered().get(text, text) for root in roots]
+        for number, place in enumerate([base / Path(text).expanduser(), *below, *shipped]):
+            mark = _mark(place, without)
+            if mark:
+                yield f"{within}{text} ({number})", mark
+            if mark and place.suffix in (".yaml", ".yml") and not within:
+                yield from _found(read_yaml(place, words=True), place.parent, roots, without, f"{text}: ")
+
+
+def _mark(path, without):
+    try:
+        return path_hash(path.resolve(), without)
+    except (OSError, ValueError, RuntimeError):  # no name of a file
+        return None
+
+
+def _texts(value):
+    """All strings in plain data but empty ones."""
+    if isinstance(value, str):
+        return [value] if value else []
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [text for item in items for text in _texts(item)]
+
+
+@functools.cache
+def _registered():
+    """{name of a task: its folder below data_root} where these are not the same."""
+    registry = read_yaml(PACKAGE / "tasks" / "registry.yaml", words=True)
+    return {name: fields["folder"] for name, fields in registry.items() if "folder" in fields}
