@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "core": ("SkillkitError", "cached"),
-    "tasks": ("Task", "list_tasks", "load_task"),
+    "tasks": ("Task", "list_tasks", "load_task", "load_tasks"),
     "models": ("Backbone", "from_model", "list_backbones", "load_backbone"),
     "prompts": (
         "Evaluation", "SoftPrompt", "Tuned", "evaluate", "predict", "random_prompt", "tune_adapter", "tune_bitfit",

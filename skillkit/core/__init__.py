@@ -3,13 +3,14 @@
 from importlib import import_module
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.names import by_name, short_names
 from skillkit.core.progress import progress
 
 # Imported when first used, for start-up time: scipy, statsmodels and pandas take seconds.
 _LATER = dict.fromkeys(("artifact", "cached"), "store") | dict.fromkeys(
     ("difference_interval", "mean_interval", "share_interval"), "stats"
 )
-__all__ = ["SkillkitError", "progress", *_LATER]
+__all__ = ["SkillkitError", "by_name", "progress", "short_names", *_LATER]
 
 
 def __getattr__(name):

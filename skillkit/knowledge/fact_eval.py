@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.names import by_name
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import attribute, former_options
@@ -35,6 +36,7 @@ def find_neurons(
     facts = [fact for fact in facts if len(fact.prompts) >= minimum_prompts]
     if not facts:
         raise SkillkitError(f"no fact has {minimum_prompts} prompts; lower minimum_prompts")
+    by_name(facts, (fact.key for fact in facts))  # else neurons of one fact would be those of another
     found, first = {}, 0.7 if share == "adaptive" else share
     for fact, made in _attributed(bb, facts, progress, options):
         found[fact.key] = from_attributions(bb, made, coarse or {"adaptive": 0.3}, first, strict)
@@ -91,6 +93,7 @@ class FactQuestions:
 
     def __init__(self, bb, facts, answers=None):
         self.bb, self.keys = bb, [fact.key for fact in facts]
+        facts = by_name(facts, self.keys).values()
         answers = answers or {fact.key: fact.object for fact in facts}
         encode = lambda fact, prompt: encode_cloze(bb, prompt, answers[fact.key], repeat_mask=True)
         self.prompts = {fact.key: [encode(fact, prompt) for prompt in fact.prompts] for fact in facts}

@@ -17,6 +17,7 @@ from typing import Any
 
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError
+from skillkit.core.names import by_name
 from skillkit.knowledge.clozes import MASK, encode_cloze
 
 _COLUMNS = {"relation", "uuid", "subject", "object", "prompts"}
@@ -127,6 +128,7 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
         raise SkillkitError(f"there is no shard {shard[0]} of {shard[1]}; they count from 0")
     languages = [language] if isinstance(language, str) else language and list(language)
     facts = _read(source, languages)
+    by_name(facts, (fact.key for fact in facts))
     _present("language", languages, {fact.language for fact in facts}, source)
     _present("relation", relations, {fact.relation for fact in facts}, source)
     wanted = lambda name, names: not names or name in names

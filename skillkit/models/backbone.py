@@ -154,8 +154,9 @@ class Backbone:
     def attached(self):
         """What is open or hooked on it, in words: its results are other ones then, and `cached` does not store them.
 
-        >>> with bb.record(): bb.attached
-        ['record at ... and ... more']
+        >>> with bb.record():
+        ...     bb.attached, bb.run(inputs)
+        (['record at ... and ... more'], ...)
         """
         return attached(self, self._modules)
 

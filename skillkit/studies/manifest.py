@@ -21,6 +21,11 @@ def write_manifest(folder, study):
         before = _read(folder)
         if before and (before["name"], bool(before.get("axes"))) != (study.name, bool(study.axes)):
             raise SkillkitError(f"{folder} holds the study {before['name']!r}; give another with --out")
+        other = Path(before["file"]) if before and before.get("file") else None
+        if other and other.is_file() and study.path.is_file() and not other.samefile(study.path):
+            raise SkillkitError(
+                f"{folder} holds the results of {other}; give another folder with --out, or a `name`"
+            )
         cells = [
             {"name": cell.name, "notebook": cell.notebook, "folder": cell.folder, "point": cell.point,
              "parameters": cell.parameters.model_dump(exclude={"out"})}

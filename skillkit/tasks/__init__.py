@@ -2,6 +2,6 @@
 
 from skillkit.tasks.registry import task_file
 from skillkit.tasks.splits import balanced
-from skillkit.tasks.task import Task, list_tasks, load_task
+from skillkit.tasks.task import Task, list_tasks, load_task, load_tasks
 
-__all__ = ["Task", "balanced", "list_tasks", "load_task", "task_file"]
+__all__ = ["Task", "balanced", "list_tasks", "load_task", "load_tasks", "task_file"]

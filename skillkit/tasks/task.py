@@ -9,6 +9,7 @@ import difflib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import pandas as pd
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError
 from skillkit.core.hashing import content_hash
+from skillkit.core.names import by_name, short_names
 from skillkit.tasks.readers import read, read_hub
 from skillkit.tasks.registry import registry, task_file
 from skillkit.tasks.splits import balanced, labelled_splits, two_classes
@@ -248,6 +250,23 @@ def load_task(
     words = about.verbalizer or _names_as_words(labels, about.name)
     same = about.model_dump(include={"name", "type", "metric", "template", "leading_space"})
     return Task(labels=labels, verbalizer=words, splits=splits, notes=notes, **same)
+
+
+def load_tasks(names, **options):
+    """The tasks of several names, each once; those that would be called alike are called by more of their paths.
+
+    >>> [task.name for task in load_tasks(["world/movies", "world/rooms"])]
+    ['world/movies', 'world/rooms']
+
+    `options` of `load_task` serve all of them.
+    """
+    names = list(dict.fromkeys(map(str, names)))
+    tasks, ends = [load_task(name, **options) for name in names], short_names(names)
+    counts = Counter(task.name for task in tasks)
+    apart = [
+        replace(task, name=ends[name]) if counts[task.name] > 1 else task for name, task in zip(names, tasks)
+    ]
+    return list(by_name(apart).values())
 
 
 def _world_task(name, fields):
