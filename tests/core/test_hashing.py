@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.hashing import abbreviated, content_hash, digest, identity
+from skillkit.core.hashing import abbreviated, content_hash, digest, identity, path_hash
 from tests.helpers import REPOSITORY
 
 
@@ -85,3 +85,31 @@ def test_a_value_without_a_content_hash_is_an_error(value):
 def test_abbreviations_are_short():
     assert abbreviated(Model()) == "a/model (Model 01234567)" and abbreviated(16) == 16
     assert abbreviated(list(range(1000))).startswith("list ")
+
+
+def test_a_path_counts_by_what_lies_there(tmp_path):
+    file, folder = tmp_path / "a.csv", tmp_path / "data"
+    folder.mkdir()
+    seen = {key(folder)}
+    for change in (lambda: (folder / "train.csv").write_text("a,1"), lambda: (folder / "train.csv").write_text("a,2"),
+                   lambda: (folder / "train.csv").rename(folder / "test.csv")):  # fmt: skip
+        change()
+        seen.add(key(folder))
+    assert len(seen) == 4
+    kept = key(folder)
+    (folder / ".hidden").write_text("")
+    (folder / "cache-12.arrow").write_text("")  # what datasets leaves
+    (folder / "out").mkdir()
+    (folder / "out" / "result.csv").write_text("")
+    assert key(folder) != kept and path_hash(folder, [folder / "out"]) == path_hash(
+        folder, [tmp_path, folder / "out"]
+    )
+    assert path_hash(folder / "out", [folder / "out"]) is not None and path_hash(file) is None
+    file.write_text("a")
+    assert path_hash(file) != path_hash(folder / "test.csv")
+
+
+def test_results_repeat_names_so_that_names_count():
+    other = Model()
+    other.name = "another"
+    assert key(other) != key(Model())

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+import transformers
+from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processors
 
 from skillkit.models.backbone import UNLIMITED, from_model, load_backbone
 from skillkit.models.hooks import replace_neurons
@@ -117,16 +119,96 @@ def test_facts_of_a_backbone(model_type):
     assert not bb.model.training and not any(weight.requires_grad for weight in bb.model.parameters())
 
 
-def test_the_fingerprint_tells_weights_configuration_vocabulary_and_dtype_apart():
-    bb = tiny_backbone("bert")
-    assert tiny_backbone("bert").fingerprint == bb.fingerprint
-    nudged, configured, worded = (tiny_backbone("bert") for _ in range(3))
-    nudged.value_weight(2)[0, 0] += 1e-3
+def test_the_fingerprint_tells_configuration_and_dtype_apart():
+    bb, configured = tiny_backbone("bert"), tiny_backbone("bert")
+    assert configured.fingerprint == bb.fingerprint
     configured.model.config.layer_norm_eps = 1e-3
-    worded.tokenizer.add_tokens(["zebra"])
     half = from_model(tiny_backbone("bert").model.half(), bb.tokenizer)
-    prints = {other.fingerprint for other in (bb, nudged, configured, worded, half)}
-    assert len(prints) == 5
+    assert len({other.fingerprint for other in (bb, configured, half)}) == 3
+
+
+def _optimised(weight):
+    weight.requires_grad_().grad = torch.ones_like(weight)
+    torch.optim.AdamW([weight], 0.1).step()
+
+
+def _swapped(weight):
+    weight.data[[0, 1]] = weight.data[[1, 0]]
+
+
+def _of_numpy(weight):
+    weight.detach().numpy()[0, 0] += 1
+
+
+EDITS = {
+    "in place": lambda weight: weight.detach().zero_(), "through .data": lambda weight: weight.data.mul_(2),
+    "another .data": lambda weight: setattr(weight, "data", weight.data + 1), "rows swapped": _swapped,
+    "optimiser": _optimised, "numpy": _of_numpy, "a rank-one update": lambda w: w.detach().add_(w[:, :1] @ w[:1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])
+def test_the_fingerprint_is_of_the_weights_as_they_are_now(model_type, edit):
+    bb = tiny_backbone(model_type)
+    before, weight = bb.fingerprint, bb.value_matrices[1].weight
+    kept = weight.detach().clone()
+    edit(weight)
+    assert bb.fingerprint != before
+    with torch.no_grad():
+        weight.copy_(kept)
+    assert bb.fingerprint == before
+
+
+def test_the_fingerprint_counts_buffers_and_layers_that_were_put_in():
+    bb = tiny_backbone("bert")
+    prints = {bb.fingerprint}
+    next(bb.model.buffers()).add_(1)
+    prints.add(bb.fingerprint)
+    bb.blocks[0].extra = torch.nn.Linear(2, 2)
+    assert len(prints | {bb.fingerprint}) == 3
+
+
+def _pieces(model):
+    return lambda tokenizer: setattr(tokenizer.backend_tokenizer, *model(tokenizer.backend_tokenizer))
+
+
+SETTINGS = {
+    "words": lambda one: one.add_tokens(["zebra"]),
+    "an added token's blanks": lambda one: one.add_tokens([AddedToken("good", lstrip=True)]),
+    "lower case": _pieces(lambda one: ("normalizer", normalizers.Lowercase())),
+    "normalisation": _pieces(lambda one: ("normalizer", normalizers.NFD())),
+    "splitting": _pieces(lambda one: ("pre_tokenizer", pre_tokenizers.Digits())),
+    "a first token": _pieces(
+        lambda one: ("post_processor", processors.TemplateProcessing("$A good", None, [("good", 9)]))
+    ),
+    "merges": _pieces(lambda one: ("model", models.BPE(one.get_vocab(), [], unk_token="<unk>"))),
+    "length": lambda one: setattr(one, "model_max_length", 7),
+    "truncation side": lambda one: setattr(one, "truncation_side", "left"),
+    "inputs": lambda one: setattr(one, "model_input_names", ["input_ids"]),
+    "special tokens": lambda one: setattr(one, "pad_token", "good"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_the_fingerprint_is_of_the_tokenizer_as_it_is_now(setting):
+    bb = tiny_backbone("roberta")
+    before = bb.fingerprint
+    bb.tokenizer(TEXTS, padding=True, truncation=True, max_length=3)  # is set anew by every call
+    assert bb.fingerprint == before
+    setting(bb.tokenizer)
+    assert bb.fingerprint != before
+
+
+def test_the_fingerprint_of_a_tokenizer_in_python(tmp_path):
+    bb = tiny_backbone("t5")
+    slow = lambda **options: from_model(bb.model, transformers.ByT5Tokenizer(**options))
+    one, other, third = slow(), slow(extra_ids=7), slow()
+    third.tokenizer.language = "ja"
+    assert len({each.fingerprint for each in (bb, one, other, third)}) == 4
+    one.tokenizer.save_pretrained(tmp_path)
+    again = from_model(bb.model, transformers.ByT5Tokenizer.from_pretrained(tmp_path))
+    assert again.fingerprint == one.fingerprint == slow().fingerprint
 
 
 def test_a_real_gated_causal_model():

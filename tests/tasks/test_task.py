@@ -7,7 +7,7 @@ import datasets
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.tasks import list_tasks, load_task
+from skillkit.tasks import list_tasks, load_task, load_tasks
 from tests.helpers import REPOSITORY
 from tests.tasks.made import load_reviews, reader, rows_of, task_of, write_jsonl
 
@@ -116,3 +116,32 @@ def test_a_small_world_task_takes_words_but_no_columns():
     assert load_task("world/movies", verbalizer=["bad", "good"]).words(reader(None)) == ("bad", "good")
     with pytest.raises(SkillkitError, match="small world; it takes .* not text"):
         load_task("world/movies", text="review")
+
+
+def test_the_fingerprint_is_of_words_and_splits_as_they_are_now():
+    task = task_of(["no", "yes"])
+    prints = {task.fingerprint}
+    task.verbalizer["masked"] = ["nay", "aye"]
+    prints.add(task.fingerprint)
+    task.splits["test"] = task["train"].select([0])
+    assert len(prints | {task.fingerprint}) == 3
+
+
+@pytest.mark.parametrize(("places", "names"), [
+    (["x/set.yaml", "y/set.yaml"], ["x/set", "y/set"]), (["x/set.jsonl", "x/set.yaml"], ["set.jsonl", "set"]),
+    (["x/set.jsonl", "y/set.jsonl"], ["x/set.jsonl", "y/set.jsonl"]), (["x/set.jsonl", "x/set.jsonl"], ["set"]),
+    (["x/set.jsonl", "world/movies"], ["set", "world/movies"]),
+    (["x/movies.jsonl", "world/movies"], ["movies", "world/movies"]),
+])  # fmt: skip
+def test_tasks_of_one_name_are_told_apart(tmp_path, monkeypatch, places, names):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("x", "y"):
+        for name in ("set", "movies"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            rows = [{"text": f"{folder} {i}", "label": ["no", "yes"][i % 2]} for i in range(40)]
+            write_jsonl(tmp_path / folder / f"{name}.jsonl", rows)
+            (tmp_path / folder / f"{name}.yaml").write_text(f"path: {name}.jsonl\n")
+    tasks = load_tasks(places)
+    assert [task.name for task in tasks] == names
+    first = [task["test"]["text"][0][:1] for task in tasks if "world" not in task.name]
+    assert first == [place[0] for place in dict.fromkeys(places) if "world" not in place]
