@@ -158,6 +158,8 @@ class _Call:
         bound.apply_defaults()
         arguments = bound.arguments | (self.kind.resolve(dict(bound.arguments)) if self.kind.resolve else {})
         self.arguments = {name: value for name, value in arguments.items() if name not in self.kind.ignore}
+        # Ids of before the fingerprint covered the tokenizer, and names counted, cannot be kept honestly: those
+        # artifacts may be of another tokenizer or of edited weights, so that they are not found again.
         self.key = {
             "kind": self.kind.name,
             "version": self.kind.version,
