@@ -69,7 +69,7 @@ class Hooks:
                 raise Stopped
             return None if changed is None else (batching.pack(changed), *args[1:])
 
-        pre_hook.opened_by = type(self).__name__
+        pre_hook.opened_by = type(self).__name__  # type: ignore[attr-defined]
         # What is kept for its gradient must be part of the graph, which an unpacked copy is not.
         return pre_hook if self.grad else any_batching(pre_hook, self.tokenwise)
 

@@ -1,7 +1,8 @@
 """What a backbone is at this moment: its tokenizer and weights as they are now, and what is attached to it.
 
->>> with suppress(bb, mask): bb.attached
-['replace_neurons at bert.encoder.layer.0.output.dense and 5 more']
+>>> handle = bb.model.register_forward_hook(lambda module, args, output: None)
+>>> bb.attached, handle.remove()
+(['a forward hook (<lambda>) at the model'], None)
 """
 
 from contextlib import suppress
@@ -33,8 +34,8 @@ _LIBRARIES = ("transformers.", "accelerate.")  # what these put into a model bel
 def tokenizer_hash(tokenizer):
     """Hash of all that decides which ids a text becomes: words, merges, normalisation, added tokens, settings.
 
-    >>> tokenizer_hash(bb.tokenizer) == tokenizer_hash(copy.deepcopy(bb.tokenizer))
-    True
+    >>> tokenizer_hash(bb.tokenizer) == tokenizer_hash(load_backbone("embedded/gpt2").tokenizer)
+    False
 
     Truncation and padding, which every call sets anew, are left out. Of a tokenizer in Python all plain attributes
     count, and the content of its vocabulary files.
@@ -62,7 +63,7 @@ def tokenizer_hash(tokenizer):
 def changes(tensor):
     """A value that changes with the content of a tensor, at the speed of memory (30 times that of sha256).
 
-    >>> before = changes(weight); weight.data[0] = 0; changes(weight) == before
+    >>> changes(torch.zeros(2, 2)) == changes(torch.eye(2))
     False
 
     Version counters would be quicker still, but `weight.data[0] = 0` and NumPy views pass them by. On a GPU it is

@@ -18,7 +18,7 @@ _ROOT = "data_root"  # a folder of many data sets, of which only those named cou
 def contents(parameters, cwd, without=()):
     """{name: hash} of what is there under the names among the parameters, wherever in them; what the hub has is not.
 
-    >>> contents({"tasks": ["reviews.yaml"]}, folder)          # the YAML, and the CSV that it points to
+    >>> contents({"tasks": ["reviews.yaml"]}, "params/tasks")  # doctest: +SKIP
     {'reviews.yaml (0)': '…', 'reviews.yaml: reviews.csv (0)': '…'}
 
     A name may be a path (from `cwd` on), or the name of a data set below `data_root` or SKILLKIT_DATA. `without` are

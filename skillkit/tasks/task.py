@@ -110,7 +110,7 @@ class Task:
         if vars(self).get("_hashed", (None,))[0] != now:
             rows = ([split, rows.to_dict()] for split, rows in now[1])
             object.__setattr__(self, "_hashed", (now, content_hash(fields, *rows)))
-        return self._hashed[1]
+        return vars(self)["_hashed"][1]
 
     def words(self, bb):
         """The label words for this backbone's family, in the order of the labels."""
