@@ -163,10 +163,12 @@ def test_the_fingerprint_is_of_the_weights_as_they_are_now(model_type, edit):
 def test_the_fingerprint_counts_buffers_and_layers_that_were_put_in():
     bb = tiny_backbone("bert")
     prints = {bb.fingerprint}
-    next(bb.model.buffers()).add_(1)
+    bb.blocks[0].register_buffer("scale", torch.ones(2))
+    prints.add(bb.fingerprint)
+    bb.blocks[0].scale.add_(1)
     prints.add(bb.fingerprint)
     bb.blocks[0].extra = torch.nn.Linear(2, 2)
-    assert len(prints | {bb.fingerprint}) == 3
+    assert len(prints | {bb.fingerprint}) == 4
 
 
 def _pieces(model):

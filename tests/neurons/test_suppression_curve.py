@@ -20,8 +20,9 @@ def small(model="roberta", seed=0):
 
 @pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
 def test_a_curve_is_what_single_calls_give(kind):
-    bb, prompt, found = small()
+    bb, prompt, _ = small()
     bb.model.double()  # sums are taken apart and put together again
+    found = probe(bb, TASK, prompt)  # another dtype, another backbone
     options = dict(alpha=2.0, draws=3, seed=1, progress=False)
     curve = suppression_curve(bb, TASK, prompt, found, (0, 0.1, 0.3), kind, **options)
     table = curve.table.set_index(["rate", "neurons", "draw"])
