@@ -90,9 +90,9 @@ class TensorHashes:
         self.known = {}
 
     def __call__(self, model):
-        return [
-            [*named[:1], self.of(*named)] for named in [*model.named_parameters(), *model.named_buffers()]
-        ]
+        stored = model.state_dict().keys()  # other buffers are made of the configuration
+        buffers = [named for named in model.named_buffers() if named[0] in stored]
+        return [[name, self.of(name, tensor)] for name, tensor in [*model.named_parameters(), *buffers]]
 
     def of(self, name, tensor):
         """sha256 of one tensor with its dtype and shape."""
