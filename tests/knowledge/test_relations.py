@@ -110,3 +110,21 @@ def test_real_pararel_and_mpararel():
     assert len(facts) == 27_610 and sum(len(fact.prompts) for fact in facts) == 224_674
     both = load_facts(shared_path("data/mpararel"), ["en", "de"], ["P36"], per_relation=5)
     assert len(both) == 10 and all("[MASK]" in prompt for fact in both for prompt in fact.prompts)
+
+
+def test_two_facts_of_one_name_are_refused(tmp_path):
+    row = dict(
+        relation="capital",
+        uuid="u",
+        subject="france",
+        object="paris",
+        prompts=["paris is [MASK]."],
+        language="en",
+    )
+    rows = [row, row | {"subject": "spain", "object": "madrid"}]
+    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(SkillkitError, match="2 of those given are called 'u/en'"):
+        load_facts(tmp_path / "facts.jsonl")
+    rows[1]["language"] = "es"  # a fact in two languages shares its uuid
+    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert len(load_facts(tmp_path / "facts.jsonl")) == 2

@@ -2,9 +2,11 @@
 
 import pytest
 
-from skillkit.studies import inputs, job
+from skillkit.core.errors import SkillkitError
+from skillkit.studies import inputs, job, load_study
 from skillkit.studies.inputs import contents
 from skillkit.studies.job import NotebookJob
+from skillkit.studies.manifest import write_manifest
 
 ROWS = {
     "mine.csv": "a,0",
@@ -91,3 +93,20 @@ def test_what_lies_where_results_go_counts_when_it_is_named(folder, monkeypatch)
     before = key(folder, {"backbone": "model"})
     (folder / "model/model.safetensors").write_text("others")
     assert key(folder, {"backbone": "model"}) != before
+
+
+def test_two_study_files_of_one_name_do_not_share_a_folder(tmp_path):
+    studies = {}
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        path = tmp_path / place / "mine.yaml"
+        path.write_text("notebooks: {01_prompt_tuning: {}}\n")
+        studies[place] = load_study(path)
+    write_manifest(tmp_path / "out", studies["a"])
+    write_manifest(tmp_path / "out", studies["a"])
+    with pytest.raises(SkillkitError, match="holds the results of .*a/mine.yaml"):
+        write_manifest(tmp_path / "out", studies["b"])
+    (tmp_path / "a" / "mine.yaml").rename(
+        tmp_path / "moved.yaml"
+    )  # then it is no other study, but the one that moved
+    write_manifest(tmp_path / "out", studies["b"])
