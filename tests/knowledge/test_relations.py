@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from skillkit.core.errors import SkillkitError
 from skillkit.knowledge import load_facts
 from skillkit.knowledge.relations import by_relation
 from skillkit.small_world import world
@@ -113,14 +114,8 @@ def test_real_pararel_and_mpararel():
 
 
 def test_two_facts_of_one_name_are_refused(tmp_path):
-    row = dict(
-        relation="capital",
-        uuid="u",
-        subject="france",
-        object="paris",
-        prompts=["paris is [MASK]."],
-        language="en",
-    )
+    row = dict(relation="capital", uuid="u", subject="france", object="paris", language="en")
+    row["prompts"] = ["paris is [MASK]."]
     rows = [row, row | {"subject": "spain", "object": "madrid"}]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(SkillkitError, match="2 of those given are called 'u/en'"):
