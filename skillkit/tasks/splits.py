@@ -98,6 +98,12 @@ def _same_texts(rows):
     return texts.groupby(list(texts), sort=False).ngroup().to_numpy()
 
 
+def _kept_together(rows, about):
+    """The numbers of `_same_texts`; of too few texts, and of named tasks, which never were grouped, each row's own."""
+    group = _same_texts(rows)
+    return np.arange(len(rows)) if about.name in registry() or group.max() < 9 else group
+
+
 def _divided(rows, group, sizes, seed):
     """Datasets of the given sizes and the rest (last), with every class in each as in the whole.
 
@@ -247,12 +253,8 @@ def _not_kept(split, rows, train, labels):
 def _completed(splits, labels, about, seed, notes):
     """train, validation and test: validation stands in for a missing test, a part of train for validation."""
     splits, rows, made = dict(splits), splits.get("train"), []
-    if rows is not None:
-        group = _same_texts(rows)
-        # The named tasks have been divided row by row from the first; a note says what that means.
-        if about.name in registry() or group.max() < 9:
-            group = np.arange(len(rows))
-        count = group.max() + 1
+    group = None if rows is None else _kept_together(rows, about)
+    count = 0 if rows is None else group.max() + 1
     if set(splits) == {"train"}:
         if count < 10:
             raise SkillkitError(
