@@ -109,7 +109,7 @@ def read_tensors(folder, name, *needed):
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = Path(folder)
+    folder = Path(folder).parent if Path(folder).is_file() else Path(folder)  # one of the two files will do
     try:
         plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / f"{name}.safetensors")

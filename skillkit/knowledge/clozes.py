@@ -249,12 +249,14 @@ def _causal(bb, text, answer, repeat_mask):
             f"a causal model like {bb.name} reads only what stands before {MASK}; choose a phrasing that "
             f"ends with it instead of {text!r}"
         )
-    space = "" if mask and before and not before[-1].isspace() else " "
-    texts, ending = [before.rstrip(), before.rstrip() + space + answer], appended(bb)
-    prefix, filled = (ids[: len(ids) - ending] for ids in bb.tokenizer(texts)["input_ids"])
+    head, ending = before.rstrip(" "), appended(bb)  # a line break is read
+    space = "" if before and head == before and (mask or before[-1].isspace()) else " "
+    prefix, filled = (
+        ids[: len(ids) - ending] for ids in bb.tokenizer([head, head + space + answer])["input_ids"]
+    )
     if not prefix:
         raise SkillkitError(f"nothing stands before {MASK} in {text!r}, and {bb.name} starts without a token")
-    tokens = filled[len(prefix) :] if filled[: len(prefix)] == prefix else _alone(bb, answer)
+    tokens = filled[len(prefix) :] if filled[: len(prefix)] == prefix else _alone(bb, answer, space)
     tokens = _known(bb, tokens, answer)
     grown = [tuple(prefix) + tokens[:i] for i in range(len(tokens))]
     return [Question(ids, (len(ids) - 1,), (token,)) for ids, token in zip(grown, tokens, strict=True)]
@@ -281,6 +283,7 @@ def _placed(bb, text, answer, mark, mark_id):
     asked = bb.tokenizer(text.replace(MASK, mark))["input_ids"]
     filled = bb.tokenizer(text.replace(MASK, answer))["input_ids"]
     at = asked.index(mark_id)
+    _check_break(bb, text, answer, mark, asked)
     before, after, alone = asked[:at], asked[at + 1 :], _alone(bb, answer)
     end = len(filled) - len(after)
     if filled[:at] != before:
@@ -295,8 +298,18 @@ def _placed(bb, text, answer, mark, mark_id):
     return before, _known(bb, tokens, answer), after
 
 
-def _alone(bb, answer):
-    return bb.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
+def _check_break(bb, text, answer, mark, asked):
+    """SkillkitError where a line break stands before the mask, which this tokenizer drops there but reads elsewhere."""
+    head = text.partition(MASK)[0]
+    flat = head.rstrip() + " " + text.removeprefix(head) if head[-1:].isspace() else text
+    same, *read = (bb.tokenizer(one)["input_ids"] for one in (
+        flat.replace(MASK, mark), flat.replace(MASK, answer), text.replace(MASK, answer)))  # fmt: skip
+    if same == asked and read[0] != read[1] and not head.endswith(" "):
+        raise SkillkitError(f"{bb.name} drops the line break before its mask in {text!r}; write a space")
+
+
+def _alone(bb, answer, space=" "):
+    return bb.tokenizer(f"{space}{answer}", add_special_tokens=False)["input_ids"]
 
 
 def _known(bb, tokens, answer):

@@ -20,7 +20,8 @@ from skillkit.knowledge.counts import FactNeurons
 from skillkit.knowledge.knowledge_neurons import adaptive_share, from_attributions
 
 
-@artifact("fact_neurons", version=1, ignore=("progress", "memory"), resolve=former_options)
+# Version 2: percentiles as numpy has them.
+@artifact("fact_neurons", version=2, ignore=("progress", "memory"), resolve=former_options)
 def find_neurons(
     bb, facts, coarse=None, share="adaptive", strict=True, minimum_prompts=1, progress=False, **options
 ) -> FactNeurons:

@@ -10,6 +10,7 @@ its coarse neurons (`coarse_neurons`); those that most prompts share are the ref
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
@@ -87,7 +88,8 @@ class KnowledgeNeurons:
 _BY_PROMPT = ("prompts", "answers", "predicted", "probability")
 
 
-@artifact("knowledge_neurons", version=1, ignore=("progress", "memory"))
+# Version 2: percentiles as numpy has them.
+@artifact("knowledge_neurons", version=2, ignore=("progress", "memory"))
 def knowledge_neurons(
     bb, prompts, answer=None, steps=20, rule="endpoints", coarse=None, share=0.5, strict=True, minimum_prompts=1,
     negatives=None, negative_share=None, memory=None, progress=False, **options,
@@ -147,7 +149,7 @@ def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):
 
     absolute    the score itself
     adaptive    share of the highest score, in [0, 1); nothing is above it when no score is positive
-    percentile  of all scores, in (0, 100)
+    percentile  of all scores, in (0, 100), as numpy.percentile has it
 
     Raises SkillkitError unless exactly one is given, in its range, and for an absolute one that all are above.
     """
@@ -159,7 +161,7 @@ def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):
     level = {
         "absolute": lambda: value,
         "adaptive": lambda: value * known.max(),
-        "percentile": lambda: _quantile(known, value / 100),
+        "percentile": lambda: np.percentile(known.numpy(), value),  # torch's takes no millions
     }[kind]()
     mask = (scores > level) & exists
     if torch.equal(mask, exists):
@@ -248,8 +250,3 @@ def _threshold(coarse):
     if not fits(value):
         raise SkillkitError(f"{kind}={value} would choose nothing or everything; it must be {meaning}")
     return kind, value
-
-
-def _quantile(values, share):
-    """The value with so large a share of the others below it; torch.quantile takes no millions of values."""
-    return values.sort().values[min(int(share * len(values)), len(values) - 1)]

@@ -20,7 +20,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.names import by_name
 from skillkit.knowledge.clozes import MASK, encode_cloze
 
-_COLUMNS = {"relation", "uuid", "subject", "object", "prompts"}
+_COLUMNS, _LISTS = {"relation", "uuid", "subject", "object", "prompts"}, ("prompts", "unseen")
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     languages = [language] if isinstance(language, str) else language and list(language)
     facts = _read(source, languages)
     by_name(facts, (fact.key for fact in facts))
+    if not facts:
+        raise SkillkitError(f"{source!r} is there, but holds no facts")
     _present("language", languages, {fact.language for fact in facts}, source)
     _present("relation", relations, {fact.relation for fact in facts}, source)
     wanted = lambda name, names: not names or name in names
@@ -163,8 +165,13 @@ def _read(source, languages):
 
 
 def _of_line(row, file):
-    if not row.keys() >= _COLUMNS:
-        raise SkillkitError(f"{file}: a line lacks {', '.join(sorted(_COLUMNS - row.keys()))}")
+    if lost := _COLUMNS - set(row if isinstance(row, dict) else ()):
+        raise SkillkitError(f"{file}: a line lacks {', '.join(sorted(lost))}")
+    row |= {name: [row[name]] for name in _LISTS if isinstance(row.get(name), str)}
+    for name in row.keys() & Fact.__dataclass_fields__.keys():
+        texts, kind = (row[name], "a list of texts") if name in _LISTS else ([row[name]], "text")
+        if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+            raise SkillkitError(f"{file}: {name} is {kind}, not {row[name]!r}")
     return _of_row(row)
 
 
@@ -195,7 +202,9 @@ def _of_tuple(relation, language, forms, row):
 
 def _lines(file):
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # Other line ends, such as U+2028, stand inside strings.
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        return [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise SkillkitError(f"{file} cannot be read as JSON lines ({error})") from error
 

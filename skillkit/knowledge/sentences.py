@@ -43,6 +43,8 @@ def sentence_activations(bb, facts, sentences, pool="max"):
     found = []
     for sentence in sentences:
         ids = bb.tokenizer(sentence, truncation=True, max_length=min(bb.max_positions, 512))["input_ids"]
+        if not ids:
+            raise SkillkitError(f"the sentence {sentence!r} has no token for {bb.name}; leave it out")
         ids = torch.tensor([ids], device=bb.device)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if bb.family == "seq2seq":

@@ -73,6 +73,8 @@ def activations(
     places: (layer, slot, neuron) each; a slot is a number, as in `Probe.slot`, or "text mean", "text max".
     Any number of classes will do. Raises SkillkitError for a place that is not there.
     """
+    if odd := [place for place in places if not isinstance(place, tuple | list) or len(place) != 3]:
+        raise SkillkitError(f"a place is (layer, slot, neuron), not {odd[0]}; say which slot")
     places = tuple(tuple(place) for place in places)
     reading = prepare(bb, task, prompt, task.sample(split, examples, seed))
     columns = _by_layer(bb, places, len(reading.slot_names))

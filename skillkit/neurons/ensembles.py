@@ -18,7 +18,7 @@ from skillkit.neurons.activations import activations
 from skillkit.prompts import evaluate
 
 
-@artifact("ensembles", version=1, ignore=("batch_size",))
+@artifact("ensembles", version=2, ignore=("batch_size",))
 def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", batch_size=None):
     """Accuracy of the majority vote of the k most predictive neurons: DataFrame, a row per k, then the model.
 

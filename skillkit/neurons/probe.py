@@ -52,10 +52,14 @@ class Side:
     @cached_property
     def accuracy(self):
         """Share of examples for which (activation > baseline) equals the label, [layers, slots, neurons]."""
-        right = torch.stack([self.counts[0] - self.fired[0], self.fired[1]]).double()
+        return self._share(torch.stack([self.counts[0] - self.fired[0], self.fired[1]])).float()
+
+    def _share(self, right):
+        """Accuracy in double precision, from how many of each class are right: equal counts, equal accuracies."""
         weights = [1 / n for n in self.counts] if self.balanced else [2 / sum(self.counts)] * 2
-        # Weights rounded to single precision: predictivities of stored probes stay equal to the last bit.
-        accuracy = (right * torch.tensor(weights).double().view(2, 1, 1, 1)).mean(0).float()
+        # Weights rounded to single precision: accuracies of stored probes stay equal to the last bit.
+        weights = torch.tensor(weights, dtype=torch.float64 if self.balanced else torch.float32).double()
+        accuracy = (right.double() * weights.view(2, 1, 1, 1)).mean(0)
         return accuracy.masked_fill(self.baseline.isnan(), torch.nan)
 
     @property
@@ -69,11 +73,16 @@ class Side:
 
     @cached_property
     def oriented(self):
-        """Accuracy when each neuron's sign at each slot is taken as chosen, [layers, slots, neurons]."""
-        return torch.where(self.decided >= 0.5, self.accuracy, 1 - self.accuracy)
+        """Accuracy when each neuron's sign at each slot is taken as chosen, double [layers, slots, neurons].
+
+        Made of counts: the rounding of 1 − accuracy would rank neurons that are right equally often.
+        """
+        right = torch.stack([self.counts[0] - self.fired[0], self.fired[1]])
+        wrong = torch.tensor(self.counts).view(2, 1, 1, 1) - right
+        return torch.where(self.decided >= 0.5, self._share(right), self._share(wrong))
 
     def predictivity(self, slots="max"):
-        """Oriented accuracy at the best ("max") or worst ("min") slot, or its "mean", [layers, neurons].
+        """Oriented accuracy at the best ("max") or worst ("min") slot, or its "mean", double [layers, neurons].
 
         >>> bool((side.predictivity("min") <= side.predictivity("max")).all())
         True
@@ -218,15 +227,17 @@ class Probe:
         """max over slots of max(accuracy, 1 − accuracy), [layers, neurons]."""
         return self.score("max")
 
-    def score(self, slots="max"):
+    def score(self, slots="max", dtype=torch.float32):
         """Predictivity with the slots reduced by "max", "mean" or "min", [layers, neurons].
 
         >>> bool((probe.score("min") <= probe.score("mean")).all())
         True
+
+        dtype: torch.float64 for means over probes, in which equal counts stay equal.
         """
         if slots not in ("max", "mean", "min"):
             raise SkillkitError(f"slots are reduced by max, mean or min, not {slots!r}")
-        return self._whole(lambda side: side.predictivity(slots))
+        return self._whole(lambda side: side.predictivity(slots)).to(dtype)
 
     def text_predictivity(self, kind="mean"):
         """Predictivity of the activations pooled over the text by "mean" or "max", [layers, neurons].
@@ -238,7 +249,8 @@ class Probe:
         """
         if f"text {kind}" not in POOLED:
             raise SkillkitError(f"the text is pooled by mean or max, not {kind!r}")
-        return self._whole(lambda side: side.oriented[:, POOLED.index(f"text {kind}")], self._text())
+        kind = POOLED.index(f"text {kind}")
+        return self._whole(lambda side: side.oriented[:, kind], self._text()).float()
 
     @property
     def slot(self):

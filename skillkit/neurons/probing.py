@@ -38,7 +38,8 @@ def probe(
 
     prompt          a SoftPrompt, a tuned BitFit or adapter, or None
     layers, slots   only these layers, only the slots with these numbers (of the answer's and the prompt's)
-    text            also pool over the text tokens, by mean and by maximum
+    text            also pool over the text tokens, by mean and by maximum; "special": over the text with its
+                    special tokens (`<s>`, `</s>`, separators), as the published code does
     baseline        "mean" of the training activations (Wang et al., equation 3), or "median"
     balanced        accuracy is the mean over the two classes
     carry           a Probe whose baseline, slots, directions and options are used; train is not read
@@ -75,6 +76,8 @@ class _Passes:
         self.layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
         self.slots = None if slots is None else list(slots)
         self.text, self.batch_size = text, batch_size
+        if text not in (True, False, "special"):
+            raise SkillkitError(f"text is True, False or 'special', not {text!r}")
 
     def rows(self, split, n):
         """A `Reading` of n rows of a split, after a check that they are of two classes."""

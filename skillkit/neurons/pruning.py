@@ -15,7 +15,6 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import checked_layers, from_model, hooked, networks
-from skillkit.neurons.probe import Probe
 from skillkit.neurons.skill_neurons import checked_fill, checked_mask
 
 WIDTHS = ("ragged", "uniform")
@@ -51,8 +50,7 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     dropped = torch.zeros_like(mask)
     for layer in layers:
         dropped[layer, : bb.widths[layer]] = ~mask[layer, : bb.widths[layer]]
-    fill = fill.made_on(bb).fill if isinstance(fill, Probe) else fill
-    fill = None if fill is None else checked_fill(fill, dropped, layers)
+    fill = None if fill is None else checked_fill(bb, fill, dropped, layers)
     constant = [] if fill is None else [layer for layer in layers if dropped[layer].any()]
     biases = {layer for layer in constant if bb.value_matrices[layer].bias is None}
     biases |= set((getattr(bb.model.config, "pruned", None) or {"biases": []})["biases"])

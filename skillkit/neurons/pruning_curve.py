@@ -32,7 +32,7 @@ class PruningCurve(Curve):
 
 
 # The kind keeps the name that it had at first, so that stored results are found.
-@artifact("shrinkage", version=2)
+@artifact("shrinkage", version=3)
 def pruning_curve(
     bb, task, prompt, ranking, fill, shares=SHARES, layers=None, draws=3, further_steps=None, recipe="embedded",
     max_train_examples=None, split="test", examples=None, seed=0, progress=True,

@@ -16,8 +16,9 @@ from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
 
 
-@artifact("skill_neurons", version=1)
-def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
+# Version 2: neurons that are right equally often are ties, whatever the rounding of their accuracies.
+@artifact("skill_neurons", version=2)
+def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", subtasks="turns"):
     """Skill neurons, the most predictive ones: a mask, bool [layers, neurons] (Wang et al. 2022, section 3.2).
 
     >>> skill_neurons(probe, top=0.05)
@@ -26,24 +27,28 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max"):
 
     probes     a Probe; a list of probes of one task, whose predictivities are reduced by `seeds`, "mean" or
                "min"; a dict of either by sub-task, each of which then gives an equal share of the neurons (a
-               neuron wanted by several is taken once, and the next best takes its place); or a tensor of
-               scores [layers, neurons], NaN where a neuron cannot be chosen
+               neuron wanted by several is taken once, and the next best takes its place); or a tensor or
+               array of scores [layers, neurons], NaN where a neuron cannot be chosen
     top        share of the neurons: int(top · neurons) of every layer, or of all layers together
     per_layer  whether every layer gives its share, or the best of the whole model are taken
     slots      how predictivity reduces the slots: "max", "mean" or "min"
+    subtasks   "turns": sub-tasks take one neuron each in turn; "halves": the first takes its whole share, then
+               the next one its own of those left, as in the published code
 
     Layers that were not probed give none. Ties go to the lower number. Raises SkillkitError for a rate
     outside [0, 1], a rate above 0 that selects no neuron, and probes that do not belong together.
     """
     if not 0 <= top <= 1:
         raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top}")
+    if subtasks not in ("turns", "halves"):
+        raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {subtasks!r}")
     scores = list(all_scores(probes if isinstance(probes, Mapping) else {"": probes}, seeds, slots).values())
     mask = torch.zeros(scores[0].shape, dtype=torch.bool)
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
         rankings = [_ranking(part.reshape(groups.shape)[row]) for part in scores]
         # 0.29 · 100 is 28.999… in floating point.
-        group[_in_turns(rankings, int(top * len(rankings[0]) + 1e-9))] = True
+        group[_merged(rankings, int(top * min(map(len, rankings)) + 1e-9), subtasks == "halves")] = True
     if top > 0 and not mask.any():
         raise SkillkitError(f"top={top} of {mask.shape[1]} selects no neuron; choose a higher rate")
     return mask
@@ -55,12 +60,12 @@ def _ranking(scores):
     return order[: int((~scores.isnan()).sum())].tolist()
 
 
-def _in_turns(rankings, count):
-    """`count` numbers, taken in turns: each ranking gives its best that is not taken yet."""
+def _merged(rankings, count, halves):
+    """`count` numbers, each the best of a ranking that is not taken yet; rankings take turns, or one share each."""
     taken, turns = set(), [iter(ranking) for ranking in rankings]
     while len(taken) < count:
-        turn = turns[len(taken) % len(turns)]
-        taken.add(next(number for number in turn if number not in taken))
+        at = len(taken) * len(turns) // count if halves else len(taken) % len(turns)
+        taken.add(next(number for number in turns[at] if number not in taken))
     return list(taken)
 
 
@@ -70,8 +75,11 @@ def probes_in(ranking):
     >>> len(probes_in({"pn": [probe_of_seed_0, probe_of_seed_1], "neu": probe}))
     3
     """
-    if isinstance(ranking, Probe | torch.Tensor):
+    if isinstance(ranking, Probe | torch.Tensor | np.ndarray):
         return [ranking] if isinstance(ranking, Probe) else []
+    if not isinstance(ranking, Mapping | list | tuple):
+        kind = type(ranking).__name__
+        raise SkillkitError(f"neurons are ranked by probes, or scores [layers, neurons], not by a {kind}")
     parts = ranking.values() if isinstance(ranking, Mapping) else ranking
     return [probe for part in parts for probe in probes_in(part)]
 
@@ -81,13 +89,15 @@ def scores_of(probes, seeds="mean", slots="max"):
 
     >>> scores_of([probe_of_seed_0, probe_of_seed_1], seeds="min")
     """
-    if isinstance(probes, torch.Tensor):
-        return probes
+    if isinstance(probes, torch.Tensor | np.ndarray):
+        if probes.ndim != 2:
+            raise SkillkitError(f"scores are [layers, neurons], not of shape {list(probes.shape)}")
+        return torch.as_tensor(probes)
     reduce = {"mean": torch.mean, "min": torch.amin}.get(seeds)
     if reduce is None:
         raise SkillkitError(f"several probes are reduced by mean or min, not {seeds!r}")
-    scores = [probe.score(slots) for probe in checked_probes(probes_in(probes))]
-    return reduce(torch.stack(scores), 0)
+    scores = [probe.score(slots, torch.float64) for probe in checked_probes(probes_in(probes))]
+    return reduce(torch.stack(scores), 0).float()
 
 
 def all_scores(items, seeds="mean", slots="max"):
@@ -151,6 +161,7 @@ def checked_mask(bb, mask):
     torch.Size([6, 512])
     """
     shape, mask = (bb.num_layers, bb.num_neurons), getattr(mask, "mask", mask)
+    mask = torch.as_tensor(mask) if isinstance(mask, np.ndarray) else mask
     if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != shape:
         found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
         raise SkillkitError(f"a mask for {bb.name} is a bool tensor {list(shape)}, not {found}")
@@ -161,13 +172,18 @@ def checked_mask(bb, mask):
     return mask
 
 
-def checked_fill(fill, mask, layers):
-    """Values to replace the neurons of `mask` by, [layers, neurons], a slot axis averaged.
+def checked_fill(bb, fill, mask, layers):
+    """Values to replace the neurons of `mask` by, [layers, neurons]: of a probe, tensor or array, slots averaged.
 
-    >>> checked_fill(probe.fill, mask, layers=[4, 5])
+    >>> checked_fill(bb, probe, mask, layers=[4, 5])
 
-    Raises SkillkitError for another shape, and where the value of a neuron in these layers is NaN.
+    Raises SkillkitError for a probe of another backbone or another shape, and where the value of a neuron in
+    these layers is NaN.
     """
+    fill = fill.made_on(bb).fill if isinstance(fill, Probe) else fill
+    if not isinstance(fill, torch.Tensor | np.ndarray):
+        raise SkillkitError(f"fill is a Probe, or values [layers, neurons], not a {type(fill).__name__}")
+    fill = torch.as_tensor(fill)
     fill = fill.mean(1) if fill.dim() == 3 else fill
     if fill.shape != mask.shape:
         raise SkillkitError(f"fill has shape {list(fill.shape)}, the mask {list(mask.shape)}; use probe.fill")

@@ -30,7 +30,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     mask       bool [layers, neurons], or a fact's `KnowledgeNeurons`
     kind       "zero", "mean" (the value in `fill`), or "gaussian" (noise of standard deviation `alpha` is
                added: one draw per example, shared by its positions; Wang et al. 2022, section 5.1)
-    fill       mean activations [layers, neurons], or [layers, slots, neurons] whose slots are averaged; `probe.fill`
+    fill       a Probe, mean activations [layers, neurons] (`probe.fill`), or [layers, slots, neurons], to be averaged
     positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
                tokens only), "answer" (where a cloze is answered), or positions as in `models.hooks.record`
     layers     only these layers, `range(low, high)` for a window; None: all
@@ -73,7 +73,7 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
     if kind == "mean":
         if fill is None:
             raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
-        fill = checked_fill(fill, mask, layers)
+        fill = checked_fill(bb, fill, mask, layers)
         means = {layer: fill[layer, : len(row)].to(row.device).where(row, 0) for layer, row in rows.items()}
         return lambda layer, n: torch.addcmul(means[layer].to(n), n, kept[layer].to(n))
     if kind == "gaussian":

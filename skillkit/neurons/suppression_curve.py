@@ -10,6 +10,7 @@ Damage(rate=0.1, skill=..., random=..., difference=..., low=..., high=..., n=3)
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Real
 
 import pandas as pd
 import torch
@@ -139,7 +140,8 @@ class Damage:
         return self.skill >= 3 * max(0.01, self.random) and self.low > 0
 
 
-@artifact("suppression", version=2, ignore=("batch_size", "progress"))
+# Raised, as those of damage, ensembles and shrinkage: ties between neurons go by counts.
+@artifact("suppression", version=3, ignore=("batch_size", "progress"))
 def suppression_curve(
     bb, task, prompt, ranking, rates=RATES, kind="zero", alpha=0.1, fill=None, positions=None, windows=(None,),
     draws=5, per_layer=True, split="test", examples=None, seed=0, batch_size=None, progress=True,
@@ -162,8 +164,7 @@ def suppression_curve(
     Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises
     SkillkitError for a rate outside [0, 1], one that selects no neuron, and a ranking of another backbone or layout.
     """
-    if draws < 1 or not (len(rates) and len(windows)):
-        raise SkillkitError("a curve takes at least one rate, one window of layers and one random draw")
+    rates = _checked(rates, windows, draws)
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     _check_layout(bb, ranking, target.reading.layout.name)
     fill = _mean_fill(ranking) if fill is None and kind == "mean" else fill
@@ -183,7 +184,15 @@ def suppression_curve(
             "draw": draw, "count": int(mask[layers].sum()), "accuracy": found.accuracy, "score": found.score,
             "margin": found.margin, "n": found.n,
         })  # fmt: skip
-    return Curve(sorted(rows, key=lambda row: list(rates).index(row["rate"])))
+    return Curve(sorted(rows, key=lambda row: rates.index(row["rate"])))
+
+
+def _checked(rates, windows, draws):
+    """The rates as a list, also of a single one."""
+    rates = [rates] if isinstance(rates, Real) else list(rates)
+    if draws < 1 or not (rates and len(windows)) or any(isinstance(window, int) for window in windows):
+        raise SkillkitError("a curve takes at least one rate, one window (a list of layers) and one draw")
+    return rates
 
 
 def _draws(bb, mask, draws, first, noisy):
@@ -229,7 +238,7 @@ def _mean_fill(ranking):
     return torch.stack(fills).mean(0) if fills else None
 
 
-@artifact("damage", version=1)
+@artifact("damage", version=2)
 def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
     """Is the damage specific? The cost, on every task, of suppressing the skill neurons of every other.
 

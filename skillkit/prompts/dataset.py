@@ -106,9 +106,9 @@ class Reading:
         >>> reading.stream([0], lambda layer, values, batch: total.add_(values.sum(0)))
 
         values: [B, slots, neurons], at least float32: in an encoder the probed slots, or those of them that
-        `slots` numbers, and with `text=True` the mean and the maximum over the text tokens behind them; in a
-        decoder its one answer slot. A pass ends at the last of `layers`. Raises SkillkitError for activations
-        that are no numbers.
+        `slots` numbers, and with `text=True` the mean and the maximum over the text tokens behind them
+        (`text="special"`: and the special tokens around the text); in a decoder its one answer slot. A pass ends
+        at the last of `layers`. Raises SkillkitError for activations that are no numbers.
         """
         with self.changed(), _Stream(self.bb, layers, visit, text) as stream:
             for attached, batch in self.batches(batch_size):
@@ -167,6 +167,8 @@ class _Stream(Hooks):
         if layer in self.bb.decoder_layers:
             return take(neurons, self.attached.answer[:, None]).to(wide)
         batching, text = self.bb.batching, self.attached.text
+        if self.text == "special":  # all that is read but the probed slots
+            text = self.attached.inputs["attention_mask"].bool().scatter(1, self.attached.slots, False)
         values = batching.take(neurons, self.slots).to(wide)
         if not self.text:
             return values
@@ -213,6 +215,10 @@ def prepare(bb, task, prompt, rows):
         # A masked model reads the mask of the task's template if there is one.
         cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
         layout, options = find_layout(bb, "prefix" if cloze else None), {}
+    elif not hasattr(prompt, "on"):
+        raise SkillkitError(
+            f"a prompt is what tune_… returned, not a {type(prompt).__name__}; give one at a time"
+        )
     else:
         layout, options = prompt.on(bb), prompt.options
     soft = isinstance(prompt, SoftPrompt)

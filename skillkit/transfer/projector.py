@@ -17,6 +17,7 @@ import torch
 from skillkit.core import SkillkitError, artifact
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
+from skillkit.tasks import Task
 from skillkit.transfer.zero_shot import by_seed, tuned_on
 
 WIDTH = 768
@@ -109,7 +110,7 @@ def train_projector(
     >>> own = {name: tune_prompt(target_bb, task, length=4, max_steps=2) for name, task in tasks.items()}
     >>> train_projector(source_bb, target_bb, tasks, prompts, targets=own, loss="both", max_steps=2)
 
-    tasks     {name: Task} to train on
+    tasks     {name: Task} to train on; or a Task, with its prompts (and targets) alone
     prompts   {name: SoftPrompt, or a list of them} of the source backbone, all of one shape
     targets   {name: SoftPrompt} of the target backbone, for the distance loss
     loss      "task" (cross-entropy of the target backbone under the projected prompt), "distance" (mean
@@ -124,6 +125,9 @@ def train_projector(
     Su et al. 2022, section 5.1. Raises SkillkitError, before any training, for prompts of other backbones,
     shapes or tasks, for a missing target, and for an unknown loss.
     """
+    if isinstance(tasks, Task):
+        alone = lambda given: given if given is None or isinstance(given, dict) else {tasks.name: given}
+        prompts, targets, tasks = alone(prompts), alone(targets), {tasks.name: tasks}
     prompts, targets = by_seed(prompts), targets or {}
     sides = [("source", source_bb, prompts), ("target", target_bb, by_seed(targets))]
     _check(loss, tasks, sides[:1] if loss == "task" else sides)

@@ -18,7 +18,7 @@ import torch
 from skillkit.core import SkillkitError, artifact, share_interval
 from skillkit.models import checked_layers
 from skillkit.neurons import random_neurons, skill_neurons, suppress
-from skillkit.prompts import evaluate, prepare
+from skillkit.prompts import SoftPrompt, evaluate, prepare
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,16 +79,17 @@ class PromptActivations:
         size = math.sqrt(int(mine.sum()) * int(theirs.sum()))
         return (int((mine & theirs).sum()) / size, size / len(mine)) if size else (math.nan, math.nan)
 
-    def most_activated(self, share=0.2, per_layer=True):
-        """The neurons with the highest activation, as a mask: bool [layers, neurons].
+    def most_activated(self, share=0.2, per_layer=False):
+        """The neurons with the highest input of their activation function, as a mask: bool [layers, neurons].
 
         >>> with sk.suppress(bb, acts.most_activated(0.2)):
         ...     sk.evaluate(bb, task, prompt)              # beside random_neurons(mask): does it hurt more?
 
-        The top `share` of every layer that was read (or of all of them together). It is the
-        `mask_activated_neuron` of Su et al. 2022. Raises SkillkitError for a share that selects nothing.
+        The top `share` of all layers that were read together (or of each). It is the `mask_activated_neuron` of
+        Su et al. 2022: ranked before the non-linearity, behind which a ReLU's silent neurons are all equal.
+        Raises SkillkitError for a share that selects nothing.
         """
-        return skill_neurons(self.after, share, per_layer)
+        return skill_neurons(self.before, share, per_layer)
 
 
 @torch.no_grad()
@@ -129,7 +130,8 @@ def _gathered(bb, acts):
     return values
 
 
-@artifact("silenced", version=2)  # 2: activations are read after <s> alone
+# 2: read after <s> alone; ranked before the non-linearity, over all layers.
+@artifact("silenced", version=2)
 def suppress_activated(bb, task, prompts, share=0.2, draws=2, rows=None):
     """Accuracy with each prompt's most activated neurons suppressed, and with as many random ones: DataFrame.
 
@@ -143,7 +145,7 @@ def suppress_activated(bb, task, prompts, share=0.2, draws=2, rows=None):
     test rows. The interval (Wilson, 95 %) is over the rows, for the mean of prompts and draws.
     """
     correct = {"none": [], "most activated": [], "random neurons": []}
-    for prompt in prompts:
+    for prompt in [prompts] if isinstance(prompts, SoftPrompt) else prompts:
         mask = activated_neurons(bb, prompt).most_activated(share)
         others = [random_neurons(mask, draw, bb.widths) for draw in range(draws)]
         for kind, masks in zip(correct, ([None], [mask], others), strict=True):

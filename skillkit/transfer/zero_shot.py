@@ -7,6 +7,7 @@
 As initialisation: `skillkit.transfer.warm_start`. To another model: `skillkit.transfer.projector`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -110,6 +111,8 @@ def by_seed(prompts):
     >>> by_seed({"movies": prompt})
     {'movies': [SoftPrompt(...)]}
     """
+    if not isinstance(prompts, Mapping):
+        raise SkillkitError(f"prompts are given by name, in a dict, not as a {type(prompts).__name__}")
     return {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
 
 

@@ -1,5 +1,6 @@
 """Coarse and refined neurons by their definitions, and a planted fact that is found exactly."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,12 +52,15 @@ def scores_with(*values):
 
 @pytest.mark.parametrize("threshold, expected", [
     ({"absolute": 0.2}, [0, 1]), ({"absolute": 5.0}, []), ({"adaptive": 0.3}, [0, 1]), ({"adaptive": 0.0}, [0, 1, 2]),
-    ({"percentile": 99.0}, [0]), ({"percentile": 98.0}, [0, 1]),
+    ({"percentile": 99.5}, [0]), ({"percentile": 99.0}, [0, 1]), ({"percentile": 98.0}, [0, 1, 2]),
 ])  # fmt: skip
 def test_three_thresholds(threshold, expected):
     bb = tiny_backbone("bert")
     mask = coarse_neurons(bb, scores_with(1.0, 0.5, 0.2, -3.0), **threshold)
     assert mask.shape == (3, NEURONS) and mask.nonzero().tolist() == [[0, neuron] for neuron in expected]
+    if "percentile" in threshold:
+        level = np.percentile(scores_with(1.0, 0.5, 0.2, -3.0).numpy(), threshold["percentile"])
+        assert mask.sum() == (scores_with(1.0, 0.5, 0.2, -3.0) > level).sum() > 0
     assert not coarse_neurons(bb, scores_with(-1.0) - 1, adaptive=0.3).any()  # no score is positive
 
 

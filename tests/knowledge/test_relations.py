@@ -94,11 +94,38 @@ def test_the_first_prompts_are_kept_and_a_fact_is_picked_by_its_key(tmp_path):
     assert not kept and "not in the vocabulary" in skipped["u/en"]
 
 
+LINE = dict(relation="r", uuid="u", subject="france", object="paris", prompts=["france is [MASK]."])
+
+
+@pytest.mark.parametrize("text", [
+    "\ufeff" + json.dumps(LINE), json.dumps(LINE | {"prompts": LINE["prompts"][0]}), json.dumps(LINE) + "\r\n\r\n",
+    *(json.dumps(LINE | {"unseen": [f"a{end}b"]}, ensure_ascii=False) for end in "\u2028\u2029\x85"),
+])  # fmt: skip
+def test_files_that_are_fine(tmp_path, text):
+    (tmp_path / "facts.jsonl").write_text(text + "\n", encoding="utf-8", newline="")
+    (fact,) = load_facts(tmp_path)
+    assert (fact.key, fact.prompts) == ("u/en", ("france is [MASK].",)) and len(fact.unseen) == (
+        "unseen" in text
+    )
+
+
+@pytest.mark.parametrize("row, reason", [
+    ({"prompts": [1]}, "a list of texts"), ({"prompts": None}, "a list of texts"), ({"object": 1969}, "object is text"),
+    ({"unseen": {"a": "b"}}, "a list of texts"), ({"uuid": 3}, "uuid is text"),
+])  # fmt: skip
+def test_lines_that_are_no_facts(tmp_path, row, reason):
+    refused(reason, load_facts, write_lines(tmp_path / "facts.jsonl", [LINE | row]))
+
+
 def test_what_is_no_source(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("\n")
+    (tmp_path / "list.jsonl").write_text("[1, 2]\n")
     (tmp_path / "b.jsonl").write_text("no json")
     line = write_lines(tmp_path / "a.jsonl", [{"relation": "r", "uuid": "u", "subject": "s"}])
     for options, reason in [
         (dict(source=tmp_path / "nothing"), "holds no facts"), (dict(source=line), "a line lacks object, prompts"),
+        (dict(source=tmp_path / "empty.jsonl"), "holds no facts"),
+        (dict(source=tmp_path / "list.jsonl"), "a line lacks"),
         (dict(source=tmp_path / "b.jsonl"), "JSON lines"), (dict(language="german"), "no language 'german'"),
         (dict(shard=(3, 3)), "no shard 3 of 3"), (dict(relations=["P36"]), "no relation 'P36'"),
     ]:  # fmt: skip

@@ -52,7 +52,7 @@ def test_a_probe_and_several(probes):
     for seeds, combined in (("mean", every.mean(0)), ("min", every.amin(0))):
         torch.testing.assert_close(scores_of(probes, seeds), combined)
         assert torch.equal(skill_neurons(probes, 0.1, seeds=seeds), skill_neurons(combined, 0.1))
-    slots = torch.stack([found.score("mean") for found in probes]).mean(0)
+    slots = torch.stack([found.score("mean", torch.float64) for found in probes]).mean(0).float()
     assert torch.equal(skill_neurons(probes, 0.1, slots="mean"), skill_neurons(slots, 0.1))
 
 

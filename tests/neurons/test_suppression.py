@@ -100,6 +100,8 @@ def test_nesting_windows_positions_by_number_and_slots_of_a_fill():
         (dict(mask=window), dict(layers=range(1, 2))),
         (dict(positions=slice(0, 4)), dict(positions="prompt")),  # the answer and the prompt
         (dict(kind="mean", fill=found.fill), dict(kind="mean", fill=found.baseline)),
+        (dict(kind="mean", fill=found.fill), dict(kind="mean", fill=found)),
+        (dict(kind="mean", fill=found.fill), dict(kind="mean", fill=found.fill.numpy())),
     ]
     logits = []
     for options in (dict(mask=mask | other), *(one for pair in pairs for one in pair)):
@@ -138,6 +140,7 @@ def test_bad_input():
         ("no layer", mask, {"layers": []}), ("zero, mean, gaussian", mask, {"kind": "noise"}),
         ("alpha", mask, {"kind": "gaussian", "alpha": 0}), ("alpha", mask, {"kind": "gaussian", "alpha": torch.nan}),
         ("needs fill", mask, {"kind": "mean"}), ("shape", mask, {"kind": "mean", "fill": fill[:2]}),
+        ("not a float", mask, {"kind": "mean", "fill": 0.5}), ("not a list", mask, {"kind": "mean", "fill": [fill]}),
         ("NaN", mask, {"kind": "mean", "fill": fill * torch.nan}), ("'prompt', 'text'", mask, {"positions": "there"}),
     ):  # fmt: skip
         refused(match, suppress, bb, given, **options)

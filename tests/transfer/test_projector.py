@@ -44,6 +44,14 @@ def test_projection_equals_the_plain_network(pair):
     assert repr(projector) == f"Projector({source.name} → {target.name}, task loss on a, b)"
 
 
+def test_one_task_and_its_prompts(pair):
+    source, target, tasks, prompts, own = pair
+    task = tasks["a"]
+    for given in (prompts["a"], [prompts["a"]], {task.name: prompts["a"]}):
+        found = train((source, target, task, given, own["a"]), loss="both")
+        assert found.metadata["tasks"] == [task.name]
+
+
 @pytest.mark.slow
 def test_distance_loss_brings_each_prompt_to_its_own_target(pair):
     source, target, tasks, prompts, own = pair

@@ -58,10 +58,11 @@ def test_layer_windows_and_layers_that_were_not_read():
     refused("were read", first.overlap, second, layers=[1, 2])
 
 
-def test_most_activated_takes_the_highest_of_every_layer_read():
-    found = pattern([[0.1, 0.9, -0.5, 0.3], NAN * 2, [0.0, 0.2, 5.0, 4.0]])
-    assert found.most_activated(0.5).tolist() == [[0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 1]]
-    assert found.most_activated(0.5, per_layer=False)[2].sum() == 2
+def test_most_activated_takes_the_highest_of_all_layers_read_before_the_non_linearity():
+    found = pattern([[-0.1, 0.9, -0.5, -0.3], NAN * 2, [-0.2, 0.2, 5.0, 4.0]])
+    found = PromptActivations(found.before, found.after.relu(), found.metadata)
+    assert found.most_activated(0.75).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]
+    assert found.most_activated(0.75, per_layer=True).tolist() == [[1, 1, 0, 1], [0, 0, 0, 0], [0, 1, 1, 1]]
     refused("selects no neuron", found.most_activated, 0.1)
 
 
