@@ -215,10 +215,6 @@ def prepare(bb, task, prompt, rows):
         # A masked model reads the mask of the task's template if there is one.
         cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
         layout, options = find_layout(bb, "prefix" if cloze else None), {}
-    elif not hasattr(prompt, "on"):
-        raise SkillkitError(
-            f"a prompt is what tune_… returned, not a {type(prompt).__name__}; give one at a time"
-        )
     else:
         layout, options = prompt.on(bb), prompt.options
     soft = isinstance(prompt, SoftPrompt)

@@ -93,7 +93,7 @@ def test_a_prompt_is_one_and_text_is_pooled_in_two_ways():
     bb = tiny_backbone("roberta")
     prompt = random_prompt(bb, 3)
     for given in ([prompt, prompt], {"a": prompt}, prompt.weight):
-        with pytest.raises(SkillkitError, match="give one at a time"):
+        with pytest.raises(SkillkitError, match="no such object"):
             activations(bb, TASK, given, [(0, 0, 3)])
     with pytest.raises(SkillkitError, match="'special'"):
         probe(bb, TASK, prompt, text="all")
