@@ -144,8 +144,8 @@ def _names_of_splits(splits, there, strict):
     found = {}
     for split, usual in SPLIT_NAMES.items():
         # One half of MNLI never stands in for the other.
-        usual = [name for name in usual if split not in splits or not name.endswith("_matched")]
-        names = [splits.get(split), *(name for name in usual if name not in splits.values())]
+        allowed = [name for name in usual if split not in splits or not name.endswith("_matched")]
+        names = [splits.get(split), *(name for name in allowed if name not in splits.values())]
         found[split] = next((name for name in names if name in there), None)
     return {split: name for split, name in found.items() if name is not None}
 
