@@ -65,7 +65,8 @@ def test_every_kind_equals_the_plain_loop(model, place):
         with suppress(bb, mask, kind, alpha=0.7, fill=fill, positions=place, seed=5):
             found, many = read(bb, prompt, batch_size=5), read(bb, prompt, batch_size=32)
         torch.testing.assert_close(found, plain_logits(bb, prompt, change, place), atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(found, many, atol=1e-6, rtol=0)
+        exact = 1e-5 if model == "gpt_neo" else 1e-6  # GPT-Neo's attention is float32 even in a float64 model
+        torch.testing.assert_close(found, many, atol=exact, rtol=0)
         assert not torch.allclose(found, bare, atol=1e-3)
 
 
