@@ -104,8 +104,9 @@ NEURON_TABLE = {
     "gpt2": replace(_GPT_NEO, transposed=True, width="n_inner"),
     "gpt_neo": _GPT_NEO,
     "camembert": replace(_BERT, head="lm_head"),
-    **dict.fromkeys(["llama", "qwen2", "qwen3", "mistral", "gemma", "olmo", "smollm3"], _LLAMA),
-    **dict.fromkeys(["gemma2", "granite"], _LLAMA),
+    **dict.fromkeys(
+        ["llama", "qwen2", "qwen3", "mistral", "gemma", "olmo", "smollm3", "gemma2", "granite"], _LLAMA
+    ),
     "t5": _T5,
     "mt5": replace(_T5, head_scale=None),
     "umt5": replace(_T5, head_scale="tie_word_embeddings"),

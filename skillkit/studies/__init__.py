@@ -8,7 +8,7 @@
 from importlib import import_module
 
 _FILE_OF = {
-    "Claim": "claims", "Run": "notebook", "build_report": "report.site", "claim_over": "claims",
+    "Claim": "claims", "Run": "notebook", "build_report": "report.site",
     "compare_runs": "report.site", "load_study": "study", "publish": "results", "run_study": "runner",
     "start": "notebook",
 }  # fmt: skip

@@ -77,9 +77,6 @@ class Claim:
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
-claim_over = Claim.over
-
-
 def _plain(value):
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
