@@ -117,7 +117,7 @@ def cell(folder, task, seed, state):
         {"name": name, "caption": "", "files": [f"tables/{name}.csv"]} for name in ("accuracy", "steps")
     ]
     ends = value - 0.1, value + 0.1
-    claim = Claim(f"It works. {EVIL}", "A 2022", 0.9, value, *ends, holds="no" if seed else "yes")
+    claim = Claim(f"It works. {EVIL}", "A 2022", 0.9, value, *ends, holds="undecided" if seed else "yes")
     nbformat.write(nbformat.v4.new_notebook(), own / f"small{'.failed' * (state == 'failed')}.ipynb")
     write_json(own / "contents.json", {"figures": [], "tables": tables})
     write_json(own / "claims.json", [claim.plain()])

@@ -2,6 +2,14 @@
 
 >>> mean_interval([0.91, 0.94, 0.92])
 (0.9233..., 0.8853..., 0.9612...)
+
+Which interval when (tests/core/test_coverage.py simulates how often each holds the truth):
+
+- one model on n rows: `share_interval` (Wilson);
+- several seeds on the same n rows: `accuracy_interval`, about new seeds and new rows;
+- a mean over independent units (tasks, targets, relations, facts), three or more: `mean_interval`;
+- the same units under two conditions: `difference_interval`;
+- a ratio of means, a rank correlation: `bootstrap_interval`, over units, never over pairs that share one.
 """
 
 import math
@@ -12,20 +20,73 @@ from scipy.special import gammaln
 from statsmodels.stats.proportion import proportion_confint
 
 
+class Interval(tuple):
+    """(mean, low, high), and the degrees of freedom behind it, so that a p-value can be read off.
+
+    >>> Interval((0.5, 0.4, 0.6), df=4).p_value(0.45)
+    0.118...
+    """
+
+    def __new__(cls, ends, df=math.inf):
+        interval = super().__new__(cls, ends)
+        interval.df = df
+        return interval
+
+    def p_value(self, bar=0.0, confidence=0.95):
+        """One-sided p-value of "the mean is at most `bar`", read off the interval (Altman & Bland 2011).
+
+        >>> Interval((0.5, 0.3, 0.7)).p_value(0.5)
+        0.5
+
+        It is (1 − confidence) / 2 where an end touches the bar. NaN for an interval without ends or width.
+        """
+        mean, low, high = self
+        half = mean - low if mean > bar else high - mean
+        if not half > 0:
+            return math.nan
+        quantile = stats.t.ppf((1 + confidence) / 2, self.df)
+        return float(stats.t.sf((mean - bar) / half * quantile, self.df))
+
+
 def mean_interval(values, confidence=0.95):
-    """Mean and Student-t interval over independent repetitions (seeds, draws, tasks): (mean, low, high).
+    """Mean and Student-t interval over independent repetitions (seeds, draws, tasks): an `Interval`.
 
-    >>> mean_interval([0.5])
-    (0.5, nan, nan)
+    >>> mean_interval([0.5, 0.6])
+    (0.55, nan, nan)
 
-    One value has no interval (NaN); equal values have one of width 0.
+    Fewer than three values have no interval (NaN); equal values have one of width 0.
     """
     values = np.asarray(list(values), dtype=float)
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
-    return mean, mean - half, mean + half
+    mean, df = float(values.mean()), len(values) - 1
+    if len(values) < 3:
+        return Interval((mean, math.nan, math.nan))
+    half = float(stats.t.ppf((1 + confidence) / 2, df) * stats.sem(values))
+    return Interval((mean, mean - half, mean + half), df)
+
+
+def accuracy_interval(accuracies, n, confidence=0.95):
+    """Mean accuracy of several seeds, all tested on the same `n` rows, and its interval over new seeds and new rows.
+
+    >>> accuracy_interval([1.0, 1.0, 0.995], n=200)
+    (0.998..., 0.97..., 0.99...)
+
+    Wilson's interval with as many rows as would give the same variance (the effective sample size of Kish 1965): the
+    seeds' variance of the mean and the rows' p (1 − p) / n together, and Student's quantile with Satterthwaite's
+    degrees of freedom. It stays within 0 and 1, and covers near them, where a t interval over seeds does not.
+    """
+    accuracies = np.asarray(list(accuracies), dtype=float)
+    mean, df = float(accuracies.mean()), len(accuracies) - 1
+    rows = (mean * n + 2) / (n + 4)  # Agresti & Coull: never 0 or 1, so that equal rows still have a variance
+    rows = rows * (1 - rows) / n
+    seeds = float(accuracies.var(ddof=1)) / len(accuracies) if df else 0.0
+    df = (seeds + rows) ** 2 * df / seeds**2 if seeds else math.inf
+    quantile = float(stats.t.ppf((1 + confidence) / 2, df))
+    effective = (
+        n * rows / (seeds + rows) / quantile**2
+    )  # in units of the quantile squared, as in Wilson's formula
+    centre = (mean + 0.5 / effective) / (1 + 1 / effective)
+    half = math.sqrt(mean * (1 - mean) / effective + 0.25 / effective**2) / (1 + 1 / effective)
+    return Interval((mean, centre - half, centre + half), df)
 
 
 def difference_interval(first, second, confidence=0.95):
@@ -99,17 +160,26 @@ def _hypergeometric(hits, n, positives, fires):
     return density / density.sum()
 
 
+def adjusted(p_values):
+    """p-values adjusted to the number of tests by Benjamini & Hochberg (1995): the false discovery rate of each.
+
+    >>> adjusted([0.001, 0.2, np.nan])
+    array([0.002, 0.2  ,   nan])
+
+    An array of the same shape. NaN is no test, and stays.
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    found = np.full(p_values.shape, np.nan)
+    tested = ~np.isnan(p_values)
+    if tested.any():
+        found[tested] = stats.false_discovery_control(p_values[tested])
+    return found
+
+
 def discoveries(p_values, rate=0.05):
-    """Benjamini–Hochberg (1995): a bool array of the tests that are significant at a false discovery rate.
+    """A bool array of the tests that are significant at a false discovery rate (Benjamini & Hochberg 1995).
 
     >>> discoveries(np.array([0.001, 0.2, np.nan]))
     array([ True, False, False])
-
-    NaN is no test.
     """
-    p_values = np.asarray(p_values)
-    tested = ~np.isnan(p_values)
-    found = np.zeros(p_values.shape, dtype=bool)
-    if tested.any():
-        found[tested] = stats.false_discovery_control(p_values[tested]) <= rate
-    return found
+    return adjusted(p_values) <= rate

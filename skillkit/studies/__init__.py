@@ -10,7 +10,7 @@ from importlib import import_module
 _FILE_OF = {
     "Claim": "claims", "Run": "notebook", "build_report": "report.site",
     "compare_runs": "report.site", "load_study": "study", "publish": "results", "run_study": "runner",
-    "start": "notebook",
+    "start": "notebook", "verdict": "claims",
 }  # fmt: skip
 __all__ = sorted(_FILE_OF)
 

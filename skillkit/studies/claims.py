@@ -9,8 +9,46 @@ import math
 from dataclasses import asdict, dataclass
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.stats import Interval, adjusted
 
-HOLDS = ("yes", "partly", "no", "not tested")
+HOLDS = ("yes", "partly", "undecided", "contradicted", "not tested")
+
+
+def verdict(intervals, bar=0.0):
+    """What intervals say of the statement that all of them lie above a bar: a word of `HOLDS`.
+
+    >>> verdict([(0.4, 0.3, 0.5), (0.1, -0.1, 0.3)])
+    'partly'
+
+    "yes": all lie above; "partly": some do; "contradicted": none does, and one lies below as a whole; "undecided":
+    they reach over the bar. "not tested" without intervals, or when one has no ends (fewer than three units).
+    """
+    ends = [(low, high) for _, low, high in intervals]
+    if not ends or any(math.isnan(low) for low, _ in ends):
+        return "not tested"
+    above = [low > bar for low, _ in ends]
+    if any(above):
+        return "yes" if all(above) else "partly"
+    return "contradicted" if any(high < bar for _, high in ends) else "undecided"
+
+
+def with_adjusted(claims):
+    """Claims as dicts, with `adjusted`: the p-value after Benjamini & Hochberg (1995) over all of them, as text.
+
+    >>> with_adjusted([{"p": 0.01}, {"p": 0.5}, {"p": None}])
+    [{'p': 0.01, 'adjusted': '0.020'}, {'p': 0.5, 'adjusted': '0.500'}, {'p': None, 'adjusted': '–'}]
+    """
+    p_values = adjusted([math.nan if claim.get("p") is None else claim["p"] for claim in claims])
+    return [claim | {"adjusted": _text(float(p))} for claim, p in zip(claims, p_values, strict=True)]
+
+
+def expected_by_luck(claims):
+    """How many of these claims (dicts) luck alone would call "yes": 2.5 % of those with an interval.
+
+    >>> expected_by_luck([{"holds": "yes"}] * 40 + [{"holds": "not tested"}])
+    1.0
+    """
+    return 0.025 * sum(claim["holds"] != "not tested" for claim in claims)
 
 
 @dataclass(frozen=True)
@@ -20,7 +58,8 @@ class Claim:
     >>> Claim("Prompts beat chance.", "Wang et al. 2022", published=0.92, measured=0.95, holds="yes")
 
     `published` and `measured` are numbers or short texts; `low` and `high` bound the 95 % interval; `holds`
-    is one of "yes", "partly", "no", "not tested". Raises SkillkitError for another word.
+    is one of "yes", "partly", "undecided", "contradicted", "not tested"; `p` is a one-sided p-value. Raises
+    SkillkitError for another word.
     """
 
     statement: str
@@ -31,6 +70,7 @@ class Claim:
     high: float | None = None
     holds: str = "not tested"
     note: str = ""
+    p: float | None = None
 
     def __post_init__(self):
         if self.holds not in HOLDS:
@@ -41,22 +81,18 @@ class Claim:
         """A claim about several things (tasks): the worst one is reported, and it holds where all lie above `bar`.
 
         >>> Claim.over("Prompts beat chance.", "Wang et al. 2022", None, {"movies": (0.42, 0.4, 0.44)}, note="gap")
-        Claim(statement='Prompts beat chance.', …, measured=0.42, low=0.4, high=0.44, holds='yes', note='movies; gap')
+        Claim(statement='Prompts beat chance.', …, measured=0.42, low=0.4, high=0.44, holds='yes', …)
 
-        intervals {name: (mean, low, high)}: it holds "partly" when only some intervals lie above the bar as a
-        whole, and is "not tested" without intervals, or when one of them has no ends (a single seed).
+        intervals {name: (mean, low, high)}; `verdict` judges them. The p-value is the largest of them: the statement is
+        about all (Berger 1982).
         """
         if not intervals:
             return cls(statement, paper, published, note=note)
         worst = min(intervals, key=lambda name: intervals[name][0])
-        above = [low > bar for _, low, _ in intervals.values()]
-        holds = "yes" if all(above) else "partly" if any(above) else "no"
-        if any(math.isnan(low) for _, low, _ in intervals.values()):
-            holds = "not tested"
         which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
-        mean, low, high = intervals[worst]
         note = "; ".join(filter(None, [which, note]))
-        return cls(statement, paper, published, mean, low, high, holds, note)
+        p = max(Interval(one, getattr(one, "df", math.inf)).p_value(bar) for one in intervals.values())
+        return cls(statement, paper, published, *intervals[worst], verdict(intervals.values(), bar), note, p)
 
     @property
     def published_text(self):

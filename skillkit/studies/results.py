@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json, write_json, write_text, writing
-from skillkit.studies.claims import HOLDS
+from skillkit.studies.claims import HOLDS, expected_by_luck, with_adjusted
 from skillkit.studies.report.run import load_run
 from skillkit.studies.report.tables import align
 
@@ -68,8 +68,8 @@ def publish(columns, out, readme=None, pages=None):
 def count_verdicts(entries):
     """How many claims hold, as text.
 
-    >>> count_verdicts([{"holds": "yes"}, {"holds": "yes"}, {"holds": "no"}, None])
-    '2 yes, 1 no'
+    >>> count_verdicts([{"holds": "yes"}, {"holds": "yes"}, {"holds": "undecided"}, None])
+    '2 yes, 1 undecided'
     """
     held = [entry["holds"] for entry in entries if entry]
     return ", ".join(f"{held.count(word)} {word}" for word in HOLDS if word in held) or "–"
@@ -120,7 +120,8 @@ def _stated(units):
     """[(chapter, statement, claim)]: the model that a statement names goes into its note, so that columns meet;
     further models stay named."""
     found, known = [], set()
-    for name, claim in ((unit["name"], claim) for unit in units for claim in unit["claims"]):
+    pairs = [(unit["name"], claim) for unit in units for claim in unit["claims"]]
+    for (name, _), claim in zip(pairs, with_adjusted([claim for _, claim in pairs]), strict=True):
         statement = claim["statement"]
         named = re.search(r" \(([\w./-]+)\)\.$", statement)
         words = f"{statement[: named.start()]}." if named else statement
@@ -170,7 +171,7 @@ def _copy_numbers(source, target):
 def _render(template, **values):
     loader = PackageLoader("skillkit.studies.report")
     pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    pages.globals |= {"counts": count_verdicts}
+    pages.globals |= {"counts": count_verdicts, "luck": expected_by_luck}
     pages.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
     pages.filters["short"] = _short
     return pages.get_template(template).render(**values)

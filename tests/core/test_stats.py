@@ -4,22 +4,39 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, ttest_1samp
 
 from skillkit.core.stats import (
+    accuracy_interval,
     bootstrap_interval,
     difference_interval,
     discoveries,
     hypergeometric_tails,
     mean_interval,
+    share_interval,
 )
 
 
 @pytest.mark.parametrize("values, mean, half", [
-    ([1.0, 2.0, 3.0], 2.0, 4.302652729911275 / math.sqrt(3)), ([0.5], 0.5, math.nan),
+    ([1.0, 2.0, 3.0], 2.0, 4.302652729911275 / math.sqrt(3)), ([0.5, 0.7], 0.6, math.nan),
 ])  # fmt: skip
-def test_the_t_interval_of_three_values_and_of_one(values, mean, half):
+def test_the_t_interval_of_three_values_and_of_two(values, mean, half):
     assert mean_interval(values) == pytest.approx((mean, mean - half, mean + half), rel=1e-9, nan_ok=True)
+
+
+def test_p_values_of_intervals_are_those_of_the_t_test():
+    values = [0.2, 0.5, 0.1, 0.6]
+    for bar in (0, 0.3, 0.9):
+        expected = ttest_1samp(values, bar, alternative="greater").pvalue
+        assert mean_interval(values).p_value(bar) == pytest.approx(expected, rel=1e-9)
+    assert math.isnan(mean_interval([0.5, 0.5, 0.5]).p_value()) and math.isnan(mean_interval([0.5]).p_value())
+
+
+def test_accuracy_of_equal_seeds_is_wilsons_and_stays_possible():
+    assert accuracy_interval([0.9], 50)[1:] == pytest.approx(share_interval(45, 50), abs=0.01)
+    mean, low, high = accuracy_interval([1.0, 1.0, 1.0], 200)
+    assert mean == high == 1 and 0.97 < low < 0.99
+    assert accuracy_interval([0.8, 0.9, 1.0], 1000)[1] < accuracy_interval([0.9, 0.9, 0.9], 1000)[1]
 
 
 def test_paired_differences_ignore_what_pairs_share():

@@ -131,9 +131,9 @@ def test_damage_and_costs_by_hand():
 
 
 def test_summary_averages_draws_before_runs():
-    curves = [made(0.9, 0.7, [0.9, 0.88]), made(0.8, 0.65, [0.8, 0.8])]
+    curves = [made(0.9, 0.7, [0.9, 0.88]), made(0.8, 0.65, [0.8, 0.8]), made(0.8, 0.6, [0.7, 0.8])]
     row = sum(curves).summary().set_index(["rate", "neurons"]).loc[(0.1, "random")]
-    assert (row.accuracy, row.low, row.high) == pytest.approx(mean_interval([0.89, 0.8])) and row.n == 2
+    assert (row.accuracy, row.low, row.high) == pytest.approx(mean_interval([0.89, 0.8, 0.75])) and row.n == 3
     alone = curves[0].summary("margin").set_index(["rate", "neurons"])
     assert alone.loc[(0.1, "random")].n == 2 and alone.loc[(0.1, "random")].margin == pytest.approx(3.56)
     assert torch.tensor(alone.loc[(0.1, "skill")].low).isnan()

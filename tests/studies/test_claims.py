@@ -21,25 +21,29 @@ def test_text(claim, published, measured):
 
 
 def test_plain_is_valid_json_and_comes_back():
-    claim = Claim("a", "b", np.float64(0.5), np.int64(2), low=float("inf"), holds="no", note="n")
+    claim = Claim("a", "b", np.float64(0.5), np.int64(2), low=float("inf"), holds="undecided", note="n")
     plain = json.loads(json.dumps(claim.plain(), allow_nan=False))
     assert plain["published"] == 0.5 and plain["measured"] == 2 and plain["low"] is None
     assert Claim(**plain).measured_text == "2"
 
 
-def test_only_the_four_words():
+def test_no_other_words():
     for word in HOLDS:
         Claim("a", "b", holds=word)
     with pytest.raises(SkillkitError, match="'partly'.*not 'maybe'"):
         Claim("a", "b", holds="maybe")
 
 
-@pytest.mark.parametrize("lows, holds", [([0.1, 0.2], "yes"), ([0.1, -0.2], "partly"), ([-0.1, -0.2], "no")])
+@pytest.mark.parametrize("lows, holds", [
+    ([0.1, 0.2], "yes"), ([0.1, -0.2], "partly"), ([-0.1, -0.05], "undecided"),
+    ([-0.1, -0.2], "contradicted"), ([0.1, -0.2, -0.05], "partly"), ([0.0], "undecided"),
+])  # fmt: skip
 def test_a_claim_over_several_tasks_reports_the_worst(lows, holds):
     intervals = {f"task {at}": (low + 0.05, low, low + 0.1) for at, low in enumerate(lows)}
     claim = Claim.over("It works.", "A 2022", None, intervals, note="gap")
     assert claim.holds == holds and claim.measured == min(lows) + 0.05
-    assert claim.note == f"worst: task {int(lows[1] < lows[0])}; gap"
+    worst = "worst: " * (len(lows) > 1) + f"task {lows.index(min(lows))}"
+    assert claim.note == f"{worst}; gap"
 
 
 @pytest.mark.parametrize("found, measured", [({}, None), ({"movies": (0.4, math.nan, math.nan)}, 0.4)])

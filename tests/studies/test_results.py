@@ -42,9 +42,12 @@ def run(folder, name, notebook, claims):
 def runs(tmp_path):
     own = [
         {"statement": "It works (embedded/gpt2).", "measured": 0.5, "low": 0.4, "high": 0.6},
-        {"statement": "It works (embedded/roberta).", "measured": 0.2, "holds": "no"},
+        {"statement": "It works (embedded/roberta).", "measured": 0.2, "holds": "undecided"},
     ]
-    other = [{"statement": "It works (mini).", "measured": 0.1, "holds": "no"}, {"statement": "Only here."}]
+    other = [
+        {"statement": "It works (mini).", "measured": 0.1, "holds": "undecided"},
+        {"statement": "Only here."},
+    ]
     third = [{"statement": "It works (../m/y).", "measured": 0.3, "holds": "partly"}]
     claims = {"one": own, "two": other, "three": third}
     return [run(tmp_path, name, "02_probing", of) for name, of in claims.items()]
@@ -60,10 +63,10 @@ def test_claims_meet_by_statement_whatever_model_it_names(tmp_path, runs):
     publish({"small": [runs[0]], "real": [runs[1], runs[2]]}, tmp_path / "out")
     shown = rows(tmp_path / "out/README.md")
     small, real = "0.500 [0.400, 0.600]<br><sub>embedded/gpt2</sub>", "0.100<br><sub>mini</sub>"
-    assert shown["It works."] == ["A 2022", "–", small, "yes", real, "no"]  # the first run
-    assert shown["Only here."] == ["A 2022", "–", "–", "–", "–", "yes"]
+    assert shown["It works."] == ["A 2022", "–", small, "yes", "–", real, "undecided", "–"]  # the first run
+    assert shown["Only here."] == ["A 2022", "–", "–", "–", "–", "–", "yes", "–"]
     # What the same run says of a second model is shown too.
-    assert shown["It works (embedded/roberta)."] == ["A 2022", "–", "0.200", "no", "–", "–"]
+    assert shown["It works (embedded/roberta)."] == ["A 2022", "–", "0.200", "undecided", "–", "–", "–", "–"]
 
 
 def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
@@ -96,7 +99,7 @@ def test_readme_gets_a_summary_between_its_marks(tmp_path, runs):
     text = readme.read_text()
     assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n")
     assert "outdated" not in text
-    assert rows(readme)["02 · Probing"] == ["1 yes, 1 no", "1 yes, 1 no"]
+    assert rows(readme)["02 · Probing"] == ["1 yes, 1 undecided", "1 yes, 1 undecided"]
     assert "](out/README.md)" in text  # seen from where the file stands
     assert not (tmp_path / "out/small").exists() and (tmp_path / "out/real/README.md").exists()
 

@@ -83,7 +83,7 @@ def test_index_shows_claims_figures_tables_states(pages):
     assert not [part for part in parts if part not in text]
     badges = [badge.text for badge in pages["index.html"].select("#notebooks ~ .scroll .badge")]
     assert badges == ["done", "failed", "unfinished"]
-    assert tiles(pages["index.html"]) == ["1", "1", "1", "2", "0", "0", "2"]
+    assert tiles(pages["index.html"]) == ["1", "1", "1", "2", "0", "0", "0", "2"]
     assert {"torch", "revision" if provenance()["git"] else "git"} & set(re.findall(r"\w+", text))
 
 

@@ -77,9 +77,11 @@ def preview(folder, table, page):
 
 
 def _claim(page, plain):
+    if plain["holds"] == "no":  # as runs of version 0.1 wrote it, without saying which of the two words it is
+        plain = plain | {"holds": "undecided"}
     claim = Claim(**plain)
     texts = {"published_text": claim.published_text, "measured_text": claim.measured_text}
-    return plain | {"unit": page} | texts
+    return claim.plain() | {"unit": page} | texts
 
 
 def _figure(page, figure):

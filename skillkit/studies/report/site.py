@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json, write_json, write_text, writing
 from skillkit.core.provenance import provenance
+from skillkit.studies.claims import expected_by_luck
 from skillkit.studies.report.figures import drawings
 from skillkit.studies.report.pages import cells_as_html, stylesheet
 from skillkit.studies.report.run import load_run, preview
@@ -82,7 +83,7 @@ def _templates(name):
     made, source = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), provenance()
     revision = source["git"] and source["git"]["revision"][:10]
     pages.globals |= {"name": name, "css": stylesheet(), "made": made, "revision": revision}
-    pages.globals |= {"versions": source["versions"]}
+    pages.globals |= {"versions": source["versions"], "luck": expected_by_luck}
     return pages
 
 

@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 
 from skillkit.core.files import write_text, writing
 from skillkit.core.stats import mean_interval
-from skillkit.studies.claims import HOLDS, Claim
+from skillkit.studies.claims import HOLDS, Claim, with_adjusted
 from skillkit.studies.report.run import load_run
 from skillkit.studies.study import as_text
 
@@ -25,17 +25,19 @@ def claims_table(cells):
     """All claims of some cells, a dict each: the claim, its figures as text, page, title, notebook and setting.
 
     >>> [claim["holds"] for claim in claims_table(load_run("runs/seeds")["cells"])]
-    ['yes', 'no', 'yes', 'no', 'no']
+    ['yes', 'undecided', 'yes', 'undecided', 'undecided']
     """
     from_cell = ("page", "title", "notebook", "setting")
-    return [claim | {part: cell[part] for part in from_cell} for cell in cells for claim in cell["claims"]]
+    return with_adjusted([
+        claim | {part: cell[part] for part in from_cell} for cell in cells for claim in cell["claims"]
+    ])  # fmt: skip
 
 
 def claims_by_setting(cells):
     """The claims of a grid, those that differ by the seed together: the mean measured, and how many hold.
 
     >>> claims_by_setting(load_run("runs/seeds")["cells"])[0]["holds"]
-    {'yes': 1, 'partly': 0, 'no': 1, 'not tested': 0}
+    {'yes': 1, 'partly': 0, 'undecided': 1, 'contradicted': 0, 'not tested': 0}
     """
     groups = {}
     for claim in claims_table(_done(cells)):
@@ -77,7 +79,7 @@ def summary_table(cells):
     >>> summary_table(load_run("runs/seeds")["cells"]).columns[:5].tolist()
     ['cell', 'notebook', 'state', 'seconds', 'error']
 
-    A claim has the columns `<statement>: measured`, `low`, `high`, `holds`. A metric is a number in a table of
+    A claim has the columns `<statement>: measured`, `low`, `high`, `holds`, `p`. A metric is a number in a table of
     the notebook; its column is called by table, the words of its row, and column. Lists are written as text.
     """
     table = pd.DataFrame(map(_row, cells))
@@ -142,7 +144,7 @@ def _row(cell):
         row[name] = as_text(value) if isinstance(value, list) else value
     if cell["state"] == "done":
         for claim in cell["claims"]:
-            parts = ("measured", "low", "high", "holds")
+            parts = ("measured", "low", "high", "holds", "p")
             row |= {f"{claim['statement']}: {part}": claim[part] for part in parts}
         row |= {f"{one['kind']}: {one['label']}".removesuffix(": "): one["value"] for one in _metrics(cell)}
     return row
