@@ -6,19 +6,22 @@
 """
 
 import html
+import re
 import shutil
 from operator import attrgetter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import display
+from IPython.display import Markdown, display
 
 from skillkit import plots
 from skillkit.core.files import write_json, writing
 from skillkit.core.provenance import provenance, runs_folder
 from skillkit.studies import params
 from skillkit.studies.claims import Claim  # noqa: F401 (chapters find it here, too)
+
+_NUMBER = re.compile(r"[-+−]?\d+(?:[.,]\d+)*")
 
 
 class Run:
@@ -32,7 +35,8 @@ class Run:
         self.notebook, self.params = notebook, parameters
         self.out = Path(parameters.out or runs_folder() / "notebooks" / notebook)
         self.contents = {"notebook": notebook, "parameters": parameters.model_dump()}
-        self.contents |= {"provenance": provenance(), "figures": [], "tables": []}
+        self.contents |= {"provenance": provenance(), "figures": [], "tables": [], "findings": []}
+        self._head = None
         with writing(self.out, "set `out` to another folder"):
             for part in ("figures", "tables"):
                 shutil.rmtree(self.out / part, ignore_errors=True)
@@ -79,6 +83,21 @@ class Run:
             page = shown.to_html(index=False, justify="left", border=0, classes="claims")
             display({"text/html": page, "text/plain": shown.to_string(index=False)}, raw=True)
 
+    def finding(self, text):
+        """Say what was found: here, at the head of the chapter, in the report and on the page of results.
+
+        >>> run.finding(f"A tuned prompt answers {accuracy:.0%} of the test rows.")
+
+        A sentence that differs from an earlier one in its numbers alone replaces it (a cell that is run twice).
+        """
+        words = lambda sentence: _NUMBER.sub("", sentence)
+        others = [one for one in self.contents["findings"] if words(one) != words(text)]
+        self.contents["findings"] = [*others, text]
+        write_json(self.out / "contents.json", self.contents)
+        display(_list([text]))
+        if self._head:
+            self._head.update(_list(self.contents["findings"]))
+
     def _keep(self, part, name, caption, paths):
         """Note in contents.json what was saved; a cell run twice replaces its entry."""
         files = [str(path.relative_to(self.out)) for path in paths]
@@ -102,6 +121,7 @@ def start(notebook, namespace):
     names = params.model(notebook, history).model_fields.keys() & namespace.keys()
     run = Run(notebook, params.validate(notebook, {name: namespace[name] for name in names}, history))
     plots.set_style()
+    run._head = display(Markdown("*What this chapter finds appears here as it runs.*"), display_id=True)
     print(provenance_line(run.params))
     return run
 
@@ -123,6 +143,11 @@ def provenance_line(parameters):
     seeds = getattr(parameters, "seeds", [parameters.seed] if hasattr(parameters, "seed") else [])
     parts += [f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"] if seeds else []
     return " · ".join([*parts, f"{threads} thread{'s' * (threads > 1)}"])
+
+
+def _list(findings):
+    """Findings as the notebook shows them."""
+    return Markdown("**Found.**\n\n" + "\n".join(f"- {one}" for one in findings))
 
 
 def _write_csv(data, path):

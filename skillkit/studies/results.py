@@ -25,7 +25,7 @@ from skillkit.studies.report.tables import align
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
 LONGEST = 40  # characters of a name or a number; what is longer is a text
-_KEPT = ("name", "title", "parameters", "claims", "figures")  # of a chapter, when its run is gone
+_KEPT = ("name", "title", "parameters", "claims", "findings", "figures")  # of a chapter, when its run is gone
 _PLACES = ("href", "picture", "files")
 _PATH = re.compile(r"(?<![\w.])(\.{0,2}/)+([\w.-]+/)*(?=[\w.-])")
 
@@ -154,7 +154,7 @@ def _copy_figures(column, folder):
             target = fresh / study["name"] / place
             target.parent.mkdir(parents=True, exist_ok=True)
             (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
-        units = [{part: unit[part] for part in _KEPT} for unit in study["units"]]
+        units = [{part: unit[part] for part in _KEPT if part in unit} for unit in study["units"]]
         (fresh / study["name"]).mkdir(parents=True, exist_ok=True)
         write_json(fresh / study["name"] / "study.json", _short(study | {"units": units}))
     shutil.rmtree(folder, ignore_errors=True)

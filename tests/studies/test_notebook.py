@@ -1,9 +1,11 @@
 """What a notebook leaves behind: figures, tables, claims, one line of provenance."""
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import read_json
@@ -53,6 +55,21 @@ def test_claims_are_plain_json(run, capsys):
     (claim,) = read_json(run.out / "claims.json")
     assert claim.items() >= {"measured": 0.95, "low": 0.5, "high": None, "holds": "partly"}.items()
     assert "Prompts <win>." in capsys.readouterr().out
+
+
+def test_a_finding_is_kept_and_said_again_with_other_numbers_replaces(run):
+    for finding in ("Prompts reach 91 %.", "Random ones −0.5.", "Prompts reach 92.5 %."):
+        run.finding(finding)
+    assert read_json(run.out / "contents.json")["findings"] == ["Random ones −0.5.", "Prompts reach 92.5 %."]
+
+
+@pytest.mark.slow
+def test_findings_stand_at_the_head_of_an_executed_notebook(tmp_path):
+    cells = ["import skillkit as sk\nrun = sk.start('01_prompt_tuning', {'out': 'out'})", "run.finding('Prompts reach 91 %.')"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    head, finding = (cell.outputs[0].data["text/markdown"] for cell in notebook.cells)
+    assert head == finding == "**Found.**\n\n- Prompts reach 91 %."
 
 
 def test_a_new_start_clears_what_was_there(run):

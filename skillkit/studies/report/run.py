@@ -57,6 +57,7 @@ def read_cell(folder, cell, settings=()):
         "parameters": _parameters(cell["notebook"], given if manifest else {}),
         "provenance": _flat(manifest.get("provenance", {})),
         "claims": [_claim(page, claim) for claim in read_json(folder / "claims.json") or []],
+        "findings": contents.get("findings", []),
         "figures": [_figure(page, figure) for figure in contents.get("figures", [])],
         "tables": [preview(folder, table, page) for table in contents.get("tables", [])],
     }  # fmt: skip
