@@ -173,14 +173,15 @@ def checked_mask(bb, mask):
 
 
 def checked_fill(bb, fill, mask, layers):
-    """Values to replace the neurons of `mask` by, [layers, neurons]: of a probe, tensor or array, slots averaged.
+    """Values to replace the neurons of `mask` by, [layers, neurons]: of probes, tensor or array, slots averaged.
 
     >>> checked_fill(bb, probe, mask, layers=[4, 5])
 
     Raises SkillkitError for a probe of another backbone or another shape, and where the value of a neuron in
     these layers is NaN.
     """
-    fill = fill.made_on(bb).fill if isinstance(fill, Probe) else fill
+    if isinstance(fill, Probe | list | tuple) and (probes := probes_in(fill)):
+        fill = torch.stack([probe.made_on(bb).fill for probe in probes]).mean(0)
     if not isinstance(fill, torch.Tensor | np.ndarray):
         raise SkillkitError(f"fill is a Probe, or values [layers, neurons], not a {type(fill).__name__}")
     fill = torch.as_tensor(fill)

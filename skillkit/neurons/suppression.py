@@ -1,8 +1,8 @@
-"""Suppression of neurons: zero, mean or gaussian noise, while a context is open.
+"""Suppression of neurons: zero, mean, a constant, or gaussian noise, while a context is open.
 
 >>> with suppress(bb, skills, kind="gaussian", alpha=0.1):
 ...     evaluate(bb, task, prompt)
->>> with suppress(bb, skills, kind="mean", fill=probe.fill, positions="prompt", layers=range(4, 6)):
+>>> with suppress(bb, skills, kind="mean", fill=probe, positions="prompt", layers=range(4, 6)):
 ...     evaluate(bb, task, prompt)
 
 Whole curves over rates, against random neurons: `skillkit.neurons.suppression_curve`.
@@ -15,9 +15,10 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import checked_layers, replace_neurons
-from skillkit.neurons.skill_neurons import checked_fill, checked_mask
+from skillkit.neurons.probe import Probe
+from skillkit.neurons.skill_neurons import checked_fill, checked_mask, probes_in
 
-KINDS = ("zero", "mean", "gaussian")
+KINDS = ("zero", "mean", "constant", "gaussian")
 PLACES = ("prompt", "text")
 
 
@@ -28,9 +29,13 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     ...     evaluate(bb, other_task, other_prompt).accuracy          # is the damage specific?
 
     mask       bool [layers, neurons], or a fact's `KnowledgeNeurons`
-    kind       "zero", "mean" (the value in `fill`), or "gaussian" (noise of standard deviation `alpha` is
-               added: one draw per example, shared by its positions; Wang et al. 2022, section 5.1)
-    fill       a Probe, mean activations [layers, neurons] (`probe.fill`), or [layers, slots, neurons], to be averaged
+    kind       "zero"; "mean": each neuron's mean over training rows *where it stands*, at each slot of the prompt,
+               at text tokens, in the decoder (template and special tokens are left alone); "constant": one value
+               at all positions, which moves activations off their distribution; or "gaussian": noise of standard
+               deviation `alpha` is added, one draw per example, shared by its positions (Wang et al. 2022,
+               section 5.1)
+    fill       "mean": a Probe, or several, to be averaged; with `text=True` unless positions="prompt". "constant":
+               a Probe, values [layers, neurons] (`probe.fill`), or [layers, slots, neurons], to be averaged
     positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
                tokens only), "answer" (where a cloze is answered), or positions as in `models.hooks.record`
     layers     only these layers, `range(low, high)` for a window; None: all
@@ -39,7 +44,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
                every forward pass.
 
     Contexts nest. Raises SkillkitError for a mask of the wrong shape, one that is empty in these layers or at
-    these positions, a missing `fill`, and on a normal exit when the backbone was not used inside.
+    these positions, a missing or unfit `fill`, and on a normal exit when the backbone was not used inside.
     """
     mask = checked_mask(bb, mask)
     chosen = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
@@ -51,8 +56,11 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
             f"the mask selects no neuron in the layers given{' that read text' * (positions == 'text')}, so "
             "nothing would change; widen the layers or the mask"
         )
-    change = _change(bb, mask, kind, alpha, fill, chosen, seed)
-    tokenwise = kind != "gaussian" and positions is None
+    if kind == "mean":
+        change = _mean_where_it_stands(bb, mask, fill, chosen, positions)
+    else:
+        change = _change(bb, mask, kind, alpha, fill, chosen, seed)
+    tokenwise = kind in ("zero", "constant") and positions is None
     if isinstance(positions, str) and positions in PLACES:
         change, positions = _at(bb, change, positions), None
     else:
@@ -70,9 +78,9 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
     kept = {layer: ~row for layer, row in rows.items()}
     if kind == "zero":
         return lambda layer, neurons: neurons * kept[layer].to(neurons)
-    if kind == "mean":
+    if kind == "constant":
         if fill is None:
-            raise SkillkitError("suppression by the mean needs fill=, such as probe.fill")
+            raise SkillkitError("suppression by a constant needs fill=, such as probe.fill")
         fill = checked_fill(bb, fill, mask, layers)
         means = {layer: fill[layer, : len(row)].to(row.device).where(row, 0) for layer, row in rows.items()}
         return lambda layer, n: torch.addcmul(means[layer].to(n), n, kept[layer].to(n))
@@ -81,6 +89,47 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
             raise SkillkitError(f"gaussian noise of alpha={alpha} changes nothing; give alpha above 0")
         return lambda layer, neurons: neurons + alpha * _noise_of(bb, seed, layer, neurons) * rows[layer]
     raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
+
+
+def _mean_where_it_stands(bb, mask, fill, layers, positions):
+    """Function of (layer, neurons [B, T, N]): means of the slots, of the text, and of a decoder's only slot."""
+    if positions not in (None, *PLACES):
+        raise SkillkitError(
+            "means are those of the prompt and the text; give positions 'prompt', 'text' or None"
+        )
+    found = probes_in(fill) if isinstance(fill, Probe | list | tuple) else []
+    if not found:
+        raise SkillkitError(
+            "suppression by the mean takes fill=probe, which knows the mean at every slot and at the text; "
+            "for one value everywhere take kind='constant'"
+        )
+    means = {layer: _means_of(bb, found, layer, positions) for layer in layers}
+    rows = {layer: mask[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
+
+    def change(layer, neurons):
+        slots, text = (None if mean is None else mean.to(neurons) for mean in means[layer])
+        if layer in bb.decoder_layers:
+            return torch.where(rows[layer], slots[0], neurons)
+        places = getattr(bb.now, "places", {})
+        if "slot" not in places:
+            raise SkillkitError("only evaluate and predict know where prompt and text are; take another kind")
+        there = torch.where(places["slot"][..., None] >= 0, slots[places["slot"].clamp(0)], neurons)
+        if text is not None:
+            there = torch.where(places["text"][..., None], text, there)
+        return torch.where(rows[layer], there, neurons)
+
+    return change
+
+
+def _means_of(bb, probes, layer, positions):
+    """Means of a layer at the slots [slots, neurons] and at the text [neurons], averaged over probes."""
+    width, sides = bb.widths[layer], [probe.made_on(bb).side_of(layer) for probe in probes]
+    if any(side.numbers != tuple(range(len(side.numbers))) for side, _ in sides):
+        raise SkillkitError("the probe knows some of the slots only; probe all of them for their means")
+    slots = torch.stack([side.mean[number, :, :width] for side, number in sides]).mean(0)
+    if layer in bb.decoder_layers or positions == "prompt":
+        return slots, None
+    return slots, torch.stack([probe.text_fill[layer, :width] for probe in probes]).mean(0)
 
 
 def _noise_of(bb, seed, layer, neurons):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from numbers import Real
 
 import pandas as pd
-import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as steps
@@ -141,7 +140,7 @@ class Damage:
 
 
 # Raised, as those of damage, ensembles and shrinkage: ties between neurons go by counts.
-@artifact("suppression", version=3, ignore=("batch_size", "progress"))
+@artifact("suppression", version=4, ignore=("batch_size", "progress"))
 def suppression_curve(
     bb, task, prompt, ranking, rates=RATES, kind="zero", alpha=0.1, fill=None, positions=None, windows=(None,),
     draws=5, per_layer=True, split="test", examples=None, seed=0, batch_size=None, progress=True,
@@ -155,7 +154,7 @@ def suppression_curve(
 
     ranking    what `skill_neurons` takes: probes (of this task or another), or scores [layers, neurons]
     rates      shares of neurons; 0 is the untouched model
-    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to the mean activations of the probes
+    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to the probes
     windows    the layers to suppress in: a curve for each entry; None: all layers
     draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
     per_layer  as in `skill_neurons`
@@ -167,7 +166,7 @@ def suppression_curve(
     rates = _checked(rates, windows, draws)
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     _check_layout(bb, ranking, target.reading.layout.name)
-    fill = _mean_fill(ranking) if fill is None and kind == "mean" else fill
+    fill = probes_in(ranking) or None if fill is None and kind in ("mean", "constant") else fill
     masks = [
         (rate, *one) for rate in rates
         for one in _draws(bb, skill_neurons(ranking, rate, per_layer), draws, draws * seed, kind == "gaussian")
@@ -232,13 +231,7 @@ def _check_layout(bb, ranking, layout):
             )
 
 
-def _mean_fill(ranking):
-    """Mean activations, averaged over several probes, [layers, neurons]; None without a probe."""
-    fills = [probe.fill for probe in probes_in(ranking)]
-    return torch.stack(fills).mean(0) if fills else None
-
-
-@artifact("damage", version=2)
+@artifact("damage", version=3)
 def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
     """Is the damage specific? The cost, on every task, of suppressing the skill neurons of every other.
 

@@ -30,6 +30,7 @@ class Now:
     >>> with now(bb, attached, batch.index):
     ...     bb.now.index                 # [B] row numbers
     ...     bb.now.places["text"]        # [B, T] bool: where the text stands; "prompt": the slots that are probed
+    ...     bb.now.places["slot"]        # [B, T] which slot stands there, by its number; −1 elsewhere
     """
 
     index: torch.Tensor
@@ -42,8 +43,9 @@ def now(bb, attached, index):
 
     >>> with now(bb, attached, batch.index): bb.run(attached.inputs)
     """
-    prompt = torch.zeros_like(attached.text).scatter_(1, attached.slots, True)
-    before, bb.now = bb.now, Now(index, {"prompt": prompt, "text": attached.text})
+    numbers = torch.arange(attached.slots.shape[1], device=attached.slots.device).expand_as(attached.slots)
+    slot = torch.full_like(attached.text, -1, dtype=torch.long).scatter_(1, attached.slots, numbers)
+    before, bb.now = bb.now, Now(index, {"prompt": slot >= 0, "slot": slot, "text": attached.text})
     try:
         yield
     finally:

@@ -48,7 +48,7 @@ def test_equals_the_full_model_with_the_dropped_neurons_clamped(model, constants
     prompt, mask, fill = random_prompt(bb, 3), some_mask(bb), some_fill(bb) if constants else None
     whole, layers = bb.fingerprint, range(1, bb.num_layers)
     small = prune(bb, mask, fill, layers)
-    with suppress(bb, ~mask, "mean" if constants else "zero", fill=fill, layers=layers):
+    with suppress(bb, ~mask, "constant" if constants else "zero", fill=fill, layers=layers):
         same(small, bb, prompt, atol=1e-6, rtol=1e-6)
         clamped = logits(bb, prompt)
     assert not torch.allclose(clamped, logits(bb, prompt), atol=1e-3)
@@ -113,7 +113,7 @@ def test_a_layer_may_lose_all_its_neurons(model, tmp_path):
     prompt, mask, fill = random_prompt(bb, 3), some_mask(bb), some_fill(bb)
     mask[1] = False
     small = prune(bb, mask, fill)
-    with suppress(bb, ~mask, "mean", fill=fill):
+    with suppress(bb, ~mask, "constant", fill=fill):
         same(small, bb, prompt, atol=1e-6, rtol=1e-6)
     small.save(tmp_path)
     again = load_backbone(tmp_path, dtype=torch.float64)

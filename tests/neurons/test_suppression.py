@@ -23,7 +23,7 @@ def read(bb, prompt, batch_size=None):
 
 @torch.no_grad()
 def plain_logits(bb, prompt, change, place):
-    """Logits of every row alone, without padding, with `change(layer, row, neuron vector)` at one place."""
+    """Logits of every row alone, without padding, changed at one place: change(layer, row, values, position, input)."""
     reading, words, logits = prepare(bb, TASK, prompt, TASK["test"]), TASK.label_ids(bb), []
     for row in range(len(reading)):
         attached = attach_row(reading, row)
@@ -31,10 +31,10 @@ def plain_logits(bb, prompt, change, place):
         text = attached.text[0].nonzero().flatten().tolist()
         spots = {"prompt": attached.slots[0].tolist(), "text": text, None: range(length)}[place]
 
-        def hook(module, args, layer, row=row, spots=spots):
+        def hook(module, args, layer, row=row, spots=spots, attached=attached):
             neurons = args[0].clone()
             for spot in ([] if place == "text" else [0]) if layer in bb.decoder_layers else spots:
-                neurons[0, spot] = change(layer, row, neurons[0, spot])
+                neurons[0, spot] = change(layer, row, neurons[0, spot], spot, attached)
             return (neurons,)
 
         handles = [
@@ -54,20 +54,29 @@ def test_every_kind_equals_the_plain_loop(model, place):
     bb.model.double()
     prompt, mask = random_prompt(bb, 3), some_mask(bb)
     fill = torch.randn(mask.shape, generator=torch.Generator().manual_seed(1)).double()
+    found = probe(bb, TASK, prompt, text=True)
+
+    def mean(layer, row, values, spot, attached):
+        (side, number), slots = found.side_of(layer), attached.slots[0].tolist()
+        if layer in bb.decoder_layers or spot in slots:
+            return side.mean[number, 0 if layer in bb.decoder_layers else slots.index(spot)]
+        return found.text_fill[layer] if attached.text[0, spot] else values
+
     changes = {
-        "zero": lambda layer, row, values: 0 * values,
-        "mean": lambda layer, row, values: fill[layer],
-        "gaussian": lambda layer, row, values: values + 0.7 * noise(5, layer, [row], 48)[0],
+        "zero": lambda layer, row, values, *_: 0 * values,
+        "mean": mean,
+        "constant": lambda layer, row, values, *_: fill[layer],
+        "gaussian": lambda layer, row, values, *_: values + 0.7 * noise(5, layer, [row], 48)[0],
     }
     bare = read(bb, prompt)
     for kind, become in changes.items():
-        change = lambda layer, row, values: torch.where(mask[layer], become(layer, row, values), values)  # noqa: B023
-        with suppress(bb, mask, kind, alpha=0.7, fill=fill, positions=place, seed=5):
-            found, many = read(bb, prompt, batch_size=5), read(bb, prompt, batch_size=32)
-        torch.testing.assert_close(found, plain_logits(bb, prompt, change, place), atol=1e-4, rtol=1e-4)
+        change = lambda *at, become=become: torch.where(mask[at[0]], become(*at), at[2])
+        with suppress(bb, mask, kind, 0.7, found if kind == "mean" else fill, place, seed=5):
+            few, many = read(bb, prompt, batch_size=5), read(bb, prompt, batch_size=32)
+        torch.testing.assert_close(few, plain_logits(bb, prompt, change, place), atol=1e-4, rtol=1e-4)
         exact = 1e-5 if model == "gpt_neo" else 1e-6  # GPT-Neo's attention is float32 even in a float64 model
-        torch.testing.assert_close(found, many, atol=exact, rtol=0)
-        assert not torch.allclose(found, bare, atol=1e-3)
+        torch.testing.assert_close(few, many, atol=exact, rtol=0)
+        assert not torch.allclose(few, bare, atol=1e-3)
 
 
 def test_noise_is_one_draw_per_example_and_neuron():
@@ -93,16 +102,17 @@ def test_restores_bit_for_bit_also_after_an_exception(model):
 def test_nesting_windows_positions_by_number_and_slots_of_a_fill():
     bb = tiny_backbone("roberta")
     prompt, mask, other = random_prompt(bb, 3), some_mask(bb), some_mask(bb, seed=1)
-    window, found = mask.clone(), probe(bb, TASK, prompt)
+    window, found = mask.clone(), probe(bb, TASK, prompt, text=True)
     window[[0, 2]] = False
     with suppress(bb, mask), suppress(bb, other):
         both = read(bb, prompt)
     pairs = [
         (dict(mask=window), dict(layers=range(1, 2))),
         (dict(positions=slice(0, 4)), dict(positions="prompt")),  # the answer and the prompt
-        (dict(kind="mean", fill=found.fill), dict(kind="mean", fill=found.baseline)),
-        (dict(kind="mean", fill=found.fill), dict(kind="mean", fill=found)),
-        (dict(kind="mean", fill=found.fill), dict(kind="mean", fill=found.fill.numpy())),
+        (dict(kind="constant", fill=found.fill), dict(kind="constant", fill=found.baseline)),
+        (dict(kind="constant", fill=found.fill), dict(kind="constant", fill=found)),
+        (dict(kind="constant", fill=found.fill), dict(kind="constant", fill=found.fill.numpy())),
+        (dict(kind="mean", fill=found), dict(kind="mean", fill=[found, found])),
     ]
     logits = []
     for options in (dict(mask=mask | other), *(one for pair in pairs for one in pair)):
@@ -121,7 +131,7 @@ def test_planted_neurons_alone_carry_the_label(model):
     assert {place[::2] for place in found.best(6)} == {tuple(at) for at in planted_mask.nonzero().tolist()}
     assert evaluate(bb, task, prompt).accuracy == 1
     for kind in KINDS:
-        options = {"kind": kind, "fill": found.fill, "alpha": 30.0}
+        options = {"kind": kind, "fill": found if kind == "mean" else found.fill, "alpha": 30.0}
         with suppress(bb, planted_mask, **options):
             silenced = evaluate(bb, task, prompt)
         assert silenced.interval[0] < 0.5 < silenced.interval[1]
@@ -138,11 +148,13 @@ def test_bad_input():
         ("empty", mask & False, {}), ("not list", [[True]], {}), (r"\[3, 48\]", mask[:, :47], {}),
         (r"\[3, 48\]", mask.float(), {}),
         ("no neuron in the layers", lower, {"layers": [1, 2]}), ("not all in", mask, {"layers": [3]}),
-        ("no layer", mask, {"layers": []}), ("zero, mean, gaussian", mask, {"kind": "noise"}),
+        ("no layer", mask, {"layers": []}), ("zero, mean, constant, gaussian", mask, {"kind": "noise"}),
         ("alpha", mask, {"kind": "gaussian", "alpha": 0}), ("alpha", mask, {"kind": "gaussian", "alpha": torch.nan}),
-        ("needs fill", mask, {"kind": "mean"}), ("shape", mask, {"kind": "mean", "fill": fill[:2]}),
-        ("not a float", mask, {"kind": "mean", "fill": 0.5}), ("not a list", mask, {"kind": "mean", "fill": [fill]}),
-        ("NaN", mask, {"kind": "mean", "fill": fill * torch.nan}), ("'prompt', 'text'", mask, {"positions": "there"}),
+        ("needs fill", mask, {"kind": "constant"}), ("shape", mask, {"kind": "constant", "fill": fill[:2]}),
+        ("not a float", mask, {"kind": "constant", "fill": 0.5}),
+        ("NaN", mask, {"kind": "constant", "fill": fill * torch.nan}),
+        ("kind='constant'", mask, {"kind": "mean", "fill": fill}), ("kind='constant'", mask, {"kind": "mean"}),
+        ("'prompt', 'text'", mask, {"positions": "there"}),
     ):  # fmt: skip
         refused(match, suppress, bb, given, **options)
     refused("read text", suppress, t5, decoder, positions="text")

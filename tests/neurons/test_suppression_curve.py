@@ -18,11 +18,11 @@ def small(model="roberta", seed=0):
     return bb, prompt, probe(bb, TASK, prompt)
 
 
-@pytest.mark.parametrize("kind", ["zero", "mean", "gaussian"])
+@pytest.mark.parametrize("kind", ["zero", "mean", "constant", "gaussian"])
 def test_a_curve_is_what_single_calls_give(kind):
     bb, prompt, _ = small()
     bb.model.double()  # sums are taken apart and put together again
-    found = probe(bb, TASK, prompt)  # another dtype, another backbone
+    found = probe(bb, TASK, prompt, text=True)  # another dtype, another backbone
     options = dict(alpha=2.0, draws=3, seed=1, progress=False)
     curve = suppression_curve(bb, TASK, prompt, found, (0, 0.1, 0.3), kind, **options)
     table = curve.table.set_index(["rate", "neurons", "draw"])
@@ -32,7 +32,7 @@ def test_a_curve_is_what_single_calls_give(kind):
         mask = skill_neurons(found, rate)
         for neurons, draw in table.loc[rate].index:
             here = mask if neurons == "skill" else random_neurons(mask, draw)
-            with suppress(bb, here, kind, alpha=2.0, fill=found.fill, seed=draw):
+            with suppress(bb, here, kind, alpha=2.0, fill=found, seed=draw):
                 expected = evaluate(bb, TASK, prompt)
             row = table.loc[rate, neurons, draw]
             assert (row.accuracy, row["count"]) == (expected.accuracy, mask.sum())
@@ -68,14 +68,15 @@ def test_rankings_of_several_kinds_and_draws_of_several_seeds():
     other = probe(bb, TASK, random_prompt(bb, 3, seed=1))
     both = (found.fill + other.fill) / 2
     for ranking, fill in ((found, found.fill), ([found, other], both), ({"pn": found, "neu": [other]}, both)):
-        curve = suppression_curve(bb, TASK, prompt, ranking, (0.1,), "mean", draws=1, progress=False)
-        with suppress(bb, skill_neurons(ranking, 0.1), "mean", fill=fill):
+        curve = suppression_curve(bb, TASK, prompt, ranking, (0.1,), "constant", draws=1, progress=False)
+        with suppress(bb, skill_neurons(ranking, 0.1), "constant", fill=fill):
             assert curve.rows[0]["accuracy"] == evaluate(bb, TASK, prompt).accuracy
     scores, options = torch.rand(5, 48), dict(per_layer=False, draws=2, progress=False)
     curves = [suppression_curve(bb, TASK, prompt, scores, (0.1,), seed=seed, **options) for seed in range(3)]
     assert curves[0].rows[0]["count"] == 24
     assert len({draw for curve in curves for draw in curve.table.draw}) == 6
-    refused("needs fill", suppression_curve, bb, TASK, prompt, scores, (0.1,), "mean", progress=False)
+    for kind in ("mean", "constant"):
+        refused("fill=", suppression_curve, bb, TASK, prompt, scores, (0.1,), kind, progress=False)
 
 
 def test_a_damage_matrix_is_a_curve_for_every_pair(store):

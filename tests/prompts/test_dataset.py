@@ -16,7 +16,7 @@ def test_logits_that_are_no_numbers_are_an_error():
     bb = tiny_backbone("roberta")
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     mask[1, 5] = True
-    infinite = suppress(bb, mask, "mean", fill=torch.full(mask.shape, torch.inf))
+    infinite = suppress(bb, mask, "constant", fill=torch.full(mask.shape, torch.inf))
     with pytest.raises(SkillkitError, match="NaN or infinite"), infinite:
         label_logits(bb, TASK, random_prompt(bb, 3), TASK["test"])
 

@@ -65,7 +65,8 @@ def test_a_finding_is_kept_and_said_again_with_other_numbers_replaces(run):
 
 @pytest.mark.slow
 def test_findings_stand_at_the_head_of_an_executed_notebook(tmp_path):
-    cells = ["import skillkit as sk\nrun = sk.start('01_prompt_tuning', {'out': 'out'})", "run.finding('Prompts reach 91 %.')"]
+    start = "import skillkit as sk\nrun = sk.start('01_prompt_tuning', {'out': 'out'})"
+    cells = [start, "run.finding('Prompts reach 91 %.')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     head, finding = (cell.outputs[0].data["text/markdown"] for cell in notebook.cells)
