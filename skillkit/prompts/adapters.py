@@ -14,11 +14,11 @@ from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.models import any_batching
 from skillkit.prompts.layouts import KEYS, find_layout
-from skillkit.prompts.soft_prompt import origin, warn_of_another
+from skillkit.prompts.soft_prompt import Trained, origin
 
 
-@dataclass(frozen=True, eq=False)
-class Tuned:
+@dataclass(frozen=True, eq=False, repr=False)
+class Tuned(Trained):
     """Trained biases (BitFit) or adapters, applied to a backbone for the length of a block.
 
     >>> tuned.kind, tuned.metadata["validation_score"]
@@ -33,23 +33,13 @@ class Tuned:
     state: dict
     layout: str
     metadata: dict = field(default_factory=dict)
-
-    @property
-    def options(self):
-        """How texts must be encoded: as they were in training.
-
-        >>> tuned.options
-        {'max_tokens': None, 'segments': True}
-        """
-        return {name: self.metadata[name] for name in ("max_tokens", "segments") if name in self.metadata}
+    other: bool = False
 
     @property
     def fingerprint(self):
         names = sorted(self.state)
-        return content_hash(
-            [self.kind, KEYS.get(self.layout, self.layout), self.options, names],
-            *(self.state[name] for name in names),
-        )
+        about = [self.kind, KEYS.get(self.layout, self.layout), self.options, names]
+        return content_hash(about, *(self.state[name] for name in names))
 
     def on(self, bb):
         """The layout to read answers with, after a check that this backbone has the places to change.
@@ -57,18 +47,16 @@ class Tuned:
         >>> tuned.on(bb).name
         'mask-first'
         """
-        warn_of_another(bb, self.metadata)
+        self.check_origin(bb)
+        sizes = [len(tensor) for name, tensor in self.state.items() if name.endswith("down.bias")]
+        places = new_adapters(bb, sizes[0], seed=0) if sizes else dict(bb.model.named_parameters())
+        shapes = {name: tensor.shape for name, tensor in places.items()}
+        lost = [f"no such {name}" for name, one in self.state.items() if shapes.get(name) != one.shape]
         made_for = self.metadata.get("model_type", bb.model_type)
-        lost = f"{bb.name} is {bb.model_type}, not {made_for}" if made_for != bb.model_type else None
-        places = dict(bb.model.named_parameters())
-        if self.kind == "adapter":
-            sizes = [len(tensor) for name, tensor in self.state.items() if name.endswith("down.bias")]
-            places = new_adapters(bb, sizes[0], seed=0)
-        for name, tensor in self.state.items():
-            if name not in places or places[name].shape != tensor.shape:
-                lost = lost or f"{bb.name} has no such {name}"
+        if made_for != bb.model_type:
+            lost = [f"another architecture ({bb.model_type}, not {made_for})"]
         if lost:
-            raise SkillkitError(f"this {self.kind} was trained on another model: {lost}")
+            raise SkillkitError(f"this {self.kind} was trained on another model; {bb.name} has {lost[0]}")
         return find_layout(bb, self.layout)
 
     def apply(self, bb):
@@ -89,14 +77,14 @@ class Tuned:
         write_tensors(folder, "tuned", self.state, plain)
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder, other=False):
         """Read what `save` wrote; SkillkitError when it is missing or damaged.
 
         >>> tuned.save("dir"); Tuned.load("dir").fingerprint == tuned.fingerprint
         True
         """
         state, plain = read_tensors(folder, "tuned", "kind", "layout", "metadata")
-        return cls(plain["kind"], state, plain["layout"], plain["metadata"])
+        return cls(plain["kind"], state, plain["layout"], plain["metadata"], other)
 
     def __repr__(self):
         size = f"{sum(tensor.numel() for tensor in self.state.values())} trained numbers"

@@ -112,12 +112,30 @@ class Reading:
         (`text="special"`: and the special tokens around the text); in a decoder its one answer slot. A pass ends
         at the last of `layers`. Raises SkillkitError for activations that are no numbers.
         """
-        with self.changed(), _Stream(self.bb, layers, visit, text) as stream:
+
+        def pass_on(layer, neurons):
+            values = self._values(layer, neurons, attached, slots, text)
+            _check_finite(values, f"{self.bb.layers[layer]} of {self.bb.name} has activations")
+            visit(layer, values, batch)
+
+        # Tokenwise: `_values` finds the slots itself however the texts stand.
+        with self.changed(), Hooks(self.bb, layers, pass_on, tokenwise=True, stop=True):
             for attached, batch in self.batches(batch_size):
-                stream.attached, stream.batch = attached, batch
-                stream.slots = self.slots(attached, slots)
                 with now(self.bb, attached, batch.index):
                     self.bb.run(attached.inputs)
+
+    def _values(self, layer, neurons, attached, slots, text):
+        wide, batching = torch.promote_types(neurons.dtype, torch.float32), self.bb.batching
+        if layer in self.bb.decoder_layers:
+            return take(neurons, attached.answer[:, None]).to(wide)
+        values = batching.take(neurons, self.slots(attached, slots)).to(wide)
+        if not text:
+            return values
+        places = attached.text
+        if text == "special":  # all that is read but the probed slots
+            places = attached.inputs["attention_mask"].bool().scatter(1, attached.slots, False)
+        pairs = zip(batching.texts(neurons), batching.texts(batching.pack(places)), strict=True)
+        return torch.cat([values, torch.cat([text_pools(one.to(wide), where) for one, where in pairs])], 1)
 
     def slots(self, attached, chosen=None):
         """Positions of the probed slots, [B, S]: the prompt's (and a masked model's answer).
@@ -150,35 +168,6 @@ class Reading:
         return self.bb.family != "masked" and (before_text or len(self.weight) == 0)
 
 
-class _Stream(Hooks):
-    """Passes every layer's neurons at some slots to a visitor, and stops the forward pass after the last layer."""
-
-    def __init__(self, bb, layers, visitor, text):
-        # Tokenwise: it finds the slots itself however the texts stand.
-        super().__init__(bb, layers, self._pass_on, tokenwise=True, stop=True)
-        self.visitor, self.text = visitor, text
-        self.attached = self.slots = self.batch = None  # of the forward pass to come
-
-    def _pass_on(self, layer, neurons):
-        values = self._values(layer, neurons)
-        _check_finite(values, f"{self.bb.layers[layer]} of {self.bb.name} has activations")
-        self.visitor(layer, values, self.batch)
-
-    def _values(self, layer, neurons):
-        wide = torch.promote_types(neurons.dtype, torch.float32)
-        if layer in self.bb.decoder_layers:
-            return take(neurons, self.attached.answer[:, None]).to(wide)
-        batching, text = self.bb.batching, self.attached.text
-        if self.text == "special":  # all that is read but the probed slots
-            text = self.attached.inputs["attention_mask"].bool().scatter(1, self.attached.slots, False)
-        values = batching.take(neurons, self.slots).to(wide)
-        if not self.text:
-            return values
-        texts, where = batching.texts(neurons), batching.texts(batching.pack(text))
-        pools = [text_pools(one.to(wide), here) for one, here in zip(texts, where, strict=True)]
-        return torch.cat([values, torch.cat(pools)], 1)
-
-
 def _check_finite(values, what):
     if not values.sum().isfinite():  # a sum passes on NaN and infinities, and is read once
         raise SkillkitError(
@@ -198,7 +187,7 @@ def text_pools(neurons, text):
     mean = torch.bmm(shares[:, None], neurons)[:, 0]
     outside = torch.zeros_like(shares).masked_fill(
         ~text, -torch.inf
-    )  # adding takes a third of filling's time
+    )  # to add takes a third of filling's time
     highest = (neurons + outside[..., None]).amax(1)
     return torch.stack([mean, torch.where(count > 0, highest, 0)], 1)
 
@@ -213,13 +202,10 @@ def prepare(bb, task, prompt, rows):
     SkillkitError when the prompt does not fit the backbone.
     """
     check_objects(bb, task, prompt)
-    if prompt is None:
-        # A masked model reads the mask of the task's template if there is one.
-        cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
-        layout, options = find_layout(bb, "prefix" if cloze else None), {}
-    else:
-        layout, options = prompt.on(bb), prompt.options
-    soft = isinstance(prompt, SoftPrompt)
+    # Without a prompt, a masked model reads the mask of the task's template if there is one.
+    cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
+    layout = prompt.on(bb) if prompt else find_layout(bb, "prefix" if cloze else None)
+    soft, options = isinstance(prompt, SoftPrompt), prompt.options if prompt else {}
     weight = prompt.weight if soft else torch.zeros(0, bb.hidden_size)
     encoded = encode_for(bb, task, rows, layout, len(weight), **options)
     return Reading(bb, layout, weight, encoded, tuned=None if soft else prompt)

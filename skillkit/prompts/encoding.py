@@ -7,7 +7,7 @@
 
 import re
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -56,16 +56,6 @@ class Batch:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
         return Batch(**{name: function(value) for name, value in held.items() if value is not None})
 
-    def to(self, device):
-        """The batch on a device; to a GPU asynchronously, from pinned memory.
-
-        >>> batch.to("cpu").ids.device
-        device(type='cpu')
-        """
-        if torch.device(device).type != "cuda":
-            return self.map(lambda tensor: tensor.to(device))
-        return self.map(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
-
     def split(self, parts):
         """At most `parts` smaller batches that hold the same rows in the same order.
 
@@ -74,19 +64,6 @@ class Batch:
         """
         size = -(-len(self) // parts)
         return [self.map(lambda tensor, at=at: tensor[at : at + size]) for at in range(0, len(self), size)]
-
-    def right_padded(self):
-        """The same rows, all padding on the right: models with relative positions count slots.
-
-        >>> batch.map(lambda tensor: tensor.flip(-1)).right_padded().mask[:, 0]
-        tensor([1, 1])
-        """
-        if not (self.mask[:, 1:] > self.mask[:, :-1]).any():
-            return self
-        order = self.mask.argsort(dim=1, descending=True, stable=True)
-        slots = None if self.mask_slot is None else (order == self.mask_slot[:, None]).int().argmax(1)
-        aligned = self.map(lambda tensor: tensor.gather(1, order) if tensor.dim() == 2 else tensor)
-        return replace(aligned, mask_slot=slots)
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,8 +94,7 @@ class Encoded:
         >>> for epoch in range(3):
         ...     for batch in encoded.batches(32, shuffle_seed=(0, epoch)): ...
         """
-        for rows in self.plan(batch_size, shuffle_seed):
-            yield self.batch(rows)
+        return map(self.batch, self.plan(batch_size, shuffle_seed))
 
     def plan(self, batch_size=None, shuffle_seed=None):
         """The row numbers of each batch, as `batches` would yield them.
@@ -172,7 +148,13 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     them. `segments=False` leaves BERT's segment ids out. Raises SkillkitError when the prompt leaves no room
     at all.
     """
-    limit = min(_free_positions(bb, room), max_tokens or DEFAULT_MAX_TOKENS)
+    free = bb.max_positions - room
+    if free < 8:
+        raise SkillkitError(
+            f"a prompt of {room} positions leaves {max(free, 0)} tokens for the text, of the "
+            f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
+        )
+    limit = min(free, max_tokens or DEFAULT_MAX_TOKENS)
     # [:] reads the columns of a Dataset at once; iterating goes row by row.
     columns = {name: list(column) for name, column in (rows if isinstance(rows, dict) else rows[:]).items()}
     texts, pairs = columns["text"], columns.get("text_pair")
@@ -180,14 +162,13 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     if cut:
         lost = f"{cut} of {len(texts)} texts were longer than {limit} tokens and lost their end"
         warnings.warn(lost, stacklevel=2)
-    labels = columns.get("label", [-1] * len(texts))
     special = set(bb.tokenizer.all_special_ids) - {bb.tokenizer.unk_token_id}
     segments = segments and bb.family == "masked" and getattr(bb.model.config, "type_vocab_size", 0) > 1
     return Encoded(
         ids=tokens["input_ids"],
         token_types=tokens.get("token_type_ids") if segments else None,
         mask_slot=tokens.get("mask_slot"),
-        labels=torch.tensor(labels, dtype=torch.long),
+        labels=torch.tensor(columns.get("label", [-1] * len(texts)), dtype=torch.long),
         pad=bb.pad_id,
         special=torch.tensor(sorted(special), dtype=torch.long),
         limit=limit,
@@ -207,19 +188,13 @@ def _tokens(bb, texts, pairs, limit, template, room):
     with replaced(bb.tokenizer, "truncation_side", "right"):
         tokens, cut = tokenise(bb.tokenizer, texts, pairs, limit + ending, template)
     ids = [row[: len(row) - ending] for row in tokens["input_ids"]]
-    ids = [row if row or room else [_first_token(bb)] for row in ids]
+    ends = (bb.tokenizer.bos_token_id, bb.tokenizer.eos_token_id)
+    first = next(([token] for token in ends if token is not None), [])
+    if not (room or first or all(ids)):
+        raise SkillkitError(f"there is an empty text, which is no token at all for {bb.name}; leave it out")
+    ids = [row if row or room else first for row in ids]  # which stands for a text of no tokens
     bb.embedded(torch.tensor([max(row, default=0) for row in ids]))
     return tokens | {"input_ids": ids}, cut
-
-
-def _free_positions(bb, room):
-    free = bb.max_positions - room
-    if free < 8:
-        raise SkillkitError(
-            f"a prompt of {room} positions leaves {max(free, 0)} tokens for the text, of the "
-            f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
-        )
-    return free
 
 
 def _padded(lists, width, value):
@@ -253,25 +228,14 @@ def appended(bb):
     return len(whole) - len(bare) - starts[0] if starts else 0
 
 
-def _first_token(bb):
-    """The token that stands for an empty text, where the model would have nothing at all to read."""
-    found = [token for token in (bb.tokenizer.bos_token_id, bb.tokenizer.eos_token_id) if token is not None]
-    if not found:
-        raise SkillkitError(f"there is an empty text, which is no token at all for {bb.name}; leave it out")
-    return found[0]
-
-
 def _tokenise_plain(tokenizer, texts, pairs, limit, _template):
-    """Token lists through the tokenizer's own (pair) encoding; only the long ones are encoded again, cut."""
-    tokens = dict(tokenizer(texts, pairs, verbose=False, return_attention_mask=False))
-    long = [row for row, ids in enumerate(tokens["input_ids"]) if len(ids) > limit]
-    if long:
-        columns = [column and [column[row] for row in long] for column in (texts, pairs)]
-        again = tokenizer(*columns, truncation="longest_first", max_length=limit)
-        for name, column in tokens.items():
-            for row, items in zip(long, again[name], strict=True):
-                column[row] = items
-    return tokens, len(long)
+    """Token lists through the tokenizer's own (pair) encoding; in a pair that is too long, the longer text is cut."""
+    options = dict(verbose=False, return_attention_mask=False)
+    tokens = dict(tokenizer(texts, pairs, **options))
+    cut = sum(len(ids) > limit for ids in tokens["input_ids"])
+    if cut:
+        tokens = dict(tokenizer(texts, pairs, truncation="longest_first", max_length=limit, **options))
+    return tokens, cut
 
 
 def _tokenise_template(tokenizer, texts, pairs, limit, template):
@@ -282,6 +246,10 @@ def _tokenise_template(tokenizer, texts, pairs, limit, template):
         )
     if not tokenizer.is_fast:
         raise SkillkitError("templates need a fast tokenizer, which says where in the text its tokens stand")
+    if re.search(r"\n\s*\[MASK\]", template) and _drops_break(tokenizer):
+        raise SkillkitError(
+            f"this tokenizer drops the line break before the mask in {template!r}; write a space"
+        )
     filled = [_fill(template, *row, tokenizer) for row in zip(texts, pairs or texts, strict=True)]
     options = dict(return_offsets_mapping=True, verbose=False, return_attention_mask=False)
     tokens = dict(tokenizer([text for text, _ in filled], **options))
@@ -294,6 +262,12 @@ def _tokenise_template(tokenizer, texts, pairs, limit, template):
         masks = [at for at, token in enumerate(keep) if _overlaps(offsets[row][token], spans.get("[MASK]"))]
         slots += masks[:1]
     return tokens | ({"mask_slot": slots} if "[MASK]" in template else {}), cut
+
+
+def _drops_break(tokenizer):
+    """Whether a line break is not read before the mask, as in RoBERTa, though elsewhere it is."""
+    mask, ids = tokenizer.mask_token, lambda text: tokenizer(text)["input_ids"]
+    return ids(f"a\n{mask}") == ids(f"a{mask}") and ids("a\na") != ids("a a")
 
 
 def _fill(template, text, text_pair, tokenizer):
@@ -315,8 +289,10 @@ def _overlaps(offset, span):
 def _kept(offsets, spans, excess):
     """Token numbers that stay when `excess` must go: taken from the end of whichever text is longer."""
     keep = list(range(len(offsets)))
-    spans = [spans.get(name) for name in ("{text}", "{text_pair}")]
-    texts = [[token for token in keep if _overlaps(offsets[token], span)] for span in spans]
+    # A mask takes the space before it along, which may be the text's last.
+    free = [token for token in keep if not _overlaps(offsets[token], spans.get("[MASK]"))]
+    fields = [spans.get(name) for name in ("{text}", "{text_pair}")]
+    texts = [[token for token in free if _overlaps(offsets[token], field)] for field in fields]
     for _ in range(excess):
         if not any(texts):
             raise SkillkitError("the template alone is too long; use a shorter template or prompt")

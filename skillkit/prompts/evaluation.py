@@ -19,7 +19,7 @@ from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.stats import share_interval
 from skillkit.core.store import artifact
 from skillkit.prompts.dataset import prepare
-from skillkit.prompts.recipes import check_objects
+from skillkit.prompts.recipes import check_objects, given
 from skillkit.tasks import balanced
 
 
@@ -136,12 +136,10 @@ def predict(bb, task, prompt, texts, batch_size=None):
     probabilities are a softmax over the label words alone.
     """
     check_objects(bb, task, prompt)
-    if isinstance(
-        texts, Mapping | set | pd.DataFrame
-    ):  # whose elements are the names of columns, or in no order
-        raise SkillkitError(
-            f"predict takes a sequence of texts, not a {type(texts).__name__}; give its column of texts"
-        )
+    # The elements of these are names of columns, or in no order.
+    if isinstance(texts, Mapping | set | pd.DataFrame):
+        kind = type(texts).__name__
+        raise SkillkitError(f"predict takes a sequence of texts, not a {kind}; give its column of texts")
     texts = [texts] if isinstance(texts, str) else list(texts)
     shares = label_logits(bb, task, prompt, _columns(task, texts), batch_size).softmax(1)
     probabilities = [dict(zip(task.labels, row.tolist(), strict=True)) for row in shares]
@@ -153,8 +151,7 @@ def label_logits(bb, task, prompt, rows, batch_size=None):
 
     >>> label_logits(bb, task, prompt, task["test"])
     """
-    if batch_size is not None:
-        at_least(1, batch_size=batch_size)
+    at_least(1, **given({"batch_size": batch_size}))
     if len(rows["text"]) == 0:
         return torch.zeros(0, task.num_labels)
     reading = prepare(bb, task, prompt, rows)
@@ -168,8 +165,8 @@ def _columns(task, texts):
     rows = [list(text) if isinstance(text, list | tuple | np.ndarray) else [text] for text in texts]
     for number, row in enumerate(rows, 1):
         if len(row) != len(names) or not all(isinstance(part, str) for part in row):
-            given = texts[number - 1]
-            raise SkillkitError(f"{task.name} takes {wanted}; number {number} of those given is {given!r}")
+            wrong = f"number {number} of those given is {texts[number - 1]!r}"
+            raise SkillkitError(f"{task.name} takes {wanted}; {wrong}")
     return {name: [str(row[at]) for row in rows] for at, name in enumerate(names)}
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.models import take
 from skillkit.models.fast.cached_text import cached_text
 from skillkit.prompts.encoding import encode, pair_separator
 
@@ -84,19 +85,25 @@ class Layout:
         >>> attached.inputs["inputs_embeds"].shape[1] - batch.ids.shape[1]
         4
         """
-        batch = batch.right_padded().to(bb.device)
+        batch = batch.map(lambda tensor: tensor.to(bb.device))
         text, rows = bb.embed(batch.ids), self.rows(bb, weight.to(bb.device))
         prompt, lead = rows.to(text.dtype).expand(len(batch), -1, -1), len(rows)
-        mask = torch.cat([batch.mask.new_ones(len(batch), lead), batch.mask], dim=1)
-        inputs = {"inputs_embeds": torch.cat([prompt, text], dim=1), "attention_mask": mask}
+        inputs = {
+            "inputs_embeds": torch.cat([prompt, text], dim=1),
+            "attention_mask": _lead(batch.mask, lead, 1),
+        }
         if batch.token_types is not None:
             inputs["token_type_ids"] = _lead(batch.token_types, lead)
-        answer, inputs = self.answer(batch, lead), self.positioned(bb, _complete(bb, inputs), lead)
+        inputs, answer = self.complete(bb, inputs, lead), self.answer(batch, lead)
         return Attached(inputs, answer, self.slots(answer, lead), _lead(batch.text, lead))
 
-    def positioned(self, bb, inputs, lead):
-        """The inputs with the positions of this layout: those of the attention mask, unless it has its own."""
-        return inputs
+    def complete(self, bb, inputs, lead):
+        """The inputs, and what else the family needs; positions come from the mask, so padding never shifts them."""
+        if bb.family == "seq2seq":
+            size = (len(inputs["inputs_embeds"]), 1)
+            start = torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)
+            return inputs | {"decoder_input_ids": start}
+        return inputs | {"position_ids": bb.position_ids(inputs["attention_mask"])}
 
     def label_ids(self, bb, task):
         """Vocabulary ids of the task's label words in the form that is read in this layout, [labels].
@@ -195,12 +202,11 @@ class ZeroPosition(MaskFirst):
         rows = torch.cat([_mask_embedding(bb).to(weight), weight[1:]])
         return rows - _added(bb, _first(bb) - 1).to(rows)
 
-    def positioned(self, bb, inputs, lead):
+    def complete(self, bb, inputs, lead):
         # One unused position for all rows of the prompt, which `rows` has subtracted.
         text, first = inputs["attention_mask"][:, lead:], _first(bb)
         positions = (text.cumsum(1) * text + first - 1).clamp(min=0)
-        types = inputs.get("token_type_ids", torch.zeros_like(inputs["attention_mask"]))
-        return inputs | {"position_ids": _lead(positions, lead, first - 1), "token_type_ids": types}
+        return inputs | {"position_ids": _lead(positions, lead, first - 1)}
 
 
 class Suffix(Layout):
@@ -214,18 +220,16 @@ class Suffix(Layout):
     name, family = "suffix", "causal"
 
     def attach(self, bb, weight, batch):
-        batch = batch.right_padded().to(bb.device)
-        text = bb.embed(batch.ids)
-        prompt = weight.to(text).expand(len(batch), -1, -1)
-        mask = torch.cat([batch.mask, batch.mask.new_ones(prompt.shape[:2])], dim=1)
-        # Closing the gap matters to local attention (GPT-Neo), which counts slots, not positions.
-        order = mask.argsort(dim=1, descending=True, stable=True)
-        embeds = torch.cat([text, prompt], dim=1).gather(1, order[..., None].expand(-1, -1, text.shape[-1]))
-        lengths = batch.mask.sum(1)
-        slots = lengths[:, None] + torch.arange(len(weight), device=bb.device)
-        is_text = torch.cat([batch.text, batch.text.new_zeros(prompt.shape[:2])], dim=1).gather(1, order)
-        inputs = {"inputs_embeds": embeds, "attention_mask": mask.gather(1, order)}
-        return Attached(_complete(bb, inputs), (lengths + len(weight) - 1).clamp(min=0), slots, is_text)
+        attached = super().attach(bb, weight, batch)
+        # No gap in between: local attention (GPT-Neo) counts slots, not positions.
+        last = batch.mask.to(bb.device).logical_not().long() * 2
+        order = _lead(last, len(weight), 1).argsort(dim=1, stable=True)
+        embeds, lengths = take(attached.inputs["inputs_embeds"], order), (last == 0).sum(1, keepdim=True)
+        slots = lengths + torch.arange(len(weight), device=bb.device)
+        return replace(
+            attached, inputs=attached.inputs | {"inputs_embeds": embeds}, slots=slots,
+            text=attached.text.gather(1, order),
+        )  # fmt: skip
 
     def attach_trained(self, bb, weight, batch):
         """Forward and backward pass of the prompt alone, behind a text that is read once, without gradients.
@@ -236,7 +240,7 @@ class Suffix(Layout):
 
         Without a prompt, and where `cached_text` cannot read beforehand, the whole sequence is passed.
         """
-        batch = batch.right_padded().to(bb.device)
+        batch = batch.map(lambda tensor: tensor.to(bb.device))
         cache = cached_text(bb, batch) if len(weight) else None
         if cache is None:
             return self.attach(bb, weight, batch)
@@ -256,9 +260,7 @@ class Encoder(Layout):
     """
 
     name, family = "encoder", "seq2seq"
-
-    def answer(self, batch, lead):
-        return torch.zeros(len(batch), dtype=torch.long, device=batch.ids.device)
+    answer = MaskFirst.answer
 
 
 # The first of a family is its default.
@@ -322,12 +324,3 @@ def _mask_embedding(bb):
 def _lead(tensor, count, value=0):
     """`tensor` [B, T] behind `count` columns of `value`."""
     return torch.cat([tensor.new_full((len(tensor), count), value), tensor], dim=1)
-
-
-def _complete(bb, inputs):
-    """Add what else the family needs; positions come from the mask, so padding never shifts them."""
-    if bb.family == "seq2seq":
-        size = (len(inputs["inputs_embeds"]), 1)
-        start = torch.full(size, bb.model.config.decoder_start_token_id, device=bb.device)
-        return inputs | {"decoder_input_ids": start}
-    return inputs | {"position_ids": bb.position_ids(inputs["attention_mask"])}

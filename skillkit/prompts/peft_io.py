@@ -86,21 +86,18 @@ def read_adapter(folder, bb):
 
 def _check_fits(folder, config, weights, layout, bb):
     """Refuse an adapter of another kind of model, another base model, or that holds more than a prompt."""
-    kinds = {TASK_TYPES[bb.family], "FEATURE_EXTRACTION", None}
-    kinds -= {"FEATURE_EXTRACTION"} if bb.family != "masked" else set()
     kind, base = getattr(config.task_type, "value", config.task_type), config.base_model_name_or_path
     others, here = sorted(set(weights) - {"prompt_embeddings"}), (bb.name, bb.model.config.name_or_path)
-    if kind not in kinds:
-        wrong = f"is for the task {kind}, {bb.name} takes {TASK_TYPES[bb.family]}"
-    elif base and not {Path(one).name for one in here if one} & {Path(base).name}:
-        wrong = f"was made for {base}, not for {bb.name}"
-    elif others:
-        wrong = f"holds more than a prompt ({others[0]}), which would be lost"
-    elif layout in UNLIKE_PEFT:
-        wrong = f"cannot be right: PEFT {UNLIKE_PEFT[layout]}"
-    else:
-        return
-    raise SkillkitError(f"the PEFT adapter {folder} {wrong}")
+    made_here = not base or {Path(one).name for one in here if one} & {Path(base).name}
+    wrongs = {
+        f"is for the task {kind}, {bb.name} takes {TASK_TYPES[bb.family]}": kind
+        not in (TASK_TYPES[bb.family], None),
+        f"was made for {base}, not for {bb.name}": not made_here,
+        f"holds more than a prompt ({', '.join(others)}), which would be lost": others,
+        f"cannot be right: PEFT {UNLIKE_PEFT.get(layout)}": layout in UNLIKE_PEFT,
+    }
+    for wrong in [text for text, holds in wrongs.items() if holds]:
+        raise SkillkitError(f"the PEFT adapter {folder} {wrong}")
 
 
 def read_published(path, layout=None):

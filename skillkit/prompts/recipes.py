@@ -131,16 +131,13 @@ def choose_recipe(recipe, bb, **overrides):
         raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
     overrides = given(overrides)
-    unknown = sorted(set(overrides) - {field.name for field in fields(Recipe)})
-    if unknown:
-        names = [field.name for field in fields(Recipe)]
+    names = [field.name for field in fields(Recipe)]
+    if unknown := sorted(set(overrides) - set(names)):
         near = difflib.get_close_matches(unknown[0], [*names, *_PUBLISHED], 1)
-        meant = [_PUBLISHED.get(name, name) for name in near]
-        hint = f"did you mean {meant[0]!r}? its" if meant else "its"
-        raise SkillkitError(f"a recipe has no field {unknown[0]!r}; {hint} fields are {', '.join(names)}")
-    special = [recipe.seq2seq_rate] * (bb.family == "seq2seq") + [recipe.large_rate] * (
-        bb.hidden_size >= 1024
-    )
+        hint = "".join(f"did you mean {_PUBLISHED.get(name, name)!r}? " for name in near)
+        raise SkillkitError(f"a recipe has no field {unknown[0]!r}; {hint}its fields are {', '.join(names)}")
+    seq2seq, large = bb.family == "seq2seq", bb.hidden_size >= 1024
+    special = [recipe.seq2seq_rate] * seq2seq + [recipe.large_rate] * large
     rates = [overrides.get("learning_rate"), *special, recipe.learning_rate]
     rate = next(rate for rate in rates if rate is not None)
     if overrides.keys() & {"epochs", "max_steps"}:

@@ -19,31 +19,58 @@ from skillkit.prompts.peft_io import read_adapter, read_published, write_adapter
 INITS = ("random", "vocabulary", "label-words")
 
 
-@dataclass(frozen=True, eq=False)
-class SoftPrompt:
-    """A soft prompt: trained vectors, their layout in the input, and metadata of their training.
+class Trained:
+    """What a training gave, with its `metadata`: the base of `SoftPrompt` and `Tuned`.
 
-    >>> prompt.weight            # [L, H] float32 on the CPU
-    >>> prompt.layout            # its name; see `skillkit.prompts.layouts`
-    >>> prompt.metadata          # backbone, task, recipe, seed, history, best step, …
+    >>> isinstance(prompt, Trained)
+    True
     """
 
-    weight: torch.Tensor
-    layout: str
-    metadata: dict = field(default_factory=dict)
-
-    @property
-    def length(self):
-        return len(self.weight)
+    metadata: dict
+    other: bool
 
     @property
     def options(self):
-        """How texts must be encoded for this prompt: as they were when it was tuned.
+        """How texts must be encoded: as they were in training.
 
         >>> prompt.options
         {'max_tokens': None, 'segments': True}
         """
         return {name: self.metadata[name] for name in ("max_tokens", "segments") if name in self.metadata}
+
+    def check_origin(self, bb):
+        """Warn when the metadata say that this was trained on another backbone, unless `other` says that it is meant.
+
+        >>> prompt.check_origin(bb)
+
+        A pruned backbone or one in another precision keeps its name, and takes the prompts of the whole one.
+        """
+        own, weights = self.metadata.get("backbone", bb.name), self.metadata.get("backbone_fingerprint")
+        named = bb.name.partition(", ")[0] == own.partition(", ")[0]
+        if weights and not (self.other or named or weights == bb.fingerprint):
+            nothing = f"this was tuned on {own}, not on {bb.name}, where it means nothing"
+            warnings.warn(f"{nothing}; load it with other=True if that is meant", stacklevel=4)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SoftPrompt(Trained):
+    """A soft prompt: trained vectors, their layout in the input, and metadata of their training.
+
+    >>> prompt.weight            # [L, H] float32 on the CPU
+    >>> prompt.layout            # its name; see `skillkit.prompts.layouts`
+    >>> prompt.metadata          # backbone, task, recipe, seed, history, best step, …
+
+    `other=True` says that it is meant for other backbones than the one it was tuned on too.
+    """
+
+    weight: torch.Tensor
+    layout: str
+    metadata: dict = field(default_factory=dict)
+    other: bool = False
+
+    @property
+    def length(self):
+        return len(self.weight)
 
     @property
     def fingerprint(self):
@@ -53,8 +80,8 @@ class SoftPrompt:
         >>> copy.fingerprint == prompt.fingerprint
         True
         """
-        layout = KEYS.get(self.layout, self.layout)
-        return content_hash([layout, list(self.weight.shape), self.options], self.weight)
+        about = [KEYS.get(self.layout, self.layout), list(self.weight.shape), self.options]
+        return content_hash(about, self.weight)
 
     def on(self, bb):
         """The prompt's layout, after a check that this backbone can take the prompt.
@@ -66,17 +93,18 @@ class SoftPrompt:
         """
         layout = find_layout(bb, self.layout)
         if self.weight.dim() != 2 or self.weight.shape[1] != bb.hidden_size:
+            wrong = f"has shape {list(self.weight.shape)}, but {bb.name} takes vectors of {bb.hidden_size}"
             raise SkillkitError(
-                f"the prompt has shape {list(self.weight.shape)}, but {bb.name} takes vectors of "
-                f"{bb.hidden_size}; tune one on this backbone, or map it there with a projector"
+                f"the prompt {wrong}; tune one on this backbone, or map it there with a projector"
             )
-        warn_of_another(bb, self.metadata)
+        self.check_origin(bb)
         made_for = self.metadata.get("family", bb.family)
         if made_for != bb.family:
-            where = f"a {made_for} model, {bb.name} is {bb.family}"
-            raise SkillkitError(f"the prompt was made for {where}; tune one on this backbone")
+            wrong = f"was made for a {made_for} model, {bb.name} is {bb.family}"
+            raise SkillkitError(f"the prompt {wrong}; tune one on this backbone")
         return layout
 
+    @torch.no_grad()
     def nearest_words(self, bb, k=5):
         """For each vector the `k` tokens whose embeddings have the highest cosine with it.
 
@@ -84,13 +112,11 @@ class SoftPrompt:
         [('...', 0...), ('...', 0...)]
         """
         self.on(bb)
-        with torch.no_grad():
-            words = bb.embed(_vocabulary(bb).to(bb.device)).float().cpu()
-            cosine = torch.nn.functional.normalize(self.weight) @ torch.nn.functional.normalize(words).T
-        values, ids = cosine.topk(k)
+        normed = torch.nn.functional.normalize
+        words = normed(bb.embed(_vocabulary(bb).to(bb.device)).float().cpu())
+        near = zip(*(one.tolist() for one in (normed(self.weight) @ words.T).topk(k)), strict=True)
         return [
-            [(bb.tokenizer.decode([token]), float(value)) for token, value in zip(row, near, strict=True)]
-            for row, near in zip(ids.tolist(), values.tolist(), strict=True)
+            [(bb.tokenizer.decode([token]), value) for value, token in zip(*row, strict=True)] for row in near
         ]
 
     def save(self, folder):
@@ -103,14 +129,14 @@ class SoftPrompt:
         write_tensors(folder, "prompt", {"weight": self.weight}, plain)
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder, other=False):
         """Read what `save` wrote; SkillkitError when it is missing, empty or damaged.
 
         >>> prompt.save("dir"); torch.equal(SoftPrompt.load("dir").weight, prompt.weight)
         True
         """
         tensors, plain = read_tensors(folder, "prompt", "weight", "layout", "metadata")
-        return cls(tensors["weight"], plain["layout"], plain["metadata"])
+        return cls(tensors["weight"], plain["layout"], plain["metadata"], other)
 
     def to_peft(self, folder, bb):
         """Write a PEFT prompt-tuning adapter that gives the same logits.
@@ -156,21 +182,6 @@ class SoftPrompt:
     def __repr__(self):
         shape = " × ".join(map(str, self.weight.shape))
         return f"SoftPrompt({', '.join([shape, self.layout, *origin(self.metadata)])})"
-
-
-def warn_of_another(bb, metadata):
-    """Warn when the metadata of a prompt say that it was tuned on another backbone than this one.
-
-    >>> warn_of_another(bb, {"backbone": bb.name})
-
-    A pruned backbone or one in another precision keeps its name, and takes the prompts of the whole one.
-    """
-    tuned_on, weights = metadata.get("backbone", bb.name), metadata.get("backbone_fingerprint")
-    if weights and bb.name.partition(", ")[0] != tuned_on.partition(", ")[0] and weights != bb.fingerprint:
-        warnings.warn(
-            f"the prompt was tuned on {tuned_on}, not on {bb.name}; its vectors mean nothing there",
-            stacklevel=3,
-        )
 
 
 def origin(metadata):

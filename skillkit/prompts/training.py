@@ -11,9 +11,11 @@ The backbone is frozen and in eval mode (no dropout), and the order of the batch
 epoch: a run has no hidden random state, so one that was killed continues to the same weights.
 """
 
+import json
 import math
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -21,7 +23,6 @@ import torch
 
 from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.files import filling
-from skillkit.core.hashing import digest
 from skillkit.core.progress import progress as progress_bar
 from skillkit.models import precision, training_dtype
 from skillkit.prompts.dataset import Reading
@@ -67,9 +68,8 @@ class Job:
 
     def plan(self, epoch):
         """The batches of an epoch: (task, turn, row numbers). Tasks take turns, and shorter ones begin again."""
-        plans = {
-            name: rows.plan(self.recipe.batch_size, (self.seed, epoch)) for name, rows in self.train.items()
-        }
+        size, seed = self.recipe.batch_size, (self.seed, epoch)
+        plans = {name: rows.plan(size, seed) for name, rows in self.train.items()}
         turns = range(max(map(len, plans.values())))
         return [(name, turn, plans[name][turn % len(plans[name])]) for turn in turns for name in plans]
 
@@ -81,11 +81,9 @@ class Job:
         """Cross-entropy over the label words, or over the whole vocabulary, under the prompt `weight` [L, H]."""
         attached = self.layout.attach_trained(self.bb, weight, batch)
         words, labels = self.words[name], batch.labels.to(self.bb.device)
-        if self.recipe.loss == "vocabulary":
-            logits = self.bb.answer_logits(attached.inputs, attached.answer)
-            return torch.nn.functional.cross_entropy(logits, words[labels])
-        logits = self.bb.answer_logits(attached.inputs, attached.answer, words)
-        return torch.nn.functional.cross_entropy(logits, labels)
+        whole = self.recipe.loss == "vocabulary"
+        logits = self.bb.answer_logits(attached.inputs, attached.answer, None if whole else words)
+        return torch.nn.functional.cross_entropy(logits, words[labels] if whole else labels)
 
     @torch.no_grad()
     def score(self):
@@ -136,17 +134,15 @@ def fit(job, parameters, checkpoint=None, show=True):
     `checkpoint` (a folder) the state is written at every evaluation and taken up again when it is there.
     Raises SkillkitError when the loss is no longer a number, and when the checkpoint is another run's.
     """
-    named, recipe, epoch, plan = list(parameters.values()), job.recipe, 0, job.plan(0)
+    named, recipe, plan = list(parameters.values()), job.recipe, lru_cache(1)(job.plan)
     optimizer = torch.optim.AdamW(named, recipe.learning_rate, recipe.betas, recipe.eps, recipe.weight_decay)
-    total, losses = total_steps(len(plan), recipe), []
-    state = _resume(checkpoint, job, parameters, optimizer)
+    per_epoch, losses = len(plan(0)), []
+    total, state = total_steps(per_epoch, recipe), _resume(checkpoint, job, parameters, optimizer)
     with progress_bar(total=total, desc=job.name, disable=not show) as bar:
         bar.update(state.step)
         while state.step < total and not state.done:
-            if state.step // len(plan) != epoch:
-                epoch = state.step // len(plan)
-                plan = job.plan(epoch)
-            losses.append(_update(optimizer, named, job, plan[state.step % len(plan)], state.step, total))
+            epoch, turn = divmod(state.step, per_epoch)
+            losses.append(_update(optimizer, named, job, plan(epoch)[turn], state.step, total))
             state.step += 1
             bar.update()
             if state.step % recipe.evaluate_every == 0 or state.step == total:
@@ -163,7 +159,7 @@ def total_steps(per_epoch, recipe):
     >>> total_steps(7, choose_recipe("skill-neuron", bb, epochs=3))
     21
     """
-    by_epochs = None if recipe.epochs is None else per_epoch * recipe.epochs
+    by_epochs = recipe.epochs and per_epoch * recipe.epochs
     ends = [end for end in (by_epochs, recipe.max_steps) if end is not None]
     if not ends or min(*ends, per_epoch) < 1:
         raise SkillkitError("training takes at least one step; give epochs or max_steps, and training rows")
@@ -180,10 +176,9 @@ def _update(optimizer, named, job, entry, step, total):
         loss = loss + share.detach().double()  # read once per step: reading waits for a GPU
     norm, loss = torch.nn.utils.clip_grad_norm_(named, recipe.clip), float(loss)
     if not (math.isfinite(loss) and norm.isfinite()):
-        raise SkillkitError(
-            f"the loss is no longer a finite number at step {step + 1} with learning rate "
-            f"{recipe.learning_rate:g}; lower learning_rate, or use dtype='float32'"
-        )
+        where = f"at step {step + 1} with learning rate {recipe.learning_rate:g}"
+        remedy = "lower learning_rate, or use dtype='float32'"
+        raise SkillkitError(f"the loss is no longer a finite number {where}; {remedy}")
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate * rate_factor(step, total, recipe)
     optimizer.step()
@@ -223,7 +218,7 @@ def _save(checkpoint, job, parameters, optimizer, state):
     held = {"state": vars(state), "parameters": parameters, "optimizer": optimizer.state_dict()}
     with filling(checkpoint, "choose another folder") as fresh:
         content = BytesIO()
-        torch.save({"identity": digest(job.about)} | held, content)
+        torch.save({"about": json.dumps(job.about)} | held, content)
         (fresh / "checkpoint.pt").write_bytes(content.getvalue())
 
 
@@ -234,11 +229,15 @@ def _resume(checkpoint, job, parameters, optimizer):
         return Fitted()
     try:
         held = torch.load(file, map_location="cpu", weights_only=True)
-        identity, state = held["identity"], Fitted(**held["state"])
+        about, state = json.loads(held["about"]), Fitted(**held["state"])
     except Exception as error:  # what a damaged file raises depends on its bytes
         raise SkillkitError(f"{file} is empty or damaged ({error}); remove it to start again") from error
-    if identity != digest(job.about):
-        raise SkillkitError(f"{file} belongs to another run; choose another folder or remove it")
+    flat = lambda about: about | about.get("recipe", {}) | {"recipe": None}
+    there, here = flat(about), flat(json.loads(json.dumps(job.about)))
+    if there != here:
+        name = next(name for name in there | here if there.get(name) != here.get(name))
+        differs = f"{name} is {there.get(name)!r} there, {here.get(name)!r} here"
+        raise SkillkitError(f"{file} belongs to another run ({differs}); choose another folder or remove it")
     with torch.no_grad():
         for name, tensor in parameters.items():
             tensor.copy_(held["parameters"][name])

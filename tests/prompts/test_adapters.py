@@ -80,10 +80,10 @@ def test_two_changes_may_be_on_at_once_and_another_model_is_refused():
         both = label_logits(bb, TASK, adapter, TASK["test"])
     assert not torch.allclose(both, alone, atol=1e-4)
     assert_untouched(bb, before)
-    others = {"tiny/roberta is roberta, not bert": (bitfit, tiny_backbone("roberta", layers=2)),
+    others = {"tiny/roberta has another architecture .roberta, not bert": (bitfit, tiny_backbone("roberta", layers=2)),
               "tiny/bert has no such layer.1": (adapter, tiny_backbone("bert", layers=1))}  # fmt: skip
     for reason, (tuned, other) in others.items():
-        refused(f"{tuned.kind} was trained on another model: {reason}", tuned.apply, other)
+        refused(f"{tuned.kind} was trained on another model; {reason}", tuned.apply, other)
 
 
 @pytest.mark.parametrize("model", ["t5", "t5-gated"])

@@ -107,10 +107,16 @@ def test_template_keeps_its_words_and_its_mask_when_a_text_is_cut():
     assert words[-9:] == ["overall", "it", "was", "[MASK]", "because", "a", "movie", ".", "[SEP]"]
     batch = cut.batch([0, 1])
     assert (batch.ids[[0, 1], batch.mask_slot] == BERT.tokenizer.mask_token_id).all()
+    # XLM-R's mask takes the space before it along, here the last of the text.
+    bb, texts = BACKBONES["xlm-roberta"], {"text": ["good " * 50]}
+    with pytest.warns(UserWarning, match="1 of 1 texts"):
+        cut = encode(bb, None, texts, room=5, template="{text}[MASK]", max_tokens=16)
+    assert cut.ids[0][cut.mask_slot[0]] == bb.tokenizer.mask_token_id
 
 
 @pytest.mark.parametrize(("model", "template", "message"), [
     ("bert", "{text} " + "good " * 50, "template alone"), ("gpt2", "{text} it was [MASK]", "no mask.*leave"),
+    ("roberta", "{text} it was\n[MASK]", "drops the line break before the mask"),
 ])  # fmt: skip
 def test_templates_that_cannot_be_filled(model, template, message):
     with pytest.raises(SkillkitError, match=message):

@@ -7,7 +7,7 @@ import torch
 
 from skillkit.models.fast import enabled
 from skillkit.prompts import SoftPrompt, find_layout
-from skillkit.prompts.encoding import Batch, encode
+from skillkit.prompts.encoding import encode
 from skillkit.prompts.evaluation import label_logits
 from skillkit.prompts.layouts import LAYOUTS, encode_for
 from tests.helpers import refused
@@ -74,28 +74,6 @@ def test_batched_logits_equal_the_plain_ones(model, layout):
     with without_positions(bb, len(weight)) if layout == "zero-position" else nullcontext():
         slow = [plain_logits(bb, layout, weight, text)[words] for text in TASK["test"]["text"]]
     torch.testing.assert_close(fast, torch.stack(slow), atol=2e-4, rtol=1e-4)
-
-
-def left_padded(batch, extra=3):
-    """The same rows with all padding (and some more) on the left."""
-    rolled = []
-    for name in ("ids", "mask", "text"):
-        wide = torch.nn.functional.pad(getattr(batch, name), (0, extra))
-        shifts = wide.shape[1] - batch.mask.sum(1)
-        rolled.append(torch.stack([row.roll(int(by)) for row, by in zip(wide, shifts, strict=True)]))
-    slots = None if batch.mask_slot is None else batch.mask_slot + rolled[1].shape[1] - batch.mask.sum(1)
-    return Batch(*rolled, labels=batch.labels, index=batch.index, mask_slot=slots)
-
-
-@pytest.mark.parametrize(("model", "layout"), CASES)
-@torch.no_grad()
-def test_padding_side_and_amount_change_nothing(model, layout):
-    bb, layout = BACKBONES[model], find_layout(BACKBONES[model], layout)
-    batch = batch_of(bb, layout)
-    assert (batch.mask == 0).any()
-    both = [layout.attach(bb, random_weight(bb), one) for one in (batch, left_padded(batch))]
-    logits = [bb.answer_logits(attached.inputs, attached.answer) for attached in both]
-    torch.testing.assert_close(*logits, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)

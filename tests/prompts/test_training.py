@@ -17,7 +17,8 @@ class Problem(Job):
 
     def __init__(self, seed=0, scores=None, size=3, about="a", train=None, **recipe):
         options = dict(learning_rate=0.1, batch_size=8, max_steps=40, evaluate_every=5)
-        self.weight, self.about, self.scores = torch.zeros(size, requires_grad=True), about, scores
+        self.weight, self.scores = torch.zeros(size, requires_grad=True), scores
+        self.about = {"kind": about, "recipe": options | recipe}
         self.train, self.recipe, self.seed = train or {"toy": ROWS}, Recipe(**options | recipe), seed
 
     def loss(self, batch, name, turn):
@@ -75,7 +76,8 @@ def test_finished_run_is_only_read_and_another_or_damaged_one_refused(tmp_path):
     again.loss = None
     found = again.fit(tmp_path)
     assert found.history == whole.history and torch.equal(found.best["weight"], whole.best["weight"])
-    refused("belongs to another run", Problem(about="b").fit, tmp_path)
+    refused("another run .kind is 'a' there, 'b' here", Problem(about="b").fit, tmp_path)
+    refused("another run .max_steps is 40 there, 60 here", Problem(max_steps=60).fit, tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"")
     refused("empty or damaged.*remove it", Problem().fit, tmp_path)
     refused("cannot be written", Problem().fit, tmp_path / "checkpoint.pt" / "below")
