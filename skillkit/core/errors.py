@@ -1,5 +1,6 @@
-"""The exception for a user's mistakes, and the check of numbers that raises it."""
+"""The exception for a user's mistakes, and the checks of arguments that raise it."""
 
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 
@@ -26,3 +27,29 @@ def at_least(least, **given):
         if not (isinstance(value, Integral if whole else Real) and value >= least):
             kind = "whole number" if whole else "number"
             raise SkillkitError(f"{name} cannot be {value!r}; give a {kind} of at least {least:g}")
+
+
+def of_kind(kind, **given):
+    """Raise a SkillkitError for an argument that is not of this class.
+
+    >>> of_kind(dict, prompts=[])
+    Traceback (most recent call last):
+    skillkit.core.errors.SkillkitError: prompts must be a dict, not a list
+    """
+    for name, value in given.items():
+        if not isinstance(value, kind):
+            raise SkillkitError(f"{name} must be a {kind.__name__}, not a {type(value).__name__}")
+
+
+def listed(given):
+    """A list of what is given as one value, an array, a tensor or any sequence; a text is one value.
+
+    >>> listed(0.1), listed("movies"), listed(range(2))
+    ([0.1], ['movies'], [0, 1])
+
+    A number of single precision is the one that it prints as: 0.1, not 0.10000000149.
+    """
+    values = given.tolist() if hasattr(given, "tolist") else given
+    values = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
+    short = str(getattr(given, "dtype", "")).endswith("float32")
+    return [float(f"{value:.7g}") for value in values] if short else values

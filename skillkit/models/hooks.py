@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 
 
 class Stopped(Exception):
@@ -236,12 +236,12 @@ def put(neurons, new, positions=None):
 
 
 def checked_layers(bb, layers):
-    """Sorted distinct layer indices, or SkillkitError.
+    """Sorted distinct layer indices, also of a single one, or SkillkitError.
 
     >>> checked_layers(bb, [3, 0])
     [0, 3]
     """
-    layers = sorted({int(layer) for layer in layers})
+    layers = sorted({int(layer) for layer in listed(layers)})
     if not layers:
         raise SkillkitError("no layer was chosen, so nothing would be read or changed; name at least one")
     if layers[0] < 0 or layers[-1] >= bb.num_layers:

@@ -7,10 +7,11 @@
 
 from dataclasses import dataclass
 
+import datasets
 import pandas as pd
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 from skillkit.core.store import artifact
 from skillkit.prompts import POOLED, prepare
 
@@ -49,6 +50,7 @@ class Activations:
 
         rows: those that were read, in their order. Raises SkillkitError when there are more or fewer.
         """
+        rows = datasets.Dataset.from_pandas(rows) if isinstance(rows, pd.DataFrame) else rows
         if len(rows) != len(self.values):
             raise SkillkitError(f"{len(self.values)} rows were read, not {len(rows)}; give those")
         order = self.values[:, column].argsort(stable=True, descending=True).tolist()
@@ -73,6 +75,7 @@ def activations(
     places: (layer, slot, neuron) each; a slot is a number, as in `Probe.slot`, or "text mean", "text max".
     Any number of classes will do. Raises SkillkitError for a place that is not there.
     """
+    places = listed(places)
     if odd := [place for place in places if not isinstance(place, tuple | list) or len(place) != 3]:
         raise SkillkitError(f"a place is (layer, slot, neuron), not {odd[0]}; say which slot")
     places = tuple(tuple(place) for place in places)

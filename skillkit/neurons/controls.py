@@ -8,9 +8,9 @@ import copy
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, of_kind
 from skillkit.models import from_model
-from skillkit.prompts import random_prompt
+from skillkit.prompts import SoftPrompt, random_prompt
 
 
 def controls(bb, prompt, seed=0):
@@ -23,6 +23,7 @@ def controls(bb, prompt, seed=0):
     predictive in a randomly initialised backbone reads the surface of the text (Wang et al. 2022, section 6).
     That backbone gets the random prompt: the tuned one means nothing to it.
     """
+    of_kind(SoftPrompt, prompt=prompt)
     untrained = random_prompt(bb, prompt.length, seed, prompt.layout)
     return {
         "prompt": (bb, prompt),

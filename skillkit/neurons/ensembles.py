@@ -11,10 +11,11 @@ The probe, made on other rows, says which neurons vote, at which slot, and what 
 import pandas as pd
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.stats import share_interval
 from skillkit.core.store import artifact
 from skillkit.neurons.activations import activations
+from skillkit.neurons.probe import Probe
 from skillkit.prompts import evaluate
 
 
@@ -28,6 +29,8 @@ def ensembles(bb, task, prompt, probe, sizes=(1, 3, 5, 11, 25), split="test", ba
     bound the 95 % (Wilson) interval. Raises SkillkitError for a probe of another backbone or prompt, and for
     sizes below 1.
     """
+    of_kind(Probe, probe=probe)
+    sizes = listed(sizes)
     if min(sizes) < 1:
         raise SkillkitError(f"an ensemble has at least one neuron, not {min(sizes)}")
     places = probe.made_on(bb, prompt).best(max(sizes))

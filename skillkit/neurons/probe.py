@@ -16,6 +16,7 @@ from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.stats import discoveries, hypergeometric_tails
 from skillkit.prompts import POOLED
 
+_NEEDED = ("sides", "balanced", "shape", "counts", "train_counts", "backbone_fingerprint", "prompt")
 _TENSORS = ("baseline", "means", "fired", "chosen")
 
 
@@ -380,7 +381,7 @@ class Probe:
         >>> probe.save("dir"); Probe.load("dir").fingerprint == probe.fingerprint
         True
         """
-        tensors, metadata = read_tensors(folder, "probe", "sides", "balanced")
+        tensors, metadata = read_tensors(folder, "probe", *_NEEDED)
         return cls.of(metadata, tensors)
 
     def _text(self):

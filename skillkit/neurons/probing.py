@@ -15,7 +15,7 @@ from operator import itemgetter
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.store import artifact
 from skillkit.models import checked_layers
 from skillkit.neurons.medians import Medians
@@ -51,6 +51,7 @@ def probe(
     NaN or infinite, and a carried probe of another backbone, layout or prompt.
     """
     if carry is not None:
+        of_kind(Probe, carry=carry)
         carry.made_on(bb, prompt)
         layers, slots, text, balanced = itemgetter("layers", "slots", "text", "balanced")(carry.metadata)
     passes = _Passes(bb, task, prompt, layers, slots, text, seed, batch_size)
@@ -74,7 +75,7 @@ class _Passes:
     def __init__(self, bb, task, prompt, layers, slots, text, seed, batch_size):
         self.bb, self.task, self.prompt, self.seed = bb, task, prompt, seed
         self.layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
-        self.slots = None if slots is None else list(slots)
+        self.slots = None if slots is None else [int(slot) for slot in listed(slots)]
         self.text, self.batch_size = text, batch_size
         if text not in (True, False, "special"):
             raise SkillkitError(f"text is True, False or 'special', not {text!r}")

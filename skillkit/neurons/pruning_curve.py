@@ -5,13 +5,13 @@
 >>> sum([curve_of_seed_0, curve_of_seed_1]).summary()
 """
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.progress import progress as steps
 from skillkit.core.store import artifact
 from skillkit.neurons.pruning import magnitude, prune, pruned_layers
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
 from skillkit.neurons.suppression_curve import Curve
-from skillkit.prompts import evaluate, tune_prompt
+from skillkit.prompts import SoftPrompt, evaluate, tune_prompt
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 KINDS = ("skill neurons", "random neurons", "largest weights", "skill, no constants")
@@ -44,7 +44,7 @@ def pruning_curve(
 
     ranking        what `skill_neurons` takes, best after the other
     fill           as in `prune`: the constants, mean activations of the neurons that go
-    shares         shares of the neurons kept in each pruned layer; the unpruned backbone comes by itself
+    shares         shares (or one) of the neurons kept in each pruned layer; the unpruned backbone comes by itself
     layers         the pruned layers; None: `pruned_layers`
     draws          random draws per share; the first of them alone is tuned further
     further_steps  steps of tuning the prompt on the pruned backbone, starting from `prompt`, with `recipe`
@@ -57,9 +57,11 @@ def pruning_curve(
 
     Raises SkillkitError for a share outside (0, 1), one that keeps no neuron, and what `prune` refuses.
     """
+    of_kind(SoftPrompt, prompt=prompt)
+    shares = listed(shares)
     if not all(0 < share < 1 for share in shares) or draws < 1:
-        raise SkillkitError(f"shares {list(shares)} must lie between 0 and 1, draws ({draws}) above 0")
-    layers = pruned_layers(bb) if layers is None else list(layers)
+        raise SkillkitError(f"shares {shares} must lie between 0 and 1, draws ({draws}) above 0")
+    layers = pruned_layers(bb) if layers is None else listed(layers)
     options = dict(length=prompt.length, seed=seed, recipe=recipe, max_steps=further_steps, layout=prompt.layout,
                    init=prompt, max_train_examples=max_train_examples, progress=False)  # fmt: skip
     plan = [(1.0, "all", draws * seed, None, None)]

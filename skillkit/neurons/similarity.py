@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 
 from skillkit.core.errors import SkillkitError
-from skillkit.neurons.skill_neurons import all_scores
+from skillkit.neurons.skill_neurons import all_scores, bool_mask
 
 Overlap = namedtuple("Overlap", "share chance shared expected union")
 SameType = namedtuple("SameType", "same different difference p_value")
@@ -35,6 +35,7 @@ def overlap(first, second, widths=None):
     widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). Raises
     SkillkitError for masks of different shape.
     """
+    first, second = bool_mask(first), bool_mask(second)
     if first.shape != second.shape:
         raise SkillkitError(
             f"masks of one backbone have one shape, not {[*first.shape]} and {[*second.shape]}"

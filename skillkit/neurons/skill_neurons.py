@@ -6,18 +6,19 @@
 """
 
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
 
 
-# Version 2: neurons that are right equally often are ties, whatever the rounding of their accuracies.
-@artifact("skill_neurons", version=2)
+# 2: neurons that are right equally often are ties; 3: the shares of sub-tasks by halves are the published ones.
+@artifact("skill_neurons", version=3)
 def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", subtasks="turns"):
     """Skill neurons, the most predictive ones: a mask, bool [layers, neurons] (Wang et al. 2022, section 3.2).
 
@@ -27,22 +28,27 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
 
     probes     a Probe; a list of probes of one task, whose predictivities are reduced by `seeds`, "mean" or
                "min"; a dict of either by sub-task, each of which then gives an equal share of the neurons (a
-               neuron wanted by several is taken once, and the next best takes its place); or a tensor or
-               array of scores [layers, neurons], NaN where a neuron cannot be chosen
+               neuron wanted by several is taken once, and the next best takes its place); or, in the place of
+               a probe, a tensor or array of scores [layers, neurons], NaN where a neuron cannot be chosen
     top        share of the neurons: int(top · neurons) of every layer, or of all layers together
     per_layer  whether every layer gives its share, or the best of the whole model are taken
     slots      how predictivity reduces the slots: "max", "mean" or "min"
     subtasks   "turns": sub-tasks take one neuron each in turn; "halves": the first takes its whole share, then
-               the next one its own of those left, as in the published code
+               the next one its own of those left, and an odd one too, as in the published code
 
     Layers that were not probed give none. Ties go to the lower number. Raises SkillkitError for a rate
-    outside [0, 1], a rate above 0 that selects no neuron, and probes that do not belong together.
+    outside [0, 1], a rate above 0 that selects no neuron, a mask, and probes that do not belong together.
     """
-    if not 0 <= top <= 1:
-        raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top}")
+    [top] = listed(top)
+    if not (isinstance(top, Real) and 0 <= top <= 1):
+        raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top!r}")
     if subtasks not in ("turns", "halves"):
         raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {subtasks!r}")
     scores = list(all_scores(probes if isinstance(probes, Mapping) else {"": probes}, seeds, slots).values())
+    if scores[0].dtype == torch.bool:
+        raise SkillkitError(
+            "a mask says nothing about which of its neurons come first; give probes or scores"
+        )
     mask = torch.zeros(scores[0].shape, dtype=torch.bool)
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
@@ -64,9 +70,21 @@ def _merged(rankings, count, halves):
     """`count` numbers, each the best of a ranking that is not taken yet; rankings take turns, or one share each."""
     taken, turns = set(), [iter(ranking) for ranking in rankings]
     while len(taken) < count:
-        at = len(taken) * len(turns) // count if halves else len(taken) % len(turns)
-        taken.add(next(number for number in turns[at] if number not in taken))
+        share = (len(turns) * (len(taken) + 1) - 1) // count  # an odd one goes to the last
+        turn = turns[share if halves else len(taken) % len(turns)]
+        taken.add(next(number for number in turn if number not in taken))
     return list(taken)
+
+
+def _parts(ranking):
+    """All probes and scores of what `skill_neurons` takes, in one list."""
+    if isinstance(ranking, Probe | torch.Tensor | np.ndarray):
+        return [ranking]
+    if not isinstance(ranking, Mapping | list | tuple):
+        kind = type(ranking).__name__
+        raise SkillkitError(f"neurons are ranked by probes, or scores [layers, neurons], not by a {kind}")
+    parts = ranking.values() if isinstance(ranking, Mapping) else ranking
+    return [one for part in parts for one in _parts(part)]
 
 
 def probes_in(ranking):
@@ -75,29 +93,32 @@ def probes_in(ranking):
     >>> len(probes_in({"pn": [probe_of_seed_0, probe_of_seed_1], "neu": probe}))
     3
     """
-    if isinstance(ranking, Probe | torch.Tensor | np.ndarray):
-        return [ranking] if isinstance(ranking, Probe) else []
-    if not isinstance(ranking, Mapping | list | tuple):
-        kind = type(ranking).__name__
-        raise SkillkitError(f"neurons are ranked by probes, or scores [layers, neurons], not by a {kind}")
-    parts = ranking.values() if isinstance(ranking, Mapping) else ranking
-    return [probe for part in parts for probe in probes_in(part)]
+    return [part for part in _parts(ranking) if isinstance(part, Probe)]
 
 
 def scores_of(probes, seeds="mean", slots="max"):
-    """One score per neuron from one or several probes of a task (or a tensor of scores): [layers, neurons].
+    """One score per neuron from one or several probes of a task (or scores): [layers, neurons].
 
     >>> scores_of([probe_of_seed_0, probe_of_seed_1], seeds="min")
     """
-    if isinstance(probes, torch.Tensor | np.ndarray):
-        if probes.ndim != 2:
-            raise SkillkitError(f"scores are [layers, neurons], not of shape {list(probes.shape)}")
-        return torch.as_tensor(probes)
     reduce = {"mean": torch.mean, "min": torch.amin}.get(seeds)
     if reduce is None:
         raise SkillkitError(f"several probes are reduced by mean or min, not {seeds!r}")
-    scores = [probe.score(slots, torch.float64) for probe in checked_probes(probes_in(probes))]
-    return reduce(torch.stack(scores), 0).float()
+    parts = _parts(probes)
+    if not parts or probes_in(parts):
+        checked_probes(probes_in(parts))
+    scores = [
+        part.score(slots, torch.float64) if isinstance(part, Probe) else torch.as_tensor(part)
+        for part in parts
+    ]
+    for one in scores:
+        if one.shape != scores[0].shape or one.dim() != 2:
+            raise SkillkitError(
+                f"scores are [layers, neurons], alike for all, not of shape {list(one.shape)}"
+            )
+    if isinstance(probes, torch.Tensor | np.ndarray):
+        return scores[0]
+    return reduce(torch.stack([one.double() for one in scores]), 0).float()
 
 
 def all_scores(items, seeds="mean", slots="max"):
@@ -108,6 +129,7 @@ def all_scores(items, seeds="mean", slots="max"):
 
     items: {name: what `scores_of` takes}. SkillkitError for different backbones, layouts or probed layers.
     """
+    of_kind(Mapping, items=items)
     if probes := probes_in(items):
         checked_probes(probes, task=False)
     scores = {name: scores_of(item, seeds, slots) for name, item in items.items()}
@@ -134,37 +156,76 @@ def checked_probes(probes, task=True):
     return probes
 
 
-def random_neurons(skills, seed=0, widths=None):
+def random_neurons(skills, seed=0, widths=None, refill=False):
     """Random control: as many neurons in every layer as `skills` has, drawn among the others, bool [layers, neurons].
 
     >>> controls = [random_neurons(skills, seed) for seed in range(5)]      # one draw proves nothing
 
-    widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). Raises
-    SkillkitError when a layer has too few others.
+    widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). refill: where a layer has
+    too few others, all of them and, to make up the number, some of `skills`; else that is a SkillkitError.
     """
+    skills = bool_mask(skills)
     mask = torch.zeros_like(skills)
-    for layer, mine in enumerate(skills):
-        others = (~mine[: widths[layer] if widths else None]).nonzero().flatten().numpy()
-        count = int(mine.sum())
-        if count > len(others):
+    for layer, row in enumerate(skills):
+        mine, others = (
+            part.nonzero().flatten().numpy() for part in (row, ~row[: widths[layer] if widths else None])
+        )
+        missing = len(mine) - len(others)
+        if missing > 0 and not refill:
             raise SkillkitError(
-                f"layer {layer} has only {len(others)} others for {count}; choose a lower rate"
+                f"layer {layer} has only {len(others)} others for {len(mine)}; choose a lower rate"
             )
-        mask[layer, np.random.default_rng([seed, layer]).choice(others, count, replace=False)] = True
+        draw = np.random.default_rng([seed, layer])
+        mask[layer, draw.choice(others, min(len(mine), len(others)), replace=False)] = True
+        mask[layer, draw.choice(mine, max(missing, 0), replace=False)] = True
     return mask
 
 
-def checked_mask(bb, mask):
-    """The mask, or a fact's; SkillkitError when it is not bool [layers, neurons] of this backbone, or empty.
+def bool_mask(given):
+    """A mask, of an array too, or a fact's: a bool tensor [layers, neurons]; SkillkitError for anything else.
 
-    >>> checked_mask(bb, skills).shape
+    >>> bool_mask(skills.numpy()).shape
     torch.Size([6, 512])
     """
-    shape, mask = (bb.num_layers, bb.num_neurons), getattr(mask, "mask", mask)
-    mask = torch.as_tensor(mask) if isinstance(mask, np.ndarray) else mask
-    if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != shape:
-        found = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, torch.Tensor) else type(mask).__name__
-        raise SkillkitError(f"a mask for {bb.name} is a bool tensor {list(shape)}, not {found}")
+    mask = _tensor(given)
+    if mask is None or mask.dtype != torch.bool or mask.dim() != 2:
+        raise SkillkitError(f"a mask is a bool tensor [layers, neurons], not {_shown(given)}")
+    return mask
+
+
+def _tensor(given):
+    """The tensor of a mask, a fact or an array; None of what is none."""
+    try:
+        return torch.as_tensor(getattr(given, "mask", given)).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _shown(given):
+    tensor = _tensor(given)
+    return type(given).__name__ if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+
+
+def checked_mask(bb, given):
+    """The mask for a backbone: bool [layers, neurons], of an array too, a fact's, or of places (layer, neuron).
+
+    >>> checked_mask(bb, skills).shape, int(checked_mask(bb, [(3, 17), (5, 4)]).sum())
+    (torch.Size([6, 512]), 2)
+
+    Raises SkillkitError for another shape, neurons that are not there, and an empty mask.
+    """
+    shape, mask = (bb.num_layers, bb.num_neurons), _tensor(given)
+    if mask is not None and mask.dtype in (torch.int32, torch.int64) and mask.shape[1:] == (2,):
+        wrong = [place for place in mask.tolist() if not _is_there(bb, *place)]
+        if wrong:
+            raise SkillkitError(
+                f"no neuron {wrong[0][1]} in layer {wrong[0][0]} of {bb.name}; widths: {bb.widths}"
+            )
+        mask = torch.zeros(shape, dtype=torch.bool).index_put(tuple(mask.T), torch.tensor(True))
+    if mask is None or mask.dtype != torch.bool or mask.shape != shape:
+        raise SkillkitError(
+            f"a mask for {bb.name} is a bool tensor {list(shape)}, or pairs (layer, neuron), not {_shown(given)}"
+        )
     if any(mask[layer, width:].any() for layer, width in enumerate(bb.widths)):
         raise SkillkitError(f"the mask has neurons that {bb.name} lacks; its widths are {bb.widths}")
     if not mask.any():
@@ -172,19 +233,24 @@ def checked_mask(bb, mask):
     return mask
 
 
+def _is_there(bb, layer, neuron):
+    return 0 <= layer < bb.num_layers and 0 <= neuron < bb.widths[layer]
+
+
 def checked_fill(bb, fill, mask, layers):
-    """Values to replace the neurons of `mask` by, [layers, neurons]: of probes, tensor or array, slots averaged.
+    """Values to replace the neurons of `mask` by, [layers, neurons]: of probes, a tensor or array, slots averaged.
 
     >>> checked_fill(bb, probe, mask, layers=[4, 5])
 
     Raises SkillkitError for a probe of another backbone or another shape, and where the value of a neuron in
     these layers is NaN.
     """
-    if isinstance(fill, Probe | list | tuple) and (probes := probes_in(fill)):
-        fill = torch.stack([probe.made_on(bb).fill for probe in probes]).mean(0)
-    if not isinstance(fill, torch.Tensor | np.ndarray):
-        raise SkillkitError(f"fill is a Probe, or values [layers, neurons], not a {type(fill).__name__}")
-    fill = torch.as_tensor(fill)
+    probes = [fill] if isinstance(fill, Probe) else fill
+    if isinstance(probes, list | tuple) and all(isinstance(one, Probe) for one in probes):
+        fill = torch.stack([one.made_on(bb).fill for one in checked_probes(probes, task=False)]).mean(0)
+    fill = _tensor(fill)
+    if fill is None:
+        raise SkillkitError("fill is a Probe, or values [layers, neurons]; use probe.fill")
     fill = fill.mean(1) if fill.dim() == 3 else fill
     if fill.shape != mask.shape:
         raise SkillkitError(f"fill has shape {list(fill.shape)}, the mask {list(mask.shape)}; use probe.fill")

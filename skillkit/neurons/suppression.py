@@ -8,6 +8,7 @@
 Whole curves over rates, against random neurons: `skillkit.neurons.suppression_curve`.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -28,7 +29,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     >>> with suppress(bb, skill_neurons(probe, 0.1)):
     ...     evaluate(bb, other_task, other_prompt).accuracy          # is the damage specific?
 
-    mask       bool [layers, neurons], or a fact's `KnowledgeNeurons`
+    mask       bool [layers, neurons], pairs (layer, neuron), or a fact's `KnowledgeNeurons`
     kind       "zero"; "mean": each neuron's mean over training rows *where it stands*, at each slot of the prompt,
                at text tokens, in the decoder (template and special tokens are left alone); "constant": one value
                at all positions, which moves activations off their distribution; or "gaussian": noise of standard
@@ -46,14 +47,14 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     Contexts nest. Raises SkillkitError for a mask of the wrong shape, one that is empty in these layers or at
     these positions, a missing or unfit `fill`, and on a normal exit when the backbone was not used inside.
     """
-    mask = checked_mask(bb, mask)
+    mask, where = checked_mask(bb, mask), answer_positions(bb, positions, PLACES)
     chosen = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
-    if positions == "text":  # a decoder reads no text
+    if where == "text":  # a decoder reads no text
         chosen = [layer for layer in chosen if layer in bb.encoder_layers]
     chosen = [layer for layer in chosen if mask[layer].any()]
     if not chosen:
         raise SkillkitError(
-            f"the mask selects no neuron in the layers given{' that read text' * (positions == 'text')}, so "
+            f"the mask selects no neuron in the layers given{' that read text' * (where == 'text')}, so "
             "nothing would change; widen the layers or the mask"
         )
     if kind == "mean":
@@ -61,12 +62,11 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     else:
         change = _change(bb, mask, kind, alpha, fill, chosen, seed)
     tokenwise = kind in ("zero", "constant") and positions is None
-    if isinstance(positions, str) and positions in PLACES:
-        change, positions = _at(bb, change, positions), None
-    else:
-        positions = answer_positions(bb, positions, PLACES)
-    changes = {layer: partial(change, layer) for layer in chosen}
-    return replace_neurons(bb, changes, positions, tokenwise=tokenwise)
+    if isinstance(where, str):
+        change, where = _at(bb, change, where), None
+    return replace_neurons(
+        bb, {layer: partial(change, layer) for layer in chosen}, where, tokenwise=tokenwise
+    )
 
 
 def _change(bb, mask, kind, alpha, fill, layers, seed):
@@ -170,12 +170,15 @@ def answer_positions(bb, positions, others=()):
     >>> answer_positions(bb, slice(0, 1))
     slice(0, 1, None)
 
-    Raises SkillkitError for another word; `others` are words that the caller knows besides.
+    Raises SkillkitError for another word or object; `others` are words that the caller knows besides.
     """
-    if isinstance(positions, str) and positions != "answer":
-        words = ", ".join(map(repr, ("answer", *others)))
-        raise SkillkitError(f"positions are None, {words} or numbers, not {positions!r}")
-    return _AnswerSlots(bb) if isinstance(positions, str) else positions
+    words, text = ("answer", *others), isinstance(positions, str)
+    if positions not in words if text else not isinstance(positions, slice | torch.Tensor | Mapping | None):
+        known = ", ".join(map(repr, words))
+        raise SkillkitError(
+            f"positions are None, {known}, a slice or a tensor [batch, P] of numbers, not {positions!r}"
+        )
+    return _AnswerSlots(bb) if text and positions == "answer" else positions
 
 
 class _AnswerSlots(dict):

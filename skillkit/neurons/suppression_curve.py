@@ -8,13 +8,14 @@
 Damage(rate=0.1, skill=..., random=..., difference=..., low=..., high=..., n=3)
 """
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.progress import progress as steps
 from skillkit.core.serialization import Table
 from skillkit.core.stats import difference_interval, mean_interval
@@ -153,17 +154,19 @@ def suppression_curve(
     >>> suppression_curve(bb, task, prompt, probe, (0, 0.1), windows=[[0], [5]], draws=1)         # by layer
 
     ranking    what `skill_neurons` takes: probes (of this task or another), or scores [layers, neurons]
-    rates      shares of neurons; 0 is the untouched model
+    rates      shares of neurons, or one; 0 is the untouched model
     kind, alpha, fill, positions   as in `suppress`; `fill` defaults to the probes
     windows    the layers to suppress in: a curve for each entry; None: all layers
     draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
     per_layer  as in `skill_neurons`
     examples   at most so many rows of the split, drawn with `seed`, which the random draws depend on too
 
-    Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises
-    SkillkitError for a rate outside [0, 1], one that selects no neuron, and a ranking of another backbone or layout.
+    Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises SkillkitError
+    for a rate outside [0, 1], one that selects no neuron, a mask, and a ranking of another backbone or layout.
     """
-    rates = _checked(rates, windows, draws)
+    rates, windows = listed(rates), [None] if windows is None else list(windows)
+    if draws < 1 or not (rates and windows) or any(isinstance(window, Integral) for window in windows):
+        raise SkillkitError("a curve takes at least one rate, one window (a list of layers) and one draw")
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     _check_layout(bb, ranking, target.reading.layout.name)
     fill = probes_in(ranking) or None if fill is None and kind in ("mean", "constant") else fill
@@ -184,14 +187,6 @@ def suppression_curve(
             "margin": found.margin, "n": found.n,
         })  # fmt: skip
     return Curve(sorted(rows, key=lambda row: rates.index(row["rate"])))
-
-
-def _checked(rates, windows, draws):
-    """The rates as a list, also of a single one."""
-    rates = [rates] if isinstance(rates, Real) else list(rates)
-    if draws < 1 or not (rates and len(windows)) or any(isinstance(window, int) for window in windows):
-        raise SkillkitError("a curve takes at least one rate, one window (a list of layers) and one draw")
-    return rates
 
 
 def _draws(bb, mask, draws, first, noisy):
@@ -241,6 +236,7 @@ def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
     Returns a DataFrame: source, target, value ("accuracy" or "margin"), skill and random (what is lost of it, see
     `Curve.costs`); options as in `suppression_curve`.
     """
+    of_kind(Mapping, rankings=rankings, targets=targets)
     rows = []
     for target, (task, prompt) in targets.items():
         untouched = []  # the same whichever neurons are suppressed afterwards

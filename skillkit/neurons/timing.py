@@ -11,7 +11,7 @@ import time
 import pandas as pd
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.progress import progress as steps
 from skillkit.core.stats import mean_interval
 from skillkit.models import networks
@@ -34,10 +34,12 @@ def compare_speed(backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes
     both). A pass is `Backbone.run`: all layers, no head; of an encoder–decoder with one decoder token. What
     else runs on the machine slows all of them, so look at the ratios; they hold for this machine and threads.
     """
+    of_kind(dict, backbones=backbones)
+    batch_sizes = listed(batch_sizes)
     if not backbones or rounds < 1:
         raise SkillkitError("a comparison needs at least one backbone and one round")
     smallest = min(len(bb.tokenizer) for bb in backbones.values())
-    draw, names = torch.Generator().manual_seed(seed), list(backbones)
+    draw, names = torch.Generator().manual_seed(int(seed)), list(backbones)
     ids = {batch: torch.randint(smallest, (batch, length), generator=draw) for batch in batch_sizes}
     times = {(name, batch): [] for batch in batch_sizes for name in names}
     for turn in steps(range(-1, rounds), "timing", disable=not progress):  # the first one warms up

@@ -9,12 +9,13 @@ Prompts are tuned on the clean task; both sides answer with its label words.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 from skillkit.core.hashing import content_hash
 from skillkit.core.stats import share_interval
 from skillkit.robustness.measures import Comparison
@@ -120,10 +121,11 @@ def adversarial_view(
 
     task         a Task or its name; what prompts are tuned on
     adversarial  an attack (`View.attacks`), which is made on all splits with `strength` and `seed`; or a Task,
-                 the name of one, a folder, or one file, all of whose rows are then adversarial test rows
+                 the name of one, a folder, or one file or table (DataFrame, datasets.Dataset), all of whose rows are
+                 then adversarial test rows
     clean        where the clean test rows come from, if not from `task`: the same kinds of source
     paired       True: each clean test row has its adversarial rows (one or k, consecutive) in the same order
-    without      classes that are left out on both sides
+    without      classes (or one) that are left out on both sides
     labels       {adversarial label: clean label}, where they have other names
     columns      text=, text_pair=, label= of a file or folder
 
@@ -134,36 +136,40 @@ def adversarial_view(
     task = task if isinstance(task, Task) else load_task(task, data_root=data_root)
     matched = lambda source: _matched(_read(source, task, labels, data_root, columns), task, labels)
     if clean is not None:
-        rows = matched(clean)["test"]
-        task = replace(task, splits=task.splits | {"test": rows}, notes=(*task.notes, f"test is {clean}"))
+        other = matched(clean)
+        splits = task.splits | {"test": other["test"]}
+        task = replace(task, splits=splits, notes=(*task.notes, f"test is {other.name}"))
     attack = adversarial.removeprefix(f"{task.name}/") if isinstance(adversarial, str) else None
     if attack in attacks_on(task):
         view = View(task, attacked(task, attack, strength, seed), attack, float(strength), 1)
     else:
         other = matched(adversarial)
         view = View(task, other, other.name, None, _rows_each(task, other) if paired else None)
-    view = _without(view, without)
+    view = _without(view, listed(without))
     _warn_of_few(view.adversarial)
     return view
 
 
 def _read(source, task, labels, data_root, columns):
-    """A Task from what the user named."""
+    """A Task from what the user named or gave."""
     if isinstance(source, Task):
         return source
-    name, _, attack = str(source).rpartition("/")
-    if attack in ATTACKS and name.startswith("world/"):
-        raise SkillkitError(f"{source} is a view of {name}, not of {task.name}; name the same task twice")
-    path, names = Path(source).expanduser(), list(labels or task.labels)
-    if str(source) not in list_tasks() and not path.exists():
-        attacks = ", ".join(attacks_on(task))
-        raise SkillkitError(f"{source!r} is no attack on {task.name} ({attacks}), no task and no file")
-    table = path.is_file() and path.suffix not in (".yaml", ".yml")
-    if table or path.is_dir():
+    table, folder = not isinstance(source, str | Path | Mapping), isinstance(source, Mapping)
+    if isinstance(source, str | Path):
+        name, _, attack = str(source).rpartition("/")
+        if attack in ATTACKS and name.startswith("world/"):
+            raise SkillkitError(f"{source} is a view of {name}, not of {task.name}; name the same task twice")
+        path = Path(source).expanduser()
+        if str(source) not in list_tasks() and not path.exists():
+            attacks = ", ".join(attacks_on(task))
+            raise SkillkitError(f"{source!r} is no attack on {task.name} ({attacks}), no task and no file")
+        table, folder = path.is_file() and path.suffix not in (".yaml", ".yml"), path.is_dir()
+    if table or folder:
+        names = list(labels or task.labels)
         columns = columns | {"labels": names, "type": task.type, "verbalizer": names}
     if table:  # a test split as a whole: nothing of so little data is set aside
         columns |= {"splits": {"test": "train"}}
-    return load_task(str(source), data_root=data_root, **columns)
+    return load_task(source, data_root=data_root, **columns)
 
 
 def _matched(other, task, names):

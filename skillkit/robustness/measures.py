@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
 from skillkit.core.stats import bootstrap_interval, share_interval
 from skillkit.core.store import artifact
-from skillkit.neurons import activations
+from skillkit.neurons import Probe, activations, checked_mask
 from skillkit.prompts import evaluate
 from skillkit.tasks import balanced
 
@@ -103,9 +103,10 @@ def answers(bb, view, prompts, rows=None, clean=None, batch_size=None):
     >>> strong = view.accuracies(sk.cached(answers, bb, view, prompts, rows=300))
     >>> weak = answers(bb, weaker_view, prompts, rows=300, clean=strong)       # clean rows are not read again
 
-    prompts: a list (seeds). rows: only so many clean rows, class-balanced, and what belongs to them. Raises
+    prompts: a list (seeds), or one. rows: only so many clean rows, class-balanced, and what belongs to them. Raises
     SkillkitError for a `clean` comparison of other rows or another number of prompts.
     """
+    prompts = listed(prompts)
     if clean is not None and (
         clean.view.clean.fingerprint != view.clean.fingerprint or len(clean.correct["clean"]) != len(prompts)
     ):
@@ -150,9 +151,10 @@ def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=
     δ = (μ₁ − μ₀) / 2, an example of class y with activations a has the margin ± Σ (a − m) δ / Σ δ² (+ for
     y = 1): 1 at the mean of its own class, 0 half way, −1 at the mean of the other class.
 
-    chosen: a Probe, for slots and class means; skills: bool [layers, neurons].
+    chosen: a Probe, for slots and class means; skills: a mask, as `suppress` takes it.
     """
-    slot = chosen.slot
+    of_kind(Probe, chosen=chosen)
+    slot, skills = chosen.slot, checked_mask(bb, skills)
     places = [(layer, int(slot[layer, neuron]), neuron) for layer, neuron in skills.nonzero().tolist()]
     low, high = torch.stack([_class_means(chosen, *place) for place in places], 1)
     seen = activations(bb, task, prompt, places, split, examples, seed)
@@ -179,6 +181,7 @@ def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     many rows of each side, the same ones where rows are pairs. Raises SkillkitError for views that differ in
     their clean side.
     """
+    views = listed(views)
     if len({view.clean.fingerprint for view in views}) > 1:
         raise SkillkitError("these views differ in their clean rows; measure the gaps of one task at a time")
     read = lambda task: margins(bb, task, prompt, chosen, skills, examples=examples, seed=seed).numpy()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 from skillkit.core.hashing import stored_name
 from skillkit.core.store import artifact
 from skillkit.neurons import Probe, overlap, probe, random_neurons, scores_of, skill_neurons
@@ -151,7 +151,7 @@ def overlap_curve(first, second, tops=TOPS):
     neurons instead, so that even identical rankings score near 0).
     """
     rows = []
-    for top in (top for top in tops if int(top * scores_of(first).shape[1] + 1e-9)):
+    for top in (top for top in listed(tops) if int(top * scores_of(first).shape[1] + 1e-9)):
         one, other = skill_neurons(first, top), skill_neurons(second, top)
         for layer in (one.any(1) & other.any(1)).nonzero().flatten().tolist():
             shared, chance = overlap(one[layer : layer + 1], other[layer : layer + 1])[:2]

@@ -14,11 +14,11 @@ from itertools import product
 import datasets
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
 from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
 from skillkit.models import put, replace_neurons, take
-from skillkit.neurons import checked_mask, random_neurons
+from skillkit.neurons import Probe, checked_mask, random_neurons
 from skillkit.prompts import evaluate, tune_prompt
 from skillkit.robustness.measures import difference
 from skillkit.tasks import balanced
@@ -34,7 +34,7 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     ...     evaluate(bb, view.adversarial, prompt).accuracy
 
     probe     for slots, baselines, class means μ and accuracies, all of clean texts
-    skills    bool [layers, neurons]
+    skills    a mask, as `suppress` takes it
     strength  λ: a ← a + λ (μ_c − a) at every probed slot; 0 changes nothing, 1 sets the mean
     rule      which class c: "alone", the one that a neuron's own activation speaks for (above or below its
               baseline); "vote", the one that most of the layer's skill neurons speak for, at all slots, each
@@ -45,12 +45,14 @@ def push(bb, probe, skills, strength=1.0, rule="vote", labels=None):
     `predict`, for prompts in the layout of the probe. Raises SkillkitError for another backbone, an empty
     mask, layers or slots that were not probed, and another rule.
     """
+    of_kind(Probe, probe=probe)
     probe.made_on(bb)
     if rule not in RULES:
         raise SkillkitError(f"the class is decided by {' or '.join(RULES)}, not {rule!r}")
     if (rule == "truth") != (labels is not None):
         raise SkillkitError("labels= are what rule='truth' goes by; give both or neither")
-    layers = checked_mask(bb, skills).any(1).nonzero()[:, 0].tolist()
+    skills = checked_mask(bb, skills)
+    layers = skills.any(1).nonzero()[:, 0].tolist()
     if not set(layers) <= set(probe.layers) or probe.metadata["slots"] is not None:
         raise SkillkitError("the probe lacks layers or slots of these neurons; probe all of them")
     given = dict(strength=strength, rule=rule, labels=labels)
@@ -121,6 +123,7 @@ def push_curve(
     Strength 0 is the untouched model. rows: only so many rows of the split. rule as in `push`; "truth" takes
     the labels of these rows.
     """
+    strengths, skills = listed(strengths), checked_mask(bb, skills)
     masks = [("skill", 0, skills)]
     masks += [("random", draw, random_neurons(skills, draw, bb.widths)) for draw in range(draws)]
     found = []
@@ -145,6 +148,7 @@ def repairs(
     Columns method, strength, accuracy with its interval (Wilson), gain over none with its interval (bootstrap
     over pairs), clean (accuracy on clean test rows). rows: only so many test rows, class-balanced.
     """
+    strengths, skills = listed(strengths), checked_mask(bb, skills)
     if "train" not in view.adversarial.splits:
         view = set_aside(view, n, seed)
     given = dict(rows=rows, split="validation")
@@ -214,6 +218,7 @@ def set_aside(view, n, seed=0):
     so do those texts themselves on the clean side; what is left is no longer paired. Raises SkillkitError when nothing
     would be left.
     """
+    at_least(1, n=n)
     test, clean = view.adversarial["test"], view.clean["test"]
     if n >= len(test):
         raise SkillkitError(f"{view.name} has {len(test)} test rows, so {n} of them cannot be set aside")

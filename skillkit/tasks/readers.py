@@ -173,7 +173,8 @@ def _source(parts, unread=()):
 
 def _files_by_split(folder, splits, strict, config):
     """({split: data files}, the others): the file itself, or else the folder it lies in, has the split's name."""
-    files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    every = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    files = [file for file in every if file.suffix.lower() in SUFFIXES]
     hidden = lambda file: any(part.startswith(".") for part in file.parts)
     files = [file for file in files if not hidden(file) and not _BESIDE.fullmatch(file.name)]
     names = {file: (_SHARD.sub("", file.stem), file.parent.name) for file in files}
@@ -193,7 +194,9 @@ def _files_by_split(folder, splits, strict, config):
     for split, mine in found.items():
         _check_folders((file.parent for file in mine), folder)
         _check_parts(mine, f"split {split!r} of {str(folder)!r}")
-    unread = [file for file in files if file not in place]
+    usual = sum(SPLIT_NAMES.values(), ())
+    other = lambda file: file.suffix.lower() not in SUFFIXES and file.name.split(".")[0] in usual
+    unread = [file for file in every if file not in place and (file in files or other(file))]
     return {split: [folder / file for file in mine] for split, mine in found.items() if mine}, unread
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pydantic
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 from skillkit.core.files import read_yaml
 from skillkit.tasks.readers import SUFFIXES
 
@@ -81,6 +81,8 @@ def task_file(name, fields):
     for field in ("labels", "classes", "verbalizer"):
         if isinstance(fields.get(field), str):
             raise SkillkitError(f"{field} of task {str(name)!r} is a list, not the text {fields[field]!r}")
+    if fields.get("labels") is not None:
+        fields["labels"] = [str(label) for label in listed(fields["labels"])]
     try:
         return TaskFile(**fields), folder
     except pydantic.ValidationError as error:

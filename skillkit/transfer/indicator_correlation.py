@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from skillkit.core import SkillkitError
+from skillkit.core.errors import of_kind
 from skillkit.core.stats import bootstrap_interval
 from skillkit.neurons import SameType
 
@@ -31,17 +32,18 @@ def by_type(table, types, draws=2000, seed=0):
     difference   ...  ...  ...     12
     AUC          ...  ...  ...     12
 
-    table: DataFrame, sources × targets (or symmetric), without its diagonal. A row whose name has no type (of
-    random prompts) gets a row of its own, its mean over the targets. AUC is the chance that a pair of one type
-    scores above a pair of different types. low, high: 95 % of `draws` bootstrap samples of the tasks. Raises
+    table: DataFrame, sources × targets (or symmetric); its diagonal and what is NaN are left out. A row whose name
+    has no type (of random prompts) gets one of its own, its mean over the targets. AUC is the chance that a pair of one
+    type scores above a pair of different types. low, high: 95 % of `draws` bootstrap samples of the tasks. Raises
     SkillkitError when there is no pair of one kind.
     """
+    of_kind(pd.DataFrame, table=table)
     names = [name for name in table.columns if name in types and name in table.index]
     others = [name for name in table.index if name not in types]
     values = table.loc[names, names].to_numpy(dtype=float)
     kinds = np.unique([types[name] for name in names], return_inverse=True)[1]
-    equal, apart = kinds[:, None] == kinds, ~np.eye(len(names), dtype=bool)
-    pairs = np.nonzero(equal & apart), np.nonzero(~equal)
+    equal, apart = kinds[:, None] == kinds, ~np.eye(len(names), dtype=bool) & ~np.isnan(values)
+    pairs = np.nonzero(equal & apart), np.nonzero(~equal & apart)
     counts = [len(pair[0]) for pair in pairs]
     if not all(counts):
         raise SkillkitError("comparing same with different type takes pairs of both; add tasks")

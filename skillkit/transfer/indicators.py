@@ -13,7 +13,8 @@ from itertools import combinations_with_replacement
 import pandas as pd
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed, of_kind
+from skillkit.prompts import SoftPrompt
 from skillkit.transfer.prompt_activations import activated_neurons
 from skillkit.transfer.zero_shot import by_seed
 
@@ -55,8 +56,11 @@ def indicators(first, second=None, bb=None, layers=None, dead_rows=False, names=
     Raises SkillkitError for prompts of different width or backbone, of different length where a chosen
     indicator goes vector by vector, for an unknown name, and for names with unequal numbers of prompts.
     """
+    names = listed(names)
     if isinstance(first, dict) != (second is None):
         raise SkillkitError("give two prompts, or {name: prompt} alone, and the backbone by name (bb=bb)")
+    if second is not None:
+        of_kind(SoftPrompt, first=first, second=second)
     read = lambda prompt: activated_neurons(bb, prompt, layers) if bb is not None else None
     if second is None:
         return _tables(by_seed(first), read, dead_rows, names)

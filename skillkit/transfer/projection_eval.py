@@ -8,7 +8,7 @@
 import pandas as pd
 
 from skillkit.core import SkillkitError, artifact, mean_interval
-from skillkit.transfer.zero_shot import by_seed, transfer_matrix
+from skillkit.transfer.zero_shot import RANDOM, by_seed, by_task, transfer_matrix
 
 OWN = "own prompt"
 
@@ -54,7 +54,7 @@ def evaluate_projections(bb, projectors, tasks, prompts, own, random=3, examples
     >>> evaluate_projections(target_bb, projectors, tasks, prompts, own).query("tasks == 'unseen'")
 
     projectors  {name: Projector}, all trained on the same tasks
-    tasks       {name: Task}, learned ones and others
+    tasks       {name: Task}, learned ones and others, or a list of them
     prompts     {name: SoftPrompt of the source backbone, or a list of them, one per seed}
     own         {name: SoftPrompt of the target backbone}: what `relative` is relative to
     random      draws of an untrained prompt;  examples: at most so many test rows, as in `transfer_matrix`
@@ -63,11 +63,14 @@ def evaluate_projections(bb, projectors, tasks, prompts, own, random=3, examples
     seed, accuracy, relative. Raises SkillkitError for projectors of other tasks, and for prompts or backbones
     that are not theirs.
     """
+    for name in projectors.keys() & {OWN, RANDOM}:
+        raise SkillkitError(f"{name!r} is the name of a control; call that projector something else")
     learned = {tuple(one.metadata["tasks"]) for one in projectors.values()}
     if len(learned) != 1:
         raise SkillkitError(
             f"{len(learned)} sets of tasks were learned; compare projectors trained on the same"
         )
+    tasks, prompts, own = by_task(tasks, prompts, own)
     prompts, rows = by_seed(prompts), []
     for name, task in tasks.items():
         candidates = {

@@ -15,12 +15,21 @@ from itertools import combinations, product
 import torch
 
 from skillkit.core import SkillkitError, artifact
+from skillkit.core.errors import of_kind
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
-from skillkit.tasks import Task
-from skillkit.transfer.zero_shot import by_seed, tuned_on
+from skillkit.transfer.zero_shot import by_seed, by_task, tuned_on
 
 WIDTH = 768
+# What a saved projector must have.
+_NEEDED = (
+    "source_fingerprint",
+    "target_fingerprint",
+    "source_shape",
+    "target_shape",
+    "options",
+    "first.weight",
+)
 LOSSES = ("task", "distance", "both")
 
 
@@ -51,6 +60,7 @@ class Projector:
         Raises SkillkitError for a prompt of another backbone than the projector's source, or of another shape,
         and for a `bb` that is not its target.
         """
+        of_kind(SoftPrompt, prompt=prompt)
         about = self.metadata
         mark = prompt.metadata.get("backbone_fingerprint", about["source_fingerprint"])
         if mark != about["source_fingerprint"] or bb.fingerprint != about["target_fingerprint"]:
@@ -91,7 +101,7 @@ class Projector:
     @classmethod
     def load(cls, folder):
         """Read what `save` wrote; SkillkitError when it is missing, empty or damaged."""
-        return cls(*read_tensors(folder, "projector", "source_fingerprint", "target_fingerprint"))
+        return cls(*read_tensors(folder, "projector", *_NEEDED))
 
 
 def _resolve(arguments):
@@ -110,7 +120,7 @@ def train_projector(
     >>> own = {name: tune_prompt(target_bb, task, length=4, max_steps=2) for name, task in tasks.items()}
     >>> train_projector(source_bb, target_bb, tasks, prompts, targets=own, loss="both", max_steps=2)
 
-    tasks     {name: Task} to train on; or a Task, with its prompts (and targets) alone
+    tasks     {name: Task} to train on; a list of them; or one Task, with its prompts (and targets) alone
     prompts   {name: SoftPrompt, or a list of them} of the source backbone, all of one shape
     targets   {name: SoftPrompt} of the target backbone, for the distance loss
     loss      "task" (cross-entropy of the target backbone under the projected prompt), "distance" (mean
@@ -125,9 +135,7 @@ def train_projector(
     Su et al. 2022, section 5.1. Raises SkillkitError, before any training, for prompts of other backbones,
     shapes or tasks, for a missing target, and for an unknown loss.
     """
-    if isinstance(tasks, Task):
-        alone = lambda given: given if given is None or isinstance(given, dict) else {tasks.name: given}
-        prompts, targets, tasks = alone(prompts), alone(targets), {tasks.name: tasks}
+    tasks, prompts, targets = by_task(tasks, prompts, targets)
     prompts, targets = by_seed(prompts), targets or {}
     sides = [("source", source_bb, prompts), ("target", target_bb, by_seed(targets))]
     _check(loss, tasks, sides[:1] if loss == "task" else sides)

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from skillkit.core import SkillkitError, artifact, share_interval
+from skillkit.core.errors import listed, of_kind
 from skillkit.models import checked_layers
 from skillkit.neurons import random_neurons, skill_neurons, suppress
 from skillkit.prompts import SoftPrompt, evaluate, prepare
@@ -102,6 +103,7 @@ def activated_neurons(bb, prompt, layers=None):
     Su et al. 2022, section 6.1. Raises SkillkitError for a prompt that does not fit the backbone, and for
     encoder layers of an encoder–decoder.
     """
+    of_kind(SoftPrompt, prompt=prompt)
     answering = list(bb.decoder_layers or bb.encoder_layers)
     layers = checked_layers(bb, answering if layers is None else layers)
     if not set(layers) <= set(answering):
@@ -141,13 +143,14 @@ def suppress_activated(bb, task, prompts, share=0.2, draws=2, rows=None):
     1  most activated       ...
     2  random neurons       ...
 
-    prompts: a list (seeds), each with a mask of its own; random neurons: mean over `draws`; rows: only so many
-    test rows. The interval (Wilson, 95 %) is over the rows, for the mean of prompts and draws.
+    prompts: a list (seeds), each with a mask of its own, or one; random neurons: mean over `draws`, as many in every
+    layer (where most of one are among the most activated, they include some of those); rows: only so many test rows.
+    The interval (Wilson, 95 %) is over the rows, for the mean of prompts and draws.
     """
     correct = {"none": [], "most activated": [], "random neurons": []}
-    for prompt in [prompts] if isinstance(prompts, SoftPrompt) else prompts:
+    for prompt in listed(prompts):
         mask = activated_neurons(bb, prompt).most_activated(share)
-        others = [random_neurons(mask, draw, bb.widths) for draw in range(draws)]
+        others = [random_neurons(mask, draw, bb.widths, refill=True) for draw in range(draws)]
         for kind, masks in zip(correct, ([None], [mask], others), strict=True):
             for off in masks:
                 with nullcontext() if off is None else suppress(bb, off):

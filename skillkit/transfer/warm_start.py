@@ -4,12 +4,14 @@
 >>> curves.summary()                       # steps to 90 % of what the random start reaches in the end
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from skillkit.core import artifact, mean_interval
+from skillkit.core import SkillkitError, artifact, mean_interval
+from skillkit.core.errors import listed, of_kind
 from skillkit.core.serialization import Table
 from skillkit.prompts import SoftPrompt, evaluate, initial_weight, tune_prompt
 from skillkit.transfer.zero_shot import RANDOM, tuned_on
@@ -68,10 +70,14 @@ def learning_curves(bb, task, starts, seeds, progress=False, **options) -> Learn
     The curve has a point before the first step, by the same rows as the later ones (the recipe's validation
     rows). Su et al. 2022, section 4.3. Raises SkillkitError for a start of another backbone or shape.
     """
-    rows = []
+    of_kind(Mapping, starts=starts)
+    seeds, rows = listed(seeds), []
     for name, start in starts.items():
-        for at, seed in enumerate(seeds):
-            init, length, origin = start if isinstance(start, str | SoftPrompt) else start[at], {}, ""
+        mine = [start] * len(seeds) if isinstance(start, str | SoftPrompt) else list(start)
+        if len(mine) != len(seeds):
+            raise SkillkitError(f"{name} has {len(mine)} starts for {len(seeds)} seeds; give one for each")
+        for seed, init in zip(seeds, mine, strict=True):
+            length, origin = {}, ""
             if isinstance(init, SoftPrompt):
                 length = {"length": tuned_on(bb, init, f"the start {name}").length}
                 origin = init.metadata.get("task", "")

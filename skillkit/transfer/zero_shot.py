@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from skillkit.core import SkillkitError, artifact
+from skillkit.core import SkillkitError, artifact, by_name
 from skillkit.core import progress as progress_bar
+from skillkit.core.errors import listed, of_kind
 from skillkit.prompts import SoftPrompt, evaluate, random_prompt
+from skillkit.tasks import Task
 
 RANDOM = "random prompt"
 
@@ -79,15 +81,17 @@ def transfer_matrix(
     >>> tuned = {name: [tune_prompt(bb, task, seed=s) for s in (0, 1)] for name, task in tasks.items()}
     >>> transfer_matrix(bb, tasks, tuned).relative
 
-    tasks     {name: Task}, the targets; the label words are always the target's
+    tasks     {name: Task}, the targets; or a list of them; or one Task, whose own `prompts` may stand alone. The label
+              words are always the target's
     prompts   {name: SoftPrompt, or a list of them, one per seed}, the sources; the target's own prompt has
               the target's name
     random    draws of an untrained prompt for the row "random prompt"; 0 leaves it out
     examples  at most so many rows of the split, balanced between classes and drawn with `seed`
 
     Su et al. 2022, section 4. Raises SkillkitError, before any text is read, for prompts that do not fit the
-    backbone, were tuned for another one, or differ in number.
+    backbone, were tuned for another one, differ in number, or are called "random prompt".
     """
+    tasks, prompts = by_task(tasks, prompts)
     sources = by_seed(prompts)
     _check_sources(bb, tasks, sources)
     first = next(iter(sources.values()))[0]
@@ -105,6 +109,21 @@ def transfer_matrix(
     return Transfer(sorted(rows, key=lambda row: order.index(row["source"])))
 
 
+def by_task(tasks, *prompts):
+    """[{name: Task} of tasks in a dict, a list or alone, and prompts by name: of a lone task, those that stand alone].
+
+    >>> by_task([task, other_task])[0].keys()
+    dict_keys(['world/movies', 'world/gadgets'])
+    """
+    if isinstance(tasks, Task):
+        alone = lambda given: given if given is None or isinstance(given, Mapping) else {tasks.name: given}
+        return [{tasks.name: tasks}, *map(alone, prompts)]
+    named = tasks if isinstance(tasks, Mapping) else None
+    for task in listed(tasks) if named is None else named.values():
+        of_kind(Task, task=task)
+    return [by_name(tasks) if named is None else dict(named), *prompts]
+
+
 def by_seed(prompts):
     """{name: list of prompts, one per seed}, where single prompts may be given.
 
@@ -113,12 +132,14 @@ def by_seed(prompts):
     """
     if not isinstance(prompts, Mapping):
         raise SkillkitError(f"prompts are given by name, in a dict, not as a {type(prompts).__name__}")
-    return {name: [one] if isinstance(one, SoftPrompt) else list(one) for name, one in prompts.items()}
+    return {name: listed(one) for name, one in prompts.items()}
 
 
 def _check_sources(bb, tasks, sources):
     if not tasks or not sources:
         raise SkillkitError("transfer takes at least one task and one source prompt; give both")
+    if RANDOM in sources:
+        raise SkillkitError(f"{RANDOM!r} is the name of the control; call that prompt something else")
     counts = {name: len(mine) for name, mine in sources.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         raise SkillkitError(f"every source needs a prompt for each seed, as many as the others, not {counts}")
@@ -132,6 +153,7 @@ def tuned_on(bb, prompt, what="the prompt"):
 
     >>> tuned_on(bb, prompt).on(bb)
     """
+    of_kind(SoftPrompt, **{what: prompt})
     prompt.on(bb)
     if prompt.metadata.get("backbone_fingerprint", bb.fingerprint) != bb.fingerprint:
         raise SkillkitError(

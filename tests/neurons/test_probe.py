@@ -81,5 +81,7 @@ def test_fingerprint_follows_the_content_and_a_damaged_file_is_noticed(tmp_path)
     assert one.fingerprint == same.fingerprint != other.fingerprint
     refused("weights are not those", one.made_on, tiny_backbone("roberta", seed=1))
     one.save(tmp_path)
+    (tmp_path / "probe.json").write_text('{"sides": {}, "balanced": false}')
+    refused("lack shape, counts", Probe.load, tmp_path)
     (tmp_path / "probe.safetensors").write_bytes(b"x")
     refused("damaged", Probe.load, tmp_path)

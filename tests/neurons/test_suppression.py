@@ -145,13 +145,14 @@ def test_bad_input():
     mask, lower, fill, decoder = some_mask(bb), some_mask(bb), torch.zeros(3, 48), some_mask(t5)
     lower[1:], decoder[:3] = False, False
     for match, given, options in (
-        ("empty", mask & False, {}), ("not list", [[True]], {}), (r"\[3, 48\]", mask[:, :47], {}),
+        ("empty", mask & False, {}), (r"not torch.bool \[1, 1\]", [[True]], {}), (r"\[3, 48\]", mask[:, :47], {}),
         (r"\[3, 48\]", mask.float(), {}),
         ("no neuron in the layers", lower, {"layers": [1, 2]}), ("not all in", mask, {"layers": [3]}),
         ("no layer", mask, {"layers": []}), ("zero, mean, constant, gaussian", mask, {"kind": "noise"}),
         ("alpha", mask, {"kind": "gaussian", "alpha": 0}), ("alpha", mask, {"kind": "gaussian", "alpha": torch.nan}),
         ("needs fill", mask, {"kind": "constant"}), ("shape", mask, {"kind": "constant", "fill": fill[:2]}),
-        ("not a float", mask, {"kind": "constant", "fill": 0.5}),
+        (r"shape \[\]", mask, {"kind": "constant", "fill": 0.5}),
+        ("use probe.fill", mask, {"kind": "constant", "fill": [fill]}),
         ("NaN", mask, {"kind": "constant", "fill": fill * torch.nan}),
         ("kind='constant'", mask, {"kind": "mean", "fill": fill}), ("kind='constant'", mask, {"kind": "mean"}),
         ("'prompt', 'text'", mask, {"positions": "there"}),

@@ -4,7 +4,9 @@ import json
 import warnings
 from dataclasses import replace
 
+import pandas as pd
 import pytest
+from datasets import Dataset
 
 from skillkit import adversarial_view, load_task
 from skillkit.core import SkillkitError
@@ -58,6 +60,17 @@ def test_one_file_is_a_test_split_as_a_whole(tmp_path):
     assert clean["train"].to_dict() == TASK["train"].to_dict()
 
 
+@pytest.mark.parametrize("wrap", [Dataset.from_pandas, lambda frame: frame, lambda frame: {"test": frame}])
+def test_tables_are_adversarial_sets_like_the_file_with_their_rows(tmp_path, wrap):
+    path, frame = lines(tmp_path / "data.jsonl", CHANGED), pd.DataFrame(CHANGED)
+    for options in (dict(adversarial=path, clean=path), dict(adversarial=path, paired=True)):
+        view = adversarial_view(TASK, **options)
+        same = {name: wrap(frame) if value is path else value for name, value in options.items()}
+        assert adversarial_view(TASK, **same).fingerprint == view.fingerprint
+    assert adversarial_view(TASK, "casing", clean=wrap(frame)).clean.notes == ("test is data",)
+    refused("rows are a path, a DataFrame", adversarial_view, TASK, ["typos"])
+
+
 def test_labels_of_other_names_are_mapped(tmp_path):
     rows = [dict(review=row["text"], stars=("one", "five")[row["label"]]) for row in CHANGED]
     path, columns = lines(tmp_path / "stars.jsonl", rows), dict(text="review", label="stars")
@@ -80,6 +93,7 @@ def test_classes_left_out_and_sub_tasks():
     view = adversarial_view("world/scenes", "typos", without=["neutral"])
     assert view.clean.labels == view.adversarial.labels == ("contradiction", "entailment")
     assert view.clean.verbalizer["masked"] == ("no", "yes") and view.paired
+    assert adversarial_view("world/scenes", "typos", without="neutral").fingerprint == view.fingerprint
     assert view.name == "world/scenes, typos without neutral 1"
     assert len(view.adversarial["test"]) == sum(y != 1 for y in whole.clean["test"]["label"])
     parts = whole.subtasks()

@@ -34,6 +34,8 @@ def test_answers_are_those_of_evaluation_on_both_sides():
     assert (row["drop"], row["drop_low"], row["drop_high"]) == found.drop
     weaker = adversarial_view(task, "dropout", 0.0)
     assert weaker.accuracies(answers(bb, weaker, prompts, rows=20, clean=found)).drop == (0, 0, 0)
+    first = answers(bb, view, prompts[0], rows=20)
+    assert all(torch.equal(first[side], found.correct[side][:1]) for side in first)
     refused("not the same clean rows", answers, bb, weaker, prompts[:1], clean=found)
 
 
@@ -91,6 +93,7 @@ def test_the_gap_is_zero_without_attack_and_two_when_labels_swap():
     other = replace(view, adversarial=replace(task, splits={"test": Dataset.from_dict(swapped)}))
     same, gap = activation_gaps(bb, [view, other], prompt, chosen, mask)
     assert same == (0, 0, 0)
+    assert activation_gaps(bb, other, prompt, chosen, mask.numpy()) == [gap]
     own = float(margins(bb, task, prompt, chosen, mask).mean())
     assert gap.value == pytest.approx(2 * own, rel=1e-5) and gap.low > 1
     with pytest.raises(SkillkitError, match="one task at a time"):

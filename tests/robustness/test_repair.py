@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import datasets
+import numpy as np
 import pytest
 import torch
 
@@ -59,13 +60,15 @@ def test_push_is_what_a_plain_loop_does(model, layout, rule):
 def test_batch_size_changes_nothing_and_the_model_is_restored(model):
     bb, task, prompt, found, skills = setting(model)
     before = evaluate(bb, task, prompt)
-    with push(bb, found, skills):
+    with push(bb, found, skills.nonzero().tolist()):
         whole, single = evaluate(bb, task, prompt), evaluate(bb, task, prompt, batch_size=1)
     assert torch.allclose(whole.logits, single.logits, atol=1e-4)
     assert not torch.allclose(whole.logits, before.logits, atol=1e-3)
     with push(bb, found, skills, strength=0.0):
         assert torch.allclose(evaluate(bb, task, prompt).logits, before.logits, atol=1e-5)
-    table = push_curve(bb, task, prompt, found, skills, (0, 1), draws=2).set_index(["strength", "neurons"])
+    table = push_curve(bb, task, prompt, found, skills.numpy(), np.array([0, 1]), draws=2).set_index(
+        ["strength", "neurons"]
+    )
     assert len(table) == 2 * 3 and (table.accuracy[0.0] == before.accuracy).all()
     assert table.accuracy[1.0, "skill"].item() == whole.accuracy and not hooked(bb)
 
@@ -98,7 +101,7 @@ def test_repairs():
     assert table.gain["push to truth"] == pytest.approx(table.accuracy["push to truth"] - untouched)
     assert table.clean["none"] == evaluate(bb, task, prompt, rows=40).accuracy
     only = replace(view, adversarial=replace(view.adversarial, splits={"test": view.adversarial["test"]}))
-    apart = repairs(bb, only, prompt, found, mask, (1,), n=10, steps=2)
+    apart = repairs(bb, only, prompt, found, mask, 1, n=10, steps=2)
     assert (apart.n == 50).all() and len(apart) == 6
 
 
@@ -110,6 +113,7 @@ def test_push_refuses():
         ("mask is empty", (bb, found, skills & False), {}),
         ("weights are not those", (other, found, skills), {}),
         ("lacks layers or slots", (bb, narrow, skills), {}),
+        ("must be a Probe, not a list", (bb, [found], skills), {}),
     ):
         refused(match, push, *args, **options)
     with pytest.raises(SkillkitError, match="not the prompt slots"), push(bb, found, skills):
@@ -137,6 +141,7 @@ def test_rows_that_were_set_aside_are_tested_no_more():
     assert len(rest.adversarial["train"]) == 10 and not train & test and not rest.paired
     assert mixed(rest, 10)["validation"].to_dict() == view.clean["validation"].to_dict()
     refused("40 test rows, so 40", set_aside, only, 40)
+    refused("n cannot be 0", set_aside, only, 0)
 
 
 @pytest.mark.parametrize("paired", [True, False])

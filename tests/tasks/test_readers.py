@@ -219,6 +219,9 @@ def test_parts_with_other_columns_are_refused_and_what_is_not_read_is_noted(tmp_
     saved.save_to_disk(tmp_path / "saved")
     for name in parts:
         write_jsonl(tmp_path / f"files/{name}.jsonl", rows_of(30))
+    (tmp_path / "files/test.csv.gz").touch()
+    assert "not read: test.csv.gz, validation_mism" in load_reviews(tmp_path / "files").notes[0]
+    (tmp_path / "files/test.csv.gz").unlink()
     for source in (tmp_path / "saved", tmp_path / "files", saved):
         task = load_reviews(source)
         assert len(task["test"]) == 30 and "not read: validation_mismatched" in task.notes[0]

@@ -23,12 +23,14 @@ def test_labels_are_sorted_numbers_as_numbers(tmp_path, values, labels):
     assert task.labels == labels and sum(counts) == 24 and min(counts) >= 7
 
 
-@pytest.mark.parametrize("declared", [["pos", "neg"], ["1", "0"], ["1.0", "0.0"], ["1", "-1"]])
+@pytest.mark.parametrize("declared", [["pos", "neg"], ["1", "0"], ["1.0", "0.0"], ["1", "-1"], [1, -1]])
 def test_declared_labels_give_order_and_names(tmp_path, declared):
-    values = [float(label) if label.endswith(".0") else label for label in declared]
+    values = [float(label) if str(label).endswith(".0") else label for label in declared]
     rows = [{"text": text, "label": value} for text, value in zip("ab", values, strict=True)] * 10
     task = load_task(write_jsonl(tmp_path / "a.jsonl", rows), labels=declared, verbalizer=["good", "bad"])
-    assert task.labels == tuple(declared) and {row["text"]: row["label"] for row in task["train"]} == {
+    assert task.labels == tuple(map(str, declared)) and {
+        row["text"]: row["label"] for row in task["train"]
+    } == {
         "a": 0,
         "b": 1,
     }

@@ -104,6 +104,16 @@ def test_what_a_seed_shares_is_no_evidence():
     assert 0.3 < np.mean(found) < 0.7 and np.mean(np.array(found) < 0.1) < 0.3
 
 
+def test_a_pair_without_a_value_counts_for_nothing():
+    values = SAME + noise(0)
+    holes = frame(values)
+    holes.loc["a", "b"] = holes.loc["c", "f"] = np.nan
+    found, apart = by_type(holes, TYPES), ~np.eye(6, dtype=bool) & holes.notna().to_numpy()
+    assert found["value"]["AUC"] == pytest.approx(roc_auc_score(SAME[apart], values[apart]))
+    assert found.loc[["same type", "different"], "pairs"].tolist() == [7, 21]
+    refused("must be a DataFrame", by_type, values, TYPES)
+
+
 def test_bad_input():
     refused("pairs of both", by_type, frame(noise(0)), dict.fromkeys(NAMES, "sentiment"))
     with pytest.raises(SkillkitError, match="2 sources for a"):

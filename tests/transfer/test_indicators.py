@@ -67,6 +67,7 @@ def test_bad_input():
     mine = prompt([[1.0, 2.0]], backbone="mine", backbone_fingerprint="m")
     yours = prompt([[1.0, 2.0]], backbone="yours", backbone_fingerprint="y")
     assert len(indicators(drawn(0), drawn(1, length=3), names=("C_average", "cosine_mean"))) == 2
+    assert list(indicators(drawn(0), drawn(1), names="C_average")) == ["C_average"]
     for given, options, message in [
         ((drawn(0), drawn(1, length=3)), {}, "vector by vector"),
         ((drawn(0), drawn(1, width=6)), {}, "width 7 and 6"),
@@ -75,5 +76,7 @@ def test_bad_input():
         ((drawn(0), drawn(1)), {"bb": tiny_backbone("roberta")}, "takes vectors of"),
         (({"a": drawn(0), "b": [drawn(1), drawn(2)]},), {}, "as many prompts"),
         (({"a": drawn(0)}, tiny_backbone("roberta")), {}, "bb=bb"),
+        ((drawn(0), tiny_backbone("roberta")), {}, "second must be a SoftPrompt, not a Backbone"),
+        ((drawn(0).weight, drawn(1)), {}, "first must be a SoftPrompt"),
     ]:
         refused(message, indicators, *given, **options)

@@ -63,4 +63,6 @@ def test_bad_input(scene):
     other = train_projector(tiny_backbone("roberta"), target, {"a": tasks["a"]}, prompts, **QUICK)
     with pytest.raises(SkillkitError, match="2 sets of tasks"):
         evaluate_projections(target, projectors | {"other": other}, tasks, prompts, own)
+    for name in (OWN, RANDOM):
+        refused("name of a control", evaluate_projections, target, {name: other}, tasks, prompts, own)
     refused("nothing to be compared", other.mean_cosine, {"a": prompts["a"]}, target)

@@ -97,6 +97,8 @@ def test_saved_stored_and_the_same_again(pair, tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path / "store"))
     first, again = cached(train_projector, *pair, constant=True, **QUICK), train(pair, constant=True)
     first.save(tmp_path / "projector")
+    listed = [replace(task, name=name) for name, task in pair[2].items()]
+    assert train((*pair[:2], listed, *pair[3:])).metadata["tasks"] == list(pair[2])
     weight = first.project(prompts["b"], target).weight  # of every prompt the same
     for one in (again, Projector.load(tmp_path / "projector")):
         assert torch.equal(one.project(prompts["a"], target).weight, weight)
@@ -119,5 +121,6 @@ def test_bad_input(pair):
         (prompts["a"], source, "train one for that pair"),
         (foreign, target, "train one for that pair"),
         (random_prompt(source, 3), target, r"takes prompts of shape \[4, 32\]"),
+        ([prompts["a"]], target, "must be a SoftPrompt, not a list"),
     ]:
         refused(message, projector.project, prompt, bb)

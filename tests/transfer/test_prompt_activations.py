@@ -84,8 +84,24 @@ def test_suppression_is_evaluation_with_masks_of_each_prompt(model_type):
     assert (table.high - table.low > 0.2).all() and set(table.n) == {9}
 
 
+def test_a_layer_that_holds_most_of_the_mask_has_a_control_all_the_same(monkeypatch):
+    bb, task = tiny_backbone("gpt2"), toy_task(12)
+    prompt = random_prompt(bb, 3)
+    skewed = activated_neurons(bb, prompt)
+    skewed.before[2] += 100
+    monkeypatch.setattr("skillkit.transfer.prompt_activations.activated_neurons", lambda *_: skewed)
+    assert skewed.most_activated(0.3)[2].sum() > 24
+    table = suppress_activated(bb, task, prompt, share=0.3)
+    mask = random_neurons(skewed.most_activated(0.3), 0, refill=True)
+    with suppress(bb, mask):
+        first = evaluate(bb, task, prompt).accuracy
+    with suppress(bb, random_neurons(skewed.most_activated(0.3), 1, refill=True)):
+        assert table.accuracy[2] == pytest.approx((first + evaluate(bb, task, prompt).accuracy) / 2)
+
+
 def test_bad_input():
     refused("one backbone", pattern([[1.0]]).overlap, pattern([[1.0]], "b"))
     bb = tiny_backbone("t5")
+    refused("must be a SoftPrompt", activated_neurons, bb, None)
     refused("no answer slot", activated_neurons, bb, random_prompt(bb, 3), layers=[0, 3])
     refused("takes vectors", activated_neurons, bb, SoftPrompt(torch.zeros(3, 5), "encoder"))

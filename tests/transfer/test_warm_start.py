@@ -58,4 +58,6 @@ def test_a_start_of_another_backbone():
     foreign = SoftPrompt(random_prompt(bb, 3).weight, "mask-first", {"backbone_fingerprint": "x"})
     starts = {"for another backbone": foreign, "not for masked": random_prompt(tiny_backbone("gpt2"), 3)}
     for match, start in starts.items():
-        refused(match, learning_curves, bb, task, {"other": start}, seeds=[0], **QUICK)
+        refused(match, learning_curves, bb, task, {"other": start}, seeds=0, **QUICK)
+    refused("must be a Mapping", learning_curves, bb, task, "random", seeds=[0], **QUICK)
+    refused("1 starts for 2 seeds", learning_curves, bb, task, {"other": [foreign]}, seeds=range(2), **QUICK)

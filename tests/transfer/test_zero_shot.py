@@ -50,6 +50,22 @@ def test_every_cell_is_a_plain_evaluation_and_it_is_stored(model_type, store):
                 assert found[name, target, seed] == evaluate(bb, task, prompt, rows=8).accuracy
 
 
+def test_tasks_in_a_dict_a_list_or_alone():
+    bb, task = tiny_backbone("roberta"), toy_task(12)
+    prompts = [random_prompt(bb, 3, seed) for seed in (0, 1)]
+    read = lambda tasks, prompts: transfer_matrix(bb, tasks, prompts, random=1, progress=False).rows
+    named = read({"toy": task}, {"toy": prompts})
+    assert named == read([task], {"toy": prompts}) == read(task, prompts) == read(task, {"toy": prompts})
+    assert read(task, prompts[0]) == [row for row in named if row["seed"] == 0]
+    for match, tasks, given in (
+        ("2 of those given are called 'toy'", [task, toy_task(12, seed=1)], {"toy": prompts}),
+        ("must be a Task, not a str", "world/movies", {"toy": prompts}), ("must be a Task", ["toy"], {"toy": prompts}),
+        ("must be a SoftPrompt, not a str", task, "prompt"),
+        (f"'{RANDOM}' is the name of the control", [task], {"toy": prompts, RANDOM: prompts}),
+    ):  # fmt: skip
+        refused(match, read, tasks, given)
+
+
 def test_bad_input():
     bb, task = tiny_backbone("roberta"), toy_task(12)
     mine = random_prompt(bb, 3)
@@ -60,6 +76,5 @@ def test_bad_input():
         ({"a": task}, {"a": mine, "b": [mine, mine]}, "as many as the others"),
         ({}, {"a": mine}, "at least one"),
         ({"a": task}, [mine], "given by name"),
-        ({"a": task}, mine, "given by name"),
     ]:
         refused(message, transfer_matrix, bb, tasks, prompts)
