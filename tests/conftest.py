@@ -6,7 +6,13 @@ import pytest
 
 # In a run of all tests; `./run_all.sh` runs them whole, and SKILLKIT_WHOLE_CHAPTERS=1 ./run_all.sh test does.
 SMALL_CHAPTERS = {
-    "04_suppression": dict(seeds=[0, 1, 2], tasks=["world/movies", "world/gadgets", "world/rooms"]),
+    "04_suppression": dict(
+        seeds=[0, 1, 2],
+        tasks=["world/movies", "world/gadgets", "world/rooms"],
+        draws=2,
+        max_test_examples=30,
+        map_examples=16,
+    ),  # fmt: skip
     "06_transferability": dict(max_test_examples=24, random_prompts=2, start_targets=["world/reports"]),
     "08_adversarial_robustness": dict(
         tasks=["world/movies", "world/rooms"], max_test_examples=40, probe_examples=100, repair_steps=4
