@@ -9,16 +9,6 @@ from skillkit.plots.style import color, set_style
 from skillkit.plots.widgets import explorer
 
 __all__ = [
-    "bars",
-    "boxplot",
-    "color",
-    "explorer",
-    "heatmap",
-    "histogram",
-    "lines",
-    "neuron_map",
-    "neuron_strips",
-    "points",
-    "scatter",
-    "set_style",
-]
+    "bars", "boxplot", "color", "explorer", "heatmap", "histogram", "lines", "neuron_map", "neuron_strips", "points",
+    "scatter", "set_style",
+]  # fmt: skip

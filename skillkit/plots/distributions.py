@@ -4,9 +4,9 @@
 """
 
 import numpy as np
-import pandas as pd
 
-from skillkit.plots.style import arms, color, legend, panel_row, unique, within_shares
+from skillkit.core.errors import SkillkitError
+from skillkit.plots.style import arms, color, frame, legend, panel_row, unique, within_shares
 
 
 def histogram(groups, xlabel, ylabel="texts", bins=30, marks=None, share=False):
@@ -20,8 +20,10 @@ def histogram(groups, xlabel, ylabel="texts", bins=30, marks=None, share=False):
     marks   {name: x}, or {title: {name: x}}: dashed lines, such as a baseline
     share   heights are shares of all values of a name, on a log axis
 
-    Returns the Figure.
+    Returns the Figure. Raises SkillkitError for values without a name.
     """
+    if not isinstance(groups, dict) or not groups:
+        raise SkillkitError(f"a histogram is drawn of {{name: values}}, not of a {type(groups).__name__}")
     panels = groups if isinstance(next(iter(groups.values())), dict) else {"": groups}
     marks = marks if marks and "" not in panels else {"": marks or {}}
     figure, row = panel_row(list(panels), 3.3 if len(panels) > 1 else 5, 3.2, sharey=share)
@@ -30,9 +32,8 @@ def histogram(groups, xlabel, ylabel="texts", bins=30, marks=None, share=False):
         edges = np.histogram_bin_edges(np.concatenate(list(given.values())), bins)
         for number, (name, values) in enumerate(given.items()):
             weights = np.full(len(values), 1 / len(values)) if share else None
-            axes.hist(
-                values, edges, weights=weights, histtype="step", lw=1.8, color=color(name, number), label=name
-            )
+            look = dict(histtype="step", lw=1.8, color=color(name, number), label=name)
+            axes.hist(values, edges, weights=weights, **look)
         for name, place in marks.get(title, {}).items():
             axes.axvline(float(place), color=color(name, 6), ls=(0, (4, 2)), lw=1.3, label=name)
         axes.set(xlabel=xlabel, yscale="log" if share else "linear")
@@ -56,13 +57,10 @@ def boxplot(scores, points, ylabel="predictivity, accuracy"):
     """
     scores = {key if isinstance(key, tuple) else ("", key, "whole model"): one for key, one in scores.items()}
     models, tasks, sides = (unique(key[at] for key in scores) for at in range(3))
-    points = {
-        "model": "",
-        "side": "whole model",
-        "low": points["accuracy"],
-        "high": points["accuracy"],
-    } | dict(points)
-    points = pd.DataFrame(points).set_index(["model", "side", "task"])
+    points = frame(points, "task", "accuracy")
+    others = {"model": "", "side": "whole model", "low": points["accuracy"], "high": points["accuracy"]}
+    points = points.assign(**{name: points.get(name, other) for name, other in others.items()})
+    points = points.set_index(["model", "side", "task"])
     figure, row = panel_row(models, 0.95 * len(tasks) + 1.0, 3.6, sharey=True)
     for model, axes in row:
         for number, side in enumerate(sides):

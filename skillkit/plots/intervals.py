@@ -4,9 +4,8 @@
 """
 
 import numpy as np
-from matplotlib import pyplot as plt
 
-from skillkit.plots.style import MARKERS, arms, color, legend, panel_row, unique, within_shares
+from skillkit.plots.style import MARKERS, arms, color, frame, legend, panel_row, unique, within_shares
 
 
 def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, percent=False):
@@ -14,12 +13,14 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
 
     >>> bars(shares, "layer", "language", "share", ylabel="share of all knowledge neurons", percent=True)
 
-    table: a DataFrame with a row per bar; `low` and `high` are columns with the ends of its interval, `mark` one
-    with a published value (drawn as a diamond; NaN for none); `percent` writes the axis in per cent.
+    table: a DataFrame, or what makes one, with a row per bar; `low` and `high` are columns with the ends of its
+    interval, `mark` one with a published value (drawn as a diamond; NaN for none); `percent` writes the axis in
+    per cent.
     """
-    groups, hues = list(dict.fromkeys(table[x])), list(dict.fromkeys(table[hue]))
-    figure, axes = plt.subplots(figsize=(max(5.5, 0.55 * len(groups) * len(hues) + 2.4), 3.6))
-    width, labelled = 0.8 / len(hues), False
+    table = frame(table, x, hue, value, low, high, mark)
+    groups, hues = unique(table[x]), unique(table[hue])
+    figure, [(_, axes)] = panel_row([""], max(4.3, 0.55 * len(groups) * len(hues) + 1.2), 3.6)
+    width = 0.8 / len(hues)
     for number, name in enumerate(hues):
         rows = table[table[hue] == name]
         at = np.array([groups.index(group) for group in rows[x]]) - 0.4 + width * (number + 0.5)
@@ -27,16 +28,12 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
         axes.bar(at, rows[value], 0.9 * width, yerr=reach, color=color(name, number), label=name, capsize=2.5,
                  error_kw={"lw": 1.2})  # fmt: skip
         if mark and rows[mark].notna().any():
-            axes.plot(at, rows[mark], "D", ms=6, mfc="white", mec="black", mew=1.4, ls="none",
-                      label=None if labelled else "published")  # fmt: skip
-            labelled = True
+            axes.plot(at, rows[mark], "D", ms=6, mfc="white", mec="black", mew=1.4, label="published")
     axes.axhline(0, color="#444444", lw=0.8)
-    axes.set_xticks(range(len(groups)), groups)
-    axes.set_ylabel(ylabel or value)
-    axes.grid(axis="x", visible=False)
+    _name_groups(axes, groups, False, ylabel or value)
     if percent:
         axes.yaxis.set_major_formatter("{x:.0%}")
-    figure.legend(loc="outside upper center", ncols=min(5, len(hues) + labelled))
+    legend(figure)
     return figure
 
 
@@ -50,9 +47,10 @@ def points(
     >>> [group.get_text() for group in figure.axes[0].get_xticklabels()], figure.axes[0].get_ylabel()
     (['movies'], 'accuracy on test')
 
-    table: a DataFrame with a row per point. `chance` is a column, drawn as a dashed line over its group; horizontal:
-    a group is a line of text. Returns the Figure.
+    table: a DataFrame, or what makes one, with a row per point. `chance` is a column, drawn as a dashed line over
+    its group; horizontal: a group is a line of text. Returns the Figure.
     """
+    table = frame(table, x, hue, value, low, high, chance, panel)
     groups, hues = unique(table[x]), unique(table[hue])
     width, height = (2.9, 0.3 * len(groups) + 1.4) if horizontal else (max(4.3, 1.25 * len(groups) + 1), 3.6)
     figure, row = panel_row(unique(table[panel]) if panel else [""], width, height, sharex=True, sharey=True)
@@ -62,9 +60,9 @@ def points(
         for number, (kind, offset) in enumerate(zip(hues, offsets)):
             mine = rows[rows[hue] == kind]
             at = np.array([groups.index(group) for group in mine[x]]) + offset
-            reach = arms(mine, value, low, high)
-            place = (mine[value], at, None, reach) if horizontal else (at, mine[value], reach)
-            axes.errorbar(*place, fmt=MARKERS[number % len(MARKERS)], ms=5.5, capsize=2.5, color=color(kind, number),
+            place = {"y": at, "x": mine[value]} if horizontal else {"x": at, "y": mine[value]}
+            place["xerr" if horizontal else "yerr"] = arms(mine, value, low, high)
+            axes.errorbar(**place, fmt=MARKERS[number % len(MARKERS)], ms=5.5, capsize=2.5, color=color(kind, number),
                           label=kind, lw=1.4)  # fmt: skip
         if chance:
             _draw_chance(axes, table.drop_duplicates(x)[chance], horizontal)
@@ -82,9 +80,8 @@ def _draw_chance(axes, levels, horizontal):
 
 def _name_groups(axes, groups, horizontal, label):
     one, other = ("y", "x") if horizontal else ("x", "y")
+    limits = (-0.5, len(groups) - 0.5)[:: -1 if horizontal else 1]
     axes.set(**{f"{one}ticks": range(len(groups)), f"{other}label": label or ""})
-    axes.set(
-        **{f"{one}ticklabels": groups, f"{one}lim": (-0.5, len(groups) - 0.5)[:: -1 if horizontal else 1]}
-    )
+    axes.set(**{f"{one}ticklabels": groups, f"{one}lim": limits})
     axes.tick_params("x", rotation=20 if len(groups) > 5 and not horizontal else 0)
     axes.grid(axis=one, visible=False)

@@ -5,12 +5,12 @@
 
 from matplotlib import pyplot as plt
 
-from skillkit.plots.style import MARKERS, color, legend, line_style, panel_row, unique
+from skillkit.plots.style import MARKERS, color, frame, legend, line_style, panel_row, unique
 
 
 def lines(
-    table, x, y, hue, panel=None, dash=None, band="range", unit=None, chance=None, xlabel=None, ylabel=None
-):
+    table, x, y, hue, panel=None, dash=None, band="range", unit=None, chance=None, xlabel=None, ylabel=None,
+):  # fmt: skip
     """Mean curves with a band, one colour per `hue`, one panel per value of `panel`.
 
     >>> runs = pd.concat([table.assign(step=1, seed=0), table.assign(step=1, seed=1, accuracy=0.7)])
@@ -25,6 +25,8 @@ def lines(
 
     Returns the Figure.
     """
+    ends = band if not isinstance(band, str) else ()
+    table = frame(table, x, y, hue, panel, dash, unit, *ends, chance if isinstance(chance, str) else None)
     hues, keys = unique(table[hue]), [hue, dash] if dash else [hue]
     figure, row = panel_row(unique(table[panel]) if panel else [""], 3.2, 3.3, sharey=True)
     bounds = (0, 1) if table[y].between(0, 1).all() else (None, None)
@@ -69,6 +71,7 @@ def scatter(table, x, y, hue, mark=None, ring=None, xlabel=None, ylabel=None):
 
     Returns the Figure.
     """
+    table = frame(table, x, y, hue, mark)
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
     hues, marks = unique(table[hue]), unique(table[mark or hue])
     shades = {name: color(name, number) for number, name in enumerate(hues)}

@@ -6,6 +6,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
+from skillkit.core.errors import SkillkitError
 from skillkit.plots.style import color, legend
 
 COLUMNS = 512  # what a page shows apart
@@ -16,18 +17,17 @@ def neuron_map(scores, layers, label, places=(), low=0.5):
 
     >>> neuron_map(probe.predictivity, bb.layers, "predictivity", places=probe.best(5), low=probe.majority)
 
-    scores: [layers, neurons]; layers: their names; places: (layer, slot, neuron) to be circled; low: the lower end of
-    the colours. What was not probed stays white. Where there are more neurons than a page shows apart, a column shows
-    the best of several. Returns the Figure.
+    scores: [layers, neurons]; layers: their names; places: (layer, slot, neuron) or (layer, neuron) to be circled;
+    low: the lower end of the colours. What was not probed stays white. Where there are more neurons than a page shows
+    apart, a column shows the best of several. Returns the Figure.
     """
-    values = np.asarray(scores, dtype=float)
+    values = _by_layer(scores)
     figure, axes = plt.subplots(figsize=(8.5, 0.3 * len(values) + 1.5))
     extent = (-0.5, values.shape[1] - 0.5, -0.5, len(values) - 0.5)
     options = dict(aspect="auto", origin="lower", interpolation="nearest", cmap="viridis", extent=extent)
-    drawn = axes.imshow(
-        _best_of_several(values), vmin=low, vmax=max(np.nanmax(values), low + 1e-3), **options
-    )
-    for layer, _, neuron in places:
+    options |= dict(vmin=low, vmax=max(np.nanmax(values), low + 1e-3))
+    drawn = axes.imshow(_best_of_several(values), **options)
+    for layer, *_, neuron in places:
         axes.plot(neuron, layer, "o", ms=9, mfc="none", mec=color("adversarial"), mew=1.6)
     axes.set_yticks(range(len(layers)), layers)
     axes.set(xlabel="neuron", ylabel="layer")
@@ -36,10 +36,15 @@ def neuron_map(scores, layers, label, places=(), low=0.5):
     return figure
 
 
+def _by_layer(scores):
+    values = np.asarray(scores, float)
+    if values.ndim != 2:
+        raise SkillkitError(f"scores of neurons are [layers, neurons], not {list(values.shape)}")
+    return values
+
+
 def _best_of_several(values):
-    if values.shape[1] <= COLUMNS:
-        return values
-    parts = np.array_split(values, COLUMNS, axis=1)
+    parts = np.array_split(values, min(COLUMNS, values.shape[1]), axis=1)
     return np.stack([np.fmax.reduce(part, axis=1) for part in parts], axis=1)
 
 
@@ -51,7 +56,11 @@ def neuron_strips(scores, chosen, level=None, ylabel="score", label="knowledge n
     scores, chosen: [layers, neurons]; level: where to draw a threshold. Dots stand beside one another by chance, so
     that they do not hide. Returns the Figure.
     """
-    scores, chosen = np.asarray(scores, float), np.asarray(chosen, bool)
+    scores, chosen = _by_layer(scores), np.asarray(chosen)
+    if chosen.dtype != bool or chosen.shape != scores.shape:
+        raise SkillkitError(
+            f"chosen is a mask, bool {list(scores.shape)}, not {chosen.dtype} {list(chosen.shape)}"
+        )
     layers = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape)
     at = layers + np.random.default_rng(0).uniform(-0.3, 0.3, scores.shape)
     figure, axes = plt.subplots(figsize=(max(5.5, 0.6 * len(scores) + 2), 3.4))

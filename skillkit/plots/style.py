@@ -7,7 +7,10 @@
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
+
+from skillkit.core.errors import SkillkitError
 
 # Okabe & Ito (2008): told apart by colour-blind readers. A name keeps its colour through all chapters.
 PALETTE = {
@@ -63,6 +66,24 @@ def line_style(name):
     ('-', (0, (3, 2)))
     """
     return next((style for start, style in DASHES.items() if str(name).startswith(start)), "-")
+
+
+def frame(table, *columns):
+    """A table as a DataFrame: columns by name or a list of rows will do.
+
+    >>> frame([{"task": "movies", "accuracy": 0.9}], "task", "accuracy")["accuracy"].tolist()
+    [0.9]
+
+    Raises SkillkitError for a table without rows, and for columns (None: not asked for) that it lacks.
+    """
+    table = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
+    lost = [name for name in columns if name is not None and name not in table]
+    if lost or table.empty:
+        raise SkillkitError(
+            f"a table of {len(table)} rows with {', '.join(map(str, table))} cannot be drawn; it needs "
+            f"{'the column ' + repr(lost[0]) if lost else 'rows'}"
+        )
+    return table
 
 
 def panel_row(names, width, height, **shared):

@@ -21,31 +21,23 @@ def test_a_panel_per_neuron_with_its_baseline():
 
 def test_shares_are_of_each_name_alone():
     found = {"labels permuted": np.full(100, 0.5), "true labels": np.array([0.5, np.nan, 0.9, 0.9])}
-    axes = plots.histogram(
-        found, "predictivity", "share of neurons", marks={"majority share": 0.6}, share=True
-    ).axes[0]
-    assert [heights(patch) for patch in axes.patches] == pytest.approx(
-        [1.0, 2 / 3]
-    ) and axes.get_yscale() == "log"
+    axes = plots.histogram(found, "predictivity", marks={"majority share": 0.6}, share=True).axes[0]
+    assert [heights(patch) for patch in axes.patches] == pytest.approx([1.0, 2 / 3])
+    assert axes.get_yscale() == "log"
 
 
 def test_boxes_of_tasks_beside_the_model():
     points = pd.DataFrame(dict(task=["b", "a"], accuracy=[0.8, 0.9], low=0.5, high=1.0))
-    axes = plots.boxplot(
-        {"a": np.linspace(0, 1, 12).reshape(3, 4), "b": np.full((3, 4), np.nan)}, points
-    ).axes[0]
+    scores = {"a": np.linspace(0, 1, 12).reshape(3, 4), "b": np.full((3, 4), np.nan)}
+    axes = plots.boxplot(scores, points).axes[0]
     assert axes.containers[0][0].get_ydata() == pytest.approx([0.9, 0.8])
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b"]
 
 
 def test_boxes_with_a_panel_per_model_and_a_colour_per_side():
     keys = [(model, task, side) for model in "mn" for task in "ab" for side in ("clean", "adversarial")]
-    points = pd.DataFrame(
-        [dict(model=m, task=t, side=s, accuracy=0.5 + 0.1 * (s == "clean")) for m, t, s in keys]
-    )
+    points = [dict(model=m, task=t, side=s, accuracy=0.5 + 0.1 * (s == "clean")) for m, t, s in keys]
     figure = plots.boxplot({key: np.linspace(0.4, 0.6, 12) for key in keys}, points)
     assert [axes.get_title("left") for axes in figure.axes] == ["m", "n"]
-    assert {one.get_label(): one[0].get_ydata()[0] for one in figure.axes[1].containers} == {
-        "clean": 0.6,
-        "adversarial": 0.5,
-    }
+    diamonds = {one.get_label(): one[0].get_ydata()[0] for one in figure.axes[1].containers}
+    assert diamonds == {"clean": 0.6, "adversarial": 0.5}

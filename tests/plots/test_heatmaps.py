@@ -11,10 +11,8 @@ TYPES = {"movies": "sentiment", "news": "topic", "gadgets": "sentiment", "questi
 def test_numbers_are_written_and_the_scale_is_shared():
     table = pd.DataFrame([[0.1, 0.9]], index=["row"], columns=["x", "y"])
     figure = plots.heatmap({"one": table, "other": table / 2}, "share", limits=(0, 2))
-    assert [[text.get_text() for text in axes.texts] for axes in figure.axes[:2]] == [
-        ["0.10", "0.90"],
-        ["0.05", "0.45"],
-    ]
+    written = [[text.get_text() for text in axes.texts] for axes in figure.axes[:2]]
+    assert written == [["0.10", "0.90"], ["0.05", "0.45"]]
     assert {axes.collections[0].get_clim() for axes in figure.axes[:2]} == {(0, 2)}
 
 

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,26 +8,18 @@ from skillkit import plots
 
 pytestmark = pytest.mark.usefixtures("figures_in_style")
 
-REPEATED = pd.DataFrame(
-    dict(step=[1, 1, 2, 2], score=[0.4, 0.6, 0.8, 1.0], seed=[0, 1, 0, 1], method="prompt")
-)
+REPEATED = pd.DataFrame(dict(step=[1, 1, 2, 2], score=[0.4, 0.6, 0.8, 1], seed=[0, 1, 0, 1], method="prompt"))
 
 
 def band_of(axes):
     return axes.collections[0].get_paths()[0].vertices[:, 1]
 
 
-def test_the_band_spans_all_repetitions():
-    axes = plots.lines(REPEATED, "step", "score", "method").axes[0]
+@pytest.mark.parametrize("band", ["range", "sem"])
+def test_the_band_spans_all_repetitions_or_one_standard_error(band):
+    axes = plots.lines(REPEATED, "step", "score", "method", band=band).axes[0]
     assert axes.lines[0].get_ydata() == pytest.approx([0.5, 0.9])
     assert band_of(axes).min() == pytest.approx(0.4) and band_of(axes).max() == pytest.approx(1.0)
-
-
-def test_the_band_is_one_standard_error():
-    axes = plots.lines(REPEATED, "step", "score", "method", band="sem").axes[0]
-    assert band_of(axes).min() == pytest.approx(0.4) and axes.lines[0].get_ydata() == pytest.approx(
-        [0.5, 0.9]
-    )
     single = plots.lines(REPEATED[REPEATED.seed == 0], "step", "score", "method", band="sem").axes[0]
     assert np.ptp(band_of(single)) == pytest.approx(0.4)  # the line itself
 
@@ -40,13 +34,12 @@ def test_a_repetition_that_ended_is_drawn_on_to_the_end():
 
 @pytest.fixture
 def suppressed():
-    rows = [
-        (task, rate, f"{kind} neurons", accuracy, accuracy - 0.1, accuracy + 0.2)
-        for task in ("movies", "rooms")
-        for kind, accuracies in (("skill", (0.9, 0.6)), ("random", (0.9, 0.8)))
-        for rate, accuracy in zip((20, 0), accuracies)
-    ]
-    return pd.DataFrame(rows, columns=["task", "rate", "neurons", "accuracy", "low", "high"])
+    rows = product(
+        ("movies", "rooms"), (("skill", 20, 0.9), ("skill", 0, 0.6), ("random", 20, 0.9), ("random", 0, 0.8))
+    )
+    table = pd.DataFrame([(task, f"{kind} neurons", *point) for task, (kind, *point) in rows])
+    table = table.set_axis(["task", "neurons", "rate", "accuracy"], axis=1)
+    return table.assign(low=table.accuracy - 0.1, high=table.accuracy + 0.2)
 
 
 def test_columns_give_the_interval_and_controls_are_dashed(suppressed):
@@ -72,10 +65,8 @@ def test_colour_and_dash_by_two_columns(suppressed):
 
 def test_scatter_draws_every_row_and_rings_one():
     table = pd.DataFrame(
-        dict(gap=[0.1, 0.2, 0.3], drop=[0.0, 0.1, 0.3], model=["a", "a", "b"], attack=["x", "y", "x"])
+        dict(gap=[0.1, 0.2, 0.3], drop=[0.0, 0.1, 0.3], model=list("aab"), attack=list("xyx"))
     )
     axes = plots.scatter(table, "gap", "drop", "model", "attack", ring=2).axes[0]
-    drawn = sorted(
-        map(tuple, np.concatenate([line.get_xydata() for line in axes.lines if len(line.get_xdata())]))
-    )
+    drawn = sorted(point for line in axes.lines for point in map(tuple, line.get_xydata()))
     assert drawn == [(0.1, 0.0), (0.2, 0.1), (0.3, 0.3), (0.3, 0.3)]
