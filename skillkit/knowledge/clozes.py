@@ -11,7 +11,7 @@
 
 import re
 from collections import defaultdict
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import take
-from skillkit.prompts import Now, appended
+from skillkit.prompts import Now, appended, check_objects
 
 MASK, SENTINEL = "[MASK]", "<extra_id_0>"
 _M = re.escape(MASK)
@@ -62,10 +62,14 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     tokens; with `repeat_mask` a single mask is repeated as needed. A causal model reads what stands before
     `[MASK]`, or the whole text if there is none.
 
-    Raises SkillkitError for an empty answer, one that the vocabulary lacks, and a wrong number of masks.
+    Raises SkillkitError for what is no text, an empty answer, one that the vocabulary lacks, and a wrong number of
+    masks.
     """
-    if not answer or not answer.strip():
-        raise SkillkitError(f"the answer to {text!r} is empty; give the word that belongs at {MASK}")
+    check_objects(bb)
+    if not (isinstance(text, str) and isinstance(answer, str) and answer.strip()):
+        raise SkillkitError(
+            f"give a text with {MASK} and the word that belongs there, not {text!r} and {answer!r}"
+        )
     own = SENTINEL if bb.family == "seq2seq" else bb.tokenizer.mask_token  # how the tokenizer writes its mask
     encode = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}[bb.family]
     questions = encode(bb, text.replace(own, MASK) if own else text, answer.strip(), repeat_mask)
@@ -85,9 +89,13 @@ def by_shape(questions):
     >>> by_shape(questions)
     [[0]]
     """
+    return _alike(range(len(questions)), lambda i: questions[i].shape)
+
+
+def _alike(order, key):
     groups = defaultdict(list)
-    for i, question in enumerate(questions):
-        groups[question.shape].append(i)
+    for i in order:
+        groups[key(i)].append(i)
     return list(groups.values())
 
 
@@ -100,17 +108,6 @@ def slots_of(bb, questions):
     here = torch.tensor([question.slots for question in questions], device=bb.device)
     last = torch.full((len(questions), 1), len(questions[0].decoder) - 1, device=bb.device)
     return {layer: last if layer in bb.decoder_layers else here for layer in range(bb.num_layers)}
-
-
-@contextmanager
-def _reading(bb, text, slots):
-    """Tell interventions where the passes inside have text [B, T], and where they are answered."""
-    places = {"text": text, "prompt": torch.zeros_like(text), "answer": slots}
-    before, bb.now = bb.now, Now(torch.arange(len(text)), places)
-    try:
-        yield
-    finally:
-        bb.now = before
 
 
 @dataclass(frozen=True)
@@ -155,13 +152,22 @@ def paired(clozes, answers):
     >>> paired(["a [MASK]", "b [MASK]"], "c")
     [('a [MASK]', 'c'), ('b [MASK]', 'c')]
     """
-    clozes = [clozes] if isinstance(clozes, str) else list(clozes)
-    answers = [answers] * len(clozes) if isinstance(answers, str) else list(answers)
+    clozes, many = as_list(clozes), as_list(answers)
+    answers = many if len(many) != 1 else many * len(clozes)
     if not clozes:
         raise SkillkitError(f"no cloze was given; give at least one text with {MASK}")
     if len(clozes) != len(answers):
         raise SkillkitError(f"{len(clozes)} clozes came with {len(answers)} answers; give one, or one each")
     return list(zip(clozes, answers, strict=True))
+
+
+def as_list(given):
+    """Many things as a list, and a single one, such as a text or a number, as a list of one.
+
+    >>> as_list("a [MASK]"), as_list(("a [MASK]", "b [MASK]"))
+    (['a [MASK]'], ['a [MASK]', 'b [MASK]'])
+    """
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
 
 
 @torch.no_grad()
@@ -172,11 +178,11 @@ def read_tokens(bb, questions, batch_size=64):
     >>> rank, bb.tokenizer.decode(first)
     ([tensor(1)], 'hilvek')
     """
-    found, alike = [None] * len(questions), defaultdict(list)
-    for i in sorted(range(len(questions)), key=lambda i: len(questions[i].ids)):
-        alike[questions[i].shape[1:]].append(i)
-    for group in alike.values():  # a few clozes of several lengths are one pass, many are hardly padded
-        for at in range(0, len(group), batch_size):
+    found, order = [None] * len(questions), sorted(range(len(questions)), key=lambda i: len(questions[i].ids))
+    for group in _alike(order, lambda i: questions[i].shape[1:]):
+        for at in range(
+            0, len(group), batch_size
+        ):  # a few of several lengths are one pass, many are hardly padded
             rows = group[at : at + batch_size]
             for row, triple in zip(rows, _read(bb, [questions[i] for i in rows]), strict=True):
                 found[row] = triple
@@ -186,8 +192,17 @@ def read_tokens(bb, questions, batch_size=64):
 
 def _read(bb, questions):
     slots, inputs = slots_of(bb, questions), inputs_of(bb, questions)
-    with _reading(bb, inputs["attention_mask"].bool(), slots):
+    text = inputs["attention_mask"].bool()
+    places = {
+        "text": text,
+        "prompt": torch.zeros_like(text),
+        "answer": slots,
+    }  # for interventions that ask where
+    before, bb.now = bb.now, Now(torch.arange(len(text)), places)
+    try:
         hidden = bb.run(inputs)
+    finally:
+        bb.now = before
     logits = bb.head(take(hidden, slots[bb.num_layers - 1].to(hidden.device)))
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
     targets = torch.tensor([question.targets for question in questions], device=log_p.device)
@@ -205,11 +220,10 @@ def inputs_of(bb, questions):
     texts = [torch.tensor(question.ids) for question in questions]
     ids = pad_sequence(texts, batch_first=True, padding_value=bb.pad_id)
     mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
-    inputs = {"input_ids": ids.to(bb.device), "attention_mask": mask.to(bb.device)}
+    inputs = {"input_ids": ids, "attention_mask": mask}
     if bb.family == "seq2seq":
-        decoder = torch.tensor([question.decoder for question in questions], device=bb.device)
-        inputs["decoder_input_ids"] = decoder
-    return inputs
+        inputs["decoder_input_ids"] = torch.tensor([question.decoder for question in questions])
+    return {name: tensor.to(bb.device) for name, tensor in inputs.items()}
 
 
 def _masked(bb, text, answer, repeat_mask):
@@ -251,9 +265,8 @@ def _causal(bb, text, answer, repeat_mask):
         )
     head, ending = before.rstrip(" "), appended(bb)  # a line break is read
     space = "" if before and head == before and (mask or before[-1].isspace()) else " "
-    prefix, filled = (
-        ids[: len(ids) - ending] for ids in bb.tokenizer([head, head + space + answer])["input_ids"]
-    )
+    both = bb.tokenizer([head, head + space + answer])["input_ids"]
+    prefix, filled = (ids[: len(ids) - ending] for ids in both)
     if not prefix:
         raise SkillkitError(f"nothing stands before {MASK} in {text!r}, and {bb.name} starts without a token")
     tokens = filled[len(prefix) :] if filled[: len(prefix)] == prefix else _alone(bb, answer, space)
@@ -302,8 +315,8 @@ def _check_break(bb, text, answer, mark, asked):
     """SkillkitError where a line break stands before the mask, which this tokenizer drops there but reads elsewhere."""
     head = text.partition(MASK)[0]
     flat = head.rstrip() + " " + text.removeprefix(head) if head[-1:].isspace() else text
-    same, *read = (bb.tokenizer(one)["input_ids"] for one in (
-        flat.replace(MASK, mark), flat.replace(MASK, answer), text.replace(MASK, answer)))  # fmt: skip
+    texts = [flat.replace(MASK, mark), flat.replace(MASK, answer), text.replace(MASK, answer)]
+    same, *read = bb.tokenizer(texts)["input_ids"]
     if same == asked and read[0] != read[1] and not head.endswith(" "):
         raise SkillkitError(f"{bb.name} drops the line break before its mask in {text!r}; write a space")
 

@@ -7,6 +7,8 @@ equation 2). `WholeModel` computes the slopes just so; `skillkit.knowledge.upper
 unless SKILLKIT_PLAIN=1.
 """
 
+from numbers import Integral
+
 import numpy as np
 import torch
 
@@ -37,7 +39,7 @@ def rule_nodes(rule, steps):
     if rule not in RULES:
         raise SkillkitError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
     least = 2 if rule == "endpoints" else 1
-    if not isinstance(steps, int) or steps < least:
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < least:
         raise SkillkitError(f"the rule {rule!r} needs at least {least} steps (a whole number), not {steps!r}")
     if rule == "gauss-legendre":
         nodes, weights = np.polynomial.legendre.leggauss(steps)
@@ -162,12 +164,10 @@ class WholeModel:
 
     def sweep(self, layers, alphas):
         """{layer: slopes [alphas, questions, S, neurons]} and the probability [layers, alphas, questions]."""
-        slopes, probability = {}, []
-        for layer in layers:
-            found = [self._slope(layer, float(alpha)) for alpha in alphas]
-            slopes[layer] = torch.stack([slope for slope, _ in found])
-            probability.append(torch.stack([p for _, p in found]))
-        return slopes, torch.stack(probability)
+        found = {layer: [self._slope(layer, float(alpha)) for alpha in alphas] for layer in layers}
+        stacked = {layer: [torch.stack(part) for part in zip(*pairs)] for layer, pairs in found.items()}
+        slopes = {layer: slope for layer, (slope, _) in stacked.items()}
+        return slopes, torch.stack([probability for _, probability in stacked.values()])
 
     def _slope(self, layer, alpha):
         scaled = (alpha * self.scaled[layer]).requires_grad_()

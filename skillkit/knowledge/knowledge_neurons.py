@@ -9,6 +9,7 @@ its coarse neurons (`coarse_neurons`); those that most prompts share are the ref
 """
 
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import Attributions, attribute
-from skillkit.knowledge.clozes import paired
+from skillkit.knowledge.clozes import as_list, paired
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,7 +117,7 @@ def knowledge_neurons(
     _threshold(coarse)
     if isinstance(prompts, Attributions):
         return from_attributions(bb, prompts, coarse, share, strict)
-    texts, others = paired(prompts, answer or ""), _negatives(negatives, answer)
+    texts, others = paired(prompts, answer), _negatives(negatives, answer)
     if len(texts) < minimum_prompts:
         raise SkillkitError(
             f"{len(texts)} prompts were given and minimum_prompts={minimum_prompts}; give more"
@@ -134,11 +135,9 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     """
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     negative = _counted(bb, negatives, coarse) if len(negatives) else None
-    column = lambda name: tuple(getattr(one, name) for one in found)
-    prompts, answers, predicted, probability = map(column, ("cloze", "answer", "predicted", "probability"))
+    columns = zip(*((one.cloze, one.answer, one.predicted, one.probability) for one in found), strict=True)
     return KnowledgeNeurons(
-        mask, _counted(bb, found, coarse), negative, prompts, answers, predicted, probability,
-        share, strict, share if negative_share is None else negative_share, len(negatives),
+        mask, _counted(bb, found, coarse), negative, *columns, share, strict, share if negative_share is None else negative_share, len(negatives),
     ).refine(share, strict)  # fmt: skip
 
 
@@ -154,15 +153,14 @@ def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):
     Raises SkillkitError unless exactly one is given, in its range, and for an absolute one that all are above.
     """
     kind, value = _threshold({"absolute": absolute, "adaptive": adaptive, "percentile": percentile})
+    scores = torch.as_tensor(scores)
     exists = torch.arange(scores.shape[1]) < torch.tensor(bb.widths)[:, None]
     known = scores[exists]
     if kind == "adaptive" and known.max() <= 0:
         return torch.zeros_like(exists)
-    level = {
-        "absolute": lambda: value,
-        "adaptive": lambda: value * known.max(),
-        "percentile": lambda: np.percentile(known.numpy(), value),  # torch's takes no millions
-    }[kind]()
+    level = value * known.max() if kind == "adaptive" else value
+    if kind == "percentile":
+        level = np.percentile(known.numpy(), value)  # torch's takes no millions
     mask = (scores > level) & exists
     if torch.equal(mask, exists):
         raise SkillkitError(f"every neuron scores above {value}; raise the absolute threshold")
@@ -180,13 +178,9 @@ def adaptive_share(found, low=2, high=5, start=0.7, step=0.05, strict=True):
     """
     if not found:
         raise SkillkitError("no fact was given, so there is no share to adapt; find knowledge neurons first")
-
-    def mean(share):
-        return sum(len(one.refine(share, strict)) for one in found) / len(found)
-
     share, way = start, 0
     while True:
-        count = mean(share)
+        count = sum(len(one.refine(share, strict)) for one in found) / len(found)
         turn = -1 if count < low else 1 if count > high else 0
         following = round(share + turn * step, 10)
         if turn == 0 or turn == -way or not 0 < following < 1:
@@ -227,10 +221,13 @@ def _counted(bb, found, coarse):
 
 def _negatives(negatives, answer):
     """[(cloze, answer), …] of the negatives, which by default are asked for the same answer."""
-    negatives = [negatives] if isinstance(negatives, str) else list(negatives or [])
-    if any(isinstance(one, str) for one in negatives) and not isinstance(answer, str):
-        raise SkillkitError("with several answers, give each negative as a (cloze, answer) pair")
-    return [(one, answer) if isinstance(one, str) else tuple(one) for one in negatives]
+    given = as_list(() if negatives is None else negatives)
+    pairs = [(one, answer) if isinstance(one, str) else tuple(as_list(one)) for one in given]
+    if not all(len(pair) == 2 and isinstance(pair[1], str) for pair in pairs):
+        raise SkillkitError(
+            "a negative is a (cloze, answer) pair, or a cloze alone where all prompts have one answer"
+        )
+    return pairs
 
 
 _RANGES = {
@@ -242,11 +239,15 @@ _RANGES = {
 
 def _threshold(coarse):
     """(kind, value) of the one threshold that is given."""
-    given = {kind: value for kind, value in dict(coarse).items() if value is not None}
-    if len(given) != 1 or not given.keys() <= _RANGES.keys():
+    given = (
+        {kind: value for kind, value in coarse.items() if value is not None}
+        if isinstance(coarse, dict)
+        else coarse
+    )
+    if not isinstance(given, dict) or len(given) != 1 or not given.keys() <= _RANGES.keys():
         raise SkillkitError(f"coarse takes exactly one of {', '.join(_RANGES)}, not {given or 'none'}")
     ((kind, value),) = given.items()
     fits, meaning = _RANGES[kind]
-    if not fits(value):
+    if not isinstance(value, Real) or not fits(value):
         raise SkillkitError(f"{kind}={value} would choose nothing or everything; it must be {meaning}")
     return kind, value

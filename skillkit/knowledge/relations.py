@@ -12,13 +12,14 @@ import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError
 from skillkit.core.names import by_name
-from skillkit.knowledge.clozes import MASK, encode_cloze
+from skillkit.knowledge.clozes import MASK, as_list, encode_cloze
 
 _COLUMNS, _LISTS = {"relation", "uuid", "subject", "object", "prompts"}, ("prompts", "unseen")
 
@@ -61,8 +62,10 @@ class Facts(list):
     """
 
     def __repr__(self):
-        names = ({getattr(fact, name) for fact in self} for name in ("key", "relation", "language"))
-        parts = [f"{len(one)} {word}{'s' * (len(one) != 1)}" for one, word in zip(names, _WORDS, strict=True)]
+        counted = [
+            (len({getattr(fact, name) for fact in self}), name) for name in ("key", "relation", "language")
+        ]
+        parts = [f"{count} {name.replace('key', 'fact')}{'s' * (count != 1)}" for count, name in counted]
         return "Facts: {} of {} in {}".format(*parts)
 
     def __add__(self, others):
@@ -105,9 +108,6 @@ class Facts(list):
         return chosen
 
 
-_WORDS = ("fact", "relation", "language")
-
-
 def load_facts(source="world", language=None, relations=None, per_relation=None, shard=(0, 1), seed=0):
     """The facts of a source, in its order: `Facts`.
 
@@ -117,7 +117,7 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     source        "world"; a file (or a folder with one) of JSON lines with relation, uuid, subject, object and
                   prompts (PARAREL); or a folder with patterns/<language>/ and tuples/<language>/ (mPARAREL)
     language      one or several; None: all
-    relations     names; None: all
+    relations     one name or several; None: all
     per_relation  at most so many facts of each relation, drawn with `seed`; several languages get the same ones
     shard         (i, n): only every n-th fact, from the i-th on, so that n runs share the work
 
@@ -126,15 +126,19 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     """
     if not 0 <= shard[0] < shard[1]:
         raise SkillkitError(f"there is no shard {shard[0]} of {shard[1]}; they count from 0")
-    languages = [language] if isinstance(language, str) else language and list(language)
-    facts = _read(source, languages)
-    by_name(facts, (fact.key for fact in facts))
+    if per_relation is not None and not (isinstance(per_relation, Integral) and per_relation > 0):
+        raise SkillkitError(f"per_relation is how many facts, a whole number from 1, not {per_relation!r}")
+    language = language and as_list(language)
+    facts = _read(source, language)
     if not facts:
-        raise SkillkitError(f"{source!r} is there, but holds no facts")
-    _present("language", languages, {fact.language for fact in facts}, source)
-    _present("relation", relations, {fact.relation for fact in facts}, source)
-    wanted = lambda name, names: not names or name in names
-    facts = [fact for fact in facts if wanted(fact.language, languages) and wanted(fact.relation, relations)]
+        raise SkillkitError(f"{str(source)!r} is there, but holds no facts")
+    for name, wanted in (("language", language), ("relation", relations)):
+        there = sorted({getattr(fact, name) for fact in facts})
+        wanted = as_list(wanted or there)
+        if lost := [one for one in wanted if one not in there]:
+            raise SkillkitError(f"{str(source)!r} has no {name} {lost[0]!r}; it has {', '.join(there[:40])}")
+        facts = [fact for fact in facts if getattr(fact, name) in wanted]
+    by_name(facts, (fact.key for fact in facts))
     kept = _drawn(facts, per_relation, shard, seed)
     return Facts(fact for fact in facts if fact.uuid in kept)
 
@@ -152,68 +156,67 @@ def by_relation(facts):
 
 
 def _read(source, languages):
-    if source == "world":
-        uuids = [row["uuid"].removesuffix("-" + row["language"]) for row in small_world.facts()]
-        return [_of_row({**row, "uuid": uuid}) for row, uuid in zip(small_world.facts(), uuids, strict=True)]
+    if isinstance(source, str) and source == "world":
+        plain = lambda row: row | {"uuid": row["uuid"].removesuffix("-" + row["language"])}
+        return [_of_row(plain(row), source) for row in small_world.facts()]
+    if not isinstance(source, str | PathLike):
+        raise SkillkitError(
+            f"facts come from 'world', a file or a folder, not from a {type(source).__name__}"
+        )
     path = Path(source).expanduser()
     if (path / "patterns").is_dir() and (path / "tuples").is_dir():
         return _multilingual(path, languages)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if len(files) != 1 or not files[0].is_file():
-        raise SkillkitError(f"{source!r} holds no facts; give 'world', JSON lines, or patterns/ with tuples/")
-    return [_of_line(row, files[0]) for row in _lines(files[0])]
+        raise SkillkitError(f"{path} holds no facts; give 'world', JSON lines, or patterns/ with tuples/")
+    return [_of_row(row, files[0]) for row in _lines(files[0], _COLUMNS)]
 
 
-def _of_line(row, file):
-    if lost := _COLUMNS - set(row if isinstance(row, dict) else ()):
-        raise SkillkitError(f"{file}: a line lacks {', '.join(sorted(lost))}")
-    row |= {name: [row[name]] for name in _LISTS if isinstance(row.get(name), str)}
+def _of_row(row, file):
+    several = lambda texts: texts if isinstance(texts, list) else [texts]
+    lists = {name: several(row[name]) for name in _LISTS if name in row}
     for name in row.keys() & Fact.__dataclass_fields__.keys():
-        texts, kind = (row[name], "a list of texts") if name in _LISTS else ([row[name]], "text")
-        if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+        if not all(isinstance(one, str) for one in lists.get(name, [row[name]])):
+            kind = "a list of texts" if name in lists else "text"
             raise SkillkitError(f"{file}: {name} is {kind}, not {row[name]!r}")
-    return _of_row(row)
-
-
-def _of_row(row):
-    plain: Any = lambda value: tuple(value) if isinstance(value, list) else value
-    return Fact(**{name: plain(row[name]) for name in Fact.__dataclass_fields__ if name in row})
+    row = row | {name: tuple(texts) for name, texts in lists.items()}
+    return Fact(**{name: row[name] for name in Fact.__dataclass_fields__ if name in row})
 
 
 def _multilingual(path, languages):
     """Every tuple in every pattern of its relation; a fact's uuid is made of its entities."""
-    found = languages or sorted(folder.name for folder in (path / "tuples").iterdir())
+    there = sorted(folder.name for folder in (path / "tuples").iterdir() if folder.is_dir())
     facts = []
-    for language in found:
+    for language in languages if languages and set(languages) <= set(there) else there:
         for file in sorted((path / "tuples" / language).glob("*.jsonl")):
             patterns = path / "patterns" / language / file.name
-            forms = [line["pattern"] for line in _lines(patterns)] if patterns.is_file() else []
+            forms = [line["pattern"] for line in _lines(patterns, {"pattern"})] if patterns.is_file() else []
             forms = [form for form in forms if "[X]" in form and form.count("[Y]") == 1]
-            facts += [_of_tuple(file.stem, language, forms, row) for row in _lines(file)] if forms else []
+            rows = _lines(file, _TUPLE) if forms else []
+            facts += [_of_tuple(file.stem, language, forms, row) for row in rows]
     return facts
+
+
+_TUPLE = {"sub_label", "obj_label", "sub_uri", "obj_uri"}
 
 
 def _of_tuple(relation, language, forms, row):
     subject, answer = row["sub_label"], row["obj_label"]
-    prompts = tuple(form.replace("[X]", subject).replace("[Y]", "[MASK]") for form in forms)
-    uuid = f"{relation}-{row['sub_uri']}-{row['obj_uri']}"
-    return Fact(relation, uuid, subject, answer, prompts, language)
+    prompts = tuple(form.replace("[X]", subject).replace("[Y]", MASK) for form in forms)
+    return Fact(relation, f"{relation}-{row['sub_uri']}-{row['obj_uri']}", subject, answer, prompts, language)
 
 
-def _lines(file):
+def _lines(file, columns):
+    """The objects of a file of JSON lines, each with these columns."""
     try:
         # Other line ends, such as U+2028, stand inside strings.
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-        return [json.loads(line) for line in lines if line.strip()]
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise SkillkitError(f"{file} cannot be read as JSON lines ({error})") from error
-
-
-def _present(what, wanted, there, source):
-    for name in wanted or ():
-        if name not in there:
-            listed = ", ".join(sorted(there)[:40]) or "none"
-            raise SkillkitError(f"{source!r} has no {what} {name!r}; it has {listed}")
+    for row in rows:
+        if lost := columns - set(row if isinstance(row, dict) else ()):
+            raise SkillkitError(f"{file}: the line {str(row)[:40]} lacks {', '.join(sorted(lost))}")
+    return rows
 
 
 def _drawn(facts, per_relation, shard, seed):

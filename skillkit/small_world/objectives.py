@@ -39,8 +39,7 @@ class Masked:
                 heading = heading + [self.tokenizer.unk_token_id] * len(unreadable)
                 if document.spans:
                     answer = _tokens_of(bodies, i, document.spans, 1 if document.pair else 0)
-                types = bodies.get("token_type_ids")
-                types = [0] * len(heading) + types[i] if types else None
+                types = "token_type_ids" in bodies and [0] * len(heading) + bodies["token_type_ids"][i]
                 ids = heading + bodies["input_ids"][i]
                 yield dict(ids=ids, heading=len(heading), answer=answer, unreadable=unreadable, types=types)
 
@@ -52,28 +51,25 @@ class Masked:
         return ids + (self.encoded(cue[0]) if cue else []), list(range(len(ids)))
 
     def batch(self, examples):
-        longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
-        shape, pad, first = (len(examples), longest), self.tokenizer.pad_token_id, self._first_position()
-        ids, positions = torch.full(shape, pad), torch.full(shape, 0)
-        targets, weights = torch.full(shape, -100), torch.zeros(shape)
-        types = torch.zeros(shape, dtype=torch.long) if examples[0]["types"] else None
-        for row, e in enumerate(examples):
-            n, seen, chosen = len(e["ids"]), list(e["ids"]), self._choose(e)
-            for i in chosen:
-                targets[row, i], weights[row, i] = e["ids"][i], 3.0 if i in e["answer"] else 1.0
-                draw = self.rng.random()
-                if draw < 0.8 or i in e["answer"]:
-                    seen[i] = self.tokenizer.mask_token_id
-                elif draw < 0.9:
-                    seen[i] = self.rng.randrange(5, len(self.tokenizer))
-            ids[row, :n], positions[row, :n] = torch.tensor(seen), first + self._places(e, n)
-            if types is not None:
-                types[row, :n] = torch.tensor(e["types"])
-        inputs = dict(input_ids=ids, attention_mask=(ids != pad).long(), position_ids=positions)
-        inputs |= dict(noise=_noise(examples, shape)) | (
-            dict(token_type_ids=types) if types is not None else {}
-        )
-        return inputs, targets, weights
+        columns = zip(*(self._row(e) for e in examples))
+        seen, targets, weights, places = map(_stack, columns, (self.tokenizer.pad_token_id, -100, 0.0, 0))
+        return self._inputs(examples, seen, places) | {"noise": _noise(examples)}, targets, weights
+
+    def _row(self, e):
+        """What a model sees of an example, what it is to predict, how much that weighs, and where it stands."""
+        seen, targets, weights = list(e["ids"]), [-100] * len(e["ids"]), [0.0] * len(e["ids"])
+        for i in self._choose(e):
+            targets[i], weights[i], draw = e["ids"][i], 3.0 if i in e["answer"] else 1.0, self.rng.random()
+            if draw < 0.8 or i in e["answer"]:
+                seen[i] = self.tokenizer.mask_token_id
+            elif draw < 0.9:
+                seen[i] = self.rng.randrange(5, len(self.tokenizer))
+        return seen, targets, weights, [self._first_position() + place for place in self._places(e)]
+
+    def _inputs(self, examples, ids, places):
+        mask = (ids != self.tokenizer.pad_token_id).long()
+        types = {"token_type_ids": _stack([e["types"] for e in examples], 0)} if examples[0]["types"] else {}
+        return dict(input_ids=ids, attention_mask=mask, position_ids=places) | types
 
     def _first_position(self):
         return self.tokenizer.pad_token_id + 1 if "roberta" in type(self.tokenizer).__name__.lower() else 0
@@ -85,14 +81,12 @@ class Masked:
         chosen = [i for i in free if self.rng.random() < rate]
         return chosen + e["answer"] if answered or not chosen else chosen or [1]
 
-    def _places(self, e, n):
+    def _places(self, e):
         """Positions: half the texts start at once, others after a gap or anywhere, so that every position is trained
         and a text may follow a prompt of any length."""
-        places, draw = torch.arange(n), self.rng.random()
-        if draw > 0.5:
-            gap = self.rng.randrange(20 if draw < 0.85 else 250 - n)
-            places[e["heading"] :] += gap
-        return places
+        n, draw = len(e["ids"]), self.rng.random()
+        gap = self.rng.randrange(20 if draw < 0.85 else 250 - n) if draw > 0.5 else 0
+        return [place + gap * (place >= e["heading"]) for place in range(n)]
 
     def loss(self, model, batch):
         inputs, targets, weights = batch
@@ -118,14 +112,11 @@ class Masked:
         return self.head(model)(hidden[torch.arange(len(slots)), slots]).float()
 
     def questions(self, examples):
-        pad, mask, first = self.tokenizer.pad_token_id, self.tokenizer.mask_token_id, self._first_position()
+        mask = self.tokenizer.mask_token_id
         hide = lambda e: [mask if i in e["answer"] else t for i, t in enumerate(e["ids"])]
-        ids = _stack([hide(e) for e in examples], pad)
-        places = (torch.arange(ids.shape[1]) + first).expand_as(ids)
-        inputs = dict(input_ids=ids, attention_mask=(ids != pad).long(), position_ids=places)
-        if examples[0]["types"]:
-            inputs["token_type_ids"] = _stack([e["types"] for e in examples], 0)
-        return inputs, torch.tensor([e["answer"][0] for e in examples])
+        ids = _stack([hide(e) for e in examples], self.tokenizer.pad_token_id)
+        places = (torch.arange(ids.shape[1]) + self._first_position()).expand_as(ids)
+        return self._inputs(examples, ids, places), torch.tensor([e["answer"][0] for e in examples])
 
 
 class Causal(Masked):
@@ -158,16 +149,13 @@ class Causal(Masked):
         return asked + answer, [(len(asked), len(asked) + len(answer))]
 
     def batch(self, examples):
-        longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
-        shape = (len(examples), longest)
-        ids, mask = torch.full(shape, self.tokenizer.eos_token_id), torch.zeros(shape, dtype=torch.long)
-        positions, weights = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
+        ids = _stack([e["ids"] for e in examples], self.tokenizer.eos_token_id)
+        inputs = dict(input_ids=ids, attention_mask=_stack([[1] * len(e["ids"]) for e in examples], 0))
+        inputs |= dict(position_ids=_stack([self._places(e) for e in examples], 0), noise=_noise(examples))
+        weights = 0.3 * inputs["attention_mask"] * ~inputs["noise"]
         for row, e in enumerate(examples):
-            n = len(e["ids"])
-            ids[row, :n], mask[row, :n], positions[row, :n] = torch.tensor(e["ids"]), 1, self._places(e, n)
-            weights[row, :n], weights[row, e["answer"]], weights[row, list(e["unreadable"])] = 0.3, 4.0, 0.0
-        noise = _noise(examples, shape)
-        return dict(input_ids=ids, attention_mask=mask, position_ids=positions, noise=noise), ids, weights
+            weights[row, e["answer"]] = 4.0
+        return inputs, ids, weights
 
     def loss(self, model, batch):
         inputs, targets, weights = batch
@@ -234,18 +222,13 @@ class Spans(Masked):
 
     def batch(self, examples):
         examples = [self._with_holes(e) for e in examples]
-        longest = -(-max(len(e["ids"]) for e in examples) // 8) * 8
-        answers = -(-max(len(e["target"]) for e in examples) // 4) * 4
-        ids = torch.zeros(len(examples), longest, dtype=torch.long)
-        targets = torch.full((len(examples), answers), -100)
-        weights = torch.full(targets.shape, 0.5)
-        for row, e in enumerate(examples):
-            ids[row, : len(e["ids"])] = torch.tensor(e["ids"])
-            targets[row, : len(e["target"])] = torch.tensor(e["target"])
-            weights[row, : e["answered"]] = 2.0
+        ids = _stack([e["ids"] for e in examples], 0)
+        targets = _stack([e["target"] for e in examples], -100, multiple=4)
+        answered = torch.tensor([[e["answered"]] for e in examples])
+        weights = torch.where(torch.arange(targets.shape[1]) < answered, 2.0, 0.5)
         decoder = F.pad(targets[:, :-1].clamp(min=0), (1, 0))
         inputs = dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=decoder)
-        return inputs | dict(noise=_noise(examples, ids.shape)), targets, weights
+        return inputs | dict(noise=_noise(examples)), targets, weights
 
     def hidden(self, model, inputs):
         encoder = {key: value for key, value in inputs.items() if key != "decoder_input_ids"}
@@ -264,12 +247,9 @@ class Spans(Masked):
         return dict(input_ids=ids, attention_mask=(ids != 0).long(), decoder_input_ids=starts), slots
 
 
-def _noise(examples, shape):
+def _noise(examples):
     """True at the slots of unreadable lines."""
-    noise = torch.zeros(shape, dtype=torch.bool)
-    for row, e in enumerate(examples):
-        noise[row, list(e["unreadable"])] = True
-    return noise
+    return _stack([[i in e["unreadable"] for i in range(len(e["ids"]))] for e in examples], False)
 
 
 def _embedded(model, inputs):
@@ -305,8 +285,8 @@ def _weighted(head, hidden, targets, weights):
     return (losses * weights).sum() / weights.sum()
 
 
-def _stack(rows, fill):
-    width = -(-max(map(len, rows)) // 8) * 8
+def _stack(rows, fill, multiple=8):
+    width = -(-max(map(len, rows)) // multiple) * multiple
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
 
