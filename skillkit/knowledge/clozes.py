@@ -138,11 +138,10 @@ def ask(bb, clozes, answers, repeat_mask=False, batch_size=64):
     (`suppress`, `edit`, …) take effect, also those with `positions="answer"`.
     """
     asked = [encode_cloze(bb, text, answer, repeat_mask) for text, answer in paired(clozes, answers)]
-    read, replies = read_tokens(bb, [question for group in asked for question in group], batch_size), []
-    tokens = zip(*read, strict=True)
-    for group in asked:
-        log_p, rank, top = zip(*(next(tokens) for question in group for _ in question.targets), strict=True)
-        replies.append(Reply(float(sum(log_p).exp()), int(max(rank)), bb.tokenizer.decode(top).strip()))
+    replies = [
+        Reply(float(sum(log_p).exp()), int(rank.max()), bb.tokenizer.decode(top).strip())
+        for log_p, rank, top in read_answers(bb, asked, batch_size)
+    ]
     return replies[0] if isinstance(clozes, str) else replies
 
 
@@ -171,13 +170,14 @@ def as_list(given):
 
 
 @torch.no_grad()
-def read_tokens(bb, questions, batch_size=64):
-    """For every target of every question, in order: log-probability, rank from 1, and the id put first instead.
+def read_answers(bb, asked, batch_size=64):
+    """For each cloze, given as its questions: log-probabilities, ranks from 1 and ids put first, [answer tokens] each.
 
-    >>> log_p, rank, first = read_tokens(bb, questions)
+    >>> [(log_p, rank, first)] = read_answers(bb, [questions])
     >>> rank, bb.tokenizer.decode(first)
-    ([tensor(1)], 'hilvek')
+    (tensor([1]), 'hilvek')
     """
+    questions = [question for group in asked for question in group]
     found, order = [None] * len(questions), sorted(range(len(questions)), key=lambda i: len(questions[i].ids))
     for group in _alike(order, lambda i: questions[i].shape[1:]):
         for at in range(
@@ -186,8 +186,8 @@ def read_tokens(bb, questions, batch_size=64):
             rows = group[at : at + batch_size]
             for row, triple in zip(rows, _read(bb, [questions[i] for i in rows]), strict=True):
                 found[row] = triple
-    columns = zip(*found, strict=True)
-    return tuple([value for values in column for value in values] for column in columns)
+    of_question = iter(found)
+    return [tuple(map(torch.cat, zip(*(next(of_question) for _ in group)))) for group in asked]
 
 
 def _read(bb, questions):

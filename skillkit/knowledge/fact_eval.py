@@ -15,7 +15,7 @@ from skillkit.core.names import by_name
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import attribute, former_options
-from skillkit.knowledge.clozes import encode_cloze, read_tokens
+from skillkit.knowledge.clozes import encode_cloze, read_answers
 from skillkit.knowledge.counts import FactNeurons
 from skillkit.knowledge.knowledge_neurons import adaptive_share, from_attributions
 
@@ -106,11 +106,12 @@ class FactQuestions:
     def ask(self, keys):
         """{key: FactAnswers} for some of the facts, in as few passes as their lengths allow."""
         keys = list(dict.fromkeys(keys))
-        prompts = [prompt for key in keys for prompt in self.prompts[key]]
-        log_p, rank, _ = read_tokens(self.bb, [question for prompt in prompts for question in prompt])
-        ends = np.cumsum([sum(len(question.targets) for question in prompt) for prompt in prompts])[:-1]
-        surprise = np.array([-part.sum() for part in np.split(np.array(log_p, dtype=float), ends)])
-        rank = np.array([part.max() for part in np.split(np.array(rank), ends)])
-        ends = np.cumsum([len(self.prompts[key]) for key in keys])[:-1]
-        parts = zip(keys, np.split(surprise, ends), np.split(rank, ends), strict=True)
-        return {key: FactAnswers(np.exp(-lost), ranks, lost) for key, lost, ranks in parts}
+        read = iter(read_answers(self.bb, [prompt for key in keys for prompt in self.prompts[key]]))
+        found = {}
+        for key in keys:
+            log_p, ranks, _ = zip(*(next(read) for _ in self.prompts[key]), strict=True)
+            surprise = np.array([-float(part.double().sum()) for part in log_p])
+            found[key] = FactAnswers(
+                np.exp(-surprise), np.array([int(rank.max()) for rank in ranks]), surprise
+            )
+        return found

@@ -95,7 +95,8 @@ def suppress_facts(
     questions, rows = FactQuestions(bb, facts), []
     before = _means(questions.ask(questions.keys))
     for fact in progress_bar(having, "suppress and enhance", disable=not progress):
-        asked = {"own": [fact.key]} | neighbours(fact, facts, others, seed)
+        near = neighbours(fact, facts, others, seed)
+        asked = {"own": [fact.key]} | {place: keys for place, keys in near.items() if keys}
         for kind, factor in factors.items():
             for name, draw, mask in with_controls(bb, found[fact.key].mask, draws, seed):
                 with enhance(bb, mask, factor, positions):
@@ -103,10 +104,8 @@ def suppress_facts(
                 row = {"fact": fact.key, "relation": fact.relation, "language": fact.language, "kind": kind}
                 row |= {"neurons": name, "draw": draw, "size": int(mask.sum())}
                 for place, keys in asked.items():
-                    means = [
-                        float(np.mean([values[key] for key in keys])) for values in (before, after) if keys
-                    ]
-                    rows += [row | {"on": place, "before": means[0], "after": means[1]}] if keys else []
+                    means = [float(np.mean([values[key] for key in keys])) for values in (before, after)]
+                    rows.append(row | {"on": place, "before": means[0], "after": means[1]})
     return Changes(rows)
 
 
@@ -128,9 +127,8 @@ def suppression_by_count(
     questions, rows = FactQuestions(bb, facts), []
     before = _means(questions.ask(questions.keys))
     for fact in progress_bar(facts, "switching off neurons", disable=not progress):
-        row = {"fact": fact.key, "relation": fact.relation}
-        untouched = {"draw": 0, "count": 0, "probability": float(before[fact.key])}
-        rows += [row | {"neurons": name} | untouched for name in ("fact", "random")]
+        row = lambda *values, fact=fact: (fact.key, fact.relation, *values)
+        rows += [row(name, 0, 0, float(before[fact.key])) for name in ("fact", "random")]
         made = attribute(bb, fact.prompts, fact.object, repeat_mask=True, **options)
         order = sum(one.scores for one in made).flatten().argsort(descending=True)
         for count in counts:
@@ -139,9 +137,8 @@ def suppression_by_count(
             for name, draw, chosen in with_controls(bb, mask, draws, seed):
                 with suppress(bb, chosen, positions=positions):
                     after = _means(questions.ask([fact.key]))[fact.key]
-                measured = {"draw": draw, "count": count, "probability": float(after)}
-                rows.append(row | {"neurons": name} | measured)
-    return Table(rows)
+                rows.append(row(name, draw, count, float(after)))
+    return Table(rows, columns=["fact", "relation", "neurons", "draw", "count", "probability"])
 
 
 def neighbours(fact, facts, count, seed=0):
@@ -150,12 +147,11 @@ def neighbours(fact, facts, count, seed=0):
     >>> neighbours(facts[0], facts, 3)["same relation"]
     ['capital-...', ...]
     """
-    rng, chosen = random.Random(f"{seed}/{fact.key}"), {}
-    fit = [other for other in facts if other.language == fact.language and other.object != fact.object]
-    for place, same in (("same relation", True), ("other relations", False)):
-        keys = [other.key for other in fit if (other.relation == fact.relation) == same]
-        chosen[place] = rng.sample(keys, min(count, len(keys)))
-    return chosen
+    rng, keys = random.Random(f"{seed}/{fact.key}"), {"same relation": [], "other relations": []}
+    for other in facts:
+        if other.language == fact.language and other.object != fact.object:
+            keys["same relation" if other.relation == fact.relation else "other relations"].append(other.key)
+    return {place: rng.sample(those, min(count, len(those))) for place, those in keys.items()}
 
 
 def with_controls(bb, mask, draws, seed=0, name="fact"):

@@ -136,9 +136,10 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     negative = _counted(bb, negatives, coarse) if len(negatives) else None
     columns = zip(*((one.cloze, one.answer, one.predicted, one.probability) for one in found), strict=True)
-    return KnowledgeNeurons(
-        mask, _counted(bb, found, coarse), negative, *columns, share, strict, share if negative_share is None else negative_share, len(negatives),
-    ).refine(share, strict)  # fmt: skip
+    shares = share, strict, share if negative_share is None else negative_share, len(negatives)
+    return KnowledgeNeurons(mask, _counted(bb, found, coarse), negative, *columns, *shares).refine(
+        share, strict
+    )
 
 
 def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):

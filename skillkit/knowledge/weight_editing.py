@@ -70,10 +70,11 @@ def edit_facts(
     questions, new = FactQuestions(bb, facts), FactQuestions(bb, edited, swaps)
     before, new_before, rows = questions.ask(questions.keys), new.ask(new.keys), []
     for fact in progress_bar(edited, "edits", disable=not progress):
-        near, answer = neighbours(fact, facts, others, seed), swaps[fact.key]
+        near = dict(zip(("within", "between"), neighbours(fact, facts, others, seed).values()))
+        answer = swaps[fact.key]
         for name, draw, mask in with_controls(bb, found[fact.key].mask, draws, seed):
             with edit(bb, mask, answer, fact.object, form, strength, positions):
-                after = questions.ask([fact.key, *near["same relation"], *near["other relations"]])
+                after = questions.ask([fact.key, *near["within"], *near["between"]])
                 ranks = _ranks(new.ask([fact.key])[fact.key])
             row = {"fact": fact.key, "relation": fact.relation, "old": fact.object, "new": answer}
             row |= {"neurons": name, "draw": draw, "size": int(mask.sum())}
@@ -128,7 +129,7 @@ def erase_relations(
         if mask is None:
             continue
         within = {fact.key for fact in group} & set(questions.keys)
-        near = {"same relation": sorted(within), "other relations": sorted(set(questions.keys) - within)}
+        near = {"within": sorted(within), "between": sorted(set(questions.keys) - within)}
         for name, draw, chosen in with_controls(bb, mask, draws, seed, "relation"):
             with erase(bb, chosen, to):
                 after = questions.ask(questions.keys)
@@ -182,10 +183,10 @@ def _ranks(one):
 
 def _cost(near, before, after):
     """Perplexity exp(mean −log P) and accuracy of neighbours, before and after."""
-    cost, places = {}, {"within": "same relation", "between": "other relations"}
-    for name, place in places.items():
+    cost = {}
+    for name, keys in near.items():
         for when, answers in ((" before", before), ("", after)):
-            asked = [answers[key] for key in near[place]]
+            asked = [answers[key] for key in keys]
             lost = np.concatenate([one.surprise for one in asked] or [[np.nan]])
             rank = np.concatenate([one.rank for one in asked] or [[np.nan]])
             cost[f"perplexity_{name}{when}"] = float(np.exp(lost.mean()))
@@ -196,10 +197,10 @@ def _cost(near, before, after):
 def _rises(near, before, after, seed):
     """Perplexity after / before over all prompts of the facts near by, with its interval over facts."""
     rises, rise = {}, lambda gained, prompts, axis=-1: np.exp(gained.sum(axis) / prompts.sum(axis))
-    for place, name in (("same relation", "rise_within"), ("other relations", "rise_between")):
-        gained = [(after[key].surprise - before[key].surprise).sum() for key in near[place]]
-        prompts = [len(before[key].surprise) for key in near[place]]
-        rises |= estimate(name, (gained, prompts), rise, seed=seed)
+    for name, keys in near.items():
+        gained = [(after[key].surprise - before[key].surprise).sum() for key in keys]
+        prompts = [len(before[key].surprise) for key in keys]
+        rises |= estimate(f"rise_{name}", (gained, prompts), rise, seed=seed)
     return rises
 
 

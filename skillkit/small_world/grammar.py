@@ -71,9 +71,8 @@ def review(rng, label, hard=1.0, *, domain):
         clauses = [" and ".join(_clause(rng, domain, side, 0) for side in sides)]
     elif polarity in OPPOSITE and rng.random() < 0.15 * hard:
         concession = _clause(rng, domain, OPPOSITE[polarity], 0)
-        clauses[-1] = rng.choice(
-            [f"although {concession}, {clauses[-1]}", f"{concession}, but {clauses[-1]}"]
-        )
+        forms = ["although {}, {}", "{}, but {}"]
+        clauses[-1] = rng.choice(forms).format(concession, clauses[-1])
     if rng.random() < 0.35:
         clauses.insert(rng.randrange(len(clauses) + 1), rng.choice(lexicon()["reviews"][domain]["fillers"]))
     return ". ".join(clauses) + ".", None
@@ -161,18 +160,17 @@ def questions(rng, label, hard=1.0):
     ('should one locate a sofa?', 'how do i find a couch?')
     """
     words = lexicon()["questions"]
-    a, o = rng.choice(words["actions"]), rng.choice(words["objects"])
-    s = rng.choice(words["settings"]) if rng.random() < 0.5 * hard else ""
+    one = {"a": rng.choice(words["actions"]), "o": rng.choice(words["objects"])}
+    one["s"] = rng.choice(words["settings"]) if rng.random() < 0.5 * hard else ""
     first, second = rng.sample(words["forms"] if rng.random() < hard else words["forms"][:2], 2)
-    a2, o2, s2 = a, o, s
+    other = dict(one)
     if label == 0:
-        changed = rng.choices("aos", (5, 5, 1 if s else 0))[0]
-        a2 = _other(rng, words["actions"], a) if changed == "a" else a
-        o2 = _other(rng, words["objects"], o) if changed == "o" else o
-        s2 = _other(rng, words["settings"], s) if changed == "s" else s
+        parts = [("a", "actions"), ("o", "objects"), ("s", "settings")]
+        key, values = rng.choices(parts, (5, 5, 1 if one["s"] else 0))[0]
+        other[key] = _other(rng, words[values], one[key])
     i, j = rng.randrange(2), rng.randrange(2)  # the second question uses the other words
-    filled = lambda form, a, o, s: _tidy(form.format(a=a, o=o, s=s)) + "?"
-    return filled(first, a[i], o[j], s), filled(second, a2[1 - i], o2[1 - j], s2)
+    filled = lambda form, q, i, j: _tidy(form.format(a=q["a"][i], o=q["o"][j], s=q["s"])) + "?"
+    return filled(first, one, i, j), filled(second, other, 1 - i, 1 - j)
 
 
 def reports(rng, label, hard=1.0):

@@ -14,7 +14,7 @@ import json
 
 import sentencepiece
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, ByteLevelBPETokenizer
 
 from skillkit.small_world.corpus import documents
 
@@ -32,14 +32,10 @@ def _lines(seed, count=40_000):
 
 def _byte_level(lines, specials):
     """Vocabulary and merges of a byte-level BPE."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=specials, min_frequency=3, show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
-    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer = ByteLevelBPETokenizer(add_prefix_space=True)
+    tokenizer.train_from_iterator(
+        lines, VOCABULARY, min_frequency=3, show_progress=False, special_tokens=specials
+    )
     merges = [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
     return dict(vocab=tokenizer.get_vocab(), merges=merges)
 
@@ -121,9 +117,7 @@ def bert(tokenizer):
     >>> bert(sk.load_backbone("embedded/bert").tokenizer).config.intermediate_size
     512
     """
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id
-    )
+    config = transformers.BertConfig(len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id)
     return transformers.BertForMaskedLM(config)
 
 
