@@ -26,8 +26,6 @@ AGGREGATES = {
     "start": lambda tokens: tokens[0],
     "end": lambda tokens: tokens[-1],
 }
-# Parameters that `attribute` had once, with the values that gave what it gives now: keys in the store hold them.
-FORMER = {"nodes": None, "tolerance": 0.01}
 _TENSORS = ("scores", "token_scores", "completeness_error")
 
 
@@ -56,10 +54,8 @@ class Attribution:
 
     def __repr__(self):
         shape = " × ".join(map(str, self.scores.shape))
-        return (
-            f"Attribution of {self.answer!r} (probability {self.probability:.3g}, {shape} neurons, "
-            f"highest score {float(self.scores.max()):.3g})"
-        )
+        measured = f"probability {self.probability:.3g}, {shape} neurons, highest score {float(self.scores.max()):.3g}"
+        return f"Attribution of {self.answer!r} ({measured})"
 
     def top(self, count=10):
         """The highest scores as (layer, neuron, score)."""
@@ -82,10 +78,8 @@ class Attribution:
         True
         """
         tensors, plain = read_tensors(folder, "attribution", "parts")
-        parts = [
-            Attribution(**words, **{name: tensors[f"{i}/{name}"] for name in _TENSORS})
-            for i, words in enumerate(plain["parts"])
-        ]
+        read = lambda i: {name: tensors[f"{i}/{name}"] for name in _TENSORS}
+        parts = [Attribution(**words, **read(i)) for i, words in enumerate(plain["parts"])]
         return parts[0] if plain["alone"] else Attributions(parts)
 
 
@@ -109,7 +103,7 @@ def _save(parts, folder, alone):
     write_tensors(folder, "attribution", tensors, {"alone": alone, "parts": words})
 
 
-@artifact("attribution", version=1, ignore=("progress", "memory"), resolve=lambda arguments: FORMER)
+@artifact("attribution", version=1, ignore=("progress", "memory"))
 def attribute(
     bb, cloze, answer, steps=20, rule="endpoints", *, before=False, method="integrated-gradients", aggregate="sum",
     repeat_mask=False, memory=MEMORY, progress=False,
@@ -143,20 +137,9 @@ def attribute(
     asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]
     questions = [question for group in asked for question in group]
     scored, found = iter(integrals(bb, questions, nodes, before, memory, progress)), Attributions()
-    for (text, word), group in zip(texts, asked, strict=True):
-        parts = [next(scored) for _ in group]
-        found.append(_attribution(bb, text, word, parts, AGGREGATES[aggregate]))
+    for text, group in zip(texts, asked, strict=True):
+        found.append(_attribution(bb, *text, [next(scored) for _ in group], AGGREGATES[aggregate]))
     return found[0] if isinstance(cloze, str) else found  # type: ignore[return-value]
-
-
-def former_options(arguments):
-    """The `options` for `attribute` in keys of artifacts: studies that chose steps and rule gave `FORMER` too.
-
-    >>> former_options({"options": {"steps": 20, "rule": "right"}})
-    {'options': {'steps': 20, 'rule': 'right', 'nodes': None, 'tolerance': 0.01}}
-    """
-    options = arguments["options"]
-    return {"options": options | FORMER} if {"steps", "rule"} <= options.keys() else {}
 
 
 def _attribution(bb, cloze, answer, parts, aggregate):

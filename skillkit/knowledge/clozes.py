@@ -11,7 +11,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -166,7 +166,11 @@ def as_list(given):
     >>> as_list("a [MASK]"), as_list(("a [MASK]", "b [MASK]"))
     (['a [MASK]'], ['a [MASK]', 'b [MASK]'])
     """
-    return list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
+    return (
+        list(given)
+        if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+        else [given]
+    )
 
 
 @torch.no_grad()

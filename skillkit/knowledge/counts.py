@@ -10,6 +10,7 @@ Dai et al. 2022, section 4.2, table 3 and figure 4; languages as studied for mPA
 import math
 import random
 from collections import defaultdict
+from dataclasses import fields
 from itertools import combinations
 
 import numpy as np
@@ -54,9 +55,11 @@ class FactNeurons(dict):
         counts = torch.zeros(*tensors["shape"].tolist(), dtype=torch.int16)
         counts[tuple(tensors["places"].long().T)] = tensors["counts"]
         found = FactNeurons()
-        for (key, fields), one in zip(plain.items(), counts, strict=True):
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-            neurons = KnowledgeNeurons(one > 0, one, None, **fields)
+        for (key, words), one in zip(plain.items(), counts, strict=True):
+            words = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in words.items()
+            }
+            neurons = KnowledgeNeurons(one > 0, one, None, **words)
             found[key] = neurons.refine(neurons.share, neurons.strict)
         return found
 
@@ -76,14 +79,16 @@ class FactNeurons(dict):
         known: share of the prompts to which the model itself gives the right answer first.
         """
         rows = []
-        for fact in (fact for fact in facts if fact.key in self):
-            one = self[fact.key]
+        for fact, one in ((fact, self[fact.key]) for fact in facts if fact.key in self):
             pairs = zip(one.predicted, one.answers, strict=True)
             known = float(np.mean([word.casefold() == answer.casefold() for word, answer in pairs]))
-            row = {"fact": fact.key, "relation": fact.relation, "language": fact.language}
-            rows.append(
-                row | {"neurons": len(one), "prompts": len(one.prompts), "known": known, "share": one.share}
-            )
+            row = {
+                "fact": fact.key,
+                "relation": fact.relation,
+                "language": fact.language,
+                "neurons": len(one),
+            }
+            rows.append(row | {"prompts": len(one.prompts), "known": known, "share": one.share})
         return pandas.DataFrame(rows)
 
     def by_layer(self, bb, facts, confidence=0.95, seed=0):
@@ -99,11 +104,10 @@ class FactNeurons(dict):
             if not having:
                 continue
             counts = torch.stack(having).numpy()
-            for layer, name in enumerate(bb.layers):
-                share = estimate("share", (counts[:, layer], counts.sum(1)), _share, confidence, seed)
-                value, low, high = share.values()
-                rows.append({"language": language, "layer": name, "share": value, "low": low, "high": high})
-        return pandas.DataFrame(rows)
+            for layer, name in zip(counts.T, bb.layers, strict=True):
+                share = estimate("share", (layer, counts.sum(1)), _share, confidence, seed)
+                rows.append((language, name, *share.values()))
+        return pandas.DataFrame(rows, columns=["language", "layer", "share", "low", "high"])
 
     def upper_share(self, part=5 / 12, confidence=0.95, seed=0):
         """Share of knowledge neurons in the upper part of the layers (rounded up), with its bootstrap interval.
@@ -180,23 +184,19 @@ class FactNeurons(dict):
             if not both:
                 continue
             values = []
-            for uuid, ones in ((uuid, several[uuid]) for uuid in both):
+            for uuid in both:
                 others = [other for other in both if other != uuid and relation[other] == relation[uuid]]
-                another = _shared(ones[a], several[rng.choice(others)][b])[0] if others else math.nan
-                values.append((*_shared(ones[a], ones[b]), another))
+                another = _shared(several[uuid][a], several[rng.choice(others)][b])[0] if others else math.nan
+                values.append((*_shared(several[uuid][a], several[uuid][b]), another))
             row = {"languages": f"{a} – {b}", "facts": len(both)}
-            for name, column in zip(
-                ("shared", "jaccard", "chance", "another_fact"), np.array(values, float).T
-            ):
+            for name, column in zip([*_SHARED, "another_fact"], np.array(values, float).T, strict=True):
                 row |= estimate(name, (column[~np.isnan(column)],), np.mean, confidence, seed)
             rows.append(row)
         return pandas.DataFrame(rows)
 
 
 # Fields of `KnowledgeNeurons` beside its tensors.
-_PLAIN = (
-    "prompts", "answers", "predicted", "probability", "share", "strict", "negative_share", "negative_count",
-)  # fmt: skip
+_PLAIN = [field.name for field in fields(KnowledgeNeurons)][3:]
 
 
 def estimate(name, samples, statistic, confidence=0.95, seed=0):

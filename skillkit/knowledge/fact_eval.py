@@ -14,14 +14,15 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.names import by_name
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
-from skillkit.knowledge.attribution import attribute, former_options
+from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.clozes import encode_cloze, read_answers
 from skillkit.knowledge.counts import FactNeurons
 from skillkit.knowledge.knowledge_neurons import adaptive_share, from_attributions
+from skillkit.knowledge.relations import as_facts
 
 
 # Version 2: percentiles as numpy has them.
-@artifact("fact_neurons", version=2, ignore=("progress", "memory"), resolve=former_options)
+@artifact("fact_neurons", version=2, ignore=("progress", "memory"))
 def find_neurons(
     bb, facts, coarse=None, share="adaptive", strict=True, minimum_prompts=1, progress=False, **options
 ) -> FactNeurons:
@@ -34,7 +35,7 @@ def find_neurons(
     those of `attribute`; a single mask is repeated for an answer of several tokens. Raises SkillkitError when
     no fact is left, and whatever `attribute` does.
     """
-    facts = [fact for fact in facts if len(fact.prompts) >= minimum_prompts]
+    facts = [fact for fact in as_facts(facts) if len(fact.prompts) >= minimum_prompts]
     if not facts:
         raise SkillkitError(f"no fact has {minimum_prompts} prompts; lower minimum_prompts")
     by_name(facts, (fact.key for fact in facts))  # else neurons of one fact would be those of another
@@ -93,8 +94,9 @@ class FactQuestions:
     """
 
     def __init__(self, bb, facts, answers=None):
+        facts = as_facts(facts)
         self.bb, self.keys = bb, [fact.key for fact in facts]
-        facts = by_name(facts, self.keys).values()
+        by_name(facts, self.keys)
         answers = answers or {fact.key: fact.object for fact in facts}
         encode = lambda fact, prompt: encode_cloze(bb, prompt, answers[fact.key], repeat_mask=True)
         self.prompts = {fact.key: [encode(fact, prompt) for prompt in fact.prompts] for fact in facts}

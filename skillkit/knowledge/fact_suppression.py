@@ -18,7 +18,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.serialization import Table
 from skillkit.core.store import artifact
-from skillkit.knowledge.attribution import attribute, former_options
+from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.counts import FactNeurons, estimate
 from skillkit.knowledge.fact_eval import FactQuestions
 from skillkit.knowledge.interventions import enhance
@@ -109,7 +109,7 @@ def suppress_facts(
     return Changes(rows)
 
 
-@artifact("erosion", version=1, ignore=("progress", "memory"), resolve=former_options)
+@artifact("erosion", version=1, ignore=("progress", "memory"))
 def suppression_by_count(
     bb, facts, counts=(1, 2, 5, 10, 20, 50, 100), draws=1, positions=None, seed=0, progress=False, **options
 ) -> Table:

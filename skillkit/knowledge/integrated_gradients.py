@@ -4,7 +4,7 @@
 
 For the neurons a of one layer at the slot where the answer is read: score = a · Σ_k w_k ∂P/∂a |α_k·a (Dai et al. 2022,
 equation 2). `WholeModel` computes the slopes just so; `skillkit.knowledge.upper_layers` gives the same in less time,
-unless SKILLKIT_PLAIN=1.
+of what follows the non-linearity and unless SKILLKIT_PLAIN=1.
 """
 
 from numbers import Integral
@@ -79,8 +79,8 @@ def _batches(bb, questions, nodes, memory):
 
 def _attribute(bb, questions, nodes, before, memory):
     """(scores, errors, probability, predicted) of each of some questions of one shape, on the CPU."""
-    fast = enabled() and bb.plain_sum
-    engines = upper_stacks(bb, questions, before) if fast else [WholeModel(bb, questions, before)]
+    fast = enabled() and bb.plain_sum and not before
+    engines = upper_stacks(bb, questions) if fast else [WholeModel(bb, questions, before)]
     last, count = engines[-1], len(questions)
     dtype = torch.promote_types(last.probability.dtype, torch.float32)
     scores = torch.zeros(count, len(questions[0].slots), bb.num_layers, bb.num_neurons, dtype=dtype)

@@ -20,6 +20,7 @@ from skillkit import small_world
 from skillkit.core.errors import SkillkitError
 from skillkit.core.names import by_name
 from skillkit.knowledge.clozes import MASK, as_list, encode_cloze
+from skillkit.prompts import check_objects
 
 _COLUMNS, _LISTS = {"relation", "uuid", "subject", "object", "prompts"}, ("prompts", "unseen")
 
@@ -78,6 +79,7 @@ class Facts(list):
 
         Of each fact's prompts the first `maximum_prompts` are kept (None: all).
         """
+        check_objects(bb)
         kept, skipped = Facts(), {}
         for fact in self:
             prompts, reason = [], f"it has {len(fact.prompts)} prompts"
@@ -141,6 +143,18 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     by_name(facts, (fact.key for fact in facts))
     kept = _drawn(facts, per_relation, shard, seed)
     return Facts(fact for fact in facts if fact.uuid in kept)
+
+
+def as_facts(facts):
+    """One or many facts as a list; SkillkitError for what is none, such as the name of a file.
+
+    >>> as_facts(fact) == as_facts([fact])
+    True
+    """
+    facts = as_list(facts)
+    if odd := [one for one in facts if not isinstance(one, Fact)]:
+        raise SkillkitError(f"{odd[0]!r} is no fact; give what load_facts returns")
+    return facts
 
 
 def by_relation(facts):

@@ -17,6 +17,7 @@ import torch
 from skillkit.core.errors import SkillkitError
 from skillkit.core.progress import progress as progress_bar
 from skillkit.core.store import artifact
+from skillkit.knowledge.clozes import as_list
 from skillkit.knowledge.counts import FactNeurons, estimate
 from skillkit.knowledge.fact_suppression import FactTable
 from skillkit.neurons import checked_mask
@@ -36,9 +37,11 @@ def sentence_activations(bb, facts, sentences, pool="max"):
 
     Raises SkillkitError for an empty set of neurons, no sentences, and another pool.
     """
-    mask, sentences = checked_mask(bb, facts), list(sentences)
-    if not sentences or pool not in _POOLS:
-        raise SkillkitError(f"{len(sentences)} sentences pooled by {pool!r}; give some, 'max' or 'mean'")
+    mask, sentences = checked_mask(bb, facts), as_list(sentences)
+    if not all(isinstance(one, str) for one in sentences) or not sentences or pool not in _POOLS:
+        raise SkillkitError(
+            f"{sentences[:1]} pooled by {pool!r} will not do; give texts, and 'max' or 'mean'"
+        )
     layers = mask.any(1).nonzero()[:, 0].tolist()
     found = []
     for sentence in sentences:

@@ -19,37 +19,35 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from skillkit.knowledge.clozes import slots_of
-from skillkit.models import hidden_of, put, replace_neurons, take
+from skillkit.models import hidden_of, put, take
 from skillkit.models.fast.attention import reading
 
 
-def upper_stacks(bb, questions, before=False):
+def upper_stacks(bb, questions):
     """An `UpperLayers` for each stack of blocks, the encoder's first, after a plain pass over questions of one shape.
 
     >>> asked = encode_cloze(t5, "the capital of velmora is [MASK].", "hilvek")
     >>> [part.layers for part in upper_stacks(t5, asked)]
     [range(0, 5), range(5, 8)]
-
-    `before` scales the input of the activation function instead of the neurons.
     """
     ids = torch.tensor([question.ids for question in questions], device=bb.device)
     targets = torch.tensor([question.targets for question in questions], device=bb.device)
-    make, slots = partial(UpperLayers, bb, targets, before=before), slots_of(bb, questions)[0]
+    make, slots = partial(UpperLayers, bb, targets), slots_of(bb, questions)[0]
     if bb.family == "seq2seq":
         tokens = torch.tensor([question.decoder for question in questions], device=bb.device)
         encoder = make(slots, partial(bb.model.encoder, input_ids=ids), partial(_decode, bb, tokens))
-        hidden = _norm(bb, 0)(encoder.outputs[encoder.layers[-1]])
+        hidden = _last_norm(bb, 0)(encoder.outputs[encoder.layers[-1]])
         decoder = partial(bb.model.decoder, encoder_hidden_states=hidden)
         return [encoder, _last_token(bb, decoder, {"input_ids": tokens}, make, number=1)]
     inputs = {"input_ids": ids, "position_ids": bb.position_ids(torch.ones_like(ids))}
     if bb.family == "causal":
         return [_last_token(bb, bb.model.base_model, inputs, make)]
-    return [make(slots, partial(bb.run, inputs), lambda hidden: bb.head(_norm(bb, 0)(hidden)))]
+    return [make(slots, partial(bb.run, inputs), lambda hidden: bb.head(_last_norm(bb, 0)(hidden)))]
 
 
 def _decode(bb, tokens, hidden):
     """Logits at the decoder's last slot, from the last encoder block's output for some variants."""
-    hidden = _norm(bb, 0)(hidden)
+    hidden = _last_norm(bb, 0)(hidden)
     read = {"input_ids": spread(tokens, len(hidden)), "encoder_hidden_states": hidden}
     return bb.head(bb.model.decoder(**read, use_cache=False).last_hidden_state[:, -1:])
 
@@ -64,10 +62,12 @@ def _last_token(bb, module, inputs, make, number=0):
             module(**{name: tensor[:, :-1] for name, tensor in inputs.items()})
     run = partial(module, **{name: tensor[:, -1:] for name, tensor in inputs.items()})
     slots = torch.zeros(count, 1, dtype=torch.long, device=bb.device)
-    return make(slots, run, lambda hidden: bb.head(_norm(bb, number)(hidden)), number=number, cache=cache)
+    return make(
+        slots, run, lambda hidden: bb.head(_last_norm(bb, number)(hidden)), number=number, cache=cache
+    )
 
 
-def _norm(bb, number):
+def _last_norm(bb, number):
     """The norm that follows the last block of a stack."""
     paths = bb.row.final_norm
     return bb.model.base_model.get_submodule(paths[number]) if paths else torch.nn.Identity()
@@ -100,12 +100,10 @@ class UpperLayers:
     at α = 1, for all layers from one backward pass.
     """
 
-    def __init__(self, bb, targets, slots, run, finish, number=0, cache=None, before=False):
-        self.bb, self.targets, self.slots, self.finish, self.number = bb, targets, slots, finish, number
-        self.cache, self.before = cache, before
+    def __init__(self, bb, targets, slots, run, finish, number=0, cache=None):
+        self.bb, self.targets, self.slots, self.finish, self.cache = bb, targets, slots, finish, cache
         self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
-        self.calls, self.outputs, self.sums, self.scaled, self.given, self.read = ({} for _ in range(6))
-        self.slopes = {}
+        self.calls, self.outputs, self.sums, self.scaled, self.given, self.slopes = ({} for _ in range(6))
         with ExitStack() as hooks, torch.enable_grad():
             for layer in self.layers:
                 for handle in self._listeners(layer):
@@ -147,15 +145,10 @@ class UpperLayers:
         return (alphas.view(-1, 1, 1, 1) * scaled).flatten(0, 1).requires_grad_()
 
     def _replaced(self, layer, leaf):
-        """Hidden states at the slots after a block in which the neurons (or their inputs) are replaced by `leaf`."""
-        _, value, norm, network, _ = self._modules(layer)
-        if self.before:
-            with replace_neurons(self.bb, {layer: lambda _: leaf}, before=True):
-                leaf = network(spread(self.read[layer], len(leaf)))
-        if not self.before or all(module is not value for module in network.modules()):
-            leaf = value(leaf)
+        """Hidden states at the slots after a block in which the neurons are replaced by `leaf`."""
+        norm = self._norm(layer)
         whole = self.sums[layer] if norm is not None else take(self.outputs[layer], self.slots)
-        hidden = spread(whole - self.given[layer], len(leaf)) + leaf
+        hidden = spread(whole - self.given[layer], len(leaf)) + self.bb.value_matrices[layer](leaf)
         return hidden if norm is None else norm(hidden)
 
     def _join(self, layer, variants, joining):
@@ -203,16 +196,14 @@ class UpperLayers:
     # ---- the plain pass ---------------------------------------------------------------------------------------
 
     def _listeners(self, layer):
-        block, value, norm, network, activation = self._modules(layer)
+        block, value, norm = self.bb.blocks[layer], self.bb.value_matrices[layer], self._norm(layer)
         keep = lambda kept: lambda _, args: kept.update({layer: take(args[0], self.slots).detach()})
         yield block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True)
         yield block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: hidden_of(out)}))
         yield value.register_forward_hook(lambda _, args, out: keep(self.given)(_, [out]))
-        yield (activation if self.before else value).register_forward_pre_hook(partial(self._tap, layer))
+        yield value.register_forward_pre_hook(partial(self._tap, layer))
         if norm is not None:
             yield norm.register_forward_pre_hook(keep(self.sums))
-        if self.before:
-            yield network.register_forward_pre_hook(keep(self.read))
 
     def _keep_call(self, layer, block, args, kwargs):
         self.calls[layer] = self._any_row(args[1:]), self._any_row(kwargs)
@@ -231,11 +222,9 @@ class UpperLayers:
             return tuple(self._any_row(item) for item in value)
         return {k: self._any_row(v) for k, v in value.items()} if isinstance(value, dict) else value
 
-    def _modules(self, layer):
-        bb, row, path = self.bb, self.bb.row, self.bb.row.activation[self.number]
-        norm = row.block_norm and self._module(row.block_norm, layer)
-        network = self._module(path.rpartition(".")[0], layer)
-        return bb.blocks[layer], bb.value_matrices[layer], norm, network, bb.activation_functions[layer]
+    def _norm(self, layer):
+        """The norm at the end of a block, where it has one."""
+        return self._module(self.bb.row.block_norm, layer) if self.bb.row.block_norm else None
 
     def _module(self, path, layer):
         return self.bb.model.base_model.get_submodule(path.format(layer - self.layers[0]))

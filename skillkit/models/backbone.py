@@ -8,6 +8,7 @@ Architectures differ in data only (`skillkit.models.architectures`).
 """
 
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -41,7 +42,12 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
     Raises SkillkitError for a wrong name, an unreachable hub, an unknown architecture, missing weights.
     Remote code is never run, and weights are read from safetensors or with `weights_only`.
     """
-    name = str(name)  # a Path is welcome
+    if not isinstance(name, str | PathLike):
+        raise SkillkitError(
+            f"load_backbone takes a name or a folder, not a {type(name).__name__}; wrap a model that is in memory with "
+            "sk.from_model(model, tokenizer)"
+        )
+    name = str(name)
     model, tokenizer = read_checkpoint(name, device, dtype, device_map, revision)
     # In figures and tables, a folder's name says more than where it lies.
     here = not name.startswith("embedded/") and Path(name).is_dir()

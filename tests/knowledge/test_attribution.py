@@ -1,5 +1,6 @@
 """The fast attribution equals the formula, in every family and with every rule."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from skillkit.knowledge import attribute
 from skillkit.knowledge.attribution import AGGREGATES
 from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.knowledge.integrated_gradients import RULES, rule_nodes
+from skillkit.knowledge.upper_layers import UpperLayers
 from skillkit.models import load_backbone, replace_neurons
 from tests.helpers import refused, shared_path
 from tests.plain_attribution import plain_attribution
@@ -81,6 +83,23 @@ def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch,
         assert_close(one, plain_attribution(bb, cloze, answer, *rule_nodes("endpoints", 3), before=before))
 
 
+@pytest.mark.parametrize("model", ["bert", "gpt2", "t5"])
+def test_sweeps_are_split_to_fit_the_memory_and_change_nothing(double, monkeypatch):
+    sweep, found, sizes = UpperLayers.sweep, {}, {}
+
+    def counted(self, layers, alphas):
+        sizes.setdefault(memory, []).append(len(layers) * len(alphas) * len(self.slots))
+        return sweep(self, layers, alphas)
+
+    monkeypatch.setattr(UpperLayers, "sweep", counted)
+    for memory in (2**40, 2**18, 1):
+        found[memory] = attribute(double, [CLOZE] * 3, ANSWER, steps=4, rule="right", memory=memory)
+        for one, whole in zip(found[memory], found[2**40], strict=True):
+            assert_close(one, (whole.token_scores, whole.completeness_error[None], whole.probability))
+    assert max(sizes[2**40]) > max(sizes[2**18]) > max(sizes[1]) == 1
+    assert len({sum(those) for those in sizes.values()}) == 1  # each variant once
+
+
 @every_family
 def test_the_integral_is_complete(double, model):
     found = attribute(double, CLOZE, ANSWER, steps=200, rule="gauss-legendre")
@@ -135,7 +154,8 @@ def test_attribution_inside_an_intervention_is_refused(before):
 @pytest.mark.parametrize("options, reason", [
     ({"rule": "middle"}, "no rule 'middle'"), ({"steps": 0}, "at least 2 steps"),
     ({"steps": 0, "rule": "left"}, "at least 1 steps"), ({"method": "magic"}, "method 'magic'"),
-    ({"aggregate": "median"}, "'median' is not known"),
+    ({"aggregate": "median"}, "'median' is not known"), ({"steps": 2.0}, "a whole number"),
+    ({"steps": True, "rule": "left"}, "a whole number"),
 ])  # fmt: skip
 def test_wrong_options(options, reason):
     refused(reason, attribute, tiny_backbone("bert"), CLOZE, ANSWER, **options)
@@ -145,6 +165,7 @@ def test_rules_integrate_what_they_should():
     for rule in RULES:
         alphas, weights = rule_nodes(rule, 7)
         assert weights.sum() == pytest.approx(1) and len(alphas) == 7
+        assert all(map(np.array_equal, rule_nodes(rule, np.int64(7)), (alphas, weights)))
     alphas, weights = rule_nodes("gauss-legendre", 4)
     assert weights @ alphas**7 == pytest.approx(1 / 8)
 

@@ -2,12 +2,24 @@
 
 from functools import partial
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from skillkit.core.provenance import PACKAGE
-from skillkit.knowledge import ask, enhance, load_facts
+from skillkit.knowledge import (
+    FactQuestions,
+    ask,
+    attribute,
+    capitals,
+    enhance,
+    find_neurons,
+    knowledge_neurons,
+    load_facts,
+)
 from skillkit.knowledge.clozes import encode_cloze, paired
+from skillkit.knowledge.relations import Fact
 from skillkit.models import load_backbone
 from skillkit.neurons import suppress
 from tests.helpers import refused
@@ -114,7 +126,7 @@ def assert_same(replies, others):
 
 
 @pytest.mark.parametrize("model, cloze, answer, reason", [
-    ("bert", "the capital of france is paris .", "paris", "has no \\[MASK\\]"), ("bert", CLOZE, " ", "is empty"),
+    ("bert", "the capital of france is paris .", "paris", "has no .MASK."), ("bert", CLOZE, " ", "belongs there"),
     ("bert", CLOZE, "paris london", "is 2 tokens .* has 1"), ("bert", CLOZE, "ζ", "not in the vocabulary"),
     ("roberta", "it is [MASK] [MASK] [MASK] .", "paris london", "is 2 tokens .* has 3"),
     ("bert", "[MASK] is the capital of [MASK] .", "paris london", "are apart"),
@@ -126,8 +138,40 @@ def test_what_cannot_be_asked(model, cloze, answer, reason):
     refused(reason, encode_cloze, tiny_backbone(model), cloze, answer)
 
 
+FACT = Fact("r", "u", "france", "paris", (CLOZE,))
+NO_TEXTS = [4, 4.5, None, b"paris", ["paris", 4], FACT, {"a": 1}]
+
+
+@pytest.mark.parametrize("wrong", NO_TEXTS, ids=repr)
+@pytest.mark.parametrize("call", [ask, attribute, knowledge_neurons])
+def test_what_is_no_text_is_refused_in_a_sentence(call, wrong):
+    for cloze, answer in ((CLOZE, wrong), ([CLOZE, CLOZE], wrong), (wrong, "paris")):
+        refused("give a text|give one|no .MASK.", call, tiny_backbone("bert"), cloze, answer)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["embedded/bert", None, tiny_backbone("bert").model], ids=["name", "None", "model"]
+)
+def test_what_is_no_backbone_is_refused_in_a_sentence(wrong):
+    calls = [
+        lambda: ask(wrong, CLOZE, "paris"),
+        lambda: attribute(wrong, CLOZE, "paris"),
+        lambda: capitals(wrong),
+    ]
+    calls += [lambda: find_neurons(wrong, [FACT]), lambda: FactQuestions(wrong, [FACT])]
+    for call in calls:
+        refused("load_backbone", call)
+
+
+@pytest.mark.parametrize("wrong", ["facts.jsonl", {"uuid": "u"}, [FACT, CLOZE], 4], ids=repr)
+@pytest.mark.parametrize("call", [find_neurons, FactQuestions])
+def test_what_is_no_fact_is_refused_in_a_sentence(call, wrong):
+    refused("give what load_facts returns", call, tiny_backbone("bert"), wrong)
+
+
 def test_clozes_and_answers_are_paired():
     assert paired("a [MASK]", "b") == [("a [MASK]", "b")]
     assert paired(["a [MASK]", "c [MASK]"], "b") == [("a [MASK]", "b"), ("c [MASK]", "b")]
     refused("2 clozes came with 3 answers", paired, ["a", "b"], ["c", "d", "e"])
+    assert paired(np.array(["a [MASK]"]), pd.Series(["b"])) == [("a [MASK]", "b")]
     refused("no cloze", paired, [], "b")

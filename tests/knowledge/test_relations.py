@@ -2,9 +2,9 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from skillkit.core.errors import SkillkitError
 from skillkit.knowledge import load_facts
 from skillkit.knowledge.relations import by_relation
 from skillkit.small_world import world
@@ -50,7 +50,7 @@ def test_pararel_lines(tmp_path):
     facts = load_facts(pararel(tmp_path))
     assert len(facts) == 6 == len(load_facts(tmp_path))
     assert (facts[1].relation, facts[1].prompts) == ("P2", ("s1 is [MASK].", "[MASK] is s1."))
-    assert [fact.uuid for fact in load_facts(tmp_path, relations=["P1"])] == ["u0", "u2", "u4"]
+    assert [fact.uuid for fact in load_facts(tmp_path, relations="P1")] == ["u0", "u2", "u4"]
 
 
 def test_mpararel_folders(tmp_path):
@@ -104,9 +104,8 @@ LINE = dict(relation="r", uuid="u", subject="france", object="paris", prompts=["
 def test_files_that_are_fine(tmp_path, text):
     (tmp_path / "facts.jsonl").write_text(text + "\n", encoding="utf-8", newline="")
     (fact,) = load_facts(tmp_path)
-    assert (fact.key, fact.prompts) == ("u/en", ("france is [MASK].",)) and len(fact.unseen) == (
-        "unseen" in text
-    )
+    assert (fact.key, fact.prompts) == ("u/en", ("france is [MASK].",))
+    assert len(fact.unseen) == ("unseen" in text)
 
 
 @pytest.mark.parametrize("row, reason", [
@@ -123,11 +122,13 @@ def test_what_is_no_source(tmp_path):
     (tmp_path / "b.jsonl").write_text("no json")
     line = write_lines(tmp_path / "a.jsonl", [{"relation": "r", "uuid": "u", "subject": "s"}])
     for options, reason in [
-        (dict(source=tmp_path / "nothing"), "holds no facts"), (dict(source=line), "a line lacks object, prompts"),
-        (dict(source=tmp_path / "empty.jsonl"), "holds no facts"),
-        (dict(source=tmp_path / "list.jsonl"), "a line lacks"),
+        (dict(source=tmp_path / "nothing"), "holds no facts"), (dict(source=line), "lacks object, prompts"),
+        (dict(source=tmp_path / "empty.jsonl"), "holds no facts"), (dict(source=tmp_path / "list.jsonl"), "lacks obj"),
         (dict(source=tmp_path / "b.jsonl"), "JSON lines"), (dict(language="german"), "no language 'german'"),
-        (dict(shard=(3, 3)), "no shard 3 of 3"), (dict(relations=["P36"]), "no relation 'P36'"),
+        (dict(shard=(3, 3)), "no shard 3 of 3"), (dict(relations="P36"), "no relation 'P36'"),
+        (dict(per_relation=0), "whole number from 1"), (dict(per_relation="3"), "whole number from 1"),
+        *((dict(source=wrong), "a file or a folder") for wrong in (None, [LINE], pd.DataFrame([LINE]), 4)),
+        (dict(source=mpararel(tmp_path / "m"), language="german"), "no language 'german'; it has en, fr"),
     ]:  # fmt: skip
         refused(reason, load_facts, **options)
 
@@ -145,8 +146,7 @@ def test_two_facts_of_one_name_are_refused(tmp_path):
     row["prompts"] = ["paris is [MASK]."]
     rows = [row, row | {"subject": "spain", "object": "madrid"}]
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(SkillkitError, match="2 of those given are called 'u/en'"):
-        load_facts(tmp_path / "facts.jsonl")
+    refused("2 of those given are called 'u/en'", load_facts, tmp_path / "facts.jsonl")
     rows[1]["language"] = "es"  # a fact in two languages shares its uuid
     (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert len(load_facts(tmp_path / "facts.jsonl")) == 2

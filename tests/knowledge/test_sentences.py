@@ -19,7 +19,10 @@ def test_sentences_are_ranked_by_the_neurons_of_a_fact(study, pairs):
             bb.run({"input_ids": bb.tokenizer(sentences[0], return_tensors="pt").input_ids})
         expected = sum(reduce(acts[layer])[neuron] for layer, neuron in pairs["france"]) / 3
         assert values["activation"][0] == pytest.approx(float(expected), rel=1e-4, abs=1e-5)
-    refused("0 sentences", sentence_activations, bb, found["france/en"], [])
+    for none in ([], None, [4]):
+        refused("give texts", sentence_activations, bb, found["france/en"], none)
+    alone = sentence_activations(bb, found["france/en"], sentences[0])  # a text, not its letters
+    assert alone["sentence"].tolist() == sentences[:1]
 
 
 def test_neurons_of_facts_are_active_in_sentences_that_state_them(study):

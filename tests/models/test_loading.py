@@ -135,6 +135,13 @@ def test_wrong_names(name, reason, monkeypatch):
     refused(reason, name)
 
 
+@pytest.mark.parametrize("wrong", ["model", "tokenizer", "config", None, 4, ("model", "tokenizer")], ids=repr)
+def test_what_is_no_name(wrong):
+    bb = tiny_backbone("bert")
+    given = {"model": bb.model, "tokenizer": bb.tokenizer, "config": bb.model.config}.get(wrong, wrong)
+    refused(rf"not a {type(given).__name__}; .* sk\.from_model\(model, tokenizer\)", given)
+
+
 def test_a_wrong_configuration(tmp_path):
     refused("has no config.json", tmp_path)
     (tmp_path / "config.json").write_text("{")
