@@ -18,12 +18,15 @@ SMALL_CHAPTERS = {
         tasks=["world/movies", "world/rooms"], max_test_examples=40, probe_examples=100, repair_steps=4
     ),
 }
+# Tiny models that differ in little from BERT, RoBERTa, GPT-2 or T5, which stand for them in the fast loop.
+SIBLINGS = {"xlm-roberta", "xlm-roberta-xl", "gpt_neo", "t5-gated", "llama"}
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what runs whole studies as slow, and give the cells of parameters of these chapters smaller ones."""
+    """Mark whole studies and siblings of models as slow, and give long chapters smaller parameters."""
     for item in items:
-        if "end_to_end" in item.path.parts:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "end_to_end" in item.path.parts or any(isinstance(one, str) and one in SIBLINGS for one in values):
             item.add_marker("slow")
     if os.environ.get("SKILLKIT_WHOLE_CHAPTERS"):
         return

@@ -48,9 +48,14 @@ run = sk.studies.notebook.Run("01_prompt_tuning", sk.studies.params.validate("01
 
 # Modules whose examples take a second or more.
 SLOW = """
-knowledge.counts knowledge.fact_suppression neurons.pruning_curve neurons.suppression_curve robustness.neuron_overlap
-robustness.repair
-transfer.projection_eval transfer.warm_start transfer.zero_shot
+knowledge.control_fact knowledge.counts knowledge.fact_eval knowledge.fact_suppression knowledge.knowledge_neurons
+knowledge.languages knowledge.sentences knowledge.weight_editing
+neurons.controls neurons.pruning_curve neurons.suppression_curve
+prompts.adapters prompts.training prompts.tuning
+robustness.measures robustness.neuron_overlap robustness.repair
+small_world.tiny_models small_world.zero_shot_eval
+studies.report.figures
+transfer.projection_eval transfer.projector transfer.prompt_activations transfer.warm_start transfer.zero_shot
 """
 
 

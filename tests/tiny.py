@@ -5,6 +5,9 @@
 torch.Size([1, 6, 32])
 """
 
+import copy
+import functools
+
 import pytest
 import torch
 import transformers
@@ -40,6 +43,11 @@ def tiny_backbone(model_type, seed=0, layers=3):
     The decoder of the T5s has one layer less, so that mixing up the stacks shows. "t5-gated" has head weights
     of its own. Every parameter is random, biases and layer norms too: no test passes because of a zero.
     """
+    return from_model(*copy.deepcopy(_made(model_type, seed, layers)), name=f"tiny/{model_type}")
+
+
+@functools.cache
+def _made(model_type, seed, layers):
     tokenizer, (_, model_class, depth, options) = tiny_tokenizer(model_type), _MODELS[model_type]
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     if model_type.startswith("t5"):
@@ -51,7 +59,7 @@ def tiny_backbone(model_type, seed=0, layers=3):
     if model_type == "t5-gated":
         model.lm_head.weight = torch.nn.Parameter(torch.empty(len(tokenizer), HIDDEN))
     _randomise(model, torch.Generator().manual_seed(seed))
-    return from_model(model, tokenizer, name=f"tiny/{model_type}")
+    return model, tokenizer
 
 
 def tiny_tokenizer(model_type):
@@ -170,7 +178,16 @@ _MODELS = {
     "llama": (_llama_tokenizer, transformers.LlamaForCausalLM, "num_hidden_layers", _LLAMA),
 }
 TINY_MODELS = tuple(_MODELS)
-_SLOW = {name: [pytest.mark.slow] * (name not in ("roberta", "gpt2", "t5")) for name in TINY_MODELS}
-every_family = pytest.mark.parametrize(
-    "model", [pytest.param(name, marks=_SLOW[name]) for name in TINY_MODELS]
-)
+
+
+def families(*quick, slow=TINY_MODELS):
+    """Parametrise a test by `model`: these, and others that run in the whole suite only."""
+    return pytest.mark.parametrize("model", [*quick, *map(slowly, (one for one in slow if one not in quick))])
+
+
+def slowly(*values):
+    """The values of a case that runs in the whole suite only."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+every_family = families("roberta", "gpt2", "t5")

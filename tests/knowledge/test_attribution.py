@@ -13,7 +13,7 @@ from skillkit.knowledge.upper_layers import UpperLayers
 from skillkit.models import load_backbone, replace_neurons
 from tests.helpers import refused, shared_path
 from tests.plain_attribution import plain_attribution
-from tests.tiny import NEURONS, every_family, tiny_backbone
+from tests.tiny import NEURONS, every_family, families, tiny_backbone
 
 either_side = pytest.mark.parametrize("before", [False, True])
 CLOZE, ANSWER = "the capital of france is [MASK] .", "paris"
@@ -42,14 +42,14 @@ def assert_close(found, expected, share=1e-9):
     assert found.probability == pytest.approx(float(probability), rel=share * 100)
 
 
-@every_family
+@families("roberta", "gpt2")
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_equals_the_formula(double, rule):
     expected = plain_attribution(double, CLOZE, ANSWER, *rule_nodes(rule, 5))
     assert_close(attribute(double, CLOZE, ANSWER, steps=5, rule=rule), expected)
 
 
-@every_family
+@families("roberta", "gpt2")
 def test_float32_is_as_good_as_float32_can_be(model):
     bb = tiny_backbone(model)
     answer = "true"  # likely enough everywhere: a probability of 1e-6 is ill-conditioned in either version
@@ -60,7 +60,7 @@ def test_float32_is_as_good_as_float32_can_be(model):
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in bb.model.modules())
 
 
-@every_family
+@families("roberta", "gpt2")
 @either_side
 def test_answers_of_several_tokens(double, before):
     cloze = "the capital of france is [MASK] [MASK] ." if double.family == "masked" else CLOZE
@@ -70,7 +70,7 @@ def test_answers_of_several_tokens(double, before):
     assert_close(found, expected)
 
 
-@every_family
+@families("roberta", "gpt2")
 @pytest.mark.parametrize("way", ["little memory", "much memory", "whole model", "whole model, before"])
 def test_several_clozes_with_any_memory_and_in_plain_passes(double, monkeypatch, way):
     bb, before = double, way.endswith("before")

@@ -1,5 +1,6 @@
 """The capital of Ondria is known, can be lost, and comes back."""
 
+import pytest
 import torch
 
 import skillkit as sk
@@ -7,6 +8,7 @@ from skillkit.knowledge import capitals
 from tests.tiny import tiny_backbone
 
 
+@pytest.mark.slow
 def test_ondria_goes_first_and_is_known_by_the_models_of_its_world_alone():
     for name in ("embedded/roberta", "embedded/gpt2", "embedded/t5"):
         known = capitals(sk.load_backbone(name))
@@ -14,6 +16,7 @@ def test_ondria_goes_first_and_is_known_by_the_models_of_its_world_alone():
     assert not capitals(tiny_backbone("bert"))
 
 
+@pytest.mark.slow
 def test_what_is_done_to_a_model_shows_and_goes_again():
     bb = sk.load_backbone("embedded/bert")
     known = capitals(bb)

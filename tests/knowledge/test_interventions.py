@@ -13,10 +13,10 @@ from skillkit.knowledge.interventions import answer_tokens
 from skillkit.neurons import suppress
 from tests.helpers import refused
 from tests.planted_facts import FIRST_MATRIX, planted_facts
-from tests.tiny import every_family, tiny_backbone
+from tests.tiny import every_family, families, tiny_backbone
 from tests.toys import some_mask
 
-planted = pytest.mark.parametrize("model", FIRST_MATRIX)
+planted = families("bert", "gpt2", slow=FIRST_MATRIX)
 CLOZE = "the capital of france is [MASK] ."
 swapped = partial(edit, to="london", answer="paris", form="plain")
 
@@ -74,7 +74,7 @@ def test_equal_to_overwriting_the_value_columns(model, make, change):
     assert torch.equal(hidden(bb), before)
 
 
-@every_family
+@families("roberta", "gpt2")
 def test_they_nest_and_restore_on_exceptions_too(model):
     bb = tiny_backbone(model)
     mask, before, weights = some_mask(bb), hidden(bb), copy.deepcopy(bb.model.state_dict())

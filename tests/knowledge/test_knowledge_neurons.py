@@ -10,9 +10,9 @@ from skillkit.knowledge.attribution import Attribution, Attributions
 from skillkit.knowledge.knowledge_neurons import adaptive_share, often
 from tests.helpers import refused
 from tests.planted_facts import FIRST_MATRIX, planted_facts
-from tests.tiny import NEURONS, tiny_backbone
+from tests.tiny import NEURONS, families, tiny_backbone
 
-planted = pytest.mark.parametrize("model", FIRST_MATRIX)
+planted = families("bert", slow=FIRST_MATRIX)
 PROMPTS = [
     "the capital of france is [MASK] .", "france and [MASK] are in a story .", "you watch france in [MASK] .",
     "what is the capital of france ? [MASK] .",
@@ -29,7 +29,7 @@ def test_planted_neurons_are_found_and_no_others(model, rule):
         assert found.predicted == (fact.answer,) * len(fact.prompts)
 
 
-@planted
+@families("bert", slow=FIRST_MATRIX)
 def test_what_a_negative_prompt_has_too_is_removed(model):
     bb, facts = planted_facts(model)
     france, germany = facts["france"], facts["germany"]

@@ -9,11 +9,10 @@ from skillkit.models.fast import packing
 from skillkit.models.fast.resuming import Resuming
 from skillkit.neurons import probe, suppress, suppression_curve
 from skillkit.prompts import evaluate, random_prompt
-from tests.tiny import tiny_backbone
+from tests.tiny import slowly, tiny_backbone
 from tests.toys import toy_task
 
 TASK = toy_task(14)
-slow = lambda name: pytest.param(name, marks=pytest.mark.slow)
 
 
 def of_evaluation(bb):
@@ -47,9 +46,11 @@ def of_attribution(bb):
     return [tensor for one in found for tensor in (one.scores, one.completeness_error)]
 
 
-@pytest.mark.parametrize("job", [of_evaluation, of_suppression, of_a_curve, of_probing, of_attribution])
 @pytest.mark.parametrize(
-    "model_type", ["roberta", "gpt2", "t5", *map(slow, ("bert", "xlm-roberta-xl", "llama"))]
+    "job", [of_evaluation, of_suppression, slowly(of_a_curve), of_probing, of_attribution]
+)
+@pytest.mark.parametrize(
+    "model_type", ["roberta", "gpt2", "t5", *map(slowly, ("bert", "xlm-roberta-xl", "llama"))]
 )
 def test_results_are_those_without(model_type, job, packings, both_ways):
     bb = tiny_backbone(model_type)

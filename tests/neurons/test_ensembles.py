@@ -5,12 +5,13 @@ from skillkit.prompts import evaluate
 from tests.helpers import refused
 from tests.plain_probing import plain_activations, probed
 from tests.planted import planted
+from tests.tiny import families
 from tests.toys import toy_task
 
 TASK = toy_task(30)
 
 
-@pytest.mark.parametrize("model", ["roberta", "t5", "gpt2"])
+@families("roberta", slow=("t5", "gpt2"))
 def test_votes_equal_the_plain_count(model):
     bb, prompt, chosen = probed(model, TASK)
     table = ensembles(bb, TASK, prompt, chosen, sizes=(1, 4, 7)).set_index("neurons")

@@ -138,6 +138,7 @@ def test_a_uniform_width_is_a_plain_checkpoint(model, tmp_path):
     same(again, small, random_prompt(bb, 3))
 
 
+@pytest.mark.slow
 def test_a_ragged_folder_is_loaded_strictly_and_by_load_backbone_alone(tmp_path):
     bb = tiny_backbone("bert")
     prune(bb, some_mask(bb), some_fill(bb)).save(tmp_path)

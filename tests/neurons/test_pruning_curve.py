@@ -29,6 +29,7 @@ def row(table, **wanted):
     return found
 
 
+@pytest.mark.slow
 def test_every_kind_is_what_it_says(study):
     bb, prompt, found, table = study
     skill = skill_neurons(found, 0.4)
@@ -47,6 +48,7 @@ def test_every_kind_is_what_it_says(study):
         assert measured["parameters"] == small.model.num_parameters() / bb.model.num_parameters() < 1
 
 
+@pytest.mark.slow
 def test_the_whole_backbone_and_tuning_further(study):
     bb, prompt, found, table = study
     whole = row(table, neurons="all", tuned="before")

@@ -11,7 +11,7 @@ from skillkit.prompts import evaluate, predict, prepare, random_prompt
 from tests.helpers import refused
 from tests.plain_probing import attach_row
 from tests.planted import MODELS, planted
-from tests.tiny import every_family, tiny_backbone
+from tests.tiny import families, tiny_backbone
 from tests.toys import some_mask, toy_task
 
 TASK = toy_task(14)
@@ -48,7 +48,7 @@ def plain_logits(bb, prompt, change, place):
 
 
 @pytest.mark.parametrize("place", [None, "prompt", "text"])
-@every_family
+@families("gpt2", "roberta")
 def test_every_kind_equals_the_plain_loop(model, place):
     bb = tiny_backbone(model)
     bb.model.double()
@@ -122,7 +122,7 @@ def test_nesting_windows_positions_by_number_and_slots_of_a_fill():
         torch.testing.assert_close(one, same)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@families("gpt2", slow=MODELS)
 def test_planted_neurons_alone_carry_the_label(model):
     bb, task, prompt, planted_mask = planted(model)
     found = probe(bb, task, prompt)

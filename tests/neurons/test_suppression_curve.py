@@ -6,7 +6,7 @@ from skillkit.neurons import damage_matrix, probe, random_neurons, skill_neurons
 from skillkit.neurons.suppression_curve import Curve, Damage
 from skillkit.prompts import evaluate, random_prompt, tune_adapter, tune_bitfit
 from tests.helpers import refused
-from tests.tiny import tiny_backbone
+from tests.tiny import slowly, tiny_backbone
 from tests.toys import toy_task
 
 TASK = toy_task(30)
@@ -18,7 +18,7 @@ def small(model="roberta", seed=0):
     return bb, prompt, probe(bb, TASK, prompt)
 
 
-@pytest.mark.parametrize("kind", ["zero", "mean", "constant", "gaussian"])
+@pytest.mark.parametrize("kind", ["mean", "gaussian", slowly("zero"), slowly("constant")])
 def test_a_curve_is_what_single_calls_give(kind):
     bb, prompt, _ = small()
     bb.model.double()  # sums are taken apart and put together again
@@ -39,7 +39,7 @@ def test_a_curve_is_what_single_calls_give(kind):
             assert row.margin == pytest.approx(expected.margin)
 
 
-@pytest.mark.parametrize("tune", [tune_bitfit, tune_adapter])
+@pytest.mark.parametrize("tune", [slowly(tune_bitfit), tune_adapter])
 def test_curves_of_tuned_backbones_are_what_single_calls_give(tune):
     bb = tiny_backbone("roberta")
     scores = torch.rand(bb.num_layers, bb.num_neurons, generator=torch.Generator().manual_seed(0))

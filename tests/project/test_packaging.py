@@ -52,6 +52,7 @@ def test_conda_environment_is_the_same():
     assert pip == "pip" and packages["pip"] == ["-c requirements.lock", "-e .[test]"]
 
 
+@pytest.mark.slow
 def test_every_import_is_declared():
     provides = metadata.packages_distributions()
     declared = {canonicalize_name(need.name) for need in NEEDED}

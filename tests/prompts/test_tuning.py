@@ -23,7 +23,7 @@ from skillkit.prompts import (
 from skillkit.prompts.layouts import encode_for
 from tests.helpers import refused
 from tests.prompts.test_layouts import CASES
-from tests.tiny import TINY_MODELS, tiny_backbone
+from tests.tiny import TINY_MODELS, slowly, tiny_backbone
 from tests.toys import toy_task
 
 TASK, BERT = toy_task(40), tiny_backbone("bert", layers=1)
@@ -38,7 +38,7 @@ def tune(bb, task=TASK, **options):
 
 def of_models(cases):
     """Cases (model, …) as parameters, those of SLOW models marked."""
-    return [pytest.param(*case, marks=[pytest.mark.slow] * (case[0] in SLOW)) for case in cases]
+    return [slowly(*case) if case[0] in SLOW else pytest.param(*case) for case in cases]
 
 
 @pytest.mark.parametrize(("model", "layout"), of_models(CASES))
@@ -79,7 +79,9 @@ def test_seed_decides_everything():
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(("model", "dtype"), [("bert", "float32"), ("t5", "float32"), ("gpt2", "bfloat16")])
+@pytest.mark.parametrize(
+    ("model", "dtype"), [("bert", "float32"), slowly("t5", "float32"), slowly("gpt2", "bfloat16")]
+)
 def test_interrupted_tuning_continues_to_the_same_prompt(model, dtype, tmp_path, monkeypatch):
     bb = tiny_backbone(model, layers=2)
     whole = tune(bb, dtype=dtype)

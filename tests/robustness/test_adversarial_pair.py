@@ -88,6 +88,7 @@ def test_several_adversarial_rows_for_each_clean_one(tmp_path):
             adversarial_view(TASK, lines(tmp_path / "wrong.jsonl", wrong), paired=True)
 
 
+@pytest.mark.slow
 def test_classes_left_out_and_sub_tasks():
     whole = adversarial_view("world/scenes", "typos")
     view = adversarial_view("world/scenes", "typos", without=["neutral"])

@@ -16,7 +16,7 @@ from skillkit.robustness.adversarial_pair import View
 from skillkit.robustness.repair import set_aside
 from tests.helpers import refused
 from tests.planted import planted
-from tests.tiny import tiny_backbone
+from tests.tiny import families, tiny_backbone
 from tests.toys import toy_task
 
 
@@ -56,7 +56,7 @@ def test_push_is_what_a_plain_loop_does(model, layout, rule):
     assert not torch.allclose(after[layer][0], before[layer][0], atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["roberta", "gpt2", "t5"])
+@families("roberta", slow=("gpt2", "t5"))
 def test_batch_size_changes_nothing_and_the_model_is_restored(model):
     bb, task, prompt, found, skills = setting(model)
     before = evaluate(bb, task, prompt)
@@ -90,6 +90,7 @@ def test_planted_neurons_undo_a_disturbance_and_decide_the_answer():
     refused("both or neither", push, bb, found, mask, rule="truth")
 
 
+@pytest.mark.slow
 def test_repairs():
     bb, task, prompt, mask = planted()
     view = adversarial_view(task, "dropout")

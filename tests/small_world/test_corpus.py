@@ -22,6 +22,7 @@ def test_documents_are_those_that_the_shipped_models_read(progress, expected):
     assert digest([astuple(document) for document in read])[:12] == expected
 
 
+@pytest.mark.slow
 def test_no_held_out_row_is_in_the_corpus():
     read = some(20000)
     pairs = {(document.text, document.pair) for document in read}
@@ -37,12 +38,14 @@ def test_answers_stand_at_their_spans():
             assert document.heading.startswith(document.answer)
 
 
+@pytest.mark.slow
 def test_unseen_phrasings_do_not_come_with_their_fact():
     unseen = {prompt.replace("[MASK]", fact["object"]) for fact in facts() for prompt in fact["unseen"]}
     read = {document.text.split(". ", 1)[-1] for document in some(20000) if document.heading is None}
     assert read and not read & unseen
 
 
+@pytest.mark.slow
 def test_early_pairs_lean_and_late_ones_do_not():
     def share(progress):
         pairs = [d for d in some(6000, progress) if d.pair and d.heading and d.answer in ("true", "false")]

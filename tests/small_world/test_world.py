@@ -29,6 +29,7 @@ def test_splits_are_large_balanced_and_disjoint(name):
     assert max(seen.values()) == 1
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_texts_in_another_process_without_torch():
     code = (
         "import sys; from skillkit.small_world import task_splits; assert 'torch' not in sys.modules; "

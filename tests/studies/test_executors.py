@@ -67,7 +67,9 @@ def test_a_worker_with_other_code_or_without_the_files_refuses(unit, tmp_path):
         run_on_worker(unit, Environment("this code", str(tmp_path / "elsewhere"), {}))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "tcp://"])
+@pytest.mark.parametrize(
+    "address", [pytest.param("tcp://127.0.0.1:9", marks=pytest.mark.slow), "nonsense://x", "tcp://"]
+)
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch, address):
     monkeypatch.setattr(executors, "ANSWER", 1)
     with pytest.raises(SkillkitError, match="no Dask scheduler answers at"), scheduler(address, 1):

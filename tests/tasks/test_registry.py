@@ -112,6 +112,7 @@ def test_real_data_loads_through_the_registry(name):
     assert all(set(rows["label"]) == set(range(task.num_labels)) for rows in task.splits.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text", "label"), [
     ("glue/sst2", "no movement , no yuks , not much of anything .", "negative"),
     ("glue/rte", "No Weapons of Mass Destruction Found in Iraq Yet.", "not_entailment"),

@@ -12,6 +12,7 @@ from tests.helpers import REPOSITORY
 from tests.tasks.made import load_reviews, reader, rows_of, task_of, write_jsonl
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_the_same_in_another_process(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", rows_of(40))
     code = (

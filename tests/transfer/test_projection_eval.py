@@ -27,6 +27,7 @@ def scene():
     return target, projectors, tasks, prompts, own
 
 
+@pytest.mark.slow
 def test_every_row_is_a_plain_evaluation_and_it_is_stored(scene, store):
     target, projectors, tasks, prompts, own = scene
     found, again = (cached(evaluate_projections, *scene, random=2) for _ in range(2))

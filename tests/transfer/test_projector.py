@@ -78,6 +78,7 @@ def test_widths_may_differ(pair, wide_source):
     assert found.project(given["a"], target).weight.shape == (4, target.hidden_size)
 
 
+@pytest.mark.slow
 def test_task_loss_falls_and_leaves_the_backbones_alone(pair):
     before = pair[1].model.get_input_embeddings().weight.clone()
     found = train(pair, max_steps=40, evaluate_every=10, learning_rate=3e-3)

@@ -37,6 +37,7 @@ FIGURES = [
 ]
 
 
+@pytest.mark.slow
 def test_indicators_of_the_published_prompts(published):
     tables = {dead: indicators(published.prompts, dead_rows=dead) for dead in (True, False)}
     ranks = {
