@@ -81,16 +81,18 @@ def furnish(folder, studies):
     (folder / "my.csv").write_text(f"review,stars\n{rows}")
     if not studies:
         return
-    from tests.small_studies import cell, swept  # not above: reading notebooks takes seconds to import
+    from skillkit.core.files import own  # not above: reading notebooks takes seconds to import
+    from tests.small_studies import cell, describe, finish, swept
 
+    for name in ("seeds", "embedded"):
+        own(folder / "runs" / name, "")
     swept(folder / "runs" / "seeds")
     study = folder / "runs" / "embedded"
     cell(study, "movies", 0, "done")
     (study / "cells" / "movies-0").rename(study / "01_prompt_tuning")
     (study / "01_prompt_tuning" / "small.ipynb").rename(study / "01_prompt_tuning" / "01_prompt_tuning.ipynb")
-    (study / "study.json").write_text(
-        '{"name": "embedded", "notebooks": ["01_prompt_tuning"], "file": "params/embedded.yaml"}'
-    )
+    finish(study / "01_prompt_tuning")
+    describe(study, "01_prompt_tuning", name="embedded", file="params/embedded.yaml")
 
 
 def square(value):

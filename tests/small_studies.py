@@ -4,7 +4,7 @@ import nbformat
 import pandas as pd
 import yaml
 
-from skillkit.core.files import write_json
+from skillkit.core.files import checksums, write_json
 from skillkit.core.provenance import provenance
 from skillkit.studies import Claim, params
 
@@ -99,6 +99,29 @@ def sweep(folder, **entries):
     return path
 
 
+def finish(folder, state="done", **more):
+    """The manifest of a notebook that has ended and whose files lie in the folder.
+
+    >>> finish(tmp_path / "small", error="ValueError", state="failed")
+    """
+    plain = {"notebook": folder.name, "state": state, "seconds": 75.0, "finished": "2026-01-05T10:00:00Z"}
+    (folder / "manifest.json").unlink(missing_ok=True)
+    plain |= {"provenance": provenance(), "files": checksums(folder)}
+    write_json(folder / "manifest.json", plain | more, seal=True)
+
+
+def describe(folder, *cells, **more):
+    """The manifest of a run of these cells, of which a name stands for a notebook without a grid.
+
+    >>> describe(tmp_path, "small", "again")
+    """
+    plain = [
+        cell if isinstance(cell, dict) else {"name": cell, "notebook": cell, "folder": cell} for cell in cells
+    ]
+    plain = [{"point": {}, "parameters": {}} | cell for cell in plain]
+    write_json(folder / "study.json", {"name": "tiny", "axes": {}, "cells": plain} | more)
+
+
 EVIL = "<script>document.title='ran'</script>"
 ACCURACY = {("movies", 0): 0.9, ("movies", 1): 0.8, ("news", 0): 0.6, ("news", 1): 0.7, ("news", 2): 0.0}
 
@@ -122,10 +145,12 @@ def cell(folder, task, seed, state):
     write_json(own / "contents.json", {"figures": [], "tables": tables})
     write_json(own / "claims.json", [claim.plain()])
     parameters = {"seeds": [seed], "tasks": [task], "length": 4}
-    manifest = {"notebook": "small", "state": state, "seconds": 75.0, "finished": "2026-01-05T10:00:00Z",
-                "error": f"ValueError: {EVIL}\ntraceback" if state == "failed" else None, "parameters": parameters,
-                "provenance": provenance()}  # fmt: skip
-    write_json(own / "manifest.json", manifest)
+    finish(
+        own,
+        state,
+        parameters=parameters,
+        error=f"ValueError: {EVIL}\ntraceback" if state == "failed" else None,
+    )
 
 
 def swept(folder):
@@ -137,6 +162,5 @@ def swept(folder):
          "point": {"tasks": task, "seeds": seed}, "parameters": {"seeds": [seed], "tasks": [task], "length": 4}}
         for task, seed in [*ACCURACY, ("movies", 3)]
     ]  # fmt: skip
-    axes = {"tasks": ["movies", "news"], "seeds": [0, 1, 2, 3]}
-    write_json(folder / "study.json", {"name": "tiny", "axes": axes, "cells": cells})
+    describe(folder, *cells, axes={"tasks": ["movies", "news"], "seeds": [0, 1, 2, 3]})
     return folder

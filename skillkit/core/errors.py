@@ -1,7 +1,17 @@
-"""The exception for a user's mistakes, and the checks of arguments that raise it."""
+"""The exception for a user's mistakes, the checks of arguments that raise it, and what its messages quote."""
 
+import re
+import reprlib
 from collections.abc import Iterable
 from numbers import Integral, Real
+
+_QUOTES = reprlib.Repr()  # stops early, however much there is
+_QUOTES.maxstring = _QUOTES.maxother = 200
+_QUOTES.maxdict = 8
+_EXPECTED = {
+    "missing": "is missing", "dict_type": "should be names with values (name: value)",
+    "string_pattern_mismatch": "cannot be the name of a file or folder",
+}  # fmt: skip
 
 
 class SkillkitError(ValueError):
@@ -13,6 +23,9 @@ class SkillkitError(ValueError):
 
     The command line prints the sentence without a traceback and exits with status 2.
     """
+
+    def __init__(self, sentence):
+        super().__init__(sentence if len(sentence) <= 4000 else f"{sentence[:3000]} … {sentence[-900:]}")
 
 
 def at_least(least, **given):
@@ -26,7 +39,7 @@ def at_least(least, **given):
     for name, value in given.items():
         if not (isinstance(value, Integral if whole else Real) and value >= least):
             kind = "whole number" if whole else "number"
-            raise SkillkitError(f"{name} cannot be {value!r}; give a {kind} of at least {least:g}")
+            raise SkillkitError(f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}")
 
 
 def of_kind(kind, **given):
@@ -51,5 +64,40 @@ def listed(given):
     """
     values = given.tolist() if hasattr(given, "tolist") else given
     values = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
-    short = str(getattr(given, "dtype", "")).endswith("float32")
-    return [float(f"{value:.7g}") for value in values] if short else values
+    single = str(getattr(given, "dtype", "")).endswith("float32")
+    return [float(f"{value:.7g}") for value in values] if single else values
+
+
+def quoted(value):
+    """A value as messages quote it, in at most 200 characters.
+
+    >>> quoted([1] * 1000)
+    '[1, 1, 1, 1, 1, 1, ...]'
+    """
+    try:
+        return short(_QUOTES.repr(value))
+    except ValueError:  # a number of more digits than Python writes
+        return f"a very large {type(value).__name__}"
+
+
+def short(text):
+    """A text, a path or what an error says in one line of at most 200 characters.
+
+    >>> short(" one   line ")
+    'one line'
+    """
+    line = " ".join(str(text).split())
+    return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def first_mistake(error):
+    """The first mistake that pydantic found as part of a sentence, and how many more there are.
+
+    >>> first_mistake(error)
+    'name should be a valid string, not 3'
+    """
+    first, *others = error.errors(include_url=False)
+    expected = _EXPECTED.get(first["type"]) or re.sub(r"^\w+ (?=should)|after validation", "", first["msg"])
+    given = f", not {quoted(first['input'])}" * (first["type"] != "missing")
+    given += f" (and {len(others)} more)" * bool(others)
+    return f"{short('.'.join(map(str, first['loc'])))} {expected}{given}"

@@ -1,29 +1,44 @@
-"""Atomic writing of text, JSON and folders; reading of JSON and YAML.
+"""Atomic writing of text, JSON and folders, in places that are ours; reading of JSON and YAML, which is not trusted.
 
 >>> with writing("runs", "give another folder with --out"):
 ...     write_json("runs/embedded/study.json", {"name": "embedded"})
+
+A folder is ours, and may be emptied and replaced, where the file `MARK` lies in it, which `own` wrote when it made it.
 """
 
+import hashlib
 import json
 import os
-from contextlib import contextmanager
+import re
+import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from filelock import FileLock
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import BaseConstructor, SafeConstructor
-from ruamel.yaml.error import YAMLError
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, first_mistake, quoted, short
 from skillkit.core.provenance import shared_folder
 
+MARK = ".skillkit"
+_OURS = b"Made by skillkit, which may empty, replace and remove this folder.\n"
+_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
+MAX_YAML = 100_000  # characters of a YAML file, and values in it, those of an alias counted each time
 
-def write_json(path, plain):
-    """Write plain data as readable JSON, under a temporary name first.
 
-    >>> write_json(folder / "meta.json", {"seed": 0})
+def write_json(path, plain, seal=False):
+    """Write plain data as readable JSON, under a temporary name first; with a `seal`, `read_json` notices any change.
+
+    >>> write_json(folder / "meta.json", {"seed": 0}, seal=True)
     """
-    write_text(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+    if seal:
+        rest = text.removeprefix("{\n")
+        text = f'{{\n "sha256": "{hashlib.sha256(rest.encode()).hexdigest()}",\n{rest}'
+    write_text(path, text)
 
 
 def write_text(path, text):
@@ -40,16 +55,37 @@ def write_text(path, text):
         temporary.unlink(missing_ok=True)
 
 
-def read_json(path):
-    """The content of a JSON file, or None when it is missing or damaged.
+def read_json(path, kind=None, seal=False):
+    """The content of a JSON file, or None where there is none.
 
     >>> read_json("runs/embedded/study.json")["name"]
     'embedded'
+
+    kind:  a pydantic model that the content must fit, and comes back as.
+    seal:  whether the file must be as `write_json(…, seal=True)` wrote it, to the byte.
+
+    Raises SkillkitError naming the file where it is not as it should be.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        raw = Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+    except (OSError, ValueError) as error:
+        raise SkillkitError(f"{short(path)} cannot be read ({short(error)})") from None
+    try:
+        found = _SEAL.match(raw)
+        whole = found and hashlib.sha256(raw[found.end() :]).hexdigest() == found[1].decode()
+        if (found or seal) and not whole:
+            raise ValueError("it has changed since it was written")
+        plain = json.loads(raw.decode("utf-8"))
+        if found:
+            del plain["sha256"]
+        return kind.model_validate(plain) if kind else plain
+    except ValidationError as error:
+        reason = first_mistake(error)
+    except (ValueError, RecursionError) as error:
+        reason = short(error)
+    raise SkillkitError(f"{path} is damaged ({reason}); make it again, or remove it")
 
 
 def read_yaml(path, words=False):
@@ -62,22 +98,55 @@ def read_yaml(path, words=False):
 
     words: every scalar stays a string. Without it `yes` and `no` are strings all the same, and 1e-3 is a number.
     `$SKILLKIT_SHARED` in a value becomes the folder of local data sets and checkpoints. Raises SkillkitError for a
-    file that cannot be read, is no YAML (with the line), gives a key twice, or holds anything but a mapping.
+    file that cannot be read, is no YAML (with the line), gives a key twice, is too large, or holds anything but a
+    mapping.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = _Words if words else _Values
+    text = read_text(path)
     try:
-        plain = yaml.load(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SkillkitError(f"cannot read {path}: {reason}") from None
-    except YAMLError as error:
+        if len(text) > MAX_YAML:
+            raise RecursionError
+        plain = yaml.load(text)
+        _check_size(plain)
+    except RecursionError:
+        raise SkillkitError(f"{path} is too large or too deeply nested; write what differs only") from None
+    except Exception as error:  # of the library, of many kinds, where a value is not what its tag says
         mark, problem = (getattr(error, name, None) for name in ("problem_mark", "problem"))
         line = f" in line {mark.line + 1}" if mark else ""
-        raise SkillkitError(f"{path} is no YAML{line}: {problem or str(error).splitlines()[0]}") from None
+        raise SkillkitError(f"{path} is no YAML{line}: {short(problem or error)}") from None
     if not isinstance(plain, dict):
         raise SkillkitError(f"{path} must hold names with values (name: value), not {type(plain).__name__}")
     return plain
+
+
+def read_text(path):
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    >>> read_text("params/embedded.yaml")[:1]
+    '#'
+
+    Raises SkillkitError for a file that cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SkillkitError(f"cannot read {short(path)}: {reason}") from None
+
+
+def _check_size(plain):
+    """RecursionError for plain data of very many or very deep values, counted as often as they are referred to."""
+    left, seen = [(plain, 0)], 0
+    while left:
+        value, depth = left.pop()
+        seen += 1
+        inner = (
+            [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+        )
+        if depth > 50 or seen + len(left) + len(inner) > MAX_YAML:
+            raise RecursionError
+        left += [(one, depth + 1) for one in inner]
 
 
 class _Words(BaseConstructor):
@@ -99,17 +168,137 @@ def writing(place, remedy):
     """Turn a full or read-only disk into a SkillkitError of one sentence that ends with the remedy.
 
     >>> with writing("runs", "give another folder with --out"): ...
+
+    Of several such blocks around each other, the outermost knows best where one was going to write.
     """
     try:
         yield
     except Exception as error:
-        refused = isinstance(error, OSError) and not isinstance(error, FileNotFoundError | ConnectionError)
-        if refused or type(error).__name__ == "SafetensorError":
-            reason = getattr(error, "strerror", None) or error
+        first = error.__cause__ if isinstance(error, SkillkitError) and error.__cause__ else error
+        refused = isinstance(first, OSError) and not isinstance(first, FileNotFoundError | ConnectionError)
+        if refused or type(first).__name__ == "SafetensorError":
+            reason = short(getattr(first, "strerror", None) or first)
             raise SkillkitError(
                 f"{place} cannot be written ({reason}); free some space, or {remedy}"
-            ) from error
+            ) from first
         raise
+
+
+def own(folder, remedy):
+    """Make a folder ours: a new or an empty one gets the mark, one that has it may be used again; returns its path.
+
+    >>> own("out", "give another folder with --out")
+    PosixPath('out')
+
+    Raises SkillkitError, and touches nothing, for a folder or file that somebody else has made.
+    """
+    folder = Path(folder)
+    with writing(short(folder), remedy):
+        _look_at(folder, remedy)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_ours(folder):
+            (folder / MARK).write_bytes(_OURS)
+    return folder
+
+
+def is_ours(folder):
+    """Whether a folder has the mark of what was made here.
+
+    >>> is_ours(own("out", "give another folder"))
+    True
+    """
+    mark = Path(folder) / MARK
+    known = hashlib.sha256(_OURS).hexdigest()
+    return mark.is_file() and checksum(mark) == known
+
+
+def remove(folder, remedy="move it away"):
+    """Remove a folder that is ours, or empty, if it is there; raises SkillkitError for any other.
+
+    >>> remove(own("out", "give another folder"))
+    """
+    _look_at(folder, remedy)
+    if Path(folder).is_symlink():
+        raise SkillkitError(f"{short(folder)} is a link, and stays as it is; {remedy}")
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)
+
+
+def _look_at(folder, remedy):
+    """Raise SkillkitError for what is neither ours nor an empty place."""
+    empty = Path(folder).is_dir() and not any(Path(folder).iterdir())
+    if os.path.lexists(folder) and not empty and not is_ours(folder):
+        raise SkillkitError(
+            f"{short(folder)} holds what was not made by skillkit, and stays as it is; {remedy}"
+        )
+
+
+@contextmanager
+def replacing(folder, remedy):
+    """A fresh folder that takes the place of `folder`, which must be ours, empty or not there, once the block ends.
+
+    >>> with replacing("out", "give another folder") as fresh: write_json(fresh / "numbers.json", [1])
+
+    Raises SkillkitError as `own` and `writing` do; the old folder is as it was then.
+    """
+    folder = Path(folder)
+    with writing(short(folder), remedy):
+        _look_at(folder, remedy)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = folder.with_name(f".{folder.name}.tmp")
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            remove(fresh)  # of a process that was killed
+            try:
+                yield own(fresh, remedy)
+                remove(folder, remedy)
+                os.replace(fresh, folder)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+
+
+def inside(folder, name, there=False):
+    """The path of a file that a name stands for, which must lie in the folder, whatever links there are.
+
+    >>> inside("runs", "../secret.csv")
+    Traceback (most recent call last):
+    skillkit.core.errors.SkillkitError: '../secret.csv' leads out of runs; …
+    """
+    path = Path(folder, name)
+    with suppress(OSError, ValueError, RuntimeError):  # no name of a file
+        if path.resolve().is_relative_to(Path(folder).resolve()) and (path.is_file() or not there):
+            return path
+    what = "is no file in" if there else "leads out of"
+    raise SkillkitError(f"{quoted(str(name))} {what} {folder}; what was given is damaged, or not made here")
+
+
+def checksums(folder):
+    """{name: sha256} of all files below a folder but links and marks.
+
+    >>> checksums("params").keys() >= {"embedded.yaml"}
+    True
+    """
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(folder)): checksum(path) for path in files if path.name != MARK}
+
+
+def checksum(path):
+    """sha256 (hex) of a file, or None where there is none.
+
+    >>> checksum("no/such/file")
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def changed(folder, sums):
+    """The first file whose checksum is no longer that of before, or None.
+
+    >>> changed("params", checksums("params"))
+    """
+    return next((name for name, before in sums.items() if checksum(inside(folder, name)) != before), None)
 
 
 @contextmanager

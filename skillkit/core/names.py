@@ -4,9 +4,12 @@
 {'x/reviews.yaml': 'x/reviews', 'y/reviews.yaml': 'y/reviews', 'world/movies': 'movies'}
 """
 
+import re
+import unicodedata
 from collections import Counter
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.hashing import digest
 
 
 def short_names(names):
@@ -41,3 +44,18 @@ def by_name(things, names=None):
         if count > 1:
             raise SkillkitError(f"{count} of those given are called {name!r}; give each a name of its own")
     return dict(zip(names, things, strict=True))
+
+
+def slugs(names):
+    """{name: what a folder for it is called}: letters, digits, dots and hyphens; never empty, hidden or twice the same.
+
+    >>> slugs(["small world", "MiniLM", ".."])
+    {'small world': 'small-world', 'MiniLM': 'minilm', '..': 'a8ca4457'}
+    """
+    plain = {name: unicodedata.normalize("NFKC", name).casefold() for name in names}
+    plain = {name: re.sub(r"[^\w.]+", "-", text).strip("-.")[:50] for name, text in plain.items()}
+    counts = Counter(plain.values())
+    alone = lambda word: word and counts[word] == 1 and not re.search("(^|-)[0-9a-f]{8}$", word)
+    return {
+        name: word if alone(word) else f"{word}-{digest(name)[:8]}".strip("-") for name, word in plain.items()
+    }

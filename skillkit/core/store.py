@@ -10,29 +10,44 @@ under a temporary name and renamed, so what has its final name is complete; a lo
 while the others wait for it; checksums tell a damaged folder, which is computed again.
 """
 
-import hashlib
 import inspect
-import json
 import logging
 import os
 import shutil
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import write_json, writing
+from skillkit.core.files import changed, checksums, is_ours, own, read_json, remove, write_json, writing
 from skillkit.core.hashing import abbreviated, device_type, digest, identity
 from skillkit.core.provenance import provenance, runs_folder
 from skillkit.core.serialization import load_result, save_result
 
 log = logging.getLogger(__name__)
+_REMEDY = "set SKILLKIT_STORE to a folder that can be written"
 _made = {}  # digest of a result -> id of the artifact that holds it, to name upstream artifacts
+
+
+class Meta(BaseModel):
+    """What `meta.json` of an artifact must hold; there is more.
+
+    >>> Meta(id="prompt/3f2a", key={}, files={}, made="", seconds=1.0).id
+    'prompt/3f2a'
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    id: str
+    key: dict
+    files: dict[str, str]
+    made: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -96,10 +111,7 @@ def cached(function, *args, **kwargs):
             stacklevel=2,
         )
         return call.run()
-    if fault(call.folder):
-        with _lock(call.id):
-            call.make()
-    result = load_result(call.folder, function)
+    result = call.stored()
     if hasattr(result, "fingerprint") or hasattr(result, "dtype"):
         _made[digest(identity(result))] = call.id
     return result
@@ -128,8 +140,9 @@ def find(start=""):
     >>> find("prompt/3f2a")                       # doctest: +SKIP
     [PosixPath('runs/store/prompt/3f2a…')]
     """
-    folders = sorted(meta.parent for meta in root().glob("[!.]*/*/meta.json"))
-    return [folder for folder in folders if f"{folder.parent.name}/{folder.name}".startswith(start)]
+    folders = sorted(meta.parent for meta in root().glob("[!.]*/[!.]*/meta.json"))
+    mine = [folder for folder in folders if is_ours(folder) and not folder.is_symlink()]
+    return [folder for folder in mine if f"{folder.parent.name}/{folder.name}".startswith(start)]
 
 
 def fault(folder):
@@ -141,11 +154,14 @@ def fault(folder):
     if not folder.exists():
         return "absent"
     try:
-        files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
-        changed = [name for name in files if _checksum(folder / name) != files[name]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "meta.json or a file that it names cannot be read"
-    return f"{changed[0]} has changed" if changed else None
+        meta = read_json(folder / "meta.json", Meta, seal=True)
+        here = f"{folder.parent.name}/{folder.name}"
+        if not meta or not (meta.id == here == f"{folder.parent.name}/{digest(meta.key)[:32]}"):
+            return "meta.json is lost, or of another artifact"
+        lost = changed(folder, meta.files)
+    except SkillkitError as error:
+        return str(error)
+    return f"{lost} has changed" if lost else None
 
 
 class _Call:
@@ -168,6 +184,15 @@ class _Call:
         self.id = f"{self.kind.name}/{digest(self.key)[:32]}"
         self.folder = root() / self.id
 
+    def stored(self):
+        """The result, loaded; made first where it is not there, or was removed or replaced while it was read."""
+        if not fault(self.folder):
+            with suppress(Exception):
+                return load_result(self.folder, self.function)
+        with _lock(self.id):
+            self.make()
+            return load_result(self.folder, self.function)
+
     def make(self):
         """Run the function, store its result under a temporary name, rename. The caller holds the lock."""
         found = fault(self.folder)
@@ -181,11 +206,13 @@ class _Call:
         temporary = root() / ".tmp" / self.id.replace("/", "-")  # only the holder of the lock writes there
         with _writing():
             try:
-                shutil.rmtree(temporary, ignore_errors=True)
-                temporary.mkdir(parents=True)
+                remove(temporary)
+                own(temporary, _REMEDY)
                 save_result(result, temporary, self.function)
-                write_json(temporary / "meta.json", self.meta(seconds, temporary))
-                shutil.rmtree(self.folder, ignore_errors=True)
+                write_json(temporary / "meta.json", self.meta(seconds, temporary), seal=True)
+                if self.folder.exists() and not is_ours(self.folder):  # of an earlier version, or whosesoever
+                    self.folder.rename(self.folder.with_name(f".{self.folder.name}.{time.time():.0f}"))
+                remove(self.folder)
                 self.folder.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(temporary, self.folder)
             finally:
@@ -196,7 +223,6 @@ class _Call:
         """The content of meta.json."""
         values = self.arguments.values()
         places = [value for value in values if hasattr(value, "device") and hasattr(value, "dtype")]
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {
             "id": self.id,
             "kind": self.kind.name,
@@ -211,7 +237,7 @@ class _Call:
             "seconds": round(seconds, 3),
             "provenance": provenance(),
             "key": self.key,
-            "files": {str(path.relative_to(folder)): _checksum(path) for path in files},
+            "files": checksums(folder),
         }
 
     def upstream(self):
@@ -245,15 +271,14 @@ def _sweep():
     for left in (root() / ".tmp").glob("*"):
         try:
             with FileLock(root() / ".locks" / left.name, timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
-        except (Timeout, RuntimeError):  # its maker is at work, perhaps this very thread
+                remove(left)
+        except (
+            Timeout,
+            RuntimeError,
+            SkillkitError,
+        ):  # its maker is at work, perhaps this very thread; or no maker
             continue
 
 
 def _writing():
-    return writing(f"the store {root()}", "set SKILLKIT_STORE to a folder that can be written")
-
-
-def _checksum(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return writing(f"the store {root()}", _REMEDY)

@@ -6,19 +6,19 @@
 """
 
 import re
-import shutil
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from skillkit.core import store
-from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, writing
+from skillkit.core.errors import SkillkitError, quoted
+from skillkit.core.files import is_ours, remove, writing
 from skillkit.core.provenance import runs_folder
+from skillkit.studies.manifest import read_manifest
 from skillkit.studies.params import unknown
 
 _SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
@@ -79,22 +79,30 @@ def list_stored():
     >>> sorted({one.kind for one in list_stored()})
     [...]
     """
+    own = lambda pattern: [
+        path for path in runs_folder().glob(pattern) if is_ours(path) and not path.is_symlink()
+    ]
     found = [(folder.parent.name, folder) for folder in store.find()]
-    found += [(_kind(folder), folder) for folder in runs_folder().glob("*/")]
-    found += [("notebook", path.parent) for path in runs_folder().glob("notebooks/*/contents.json")]
-    return sorted((_stored(kind, folder) for kind, folder in found if kind), key=lambda one: one.changed)
+    found += [(_kind(folder), folder) for folder in own("[!.]*")]
+    found += [("notebook", folder) for folder in own("notebooks/[!.]*")]
+    stored = [_stored(kind, folder) for kind, folder in found if kind]
+    return sorted(filter(None, stored), key=lambda one: one.changed)
 
 
 def _kind(folder):
     """What a folder of results is, or None."""
-    if (folder / "study.json").exists():
-        return "sweep" if (read_json(folder / "study.json") or {}).get("axes") else "run"
-    there = {"sweep.json": "sweep", "comparison.json": "comparison"}
-    return next((kind for name, kind in there.items() if (folder / name).exists()), None)
+    if (folder / "comparison.json").exists():
+        return "comparison"
+    with suppress(SkillkitError):  # one that is damaged can be removed all the same
+        return "sweep" if read_manifest(folder)["axes"] else "run"
+    return "run" if (folder / "study.json").exists() else None
 
 
 def _stored(kind, folder):
-    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    try:
+        files = [path.lstat() for path in folder.rglob("*") if not path.is_dir()] or [folder.lstat()]
+    except FileNotFoundError:  # it is just being removed or written
+        return None
     name = f"{kind}/{folder.name}" if store.root() in folder.parents else str(folder)
     return Stored(kind, name, folder, max(one.st_mtime for one in files), sum(one.st_size for one in files))
 
@@ -107,11 +115,11 @@ def _remove(one):
                 stack.enter_context(FileLock(lock, timeout=0))
         except Timeout:
             return False
-        gone = one.folder.with_name(
-            f".{one.folder.name}.removed"
-        )  # at once, so that no process reads half of it
-        one.folder.rename(gone)
-        shutil.rmtree(gone)
+        gone = one.folder.with_name(f".{one.folder.name}.removed")
+        remove(gone)
+        with suppress(FileNotFoundError):  # another process removed it
+            one.folder.rename(gone)  # at once, so that no process reads half of it
+        remove(gone)
     return True
 
 
@@ -138,5 +146,5 @@ def _amount(word, units, option):
     found = re.fullmatch(rf"(\d+(?:\.\d+)?)([{''.join(units)}])", word)
     if not found:
         names, like = ", ".join(units), f"30{list(units)[1]}"
-        raise SkillkitError(f"{option} takes a number with one of {names}, like {like}, not {word!r}")
+        raise SkillkitError(f"{option} takes a number with one of {names}, like {like}, not {quoted(word)}")
     return float(found[1]) * units[found[2]]

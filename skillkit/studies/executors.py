@@ -9,11 +9,14 @@ Each is a `concurrent.futures` executor. The pool on this machine is made of thr
 process of its own anyway, its kernel.
 """
 
+import logging
 import os
+import shutil
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +24,12 @@ from pathlib import Path
 import psutil
 
 from skillkit.core import store
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least, quoted, short
 from skillkit.core.provenance import runs_folder, usable_cores
 from skillkit.studies import job
 
 ANSWER = 10  # seconds that a scheduler has to answer
+MOST = 1024  # workers, and threads of each
 _INSTALL = "pip install 'skillkit[cluster]'"
 
 
@@ -83,7 +87,11 @@ def run_on_worker(one, environment, force=False, watch=None):
         where = "repository and results must lie where all machines see them"
         raise SkillkitError(f"{host} does not see {one.source}; {where}")
     os.environ.update(environment.variables)
-    return job.run_job(one, force=force, watch=watch, cwd=environment.cwd)
+    began = time.monotonic()
+    try:
+        return job.run_job(one, force=force, watch=watch, cwd=environment.cwd)
+    except Exception as error:  # of the disk or of this machine; it concerns this job alone
+        return job.Outcome("failed", time.monotonic() - began, short(error) or type(error).__name__)
 
 
 @contextmanager
@@ -98,10 +106,10 @@ def local(cells, workers=None, threads=None, memory=2.0):
     """
     import torch  # takes seconds, which other commands spare
 
-    cores, free = usable_cores(), free_memory()
-    alone = cells == 1 or torch.cuda.is_available()
-    workers = workers or (1 if alone else max(1, min(cells, cores, int(free // memory))))
-    threads = threads or int(os.environ.get("OMP_NUM_THREADS") or max(1, cores // workers))
+    _check_sizes(workers, threads, memory)
+    cores, free, alone = usable_cores(), free_memory(), cells == 1 or torch.cuda.is_available()
+    workers = min(cells, workers or (1 if alone else max(1, min(cores, int(free // memory)))))
+    threads = threads or asked_threads() or max(1, cores // workers)
     executor = ThreadPoolExecutor(workers)
     size = f"{count(workers, 'worker')} with {count(threads, 'thread')} each"
     description = f"{size} on {count(cores, 'core')}, {free:.0f} GB free"
@@ -109,6 +117,28 @@ def local(cells, workers=None, threads=None, memory=2.0):
         yield Pool(executor, lambda: workers, threads, description, partial(_stop, executor))
     finally:
         executor.shutdown()
+
+
+def asked_threads():
+    """The threads that OMP_NUM_THREADS asks for, of "2,1" the first number; None where it asks for nothing.
+
+    >>> asked_threads()
+    1
+
+    Raises SkillkitError for what is no number.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked and not (asked.isdecimal() and 0 < int(asked[:9]) <= MOST):
+        raise SkillkitError(f"OMP_NUM_THREADS is {quoted(asked)}; make it a number of threads, or unset it")
+    return int(asked) if asked else None
+
+
+def _check_sizes(workers, threads, memory):
+    at_least(0.01, memory=memory)
+    for name, value in {"workers": workers, "threads": threads}.items():
+        at_least(1, **{name: 1 if value is None else value})
+        if value and value > MOST:
+            raise SkillkitError(f"{name} cannot be {quoted(value)}; give at most {MOST:,}")
 
 
 @contextmanager
@@ -125,28 +155,48 @@ def scheduler(address, cells, threads=None):
 
 
 @contextmanager
-def slurm(cells, workers=None, threads=None, memory=2.0):
+def slurm(cells, workers=None, threads=None, memory=2.0, interface=None):
     """Jobs of SLURM, one cell at a time each; queue, account and the like come from dask-jobqueue's own file.
 
-    >>> with slurm(cells=40, workers=8, threads=4, memory=16) as pool: ...  # doctest: +SKIP
+    >>> with slurm(cells=40, workers=8, threads=4, memory=16, interface="ib0") as pool: ...  # doctest: +SKIP
 
-    workers: jobs; None: one per cell, at most 16. threads: cores of a job. memory: of a job, in GB.
+    workers:    jobs; None: one per cell, at most 16. threads: cores of a job. memory: of a job, in GB.
+    interface:  of the network by which jobs reach this machine; without one, here or in that file, the scheduler
+                listens to this machine alone. All connections are encrypted and need a certificate; the jobs find
+                theirs in the folder of runs.
     """
+    _check_sizes(workers, threads, memory)
+    if not shutil.which("sbatch"):
+        raise SkillkitError(
+            "there is no sbatch on this machine; start --slurm where jobs of SLURM are submitted"
+        )
     try:
+        from dask import config
         from dask_jobqueue import SLURMCluster
-    except ModuleNotFoundError:
-        raise SkillkitError(f"--slurm needs dask-jobqueue; {_INSTALL}") from None
-    workers, threads = workers or min(cells, 16), threads or 1
+        from distributed.security import Security
+
+        security = Security.temporary()
+    except ImportError:
+        raise SkillkitError(f"--slurm needs dask-jobqueue and cryptography; {_INSTALL}") from None
+    workers, threads = min(workers or 16, cells), threads or 1
+    interface = interface or config.get("jobqueue.slurm.interface", None)
+    listening = {"interface": interface} if interface else {"host": "127.0.0.1"}
+    listening |= config.get("jobqueue.slurm.scheduler-options", None) or {}
+    options = listening | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     # cores=1: one cell at a time in a job; job_cpu: what SLURM is asked for
-    sizes = dict(cores=1, processes=1, job_cpu=threads, memory=f"{memory}GB")
-    cluster = SLURMCluster(**sizes, scheduler_options={"dashboard_address": None})
-    with cluster:
+    sizes = dict(cores=1, processes=1, job_cpu=threads, memory=f"{memory}GB", interface=interface)
+    sizes |= {"security": security, "shared_temp_directory": str(runs_folder().absolute())}
+    with ExitStack() as stack:
         try:
+            runs_folder().mkdir(parents=True, exist_ok=True)
+            cluster = stack.enter_context(SLURMCluster(**sizes, scheduler_options=options))
             cluster.scale(jobs=workers)
-        except (OSError, RuntimeError) as error:
-            raise SkillkitError(f"SLURM does not take jobs from here ({error}); is sbatch there?") from None
-        with _client(cluster) as client:
-            yield _dask_pool(client, f"in {count(workers, 'job')} of SLURM", threads)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SkillkitError(
+                f"SLURM does not take jobs from here ({short(error)}); see its settings"
+            ) from error
+        client = stack.enter_context(_client(cluster, security))
+        yield _dask_pool(client, f"in {count(workers, 'job')} of SLURM", threads)
 
 
 def free_memory():
@@ -172,17 +222,19 @@ def count(number, thing):
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
-def _client(address):
+def _client(address, security=None):
     try:
         from distributed import Client
     except ModuleNotFoundError:
         raise SkillkitError(f"--scheduler needs dask.distributed; {_INSTALL}") from None
     try:
-        return Client(address, timeout=ANSWER, set_as_default=False)
+        for name in ("distributed", "tornado"):  # whose death is told in one sentence of ours
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        return Client(address, timeout=ANSWER, set_as_default=False, security=security)
     except (OSError, ValueError) as error:  # a time-out is an OSError too
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         remedy = "start one with `dask scheduler`, or leave out --scheduler"
-        raise SkillkitError(f"no Dask scheduler answers at {address} ({reason}); {remedy}") from None
+        reason = short(error) or type(error).__name__
+        raise SkillkitError(f"no Dask scheduler answers at {short(address)} ({reason}); {remedy}") from None
 
 
 def _dask_pool(client, where, threads):

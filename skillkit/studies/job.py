@@ -5,13 +5,12 @@
 'done'
 
 Papermill writes to a temporary file, which is renamed, and a manifest is written last. So a folder with a manifest that
-says "done" is complete, and what has one for the same content is not run again.
+says "done" is complete, and what has one for the same content is not run again, unless a file has changed since.
 """
 
 import functools
 import logging
 import re
-import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,11 +19,12 @@ from filelock import FileLock
 
 from skillkit.core import store
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, write_json, writing
+from skillkit.core.files import checksums, own, remove, write_json, writing
 from skillkit.core.hashing import digest
 from skillkit.core.provenance import provenance, runs_folder, source_hash
 from skillkit.studies import params
 from skillkit.studies.inputs import contents
+from skillkit.studies.manifest import REMEDY, read_result
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ class NotebookJob:
         >>> NotebookJob.create("02_probing", validate("02_probing", {}), "dir").is_done()
         False
         """
-        manifest = read_json(self.folder / "manifest.json") or {}
-        same = manifest.get("state") == "done" and manifest.get("key") == self.key()
-        return same and all((self.folder / name).exists() for name in manifest["files"])
+        result = read_result(self.folder)
+        return result["state"] == "done" and result["key"] == self.key()
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def run_job(job, force=False, watch=None, cwd=None):
     Two processes may ask for the same job: the second waits, then finds it done. Raises SkillkitError when
     the folder cannot be written.
     """
-    with writing(job.folder, "give another folder with --out"):
+    with writing(job.folder, REMEDY):
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(job.folder.with_name(f".{job.folder.name}.lock")):
             done = job.is_done() and not force
@@ -115,16 +114,15 @@ def run_job(job, force=False, watch=None, cwd=None):
 
 def _execute(job, watch, cwd):
     """Empty the folder, run, write the manifest. The caller holds the lock."""
-    shutil.rmtree(job.folder, ignore_errors=True)
-    job.folder.mkdir(parents=True)
+    remove(job.folder, REMEDY)
+    own(job.folder, REMEDY)
     began, key = time.time(), job.key()
     error, killed = _papermill(job, watch, cwd)
     outcome = Outcome("failed" if error else "done", round(time.time() - began, 1), error, killed)
-    files = [str(path.relative_to(job.folder)) for path in sorted(job.folder.rglob("*")) if path.is_file()]
     finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     manifest = {"notebook": job.name, **asdict(outcome), "key": key, "finished": finished}
-    manifest |= {"parameters": job.parameters, "provenance": provenance(), "files": files}
-    write_json(job.folder / "manifest.json", manifest)
+    manifest |= {"parameters": job.parameters, "provenance": provenance(), "files": checksums(job.folder)}
+    write_json(job.folder / "manifest.json", manifest, seal=True)
     return outcome
 
 
@@ -164,14 +162,14 @@ def _papermill(job, watch, cwd):
 @functools.lru_cache
 def _cells_hash(source, changed):
     """Hash of a notebook's cells; `changed` is the file's time, since a sweep asks thousands of times."""
-    return digest([[cell["cell_type"], "".join(cell["source"])] for cell in read_json(source)["cells"]])
+    return digest([[cell.cell_type, cell.text] for cell in params.read_cells(source)])
 
 
 class _Position:
     """Where in a notebook the kernel is, by its headings."""
 
     def __init__(self, job, watch):
-        self.total = len(read_json(job.source)["cells"])
+        self.total = len(params.read_cells(job.source))
         self.watch, self.where, self.heading = watch, "before the first cell", ""
 
     def begin(self, cell, cell_index):

@@ -1,13 +1,144 @@
-"""The manifest of a run: the study's name, axes and cells, in `study.json` of the folder of its results.
+"""What a run writes down about itself, and what of it is believed when it is read back.
 
 >>> read_manifest("runs/embedded")["cells"][0]["folder"]
 '01_prompt_tuning'
+
+`study.json` of a run names the study, its axes and its cells; `manifest.json` of a notebook says how it ended and holds
+a checksum of every file that it has made; `contents.json` and `claims.json` are the notebook's own.
 """
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, write_json, writing
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from skillkit.core.errors import SkillkitError, short
+from skillkit.core.files import changed, own, read_json, write_json, writing
+
+REMEDY = "give another folder with --out"
+# A name that becomes that of a file or a folder.
+Name = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}$")]
+
+
+class Plain(BaseModel):
+    """What is read from a file that anybody may have written: of the right types, all numbers finite."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Cell(Plain):
+    name: str
+    notebook: Name
+    folder: str
+    point: dict[str, Any]
+    parameters: dict[str, Any]
+
+
+class _Run(Plain):
+    name: Name
+    file: str = ""
+    about: str = ""
+    axes: dict[str, list]
+    cells: list[_Cell]
+
+
+class _Result(Plain):
+    state: Literal["done", "failed", "damaged", "unfinished"]
+    notebook: str = ""
+    seconds: float | None = None
+    error: str | None = None
+    killed: bool = False
+    key: str = ""
+    finished: str = ""
+    parameters: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    files: dict[str, str] = {}
+
+
+class Entry(Plain):
+    """A figure or a table with its files.
+
+    >>> Entry(name="scores", caption="", files=["tables/scores.csv"]).name
+    'scores'
+    """
+
+    name: Name
+    caption: str
+    files: Annotated[list[str], Field(min_length=1)]
+
+
+class Contents(Plain):
+    """The figures and tables that a notebook has saved, in `contents.json`.
+
+    >>> Contents().tables
+    []
+    """
+
+    findings: list[str] = []
+    figures: list[Entry] = []
+    tables: list[Entry] = []
+
+
+class _Claim(Plain):
+    model_config = ConfigDict(extra="allow")
+    statement: str
+    paper: str
+    published: int | float | str | None = None
+    measured: int | float | str | None = None
+    low: float | None = None
+    high: float | None = None
+    holds: str = "not tested"
+    note: str = ""
+    p: float | None = None
+
+
+class Claims(RootModel):
+    """The claims of a notebook, in `claims.json`.
+
+    >>> Claims([]).root
+    []
+    """
+
+    root: list[_Claim]
+
+
+class _File(Plain):
+    href: str
+    kind: str
+
+
+class _Figure(Plain):
+    name: Name
+    caption: str
+    files: list[_File]
+    picture: str
+
+
+class _Shown(_Claim):
+    published_text: str
+    measured_text: str
+
+
+class _Unit(Plain):
+    name: Name
+    title: str
+    parameters: list[dict[str, Any]]
+    claims: list[_Shown]
+    findings: list[str] = []
+    figures: list[_Figure]
+
+
+class Published(Plain):
+    """A study among the committed results, in a `study.json` of its own; the run itself may be gone.
+
+    >>> Published(name="local-sst2", units=[], about="").units
+    []
+    """
+
+    name: Name
+    units: list[_Unit]
+    about: str
 
 
 def write_manifest(folder, study):
@@ -16,24 +147,23 @@ def write_manifest(folder, study):
     >>> write_manifest("runs/mine", load_study("params/embedded.yaml"))
     """
     folder = Path(folder)
-    with writing(folder, "give another folder with --out"):
-        folder.mkdir(parents=True, exist_ok=True)
-        before = _read(folder)
-        if before and (before["name"], bool(before.get("axes"))) != (study.name, bool(study.axes)):
-            raise SkillkitError(f"{folder} holds the study {before['name']!r}; give another with --out")
-        other = Path(before["file"]) if before and before.get("file") else None
+    with writing(folder, REMEDY):
+        own(folder, REMEDY)
+        before = None
+        with suppress(SkillkitError):  # one that is damaged is made again
+            before = read_json(folder / "study.json", _Run)
+        if before and (before.name, bool(before.axes)) != (study.name, bool(study.axes)):
+            raise SkillkitError(f"{folder} holds the study {before.name!r}; give another with --out")
+        other = Path(before.file) if before and before.file else None
         if other and other.is_file() and study.path.is_file() and not other.samefile(study.path):
-            raise SkillkitError(
-                f"{folder} holds the results of {other}; give another folder with --out, or a `name`"
-            )
+            raise SkillkitError(f"{folder} holds the results of {other}; {REMEDY}, or a `name`")
         cells = [
             {"name": cell.name, "notebook": cell.notebook, "folder": cell.folder, "point": cell.point,
              "parameters": cell.parameters.model_dump(exclude={"out"})}
             for cell in study.cells
         ]  # fmt: skip
-        plain = {"name": study.name, "file": str(study.path), "axes": study.axes, "cells": cells}
-        write_json(folder / "study.json", plain)
-        (folder / "sweep.json").unlink(missing_ok=True)
+        plain = {"name": study.name, "file": str(study.path), "about": study.about, "axes": study.axes}
+        write_json(folder / "study.json", plain | {"cells": cells}, seal=True)
 
 
 def read_manifest(folder):
@@ -42,16 +172,28 @@ def read_manifest(folder):
     >>> read_manifest("runs/seeds")["axes"]
     {'tasks': ['movies', 'news'], 'seeds': [0, 1, 2, 3]}
 
-    Manifests of earlier versions are read too. Raises SkillkitError when the folder is no run.
+    Raises SkillkitError when the folder is no run.
     """
-    plain = _read(Path(folder))
-    if not plain or "units" in plain:
-        raise SkillkitError(f"{folder} is no run; give the folder that `run` wrote, like runs/embedded")
-    names, empty = plain.get("notebooks", ()), {"point": {}, "parameters": {}}
-    cells = [{"name": name, "notebook": name, "folder": name} | empty for name in names]
-    return {"file": "", "axes": {}, "cells": cells} | plain
+    run = read_json(Path(folder) / "study.json", _Run)
+    if not run:
+        raise SkillkitError(
+            f"{short(folder)} is no run; give the folder that `run` wrote, like runs/embedded"
+        )
+    return run.model_dump()
 
 
-def _read(folder):
-    """Before there was one manifest, a grid had one of another name, and a study without a grid listed notebooks."""
-    return read_json(folder / "study.json") or read_json(folder / "sweep.json")
+def read_result(folder):
+    """How a notebook ended, from the manifest in its folder; the state is "damaged" where a file is not as it was then.
+
+    >>> read_result("runs/embedded/01_prompt_tuning")["state"]
+    'done'
+
+    Without a manifest the state is "unfinished".
+    """
+    try:
+        result = read_json(Path(folder) / "manifest.json", _Result, seal=True) or _Result(state="unfinished")
+        if lost := changed(folder, result.files):
+            raise SkillkitError(f"{lost} is lost, or has changed since it was made; run the study again")
+    except SkillkitError as error:
+        result = _Result(state="damaged", error=str(error))
+    return result.model_dump()

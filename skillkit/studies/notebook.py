@@ -16,10 +16,11 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from skillkit import plots
-from skillkit.core.files import write_json, writing
+from skillkit.core.files import own, write_json, writing
 from skillkit.core.provenance import provenance, runs_folder
 from skillkit.studies import params
 from skillkit.studies.claims import Claim  # noqa: F401 (chapters find it here, too)
+from skillkit.studies.manifest import Entry
 
 _NUMBER = re.compile(r"[-+−]?\d+(?:[.,]\d+)*")
 
@@ -38,9 +39,10 @@ class Run:
         self.contents |= {"provenance": provenance(), "figures": [], "tables": [], "findings": []}
         self._head = None
         with writing(self.out, "set `out` to another folder"):
+            own(self.out, "set `out` to another folder")
             for part in ("figures", "tables"):
                 shutil.rmtree(self.out / part, ignore_errors=True)
-                (self.out / part).mkdir(parents=True)
+                (self.out / part).mkdir()
             (self.out / "claims.json").unlink(missing_ok=True)
             write_json(self.out / "contents.json", self.contents)
 
@@ -51,12 +53,12 @@ class Run:
 
         fig: a matplotlib figure, or something that has one as `.figure`.
         """
-        fig = fig.figure
-        paths = [self.out / "figures" / f"{name}.{kind}" for kind in ("png", "svg")]
+        fig, place = fig.figure, self._place("figures", name)
+        paths = [place.with_name(f"{name}.{kind}") for kind in ("png", "svg")]
         for path in paths:
             fig.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else {})
         if data is not None:
-            paths.append(_write_csv(data, self.out / "figures" / f"{name}.csv"))
+            paths.append(_write_csv(data, place))
         display(fig)
         plt.close(fig)  # else the notebook would show it a second time
         self._keep("figures", name, caption, paths)
@@ -66,7 +68,7 @@ class Run:
 
         >>> run.table(accuracies, "accuracies", caption="Test accuracy, mean over seeds.")
         """
-        path = _write_csv(data, self.out / "tables" / f"{name}.csv")
+        path = _write_csv(data, self._place("tables", name))
         display(pd.DataFrame(data))
         self._keep("tables", name, caption, [path])
 
@@ -97,6 +99,13 @@ class Run:
         display(_list([text]))
         if self._head:
             self._head.update(_list(self.contents["findings"]))
+
+    def _place(self, part, name):
+        """The CSV of that name, which must be one that a file can have."""
+        entry = params.checked(
+            Entry, {"name": name, "caption": "", "files": [name]}, f"run.{part[:-1]}", "argument"
+        )
+        return self.out / part / f"{entry.name}.csv"
 
     def _keep(self, part, name, caption, paths):
         """Note in contents.json what was saved; a cell run twice replaces its entry."""

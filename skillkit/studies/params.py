@@ -14,7 +14,8 @@ semicolons, the values that are allowed:
     others: list[str] = []  # further models; [] for none
     strength: list[float] = [1.0]  # of an edit; 1 to 2 values
 
-Bounds and choices of a list are those of its elements. A list may be empty where the comment says what `[]` does;
+Bounds and choices of a list are those of its elements. A list may be empty where the comment says what `[]` does, and
+holds each value once, unless it has a fixed number of them; numbers are finite and of a sensible size, texts not empty.
 `one of attacks` means another parameter, named further up; `dict` stands for the arguments of `adversarial_view`.
 Papermill accepts unknown and wrongly typed parameters; here each is an error of one sentence, before any kernel starts.
 """
@@ -22,19 +23,28 @@ Papermill accepts unknown and wrongly typed parameters; here each is an error of
 import ast
 import difflib
 import functools
-import json
 import operator
 import re
-from typing import Annotated, Literal
+from collections import Counter
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, first_mistake, quoted, short
+from skillkit.core.files import read_json
 from skillkit.core.provenance import PACKAGE
 
 FOLDER = PACKAGE.parent / "notebooks"
-_STRICT = ConfigDict(extra="forbid", strict=True)
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _BOUNDS = {"≥": "ge", ">": "gt", "≤": "le", "<": "lt"}
 
 
@@ -56,6 +66,11 @@ class ViewParameters(BaseModel):
 
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": ViewParameters}
+_LIMITS = {
+    "int": {"ge": -(2**31), "le": 2**32 - 1},
+    "float": {"ge": -1e9, "le": 1e9},
+    "str": {"max_length": 1000},
+}
 
 
 def notebooks():
@@ -94,17 +109,41 @@ def validate(notebook, values, history=()):
 
     Raises SkillkitError naming the notebook, the parameter and what was expected.
     """
-    made = model(notebook, history)
+    return checked(model(notebook, history), values, notebook, "parameter")
+
+
+def checked(kind, given, what, entry):
+    """What was given as an object of a pydantic model, or a SkillkitError about the first mistake in it.
+
+    >>> checked(ViewParameters, {"task": "glue/sst2", "adversarial": "adv_glue/sst2"}, "a view", "entry").strength
+    1.0
+    """
     try:
-        return made(**values)
+        return kind.model_validate(given)
     except ValidationError as error:
-        first, *others = error.errors()
-    name = ".".join(map(str, first["loc"]))
-    expected = first["msg"].replace("Input should be", "should be")
-    sentence = f"{notebook}: {name} {expected}, not {first['input']!r}"
-    if first["type"] == "extra_forbidden":
-        sentence = unknown(f"{notebook} has no parameter", name, made.model_fields)
-    raise SkillkitError(sentence + f" (and {len(others)} more)" * bool(others))
+        name, first = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["type"]
+        if first == "extra_forbidden":
+            raise SkillkitError(unknown(f"{what} has no {entry}", name, kind.model_fields)) from None
+        raise SkillkitError(f"{what}: {first_mistake(error)}") from None
+
+
+def twice(values):
+    """[the first value that is in a list twice], or an empty list.
+
+    >>> twice([0, 1, 0])
+    [0]
+    """
+    counts = Counter(map(key_of, values))
+    return [value for value in values if counts[key_of(value)] > 1][:1]
+
+
+def key_of(value):
+    """A value as a key of a dict.
+
+    >>> key_of([0, 1])
+    '[0, 1]'
+    """
+    return repr(value) if isinstance(value, dict | list | BaseModel) else value
 
 
 def unknown(what, name, known):
@@ -113,19 +152,44 @@ def unknown(what, name, known):
     >>> unknown("there is no notebook", "01_prompt_tunning", notebooks())
     "there is no notebook '01_prompt_tunning'; did you mean '01_prompt_tuning'?"
     """
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name)[:100], list(known), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
-    return f"{what} {name!r}; {hint}"
+    return f"{what} {quoted(name)}; {short(hint)}"
+
+
+class _NotebookCell(BaseModel):
+    cell_type: str
+    source: str | list[str]
+    metadata: dict[str, Any] = {}
+
+    @property
+    def text(self):
+        return "".join(self.source)
+
+
+class _Notebook(BaseModel):
+    cells: list[_NotebookCell]
+
+
+def read_cells(path):
+    """The cells of a notebook file, each with cell_type, text and metadata; raises SkillkitError for a damaged file.
+
+    >>> read_cells(FOLDER / "01_prompt_tuning.ipynb")[0].cell_type
+    'markdown'
+    """
+    notebook = read_json(path, _Notebook)
+    if notebook is None:
+        raise SkillkitError(f"there is no notebook {short(path)}")
+    return notebook.cells
 
 
 @functools.lru_cache
 def _from_file(path, changed):
     """The model of a notebook file; `changed` is the file's time, since a sweep asks thousands of times."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    tagged = [cell.text for cell in read_cells(path) if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise SkillkitError(f"{path.name} needs one cell with the tag `parameters`; it has {len(tagged)}")
-    return _from_source(path.stem, "".join(tagged[0]["source"]))
+    return _from_source(path.stem, tagged[0])
 
 
 def _from_source(notebook, source):
@@ -180,11 +244,25 @@ def _with_rules(node, rules):
             return operator.or_(*(_with_rules(side, rules) for side in (left, right)))
         case ast.Subscript(value=ast.Name(id="list"), slice=element):
             sizes = {"min_length": rules.get("min_length", 1), "max_length": rules.get("max_length")}
-            return Annotated[list[_with_rules(element, rules)], Field(**sizes)]  # type: ignore[misc]
+            once = AfterValidator(lambda given: given if sizes["max_length"] else _each_once(given))
+            return Annotated[list[_with_rules(element, rules)], Field(**sizes), once]  # type: ignore[misc]
     if "choices" in rules:
         return Literal[rules["choices"]]
     bounds = {name: value for name, value in rules.items() if name in _BOUNDS.values()}
-    return Annotated[_TYPES[node.id], Field(**bounds)]
+    named = [AfterValidator(_is_a_name)] if node.id == "str" else []
+    return Annotated[_TYPES[node.id], Field(**_LIMITS.get(node.id, {}) | bounds), *named]
+
+
+def _each_once(values):
+    if double := twice(values):
+        raise PydanticCustomError("twice", "should have {value} once", {"value": quoted(double[0])})
+    return values
+
+
+def _is_a_name(text):
+    if not text.strip() or "\0" in text:
+        raise PydanticCustomError("no_name", "should be a name")
+    return text
 
 
 def _is_among(listing, value, info):

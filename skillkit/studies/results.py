@@ -11,17 +11,18 @@ they may hold texts of data sets that are not ours to give away.
 import os
 import re
 import shutil
-from itertools import takewhile
 from pathlib import Path
+from urllib.parse import quote
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, write_json, write_text, writing
+from skillkit.core.files import inside, own, read_json, read_text, replacing, write_json, write_text, writing
+from skillkit.core.names import slugs
 from skillkit.studies.claims import HOLDS, expected_by_luck, with_adjusted
+from skillkit.studies.manifest import REMEDY, Published
 from skillkit.studies.report.run import load_run
-from skillkit.studies.report.tables import align
+from skillkit.studies.report.tables import align, read_table
 
 BEGIN, END = "<!-- scoreboard: made by `python -m skillkit results` -->", "<!-- end of the scoreboard -->"
 LONGEST = 40  # characters of a name or a number; what is longer is a text
@@ -47,22 +48,25 @@ def publish(columns, out, readme=None, pages=None):
     out, paged = Path(out), [label for label in columns if pages is None or label in pages]
     studies = {label: [_study(run) for run in runs] for label, runs in columns.items()}
     before = readme and _around(readme)
-    folders = {label: slug(label) for label in paged}
+    folders = slugs(paged)
     shared = dict(labels=list(columns), chapters=_chapters(studies), paged=folders)
     made = {out / "README.md": _render("scoreboard.md", **shared)}
-    for label in paged:
-        made[out / slug(label) / "README.md"] = _render("results.md", label=label, studies=studies[label])
+    pages = {label: _render("results.md", label=label, studies=studies[label]) for label in paged}
     if before:
         place = Path(os.path.relpath(out, Path(readme).parent)).as_posix()
         summary = _render("summary.md", out=place, **shared).strip()
         made[Path(readme)] = f"{before[0]}{BEGIN}\n{summary}\n{END}{before[1]}"
-    with writing(out, "give another folder with --out"):
-        for label in paged:
-            _copy_figures(studies[label], out / slug(label))
+    with writing(out, REMEDY):
+        own(out, REMEDY)
+        for label, page in pages.items():
+            with replacing(
+                out / folders[label], REMEDY
+            ) as fresh:  # a study published before is read from the old one
+                _copy_figures(studies[label], fresh)
+                write_text(fresh / "README.md", page)
         for path, page in made.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, page)
-    return list(made)
+    return [out / "README.md", *(out / folders[label] / "README.md" for label in paged), *list(made)[1:]]
 
 
 def count_verdicts(entries):
@@ -75,31 +79,19 @@ def count_verdicts(entries):
     return ", ".join(f"{held.count(word)} {word}" for word in HOLDS if word in held) or "–"
 
 
-def slug(label):
-    """A label as the name of a folder.
-
-    >>> slug("small world")
-    'small-world'
-    """
-    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
-
-
 def _study(run):
     """Name and notebooks of a run, all of which must have finished, and what its parameter file says of itself."""
-    folder = Path(run)
-    known = read_json(folder / "study.json") or {}
-    if "units" in known:  # published before; the run itself may be gone
-        return known | {"units": [unit | {"folder": folder / unit["name"]} for unit in known["units"]]}
+    plain = read_json(Path(run) / "study.json")
+    if isinstance(plain, dict) and "units" in plain:  # published before; the run itself may be gone
+        read_json(Path(run) / "study.json", Published)
+        return plain | {"units": [unit | {"folder": inside(run, unit["name"])} for unit in plain["units"]]}
     loaded = load_run(run)
     units = loaded["cells"]
-    unfinished = [unit["name"] for unit in units if unit["state"] != "done"]
+    unfinished = [f"{unit['name']} is {unit['state']}" for unit in units if unit["state"] != "done"]
     if unfinished or loaded["axes"]:
-        what = f"{', '.join(unfinished)} did not finish" if unfinished else "it is of a grid"
+        what = ", ".join(unfinished) or "it is of a grid"
         raise SkillkitError(f"{run}: {what}; give a run without a grid, all of whose notebooks have finished")
-    source = Path(loaded["file"])
-    lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
-    about = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines)]
-    return {"name": loaded["name"], "units": units, "about": " ".join(about)}
+    return {"name": loaded["name"], "units": units, "about": loaded["about"]}
 
 
 def _chapters(studies):
@@ -135,7 +127,7 @@ def _stated(units):
 
 def _around(readme):
     """What stands in a file before and after the part that is replaced."""
-    text = Path(readme).read_text(encoding="utf-8") if Path(readme).is_file() else ""
+    text = read_text(readme)
     found = re.fullmatch(f"(.*?){re.escape(BEGIN)}.*?{re.escape(END)}(.*)", text, re.DOTALL)
     if not found:
         raise SkillkitError(f"{readme} needs the two lines {BEGIN!r} and {END!r} around the summary")
@@ -144,26 +136,24 @@ def _around(readme):
 
 def _copy_figures(column, folder):
     """The pictures and the numbers behind them, below the page of a column, and what the page says of each study."""
-    fresh = folder.with_name(f".{folder.name}.tmp")  # a study published before is read from the old folder
-    shutil.rmtree(fresh, ignore_errors=True)
+    places = slugs(study["name"] for study in column)
     for study in column:
-        figures = [(unit, figure) for unit in study["units"] for figure in unit["figures"]]
-        files = [(unit, file["href"]) for unit, figure in figures for file in figure["files"]]
-        for unit, place in (file for file in files if not file[1].endswith(".svg")):
-            source = unit["folder"] / Path(place).relative_to(unit["name"])
-            target = fresh / study["name"] / place
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
+        place = folder / places[study["name"]]
+        for unit in study["units"]:
+            files = [file["href"] for figure in unit["figures"] for file in figure["files"]]
+            for name in (name for name in files if not name.endswith(".svg")):
+                source = inside(unit["folder"], name.removeprefix(f"{unit['name']}/"), there=True)
+                target = inside(place, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (_copy_numbers if target.suffix == ".csv" else shutil.copyfile)(source, target)
         units = [{part: unit[part] for part in _KEPT if part in unit} for unit in study["units"]]
-        (fresh / study["name"]).mkdir(parents=True, exist_ok=True)
-        write_json(fresh / study["name"] / "study.json", _short(study | {"units": units}))
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        write_json(place / "study.json", _short(study | {"units": units}))
 
 
 def _copy_numbers(source, target):
     """Copy a CSV without its columns of whole sentences, which may be texts of a data set."""
-    table = pd.read_csv(source)
+    table = read_table(source)
     long = [name for name, column in table.items() if column.astype(str).str.len().max() > LONGEST]
     table.drop(columns=long).to_csv(target, index=False)
 
@@ -171,10 +161,17 @@ def _copy_numbers(source, target):
 def _render(template, **values):
     loader = PackageLoader("skillkit.studies.report")
     pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    pages.globals |= {"counts": count_verdicts, "luck": expected_by_luck}
-    pages.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
-    pages.filters["short"] = _short
+    pages.globals |= {"counts": count_verdicts, "luck": expected_by_luck, "slugs": slugs}
+    pages.filters |= {"cell": _escaped, "short": _short, "quote": quote}
     return pages.get_template(template).render(**values)
+
+
+def _escaped(text):
+    """One line of Markdown that shows a text as it is: no HTML, links, pictures or columns come out of it."""
+    line = re.sub(
+        r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)|(?=\|)", r"\\", " ".join(str(text).split()).replace("<", "&lt;")
+    )
+    return re.sub(r"^(?=[#>*=\[]|```|~~~|[+-]\s)", r"\\", line)
 
 
 def _short(value):

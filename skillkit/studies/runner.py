@@ -17,12 +17,11 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json
 from skillkit.core.progress import progress
 from skillkit.core.provenance import runs_folder
 from skillkit.studies.executors import Environment, count, local, run_on_worker
 from skillkit.studies.job import NotebookJob, Outcome
-from skillkit.studies.manifest import write_manifest
+from skillkit.studies.manifest import read_result, write_manifest
 from skillkit.studies.preflight import preflight
 from skillkit.studies.report.tables import write_tables
 from skillkit.studies.study import as_text, load_study
@@ -171,8 +170,8 @@ def _outcome(future):
 def _list(cells, jobs, done):
     """Print the cells with their states, instead of running them."""
     for cell, job, finished in zip(cells, jobs, done):
-        failed = (read_json(job.folder / "manifest.json") or {}).get("state") == "failed"
-        print(f"  {'done' if finished else 'failed' if failed else 'to run':<7} {cell.name}")
+        state = "done" if finished else read_result(job.folder)["state"]
+        print(f"  {state if finished or state in ('failed', 'damaged') else 'to run':<7} {cell.name}")
 
 
 def _chosen(study, only):

@@ -13,22 +13,42 @@ import math
 import re
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_yaml
+from skillkit.core.errors import SkillkitError, quoted, short
+from skillkit.core.files import read_text, read_yaml
 from skillkit.core.hashing import digest
 from skillkit.studies import params
-from skillkit.studies.params import unknown
+from skillkit.studies.manifest import Name
+from skillkit.studies.params import checked, key_of, twice, unknown
 
 MAX_CELLS = 10_000  # more are hardly meant
 _RANGE = ("from", "to", "step", "times")
-_MAPPINGS, _LISTS = ("shared", "notebooks", "grid", "after"), ("exclude", "overrides")
-_ENTRIES = {"name": None} | {name: {} for name in _MAPPINGS} | {name: [] for name in _LISTS}
+_Where = Annotated[dict[str, Any], Field(min_length=1)]
+_Names = Annotated[list[str], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
+
+
+class _Override(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    where: _Where
+    set: dict[str, Any]
+
+
+class _File(BaseModel):
+    """The entries of a study's file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: Name
+    shared: dict[str, Any] = {}
+    notebooks: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)]
+    grid: dict[str, Any] = {}
+    exclude: Annotated[list[_Where], Field(max_length=1000)] = []
+    overrides: Annotated[list[_Override], Field(max_length=1000)] = []
+    after: dict[str, _Names] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +82,15 @@ class Cell:
         """
         if not self.point:
             return self.notebook
-        words = re.sub(r"[^\w.=+-]+", "-", self.name.removeprefix(self.notebook).strip())[:80]
+        words = re.sub(r"[^\w.=+-]+", "-", self.name.removeprefix(self.notebook).strip())
+        words = words.encode()[:80].decode(errors="ignore")  # a name of a file has 255 bytes at most
         return f"cells/{self.notebook}/{words}-{digest(self.point)[:8]}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study: name, cells in their order, axes of the grid (parameter → values), notebook → those it waits for.
+    """A study: name, cells in their order, axes of the grid (parameter → values), notebook → those it waits for; the
+    comment at the head of its file.
 
     >>> load_study("params/sweeps/seeds.yaml").axes
     {'seeds': [0, 1, 2, 3, 4]}
@@ -81,6 +103,7 @@ class Study:
     axes: dict
     after: dict
     path: Path
+    about: str = ""
 
     @property
     def notebooks(self):
@@ -94,11 +117,13 @@ class Study:
         >>> study.predecessors(study.cells[1:3])
         {0: [], 1: [0]}
         """
+        numbers = {}
+        for i, cell in enumerate(cells):
+            numbers.setdefault(cell.notebook, []).append(i)
         return {
             i: [
-                j for j, other in enumerate(cells)
-                if other.notebook in self.after.get(cell.notebook, ())
-                and all(other.point.get(axis, value) == value for axis, value in cell.point.items())
+                j for name in self.after.get(cell.notebook, ()) for j in numbers.get(name, ())
+                if all(cells[j].point.get(axis, value) == value for axis, value in cell.point.items())
             ]
             for i, cell in enumerate(cells)
         }  # fmt: skip
@@ -122,14 +147,15 @@ def load_study(path, many=False):
 
     `many` allows more than 10,000 cells.
     """
-    plain = read_yaml(path)
+    given = {"name": Path(path).stem} | {
+        key: value for key, value in read_yaml(path).items() if value is not None
+    }
+    about = takewhile(lambda line: line.startswith("#"), read_text(path).splitlines())
     try:
-        for key in plain.keys() - _ENTRIES.keys():
-            raise SkillkitError(unknown("a study has no entry", key, _ENTRIES))
-        plain = _ENTRIES | {key: value for key, value in plain.items() if value is not None}
-        return _study(Path(path), plain, many)
+        about = " ".join(line.lstrip("# ") for line in about)
+        return _study(Path(path), checked(_File, given, "a study", "entry"), about, many)
     except SkillkitError as error:
-        raise SkillkitError(f"{path}: {error}") from None
+        raise SkillkitError(f"{short(path)}: {error}") from None
 
 
 def as_text(value):
@@ -143,29 +169,24 @@ def as_text(value):
     return "none" if value is None else str(value)
 
 
-def _study(path, plain, many):
-    notebooks, shared, name = plain["notebooks"], plain["shared"], plain["name"] or path.stem
-    if not isinstance(name, str) or set(name) & set("/\\\0") or name.startswith("."):
-        raise SkillkitError(f"`name` becomes the name of a folder and cannot be {name!r}")
-    if not isinstance(notebooks, dict) or not notebooks:
-        raise SkillkitError("`notebooks` must map each notebook to its parameters, like 01_prompt_tuning: {}")
-    notebooks = {notebook: {} if own is None else own for notebook, own in notebooks.items()}
+def _study(path, file, about, many):
+    notebooks = {notebook: own or {} for notebook, own in file.notebooks.items()}
     fields = {notebook: params.model(notebook).model_fields for notebook in notebooks}
-    _check_names("shared", shared, fields)
-    for own in notebooks.values():
-        _check_names("notebooks", own)
-    axes = _axes(plain["grid"], fields)
-    points = list(_points(axes, fields))
-    if len(points) > MAX_CELLS and not many:
-        raise SkillkitError(f"the grid has {len(points):,} cells; make it smaller, or give --yes")
-    places = axes | {"notebook": list(notebooks)}
-    exclude = [_where("exclude", entry, places) for entry in plain["exclude"]]
-    overrides = [_override(entry, places, fields) for entry in plain["overrides"]]
-    left = [one for one in points if not any(_fits(entry, *one) for entry in exclude)]
+    _check_names("shared", file.shared, fields)
+    for notebook, own in notebooks.items():
+        _check_names(notebook, own)
+    axes = _axes(file.grid, fields, many)
+    values = axes | {"notebook": list(notebooks)}
+    places = {axis: {key_of(value): value for value in own} for axis, own in values.items()}
+    exclude = [_where("exclude", entry, places) for entry in file.exclude]
+    overrides = [_override(entry, places, fields) for entry in file.overrides]
+    left = [one for one in _points(axes, fields) if not any(_fits(entry, *one) for entry in exclude)]
     if not left:
         raise SkillkitError("every cell of the grid is excluded; take something out of `exclude`")
-    cells = [_cell(name, point, shared, notebooks[name], overrides, fields[name]) for name, point in left]
-    return Study(plain["name"] or path.stem, cells, axes, _after(plain["after"], notebooks), path)
+    cells = [
+        _cell(name, point, file.shared, notebooks[name], overrides, fields[name]) for name, point in left
+    ]
+    return Study(file.name, cells, axes, _after(file.after, notebooks), path, about)
 
 
 def _points(axes, fields):
@@ -186,9 +207,7 @@ def _cell(notebook, point, shared, own, overrides, fields):
 
 
 def _check_names(entry, given, fields=None):
-    """Parameters with their values, each one that some notebook has; `out` is decided by the run."""
-    if not isinstance(given, dict):
-        raise SkillkitError(f"{entry}: parameters must be names with values (name: value), not {given!r}")
+    """Parameters that some notebook has; `out` is decided by the run."""
     if "out" in given:
         raise SkillkitError(f"{entry}: `out` cannot be set in a study; give the folder with --out")
     known = given.keys() if fields is None else set().union(*fields.values())
@@ -196,15 +215,23 @@ def _check_names(entry, given, fields=None):
         raise SkillkitError(unknown(f"{entry}: no notebook here has a parameter", name, known))
 
 
-def _axes(grid, fields):
-    """The values of every axis, ranges written out."""
+def _axes(grid, fields, many):
+    """The values of every axis, ranges written out; few enough of them, each once."""
     _check_names("grid", grid, fields)
     axes = {axis: _range(axis, given) if isinstance(given, dict) else given for axis, given in grid.items()}
     for axis, values in axes.items():
         if not isinstance(values, list) or not values:
-            raise SkillkitError(f"grid: {axis} needs a list of values or a range, not {values!r}")
-        if any(value in values[:i] for i, value in enumerate(values)):
-            raise SkillkitError(f"grid: {axis} has a value twice")
+            raise SkillkitError(f"grid: {axis} needs a list of values or a range, not {quoted(values)}")
+    sizes = [
+        math.prod(len(values) for axis, values in axes.items() if axis in own) for own in fields.values()
+    ]
+    if sum(sizes) > MAX_CELLS and not (many and sum(sizes) <= 100 * MAX_CELLS):
+        raise SkillkitError(
+            f"the grid has {sum(sizes):,} cells; make it smaller" + ", or give --yes" * (not many)
+        )
+    for axis, values in axes.items():
+        if double := twice(values):
+            raise SkillkitError(f"grid: {axis} has {quoted(double[0])} twice")
     return axes
 
 
@@ -213,14 +240,14 @@ def _range(axis, given):
     first, last, step, times = (given.get(key) for key in _RANGE)
     numbers = [value for value in (first, last, step, times) if value is not None]
     right = given.keys() <= set(_RANGE) and None not in (first, last) and None in (step, times)
-    right = right and all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+    right = right and all(type(value) in (int, float) and abs(value) < 1e15 for value in numbers)
     step = 1 if step is None else step
     if not right or first > last or (step <= 0 if times is None else times <= 1 or first <= 0):
         like = "{from: 0, to: 4}, with a `step` above 0 or `times` above 1"
-        raise SkillkitError(f"grid: {axis}: a range is {like}, not {given}")
+        raise SkillkitError(f"grid: {axis}: a range is {like}, not {quoted(given)}")
     count = (last - first) / step if times is None else math.log(last / first, times)
     if count > 10 * MAX_CELLS:
-        raise SkillkitError(f"grid: {axis}: a range of {count:.0f} values is too long; give a larger step")
+        raise SkillkitError(f"grid: {axis}: a range of {count:.3g} values is too long; give a larger step")
     places = range(math.floor(count + 1e-9) + 1)
     values = [first + i * step for i in places] if times is None else [first * times**i for i in places]
     return [float(f"{value:.12g}") if isinstance(value, float) else value for value in values]
@@ -234,41 +261,34 @@ def _value(field, value):
 
 def _where(entry, given, places):
     """A condition on points, checked: axis (or `notebook`) → the values that fit."""
-    if not isinstance(given, dict) or not given:
-        raise SkillkitError(f"{entry} needs axes with values, like {{seeds: [3, 4]}}, not {given!r}")
     condition = {}
     for axis, values in given.items():
         if axis not in places:
             raise SkillkitError(unknown(f"{entry}: the grid has no axis", axis, places))
-        condition[axis] = [values] if values in places[axis] or not isinstance(values, list) else values
-        for value in condition[axis]:
-            if value not in places[axis]:
-                raise SkillkitError(f"{entry}: {axis} has no value {value!r}; it has {as_text(places[axis])}")
+        one = not isinstance(values, list) or key_of(values) in places[axis]
+        condition[axis] = {key_of(value): value for value in ([values] if one else values)}
+        for value in (condition[axis][key] for key in condition[axis].keys() - places[axis].keys()):
+            there = short(as_text(list(places[axis].values())))
+            raise SkillkitError(f"{entry}: {axis} has no value {quoted(value)}; it has {there}")
     return condition
 
 
 def _fits(condition, notebook, point):
     place = point | {"notebook": notebook}
-    return all(axis in place and place[axis] in values for axis, values in condition.items())
+    return all(axis in place and key_of(place[axis]) in values for axis, values in condition.items())
 
 
 def _override(entry, places, fields):
     """(condition, values) of one override, checked."""
-    if not isinstance(entry, dict) or entry.keys() != {"where", "set"} or not isinstance(entry["set"], dict):
-        like = "{where: {axis: value}, set: {parameter: value}}"
-        raise SkillkitError(f"an override is {like}, not {entry!r}")
-    where = _where("overrides", entry["where"], places)
-    _check_names("overrides", entry["set"], {name: fields[name] for name in where.get("notebook", fields)})
-    if entry["set"].keys() & places.keys():
+    where = _where("overrides", entry.where, places)
+    _check_names("overrides", entry.set, {name: fields[name] for name in where.get("notebook", fields)})
+    if entry.set.keys() & places.keys():
         raise SkillkitError("overrides cannot set an axis of the grid; use `exclude` to leave points out")
-    return where, entry["set"]
+    return where, entry.set
 
 
 def _after(after, notebooks):
     """Notebook → the notebooks it waits for, checked: all of them there, none waiting for itself."""
-    if not isinstance(after, dict):
-        raise SkillkitError("`after` must map a notebook to those it waits for, like second: first")
-    after = {name: [given] if isinstance(given, str) else given for name, given in after.items()}
     for name in [*after, *(name for given in after.values() for name in given)]:
         if name not in notebooks:
             raise SkillkitError(unknown("after: there is no notebook", name, notebooks))

@@ -1,18 +1,40 @@
 """Files that are whole or not there; YAML 1.2 with errors of one sentence."""
 
 import pytest
+from pydantic import BaseModel
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import filling, read_json, read_yaml, write_json, write_text, writing
 from tests.helpers import full_disk
 
 
-def test_json_goes_and_comes_and_what_cannot_be_read_is_none(tmp_path):
-    write_json(tmp_path / "a.json", {"é": [1, None]})
-    (tmp_path / "cut.json").write_text('{"a": ')
-    (tmp_path / "binary.json").write_bytes(b"\xff\x00")
-    assert read_json(tmp_path / "a.json") == {"é": [1, None]}
-    assert {read_json(tmp_path / name) for name in ("cut.json", "binary.json", "absent.json", "")} == {None}
+class Kind(BaseModel):
+    a: int
+
+
+@pytest.mark.parametrize("raw", [
+    b'{"a": ', b"\xff\x00", b"", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"[1]", b'{"a": "x"}', b'{"b": 1}',
+    b'{\n "sha256": "' + b"0" * 64 + b'",\n"a": 1}',
+])  # fmt: skip
+def test_json_that_is_not_as_it_should_be_is_one_sentence(tmp_path, raw):
+    (tmp_path / "a.json").write_bytes(raw)
+    with pytest.raises(SkillkitError, match=r"a\.json is damaged \(.*\); make it again") as error:
+        read_json(tmp_path / "a.json", Kind)
+    assert len(str(error.value)) < 600 and "\n" not in str(error.value)
+
+
+def test_json_goes_and_comes_and_a_seal_notices_every_changed_bit(tmp_path):
+    path, plain = tmp_path / "a.json", {"é": [1, None], "a": 2}
+    assert read_json(path) is None
+    write_json(path, plain)
+    assert read_json(path) == plain and read_json(path, Kind).a == 2
+    write_json(path, plain, seal=True)
+    raw = path.read_bytes()
+    assert read_json(path, seal=True) == plain
+    for bit in range(8 * len(raw)):
+        path.write_bytes((int.from_bytes(raw, "little") ^ 1 << bit).to_bytes(len(raw), "little"))
+        with pytest.raises(SkillkitError, match="is damaged"):
+            read_json(path, seal=True)
 
 
 @pytest.mark.parametrize(("text", "sentence"), [

@@ -156,7 +156,7 @@ def test_damaged_artifacts_are_computed_again_with_a_warning(tune, calls, damage
         (result if damage == "lost" else meta).unlink()
     else:
         meta.write_text("" if damage == "cut meta" else '"text"')
-    reason = "prompt.safetensors has changed" if damage == "changed" else "meta.json"
+    reason = "prompt.safetensors has changed" if damage in ("changed", "lost") else "meta.json"
     with pytest.warns(UserWarning, match=reason):
         cached(tune, 4)
     assert len(calls) == 2 and fault(folder) is None

@@ -5,6 +5,7 @@ kernel.sys = import_module("sys")
 notebook.fig = import_module("matplotlib.pyplot").figure()
 notebook.history = pd.DataFrame({"step": [0]})
 notebook.accuracies = history
+report.run.Path = import_module("pathlib").Path
 report.figures.cells = sk.studies.report.run.load_run("runs/seeds")["cells"]
 report.figures.numbers = sk.studies.report.tables.numbers_table(cells)
 runner.study = load_study("params/embedded.yaml")

@@ -10,8 +10,10 @@ from filelock import FileLock
 
 from skillkit.core import store
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import own
 from skillkit.core.store import artifact, cached, find
 from skillkit.studies.clean import list_stored, remove_results
+from tests import small_studies as studies
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +25,12 @@ def made(tmp_path, monkeypatch):
     for file in find("probe")[0].iterdir():
         os.utime(file, (time.time() - 40 * 86400,) * 2)
     cached(artifact("prompt")(lambda: "x"))
-    (tmp_path / "mine" / "first").mkdir(parents=True)
-    (tmp_path / "mine" / "study.json").write_text("{}")
+    own(tmp_path / "mine", "")
+    studies.describe(tmp_path / "mine")
     (tmp_path / "mine" / ".first.lock").touch()
-    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes").mkdir()  # of the user, as is all that has no mark of ours
+    studies.describe(tmp_path / "notes")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
 
 
 def left():
@@ -41,7 +45,7 @@ def left():
 ])  # fmt: skip
 def test_conditions_choose(conditions, kept, tmp_path):
     assert left() == ["probe", "prompt", "run"] and remove_results(sure=True, **conditions) == 0
-    assert left() == kept and (tmp_path / "notes").exists()
+    assert left() == kept and (tmp_path / "notes").exists() and (tmp_path / "link").is_symlink()
 
 
 @pytest.mark.parametrize("answer, gone", [("y", ["probe"]), ("", []), ("no", [])])

@@ -28,7 +28,7 @@ def test_start_refuses_wrong_parameters_and_folders(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SkillkitError, match="01_prompt_tuning: seeds should be a valid list, not 3"):
         start("01_prompt_tuning", {"seeds": 3, "out": str(tmp_path)})
-    with pytest.raises(SkillkitError, match="cannot be written .*set `out`"):
+    with pytest.raises(SkillkitError, match="not made by skillkit.*set `out`"):
         start("00_the_small_world", {"out": str(tmp_path / "file")})
 
 

@@ -34,7 +34,10 @@ def write(tmp_path, monkeypatch):
     """Write the only notebook there is, with these cells of parameters."""
 
     def notebook(*sources, name="x"):
-        cells = [{"metadata": {"tags": ["parameters"]}, "source": source} for source in sources]
+        cells = [
+            {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
+            for source in sources
+        ]
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
 
     monkeypatch.setattr(params, "FOLDER", tmp_path)

@@ -7,8 +7,9 @@ import pytest
 
 from skillkit.__main__ import main
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, write_json
+from skillkit.core.files import write_json
 from skillkit.studies.results import BEGIN, END, publish
+from tests import small_studies as studies
 
 
 def run(folder, name, notebook, claims):
@@ -21,9 +22,7 @@ def run(folder, name, notebook, claims):
     text = "a long line of somebody's data in a figure"
     (unit / "figures/bars.csv").write_text(f"task,share,text\nmovies,0.5,{text}\n")
     (unit / "tables/texts.csv").write_text("text\na line of somebody's data\n")
-    study = folder / f"{name}.yaml"
-    study.write_text("# What this study is about,\n# in two lines.\nname: x\n# not this\n")
-    write_json(folder / name / "study.json", {"name": name, "file": str(study), "notebooks": [notebook]})
+    studies.describe(folder / name, notebook, name=name, about="What this study is about.")
     files = ["figures/bars.png", "figures/bars.svg", "figures/bars.csv"]
     write_json(unit / "contents.json", {
         "figures": [{"name": "bars", "caption": "Bars | 95 % interval", "files": files}],
@@ -32,9 +31,7 @@ def run(folder, name, notebook, claims):
     write_json(unit / "claims.json", [{"paper": "A 2022", "holds": "yes"} | claim for claim in claims])
     title = {"cell_type": "markdown", "source": ["# 02 · Probing"]}
     write_json(unit / f"{notebook}.ipynb", {"cells": [title]})
-    given = {"backbone": "../somewhere/models/mini-lm", "tasks": ["glue/sst2"]}
-    manifest = {"notebook": notebook, "state": "done", "seconds": 1, "parameters": given}
-    write_json(unit / "manifest.json", manifest)
+    studies.finish(unit, parameters={"backbone": "../somewhere/models/mini-lm", "tasks": ["glue/sst2"]})
     return folder / name
 
 
@@ -73,7 +70,7 @@ def test_page_holds_every_run_its_figures_and_no_texts(tmp_path, runs):
     publish({"real ones": [runs[1], runs[2]]}, tmp_path / "out")
     page = (tmp_path / "out/real-ones/README.md").read_text()
     assert "`backbone` mini-lm; `tasks` glue/sst2." in page  # by name, wherever it lies
-    assert "0.100" in page and "0.300" in page and "What this study is about, in two lines." in page
+    assert "0.100" in page and "0.300" in page and "What this study is about." in page
     pictures = re.findall(r"\]\((\S+\.(?:png|csv))\)", page)
     assert len(pictures) == 4 and all((tmp_path / "out/real-ones" / name).exists() for name in pictures)
     files = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -108,10 +105,12 @@ def test_what_cannot_be_published_is_refused_and_nothing_written(tmp_path, runs)
     (tmp_path / "README.md").write_text("no marks")
     with pytest.raises(SkillkitError, match="needs the two lines"):
         publish({"small": [runs[0]]}, tmp_path / "out", tmp_path / "README.md")
-    manifest = runs[0] / "02_probing/manifest.json"
-    write_json(manifest, read_json(manifest) | {"state": "failed"})
-    with pytest.raises(SkillkitError, match="02_probing did not finish"):
-        publish({"small": [runs[0]]}, tmp_path / "out")
+    for state in ("failed", "damaged"):
+        studies.finish(runs[0] / "02_probing", "failed")
+        if state == "damaged":
+            (runs[0] / "02_probing/figures/bars.png").write_text("2")
+        with pytest.raises(SkillkitError, match=f"02_probing is {state}"):
+            publish({"small": [runs[0]]}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from skillkit.__main__ import main
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import write_json
+from skillkit.core.files import own
 from skillkit.studies import executors, job, run_study
 from skillkit.studies.executors import local
 from skillkit.studies.job import Outcome
@@ -58,8 +58,7 @@ def ran(monkeypatch):
             raise SkillkitError("no room on the disk")
         noted.append(f"{one.name} {one.parameters['size']}")
         one.folder.mkdir(parents=True, exist_ok=True)
-        manifest = {"state": "done", "key": one.key(), "files": [], "seconds": 0}
-        write_json(one.folder / "manifest.json", manifest)
+        studies.finish(one.folder, key=one.key())
         return Outcome("done")
 
     monkeypatch.setattr(job, "run_job", run_job)
@@ -113,11 +112,10 @@ def test_a_cell_that_cannot_be_written_is_one_failure(tmp_path, ran, capsys):
 @pytest.mark.parametrize("words, sentence", [
     (["--only", "size=9"], "--only size=9: no cell fits; there are 1, 2"), (["--only", "sise=1"], "the axes are size"),
     (["--only", "smal"], "there are small"), (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at"),
-    (["--out", "study"], "holds the study 'precious'"), (["--out", "file"], "cannot be written"),
+    (["--out", "study"], "holds the study 'precious'"), (["--out", "file"], "not made by skillkit"),
 ])  # fmt: skip
 def test_bad_input_is_one_sentence_and_runs_nothing(tmp_path, ran, capsys, monkeypatch, words, sentence):
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "study.json").write_text('{"name": "precious"}')
+    studies.describe(own(tmp_path / "study", ""), name="precious")
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(executors, "ANSWER", 1)
@@ -139,14 +137,6 @@ def test_a_full_disk_is_reported_and_damages_nothing(tmp_path, ran, capsys):  # 
     assert (out / "summary.csv").read_text() == before and set(states(run_study(path, out))) == {"kept"}
 
 
-def test_a_run_of_an_earlier_version_is_continued(tmp_path, ran):
-    """There a grid had a manifest of another name."""
-    path, out = studies.sweep(tmp_path, grid={"size": [1, 2]}), tmp_path / "out"
-    run_study(path, out)
-    (out / "study.json").rename(out / "sweep.json")
-    assert states(run_study(path, out)) == ["kept", "kept"] and not (out / "sweep.json").exists()
-
-
 # With kernels.
 
 
@@ -159,7 +149,7 @@ def test_a_study_runs_once_and_again_only_what_changed(tmp_path, monkeypatch, ca
     assert states(run_study(studies.study(tmp_path, small={}, again={"size": 5}), out)) == ["kept", "done"]
     assert sorted(started(tmp_path)) == ["3", "4", "5"]
     manifest = json.loads((out / "again" / "manifest.json").read_text())
-    assert manifest["parameters"]["size"] == 5 and manifest["files"] == ["again.ipynb", "size.txt"]
+    assert manifest["parameters"]["size"] == 5 and list(manifest["files"]) == ["again.ipynb", "size.txt"]
     (out / "again/size.txt").unlink()
     assert states(run_study(path, out)) == ["kept", "done"]  # a file is lost
     source = tmp_path / "notebooks" / "small.ipynb"

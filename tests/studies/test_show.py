@@ -5,10 +5,9 @@ import json
 import pytest
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import write_json
-from skillkit.core.provenance import provenance
 from skillkit.core.store import artifact, cached, find
 from skillkit.studies.show import show
+from tests import small_studies as studies
 
 
 @pytest.fixture
@@ -51,10 +50,8 @@ def test_nothing_and_too_much_are_told(stored):
 
 def test_run_lists_its_notebooks(tmp_path):
     (tmp_path / "first").mkdir()
-    (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": ["first", "second"]}')
-    manifest = {"notebook": "first", "state": "failed", "finished": "now", "seconds": 3.0}
-    manifest |= {"error": "no such model", "parameters": {"epochs": None}, "provenance": provenance()}
-    (tmp_path / "first" / "manifest.json").write_text(json.dumps(manifest))
+    studies.describe(tmp_path, "first", "second")
+    studies.finish(tmp_path / "first", "failed", error="no such model", parameters={"epochs": None})
     shown = show(tmp_path)
     assert (
         "first:\n    state: failed" in shown and "error: no such model" in shown and "epochs: null" in shown
@@ -64,10 +61,12 @@ def test_run_lists_its_notebooks(tmp_path):
 
 def test_sweep_lists_its_cells(tmp_path):
     sizes = {"size": [1, 2]}
-    cells = [{"name": f"small size={n}", "folder": f"cells/{n}", "point": {"size": n}} for n in sizes["size"]]
-    write_json(tmp_path / "sweep.json", {"name": "tiny", "axes": sizes, "cells": cells})
+    places = [
+        {"name": f"small size={n}", "folder": f"cells/{n}", "point": {"size": n}} for n in sizes["size"]
+    ]
+    studies.describe(tmp_path, *(place | {"notebook": "small"} for place in places), axes=sizes)
     (tmp_path / "cells" / "1").mkdir(parents=True)
-    write_json(tmp_path / "cells/1/manifest.json", {"state": "done", "finished": "2026-01-05T10:00:00Z"})
+    studies.finish(tmp_path / "cells/1")
     shown = show(str(tmp_path))
     assert shown.startswith("study: tiny\n") and "small size=1: done 2026-01-05T10:00:00Z" in shown
     assert "small size=2: not finished" in shown

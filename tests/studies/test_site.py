@@ -30,7 +30,7 @@ def notebook(title):
     return new_notebook(cells=[new_markdown_cell(text), *codes])
 
 
-def unit(run, name, state="done", error=None):
+def unit(run, name, state="done", error=None, size=3):
     """The folder of an executed notebook, as `runs` leaves it, with evil texts wherever data may come from."""
     folder = run / name
     (folder / "figures").mkdir(parents=True)
@@ -47,23 +47,16 @@ def unit(run, name, state="done", error=None):
     }  # fmt: skip
     first = Claim(f"It holds. {EVIL}", "A 2022", 0.9, 0.95, 0.94, 0.96, "yes")
     claims = [first, Claim("It may.", "B 2022", note=EVIL)]
-    plain = {"notebook": name, "state": state, "seconds": 75.0, "finished": "2026-01-05T10:00:00Z", "error": error,
-                "parameters": {"size": 3, "words": ["a", EVIL]}, "provenance": provenance()}  # fmt: skip
     write_json(folder / "contents.json", contents)
     write_json(folder / "claims.json", [claim.plain() for claim in claims])
-    write_json(folder / "manifest.json", plain)
-
-
-def manifest(folder, *names):
-    """The manifest of a run of these notebooks, as an earlier version wrote it."""
-    write_json(folder / "study.json", {"name": "tiny", "file": "tiny.yaml", "notebooks": names})
+    studies.finish(folder, state, error=error, parameters={"size": size, "words": ["a", EVIL]})
 
 
 @pytest.fixture
 def run(tmp_path):
     unit(tmp_path, "first")
     unit(tmp_path, "second", state="failed", error=f"ValueError: {EVIL}\nand its traceback")
-    manifest(tmp_path, "first", "second", "third")
+    studies.describe(tmp_path, "first", "second", "third")
     return tmp_path
 
 
@@ -158,9 +151,7 @@ def test_a_setting_of_one_cell_has_the_interval_of_that_cell(grid):
 
 
 @pytest.mark.slow
-def test_a_grid_without_results_and_one_of_an_earlier_version_have_a_report(grid):
-    (grid / "study.json").rename(grid / "sweep.json")
-    assert tiles(parsed(build_report(grid))) == ["4", "1", "1"]
+def test_a_grid_without_results_has_a_report(grid):
     shutil.rmtree(grid / "cells")
     assert tiles(parsed(build_report(grid))) == ["0", "0", "6"]
 
@@ -173,11 +164,8 @@ def runs(tmp_path):
     """Two runs; the second has one notebook less, and another parameter."""
     for name, notebooks in {"one": ["first", "second"], "two": ["first"]}.items():
         for notebook in notebooks:
-            unit(tmp_path / name, notebook)
-        manifest(tmp_path / name, *notebooks)
-    file = tmp_path / "two/first/manifest.json"
-    plain = read_json(file)
-    write_json(file, plain | {"parameters": plain["parameters"] | {"size": 4}})
+            unit(tmp_path / name, notebook, size=4 if name == "two" else 3)
+        studies.describe(tmp_path / name, *notebooks)
     return [tmp_path / "one", tmp_path / "two"]
 
 
@@ -194,7 +182,7 @@ def test_claims_figures_and_differences_stand_beside_each_other(runs):
     links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
     assert links and all((index.parent / link).is_file() for link in links)
     assert compare_runs(runs) == index
-    with pytest.raises(SkillkitError, match="holds no comparison"):
+    with pytest.raises(SkillkitError, match="not made by skillkit"):
         compare_runs(runs, out=runs[0])
 
 

@@ -7,12 +7,12 @@
 
 import csv
 import re
-from pathlib import Path
 
-from skillkit.core.files import read_json
+from skillkit.core.errors import SkillkitError, short
+from skillkit.core.files import inside, read_json
 from skillkit.studies import params
 from skillkit.studies.claims import Claim
-from skillkit.studies.manifest import read_manifest
+from skillkit.studies.manifest import Claims, Contents, read_manifest, read_result
 from skillkit.studies.study import as_text
 
 SEEDS = ("seeds", "seed")  # axes whose values are repetitions of the same thing
@@ -29,38 +29,53 @@ def load_run(folder):
     """
     plain = read_manifest(folder)
     settings = [axis for axis in plain["axes"] if axis not in SEEDS]
-    cells = [read_cell(Path(folder) / cell["folder"], cell, settings) for cell in plain["cells"]]
+    cells = [read_cell(inside(folder, cell["folder"]), cell, settings) for cell in plain["cells"]]
     return plain | {"cells": cells}
 
 
 def read_cell(folder, cell, settings=()):
     """All that pages show of one executed notebook, `cell` being its entry in the manifest.
 
-    >>> cell = {"name": "01_prompt_tuning", "notebook": "01_prompt_tuning", "folder": "01_prompt_tuning", "point": {}}
-    >>> read_cell(Path("runs/embedded/01_prompt_tuning"), cell)["state"]
+    >>> read_cell(Path("runs/embedded/01_prompt_tuning"), read_manifest("runs/embedded")["cells"][0])["state"]
     'done'
     """
-    page, manifest = cell["folder"].replace("/", "_"), read_json(folder / "manifest.json") or {}
-    state, contents = manifest.get("state", "unfinished"), read_json(folder / "contents.json") or {}
-    notebook = folder / f"{cell['notebook']}{'.failed' * (state == 'failed')}.ipynb"
-    has_page = state in ("done", "failed") and notebook.exists()
+    page, result = cell["folder"].replace("/", "_"), read_result(folder)
     place = {axis: as_text(value) for axis, value in cell["point"].items() if axis in settings}
-    error, given = manifest.get("error") or "", manifest.get("parameters") or cell.get("parameters", {})
     setting = " ".join(f"{axis}={value}" * (len(settings) > 1) or value for axis, value in place.items())
-    title, seconds = _title(notebook) if has_page else cell["name"], manifest.get("seconds")
-    facts = {"page": page, "folder": folder, "file": notebook, "has_page": has_page, "state": state}
-    facts |= {"title": title, "setting": setting, "error": error.split("\n")[0], "given": given}
-    return cell | facts | {
-        "seconds": seconds,
-        "time": _duration(seconds) if manifest else "",
-        "finished": manifest.get("finished", "").replace("T", " ").replace("Z", " UTC"),
-        "parameters": _parameters(cell["notebook"], given if manifest else {}),
-        "provenance": _flat(manifest.get("provenance", {})),
-        "claims": [_claim(page, claim) for claim in read_json(folder / "claims.json") or []],
-        "findings": contents.get("findings", []),
-        "figures": [_figure(page, figure) for figure in contents.get("figures", [])],
-        "tables": [preview(folder, table, page) for table in contents.get("tables", [])],
+    title, shown, notebook = cell["name"], {"claims": [], "findings": [], "figures": [], "tables": []}, None
+    if result["state"] in ("done", "failed"):
+        try:
+            shown, path = (
+                _shown(folder, page),
+                f"{cell['notebook']}{'.failed' * (result['state'] == 'failed')}.ipynb",
+            )
+            if inside(folder, path).is_file():
+                title, notebook = _title(folder / path), folder / path
+        except SkillkitError as error:
+            result, notebook = result | {"state": "damaged", "error": str(error)}, None
+    given = result["parameters"] or cell["parameters"]
+    facts = {"page": page, "folder": folder, "file": notebook, "has_page": notebook is not None}
+    facts |= {"title": title, "setting": setting, "given": given, "state": result["state"]}
+    return cell | facts | shown | {
+        "error": (result["error"] or "").split("\n")[0],
+        "seconds": result["seconds"],
+        "time": _duration(result["seconds"]),
+        "finished": result["finished"].replace("T", " ").replace("Z", " UTC"),
+        "parameters": _parameters(cell["notebook"], result["parameters"]),
+        "provenance": _flat(result["provenance"]),
     }  # fmt: skip
+
+
+def _shown(folder, page):
+    """Claims, figures and tables that the notebook has left, checked."""
+    contents = read_json(folder / "contents.json", Contents) or Contents()
+    claims = read_json(folder / "claims.json", Claims) or Claims([])
+    return {
+        "claims": [_claim(page, claim.model_dump()) for claim in claims.root],
+        "findings": contents.findings,
+        "figures": [_figure(folder, page, figure.model_dump()) for figure in contents.figures],
+        "tables": [preview(folder, table.model_dump(), page) for table in contents.tables],
+    }
 
 
 def preview(folder, table, page):
@@ -69,9 +84,14 @@ def preview(folder, table, page):
     >>> preview(Path("dir"), {"name": "scores", "files": ["scores.csv"]}, "02_probing")["more"]       # doctest: +SKIP
     8
     """
-    (file,) = table["files"]
-    with open(folder / file, newline="", encoding="utf-8") as stream:
-        head, *rows = list(csv.reader(stream)) or [[]]
+    file = table["files"][0]
+    try:
+        with open(inside(folder, file), newline="", encoding="utf-8") as stream:
+            head, *rows = list(csv.reader(stream)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SkillkitError(
+            f"the table {file} cannot be read ({short(error)}); run the study again"
+        ) from None
     shown = [[_short(value) for value in row] for row in rows[:PREVIEW]]
     more = max(0, len(rows) - PREVIEW)
     return table | {"unit": page, "href": f"{page}/{file}", "head": head, "rows": shown, "more": more}
@@ -80,13 +100,17 @@ def preview(folder, table, page):
 def _claim(page, plain):
     if plain["holds"] == "no":  # as runs of version 0.1 wrote it, without saying which of the two words it is
         plain = plain | {"holds": "undecided"}
-    claim = Claim(**plain)
+    try:
+        claim = Claim(**plain)
+    except TypeError:
+        raise SkillkitError("claims.json holds what no claim has; run the study again") from None
     texts = {"published_text": claim.published_text, "measured_text": claim.measured_text}
     return claim.plain() | {"unit": page} | texts
 
 
-def _figure(page, figure):
-    files = [{"href": f"{page}/{file}", "kind": file.rsplit(".", 1)[-1].upper()} for file in figure["files"]]
+def _figure(folder, page, figure):
+    names = [str(inside(folder, file).relative_to(folder)) for file in figure["files"]]
+    files = [{"href": f"{page}/{name}", "kind": name.rsplit(".", 1)[-1].upper()} for name in names]
     return figure | {"unit": page, "files": files, "picture": files[0]["href"]}
 
 
@@ -99,8 +123,8 @@ def _short(value):
 
 def _title(notebook):
     """The first heading of a notebook, else its name."""
-    for cell in read_json(notebook)["cells"]:
-        heading = re.match(r"# +(.+)", "".join(cell["source"])) if cell["cell_type"] == "markdown" else None
+    for cell in params.read_cells(notebook):
+        heading = re.match(r"# +(.+)", cell.text) if cell.cell_type == "markdown" else None
         if heading:
             return heading[1].strip()
     return notebook.stem
@@ -129,5 +153,7 @@ def _flat(plain, start=""):
 
 
 def _duration(seconds):
+    if seconds is None:
+        return ""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

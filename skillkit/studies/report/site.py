@@ -7,7 +7,6 @@ An index with the claims, the figures, tables, parameters and provenance; and a 
 folded. Everything is copied into the folder `report`, which may be moved or sent.
 """
 
-import os
 import shutil
 import time
 from operator import itemgetter
@@ -16,7 +15,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import read_json, write_json, write_text, writing
+from skillkit.core.files import MARK, inside, replacing, write_json, write_text
+from skillkit.core.names import slugs
 from skillkit.core.provenance import provenance
 from skillkit.studies.claims import expected_by_luck
 from skillkit.studies.report.figures import drawings
@@ -24,7 +24,6 @@ from skillkit.studies.report.pages import cells_as_html, stylesheet
 from skillkit.studies.report.run import load_run, preview
 from skillkit.studies.report.tables import align, claims_by_setting, claims_table, numbers_table, write_tables
 
-_NOT_SHOWN = shutil.ignore_patterns("*.ipynb", "*.json")
 MAX_PAGES = 100  # notebooks shown in full; failed ones come first
 
 
@@ -57,23 +56,16 @@ def compare_runs(folders, out=None):
             raise SkillkitError(f"{folder} is of a grid, whose report compares its cells; give other runs")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise SkillkitError(f"{' '.join(map(str, folders))}: a run is given twice; give different ones")
-    names = [folder.name for folder in folders]
+    names = [folder.absolute().name for folder in folders]
     labels = names if len(set(names)) == len(names) else list(map(str, folders))
-    out = Path(out or folders[0].parent / "-and-".join(names))
-    if out.exists() and not read_json(out / "comparison.json"):
-        raise SkillkitError(f"{out} holds no comparison; give another folder with --out")
+    out = Path(out or folders[0].absolute().parent / "-and-".join(slugs(names).values())[:100])
     return _write_site(out, lambda site: _write_comparison(labels, [run["cells"] for run in runs], site))
 
 
 def _write_site(folder, write):
     """Let `write(temporary folder)` write pages, then put them in the place of the old ones."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    with writing(folder, "make room"):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        write(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+    with replacing(folder, "give another folder with --out, or move it away") as fresh:
+        write(fresh)
     return folder / "index.html"
 
 
@@ -113,7 +105,7 @@ def _of_grid(folder, cells, site):
     for name in ("summary.csv", "summary.parquet"):
         shutil.copy(folder / name, site)
     if (folder / "tables").exists():
-        shutil.copytree(folder / "tables", site / "tables")
+        shutil.copytree(folder / "tables", site / "tables", ignore=shutil.ignore_patterns(MARK))
     (site / "figures").mkdir()
     figures, files = [], sorted(path.relative_to(site) for path in (site / "tables").glob("*/*.csv"))
     for drawing in drawings(numbers_table(cells)):
@@ -131,18 +123,27 @@ def _write_notebooks(pages, shown, site):
     """A page for each notebook, with the files that belong to it."""
     names = {cell["page"] for cell in shown}
     for before, cell, after in zip([None, *shown], shown, [*shown[1:], None]):
-        shutil.copytree(cell["folder"], site / cell["page"], ignore=_NOT_SHOWN)
+        _copy_files(cell, site / cell["page"])
         body = cells_as_html(cell["file"], names)
         page = pages.get_template("notebook.html").render(cell=cell, body=body, before=before, after=after)
         write_text(site / f"{cell['page']}.html", page)
+
+
+def _copy_files(cell, place):
+    """The files of a cell's figures and tables, and no others that may lie there."""
+    for entry in [*cell["figures"], *cell["tables"]]:
+        hrefs = [file["href"] for file in entry["files"]] if "picture" in entry else [entry["href"]]
+        for name in (href.removeprefix(f"{cell['page']}/") for href in hrefs):
+            target = inside(place, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(inside(cell["folder"], name, there=True), target)
 
 
 def _write_comparison(labels, runs, site):
     """The page, and below a folder for each run the figures and tables it shows."""
     for number, cells in enumerate(runs):
         for cell in cells:
-            if cell["folder"].exists():
-                shutil.copytree(cell["folder"], site / str(number) / cell["page"], ignore=_NOT_SHOWN)
+            _copy_files(cell, site / str(number) / cell["page"])
     shared = {}
     for part, name in {"claims": "statement", "figures": "name", "tables": "name"}.items():
         entries = [[one for cell in cells for one in cell[part]] for cells in runs]

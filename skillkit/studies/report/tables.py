@@ -6,13 +6,13 @@
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from skillkit.core.files import write_text, writing
+from skillkit.core.errors import SkillkitError, short
+from skillkit.core.files import inside, replacing, write_text, writing
 from skillkit.core.stats import mean_interval
 from skillkit.studies.claims import HOLDS, Claim, with_adjusted
 from skillkit.studies.report.run import load_run
@@ -118,10 +118,11 @@ def write_tables(folder):
         temporary = folder / ".summary.parquet.tmp"
         table.to_parquet(temporary, index=False)
         os.replace(temporary, folder / "summary.parquet")
-        shutil.rmtree(folder / "tables", ignore_errors=True)
-        for (notebook, name), rows in stacked_tables(cells).items():
-            (folder / "tables" / notebook).mkdir(parents=True, exist_ok=True)
-            write_text(folder / "tables" / notebook / f"{name}.csv", rows.to_csv(index=False))
+        with replacing(folder / "tables", "move it away") as fresh:
+            for (notebook, name), rows in stacked_tables(cells).items():
+                place = inside(fresh, f"{notebook}/{name}.csv")
+                place.parent.mkdir(exist_ok=True)
+                write_text(place, rows.to_csv(index=False))
 
 
 def _together(claims):
@@ -177,11 +178,18 @@ def _done(cells):
 
 def _tables(cell):
     """The tables of a finished cell, by name."""
-    return {table["name"]: _read(cell["folder"] / table["files"][0]) for table in cell["tables"]}
+    return {table["name"]: read_table(inside(cell["folder"], table["files"][0])) for table in cell["tables"]}
 
 
-def _read(path):
+def read_table(path):
+    """The rows of a CSV file, also of an empty one; raises SkillkitError for one that cannot be read.
+
+    >>> read_table("runs/seeds/summary.csv")["state"].tolist()             # doctest: +SKIP
+    ['done', 'done']
+    """
     try:
         return pd.read_csv(path)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise SkillkitError(f"{short(path)} is no table that can be read ({short(error)})") from None
