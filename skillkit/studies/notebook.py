@@ -122,6 +122,7 @@ def start(notebook, namespace):
     """Check the parameters cell, say in one line what runs, set the style of figures.
 
     >>> run = sk.start("01_prompt_tuning", globals())
+    <…>
     skillkit 0.1.0 (…) · Python 3… · torch … · embedded/roberta · seeds 0, 1, 2 · … thread…
 
     Raises SkillkitError for a parameter of the wrong type or value.
