@@ -21,13 +21,13 @@ REMEDY = "give another folder with --out"
 Name = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}$")]
 
 
-class Plain(BaseModel):
+class _Plain(BaseModel):
     """What is read from a file that anybody may have written: of the right types, all numbers finite."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class _Cell(Plain):
+class _Cell(_Plain):
     name: str
     notebook: Name
     folder: str
@@ -35,7 +35,7 @@ class _Cell(Plain):
     parameters: dict[str, Any]
 
 
-class _Run(Plain):
+class _Run(_Plain):
     name: Name
     file: str = ""
     about: str = ""
@@ -43,7 +43,7 @@ class _Run(Plain):
     cells: list[_Cell]
 
 
-class _Result(Plain):
+class _Result(_Plain):
     state: Literal["done", "failed", "damaged", "unfinished"]
     notebook: str = ""
     seconds: float | None = None
@@ -56,7 +56,7 @@ class _Result(Plain):
     files: dict[str, str] = {}
 
 
-class Entry(Plain):
+class Entry(_Plain):
     """A figure or a table with its files.
 
     >>> Entry(name="scores", caption="", files=["tables/scores.csv"]).name
@@ -68,7 +68,7 @@ class Entry(Plain):
     files: Annotated[list[str], Field(min_length=1)]
 
 
-class Contents(Plain):
+class Contents(_Plain):
     """The figures and tables that a notebook has saved, in `contents.json`.
 
     >>> Contents().tables
@@ -80,7 +80,7 @@ class Contents(Plain):
     tables: list[Entry] = []
 
 
-class _Claim(Plain):
+class _Claim(_Plain):
     model_config = ConfigDict(extra="allow")
     statement: str
     paper: str
@@ -103,12 +103,12 @@ class Claims(RootModel):
     root: list[_Claim]
 
 
-class _File(Plain):
+class _File(_Plain):
     href: str
     kind: str
 
 
-class _Figure(Plain):
+class _Figure(_Plain):
     name: Name
     caption: str
     files: list[_File]
@@ -120,7 +120,7 @@ class _Shown(_Claim):
     measured_text: str
 
 
-class _Unit(Plain):
+class _Unit(_Plain):
     name: Name
     title: str
     parameters: list[dict[str, Any]]
@@ -129,7 +129,7 @@ class _Unit(Plain):
     figures: list[_Figure]
 
 
-class Published(Plain):
+class Published(_Plain):
     """A study among the committed results, in a `study.json` of its own; the run itself may be gone.
 
     >>> Published(name="local-sst2", units=[], about="").units
