@@ -21,26 +21,8 @@ from skillkit.neurons.suppression_curve import damage_matrix, suppression_curve
 from skillkit.neurons.timing import compare_speed
 
 __all__ = [
-    "Probe",
-    "SameType",
-    "activations",
-    "answer_positions",
-    "checked_mask",
-    "compare_speed",
-    "controls",
-    "damage_matrix",
-    "ensembles",
-    "load_neurons",
-    "magnitude",
-    "overlap",
-    "probe",
-    "prune",
-    "pruning_curve",
-    "random_neurons",
-    "save_neurons",
-    "scores_of",
-    "similarity",
-    "skill_neurons",
-    "suppress",
+    "Probe", "SameType", "activations", "answer_positions", "checked_mask", "compare_speed", "controls",
+    "damage_matrix", "ensembles", "load_neurons", "magnitude", "overlap", "probe", "prune", "pruning_curve",
+    "random_neurons", "save_neurons", "scores_of", "similarity", "skill_neurons", "suppress",
     "suppression_curve",
-]
+]  # fmt: skip

@@ -106,20 +106,16 @@ def _constant(bb, layer, gone, fill):
 
 def _check_widths(bb, widths, biases, width):
     if bb.row.transposed and 0 in widths:  # a limit of the Conv1D of `transformers`
-        raise SkillkitError(
-            f"{bb.layers[widths.index(0)]} would keep no neuron, which {bb.model_type} cannot compute with; "
-            "keep at least one in every layer"
+        empty = (
+            f"{bb.layers[widths.index(0)]} would keep no neuron, which {bb.model_type} cannot compute with"
         )
+        raise SkillkitError(f"{empty}; keep at least one in every layer")
     if width == "uniform" and len(set(widths)) > 1:
-        raise SkillkitError(
-            f"a uniform width needs one count in every layer, not {widths}; choose as many neurons in each of "
-            "all layers, or take width='ragged'"
-        )
+        remedy = "choose as many neurons in each of all layers, or take width='ragged'"
+        raise SkillkitError(f"a uniform width needs one count in every layer, not {widths}; {remedy}")
     if width == "uniform" and biases:
-        raise SkillkitError(
-            f"the networks of {bb.name} have no output bias to fold constants into, and plain transformers "
-            "would not load an added one; take width='ragged', or fill=None"
-        )
+        reason = "no output bias to fold constants into, and plain transformers would not load an added one"
+        raise SkillkitError(f"the networks of {bb.name} have {reason}; take width='ragged', or fill=None")
 
 
 def _copy(bb):

@@ -37,9 +37,7 @@ def overlap(first, second, widths=None):
     """
     first, second = bool_mask(first), bool_mask(second)
     if first.shape != second.shape:
-        raise SkillkitError(
-            f"masks of one backbone have one shape, not {[*first.shape]} and {[*second.shape]}"
-        )
+        raise SkillkitError(f"masks of one backbone have one shape, not {[*first.shape]}, {[*second.shape]}")
     neurons = torch.tensor(widths or [first.shape[1]] * len(first))
     shared, expected = int((first & second).sum()), float((first.sum(1) * second.sum(1) / neurons).sum())
     smaller, either = int(min(first.sum(), second.sum())), int((first | second).sum())

@@ -46,9 +46,7 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
         raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {subtasks!r}")
     scores = list(all_scores(probes if isinstance(probes, Mapping) else {"": probes}, seeds, slots).values())
     if scores[0].dtype == torch.bool:
-        raise SkillkitError(
-            "a mask says nothing about which of its neurons come first; give probes or scores"
-        )
+        raise SkillkitError("a mask says nothing about which neurons come first; give probes or scores")
     mask = torch.zeros(scores[0].shape, dtype=torch.bool)
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
@@ -107,10 +105,10 @@ def scores_of(probes, seeds="mean", slots="max"):
     parts = _parts(probes)
     if not parts or probes_in(parts):
         checked_probes(probes_in(parts))
-    scores = [
+    whole = lambda part: (
         part.score(slots, torch.float64) if isinstance(part, Probe) else torch.as_tensor(part)
-        for part in parts
-    ]
+    )
+    scores = [whole(part) for part in parts]
     for one in scores:
         if one.shape != scores[0].shape or one.dim() != 2:
             raise SkillkitError(
@@ -149,10 +147,8 @@ def checked_probes(probes, task=True):
     for key in ("backbone", "layout", "layers", *["task"] * task):
         found = {str(one.metadata.get(f"{key}_fingerprint", one.metadata[key])) for one in probes}
         if len(found) > 1:
-            names = ", ".join(sorted({str(one.metadata[key]) for one in probes}))
-            raise SkillkitError(
-                f"the probes are of different {key.rstrip('s')}s ({names}); combine those of one"
-            )
+            names = f"{key.rstrip('s')}s ({', '.join(sorted({str(one.metadata[key]) for one in probes}))})"
+            raise SkillkitError(f"the probes are of different {names}; combine those of one")
     return probes
 
 
@@ -172,9 +168,8 @@ def random_neurons(skills, seed=0, widths=None, refill=False):
         )
         missing = len(mine) - len(others)
         if missing > 0 and not refill:
-            raise SkillkitError(
-                f"layer {layer} has only {len(others)} others for {len(mine)}; choose a lower rate"
-            )
+            few = f"only {len(others)} others for {len(mine)}"
+            raise SkillkitError(f"layer {layer} has {few}; choose a lower rate")
         draw = np.random.default_rng([seed, layer])
         mask[layer, draw.choice(others, min(len(mine), len(others)), replace=False)] = True
         mask[layer, draw.choice(mine, max(missing, 0), replace=False)] = True
@@ -216,25 +211,18 @@ def checked_mask(bb, given):
     """
     shape, mask = (bb.num_layers, bb.num_neurons), _tensor(given)
     if mask is not None and mask.dtype in (torch.int32, torch.int64) and mask.shape[1:] == (2,):
-        wrong = [place for place in mask.tolist() if not _is_there(bb, *place)]
-        if wrong:
-            raise SkillkitError(
-                f"no neuron {wrong[0][1]} in layer {wrong[0][0]} of {bb.name}; widths: {bb.widths}"
-            )
+        for layer, neuron in mask.tolist():
+            if not (0 <= layer < bb.num_layers and 0 <= neuron < bb.widths[layer]):
+                raise SkillkitError(f"no neuron {neuron} in layer {layer} of {bb.name}; widths: {bb.widths}")
         mask = torch.zeros(shape, dtype=torch.bool).index_put(tuple(mask.T), torch.tensor(True))
     if mask is None or mask.dtype != torch.bool or mask.shape != shape:
-        raise SkillkitError(
-            f"a mask for {bb.name} is a bool tensor {list(shape)}, or pairs (layer, neuron), not {_shown(given)}"
-        )
+        kinds = f"a bool tensor {list(shape)}, or pairs (layer, neuron)"
+        raise SkillkitError(f"a mask for {bb.name} is {kinds}, not {_shown(given)}")
     if any(mask[layer, width:].any() for layer, width in enumerate(bb.widths)):
         raise SkillkitError(f"the mask has neurons that {bb.name} lacks; its widths are {bb.widths}")
     if not mask.any():
         raise SkillkitError("the mask is empty; select at least one neuron")
     return mask
-
-
-def _is_there(bb, layer, neuron):
-    return 0 <= layer < bb.num_layers and 0 <= neuron < bb.widths[layer]
 
 
 def checked_fill(bb, fill, mask, layers):

@@ -53,10 +53,8 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
         chosen = [layer for layer in chosen if layer in bb.encoder_layers]
     chosen = [layer for layer in chosen if mask[layer].any()]
     if not chosen:
-        raise SkillkitError(
-            f"the mask selects no neuron in the layers given{' that read text' * (where == 'text')}, so "
-            "nothing would change; widen the layers or the mask"
-        )
+        which = f"the layers given{' that read text' * (where == 'text')}"
+        raise SkillkitError(f"the mask selects no neuron in {which}; widen the layers or the mask")
     if kind == "mean":
         change = _mean_where_it_stands(bb, mask, fill, chosen, positions)
     else:
@@ -94,15 +92,11 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
 def _mean_where_it_stands(bb, mask, fill, layers, positions):
     """Function of (layer, neurons [B, T, N]): means of the slots, of the text, and of a decoder's only slot."""
     if positions not in (None, *PLACES):
-        raise SkillkitError(
-            "means are those of the prompt and the text; give positions 'prompt', 'text' or None"
-        )
+        raise SkillkitError("means are of prompt and text; give positions 'prompt', 'text' or None")
     found = probes_in(fill) if isinstance(fill, Probe | list | tuple) else []
     if not found:
-        raise SkillkitError(
-            "suppression by the mean takes fill=probe, which knows the mean at every slot and at the text; "
-            "for one value everywhere take kind='constant'"
-        )
+        takes = "fill=probe, which knows the mean at every slot and at the text"
+        raise SkillkitError(f"suppression by the mean takes {takes}; one value everywhere is kind='constant'")
     means = {layer: _means_of(bb, found, layer, positions) for layer in layers}
     rows = {layer: mask[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
 
@@ -174,10 +168,8 @@ def answer_positions(bb, positions, others=()):
     """
     words, text = ("answer", *others), isinstance(positions, str)
     if positions not in words if text else not isinstance(positions, slice | torch.Tensor | Mapping | None):
-        known = ", ".join(map(repr, words))
-        raise SkillkitError(
-            f"positions are None, {known}, a slice or a tensor [batch, P] of numbers, not {positions!r}"
-        )
+        known = f"None, {', '.join(map(repr, words))}, a slice or a tensor [batch, P] of numbers"
+        raise SkillkitError(f"positions are {known}, not {positions!r}")
     return _AnswerSlots(bb) if text and positions == "answer" else positions
 
 
@@ -191,7 +183,5 @@ class _AnswerSlots(dict):
     def get(self, layer):  # type: ignore[override]
         places = getattr(self.bb.now, "places", {})
         if "answer" not in places:
-            raise SkillkitError(
-                "only ask, and what builds on it, knows where the answer stands; give positions as numbers"
-            )
+            raise SkillkitError("only ask and what builds on it know where the answer stands; give numbers")
         return places["answer"][layer]

@@ -221,9 +221,8 @@ class _Target:
 def _check_layout(bb, ranking, layout):
     for probe in probes_in(ranking):
         if probe.made_on(bb).metadata["layout"] != layout:
-            raise SkillkitError(
-                f"the probe has layout {probe.metadata['layout']}, the prompt has layout {layout}"
-            )
+            theirs = probe.metadata["layout"]
+            raise SkillkitError(f"the probe has layout {theirs}, the prompt has layout {layout}")
 
 
 @artifact("damage", version=3)

@@ -182,9 +182,9 @@ def _matched(other, task, names):
         raise SkillkitError(f"{holds}; name the right columns with text= and text_pair=")
     known = [(names or {}).get(label, label) for label in other.labels]
     if not set(known) <= set(task.labels):
+        both = f"{', '.join(other.labels)}, those of {task.name} {', '.join(task.labels)}"
         raise SkillkitError(
-            f"the labels of {other.name} are {', '.join(other.labels)}, those of {task.name} "
-            f"{', '.join(task.labels)}; say which is which with labels={{theirs: ours}}"
+            f"the labels of {other.name} are {both}; say which is which with labels={{theirs: ours}}"
         )
     if "test" not in other.splits:
         raise SkillkitError(f"{other.name} has no test split, only {', '.join(other.splits)}")

@@ -227,9 +227,7 @@ def set_aside(view, n, seed=0):
     rest = [row for row, source in enumerate(sources) if source not in taken]
     kept = [row for row in range(len(clean)) if row not in taken]
     if not rest or not kept:
-        raise SkillkitError(
-            f"{n} rows of {view.name} and what was made of the same texts are all there is; take fewer"
-        )
+        raise SkillkitError(f"{n} rows of {view.name} and what belongs to them are all there is; take fewer")
     parts = {"train": test.select(rows), "test": test.select(rest)}
     adversarial = replace(view.adversarial, splits=view.adversarial.splits | parts)
     clean = replace(view.clean, splits=view.clean.splits | {"test": clean.select(kept)})

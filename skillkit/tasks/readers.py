@@ -40,10 +40,7 @@ _EVEN, _RAGGED, _QUOTED = (
     re.compile(rf'(?<![^{sep}\r\n])"(?:[^"{ends}]|"")*+"(?![^{sep}\r\n])')
     for sep, ends in ((r"\t", r"\t\r\n"), (r"\t", ""), (",", ""))
 )
-_REMEDIES = dict.fromkeys(
-    ("csv", "tsv"),
-    "put fields with separators, line breaks or quotes in double quotes, and write quotes inside twice",
-)
+_QUOTE = "put fields with separators, line breaks or quotes in double quotes, and write quotes inside twice"
 
 
 @dataclass(frozen=True)
@@ -110,13 +107,9 @@ def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
         found = datasets.load_dataset(name, config, revision=revision, data_dir=data_dir)
     except Exception as error:  # the hub client raises a dozen unrelated classes, all meaning: not obtained
         if isinstance(error, ValueError) and (there := re.search(r"onfig.*(\[.+?\])", str(error), re.DOTALL)):
-            raise SkillkitError(
-                f"{name!r} has the configurations {there[1]}; choose one with config="
-            ) from None
-        raise SkillkitError(
-            f"{name!r} could not be loaded from the hub ({_first_line(error)}); "
-            f"check the connection, or point to local files with data= or data_root="
-        ) from error
+            raise SkillkitError(f"{name!r} has the configurations {there[1]}; choose with config=") from None
+        remedy = "check the connection, or point to local files with data= or data_root="
+        raise SkillkitError(f"{name!r} did not load from the hub ({_first_line(error)}); {remedy}") from error
     return from_datasets(found, splits or {})
 
 
@@ -161,10 +154,9 @@ def _source(parts, unread=()):
     for split, tables in parts.items():
         for table, more in tables:
             names = more | names
-            if other := set(table) ^ set(tables[0][0]):
-                columns = ", ".join(sorted(map(str, other)))
+            if other := ", ".join(sorted(map(str, set(table) ^ set(tables[0][0])))):
                 raise SkillkitError(
-                    f"not all parts of split {split!r} have the columns {columns}; make them alike"
+                    f"not all parts of split {split!r} have the columns {other}; make them alike"
                 )
     notes = (f"not read: {', '.join(sorted(map(str, unread)))}",) if unread else ()
     joined = lambda tables: pd.concat([table for table, _ in tables], ignore_index=True)
@@ -174,9 +166,9 @@ def _source(parts, unread=()):
 def _files_by_split(folder, splits, strict, config):
     """({split: data files}, the others): the file itself, or else the folder it lies in, has the split's name."""
     every = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    every = [file for file in every if not any(part.startswith(".") for part in file.parts)]
     files = [file for file in every if file.suffix.lower() in SUFFIXES]
-    hidden = lambda file: any(part.startswith(".") for part in file.parts)
-    files = [file for file in files if not hidden(file) and not _BESIDE.fullmatch(file.name)]
+    files = [file for file in files if not _BESIDE.fullmatch(file.name)]
     names = {file: (_SHARD.sub("", file.stem), file.parent.name) for file in files}
     called = _names_of_splits(splits, {name for both in names.values() for name in both if name}, strict)
     if not called:
@@ -238,11 +230,11 @@ def _read_file(path):
         return (_cells(text, kind) if kind in ("csv", "tsv") else _json_table(text)), {}
     except UnicodeDecodeError as error:
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
-        raise SkillkitError(
-            f"{str(path)!r} is not UTF-8: line {line} holds the byte 0x{byte:02x}; save the file as UTF-8"
-        ) from error
+        where = f"line {line} holds the byte 0x{byte:02x}"
+        raise SkillkitError(f"{str(path)!r} is not UTF-8: {where}; save the file as UTF-8") from error
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = f"{_first_line(error)}; {_REMEDIES.get(kind, 'check that it is whole and may be read')}"
+        remedy = _QUOTE if kind in ("csv", "tsv") else "check that it is whole and may be read"
+        reason = f"{_first_line(error)}; {remedy}"
         raise SkillkitError(f"{str(path)!r} cannot be read as {kind}: {reason}") from error
 
 
@@ -256,12 +248,11 @@ def _arrow(path):
 def _cells(text, kind):
     """The table of a CSV or TSV: strings, empty where a row is short; of columns with one name the first has it."""
     options = dict(sep="\t", quoting=_tsv_quoting(text)) if kind == "tsv" else {}
+    options |= dict(dtype=str, na_filter=False, index_col=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
         try:
-            table = pd.read_csv(
-                io.StringIO(text, newline=""), dtype=str, na_filter=False, index_col=False, **options
-            )
+            table = pd.read_csv(io.StringIO(text, newline=""), **options)
         except pd.errors.EmptyDataError:
             return pd.DataFrame()
         except pd.errors.ParserWarning:
@@ -301,10 +292,8 @@ def _table(rows):
     if isinstance(rows, pd.DataFrame):
         return rows.loc[:, ~rows.columns.duplicated()].rename(columns=str).astype(object), {}
     if not isinstance(rows, datasets.Dataset):
-        given = type(rows).__name__
-        raise SkillkitError(
-            f"rows are a path, a DataFrame, a datasets.Dataset or a dict of these, not {given}"
-        )
+        kinds = "a path, a DataFrame, a datasets.Dataset or a dict of these"
+        raise SkillkitError(f"rows are {kinds}, not {type(rows).__name__}")
     names = {column: getattr(feature, "names", None) for column, feature in rows.features.items()}
     names, table = {column: tuple(classes) for column, classes in names.items() if classes}, rows.to_pandas()
     for column, classes in names.items():

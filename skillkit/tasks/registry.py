@@ -86,8 +86,6 @@ def task_file(name, fields):
     try:
         return TaskFile(**fields), folder
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise SkillkitError(
-            f"task {str(name)!r}, field {'.'.join(map(str, first['loc']))!r}: {first['msg']}; the "
-            f"fields are {', '.join(TaskFile.model_fields)}"
-        ) from error
+        first, known = error.errors()[0], ", ".join(TaskFile.model_fields)
+        wrong = f"field {'.'.join(map(str, first['loc']))!r}: {first['msg']}"
+        raise SkillkitError(f"task {str(name)!r}, {wrong}; the fields are {known}") from error

@@ -144,18 +144,14 @@ def _columns(table, about, split):
     wanted = {field: column for field, column in wanted.items() if column is not None}
     for field, column in wanted.items():
         if column not in table and not (field == "label" and split == "test"):
-            raise SkillkitError(
-                f"split {split!r} of {about.name!r} has no column {column!r}; it has "
-                f"{', '.join(table)}: name the right one with {field}="
-            )
+            known = f"it has {', '.join(table)}: name the right one with {field}="
+            raise SkillkitError(f"split {split!r} of {about.name!r} has no column {column!r}; {known}")
     found = pd.DataFrame({field: table[column] for field, column in wanted.items() if column in table})
     for field in found.columns.drop("label", errors="ignore"):
         for row, value in enumerate(found[field].tolist(), start=1):
             if not isinstance(value, str) or _HALF.search(value):
-                raise SkillkitError(
-                    f"row {row} of split {split!r} of {about.name!r} holds {value!r} in column "
-                    f"{wanted[field]!r}, which is not text; correct or remove the row"
-                )
+                held = f"{value!r} in column {wanted[field]!r}, which is not text; correct or remove the row"
+                raise SkillkitError(f"row {row} of split {split!r} of {about.name!r} holds {held}")
     return found
 
 
@@ -194,10 +190,9 @@ def _chosen(names, about):
         raise SkillkitError(f"classes of {about.name!r} are {list(numbers)}, but {known}")
     labels = [names[number] for number in numbers]
     if len({_key(label) for label in labels}) < max(2, len(labels)):
-        raise SkillkitError(
-            f"the labels of {about.name!r} are {', '.join(labels) or 'none'}; a task takes two or more, all "
-            f"different: check labels=, classes= and the column {about.label!r}"
-        )
+        remedy = f"all different: check labels=, classes= and the column {about.label!r}"
+        found = ", ".join(labels) or "none"
+        raise SkillkitError(f"the labels of {about.name!r} are {found}; a task takes two or more, {remedy}")
     return labels
 
 
@@ -212,9 +207,9 @@ def _places(labels, own, about):
     if len(place) < len(known):
         place |= {name: number for number, name in enumerate(theirs) if name not in place}
         if len(theirs) != len(known) or [place[name] for name in theirs] != list(range(len(known))):
+            said = f"{', '.join(own)}, but labels= says {', '.join(labels)}; give those names, or as many new ones"
             raise SkillkitError(
-                f"column {about.label!r} of {about.name!r} declares the labels {', '.join(own)}, but labels= says "
-                f"{', '.join(labels)}; give those names, or as many new ones in their order"
+                f"column {about.label!r} of {about.name!r} declares the labels {said} in their order"
             )
     number = {_key(name): place[fold(name)] for name in own or labels if fold(name) in place}
     if not any(key.lstrip("-").isdecimal() for key in number):
@@ -231,12 +226,12 @@ def _numbered(table, labels, number, about, split, notes, marks):
         table, keys = table[~bare], keys[~bare]
     for row in keys.index[~keys.isin(number)]:
         [value] = table.loc[[row], "label"].tolist()
-        raise SkillkitError(
-            f"row {row + 1} of split {split!r} of {about.name!r} has "
-            f"{'no' if bare[row] else 'an unknown'} label ({value!r}); labels are {', '.join(labels)}"
-            + ("; drop_unlabelled=True leaves such rows out" if bare[row] else "")
-            + (", and naming it in labels= makes it a label" if bare[row] and keys[row] == "-1" else "")
+        kind, remedy = (
+            ("no", "; drop_unlabelled=True leaves such rows out") if bare[row] else ("an unknown", "")
         )
+        remedy += ", and naming it in labels= makes it a label" * bool(bare[row] and keys[row] == "-1")
+        where = f"row {row + 1} of split {split!r} of {about.name!r}"
+        raise SkillkitError(f"{where} has {kind} label ({value!r}); labels are {', '.join(labels)}{remedy}")
     return table.assign(label=keys.map(number))
 
 
@@ -258,7 +253,7 @@ def _completed(splits, labels, about, seed, notes):
     if set(splits) == {"train"}:
         if count < 10:
             raise SkillkitError(
-                f"{about.name!r} has {len(rows)} rows and no splits; dividing it 80/10/10 takes at least 10"
+                f"{about.name!r} has {len(rows)} rows and no splits; dividing it takes at least 10"
             )
         parts = _divided(rows, group, [count // 10, count // 10], seed)
         splits["test"], splits["validation"], splits["train"] = parts

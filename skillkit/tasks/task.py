@@ -16,6 +16,7 @@ from pathlib import Path
 
 import datasets
 import pandas as pd
+import pyarrow.compute
 
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError
@@ -61,9 +62,7 @@ class Task:
 
     def __post_init__(self):
         if isinstance(self.labels, str):
-            raise SkillkitError(
-                f"the labels of {self.name!r} are a list of names, not the text {self.labels!r}"
-            )
+            raise SkillkitError(f"labels of {self.name!r} are a list of names, not the text {self.labels!r}")
         object.__setattr__(self, "labels", tuple(self.labels))
         splits = self.splits if isinstance(self.splits, Mapping) else {"train": self.splits}
         splits = {split: _checked(rows, split, self) for split, rows in splits.items()}
@@ -72,10 +71,8 @@ class Task:
         needed, found = ["{text}", "{text_pair}"][: 1 + self.pair], _FIELD.findall(self.template or "")
         given = self.template is not None and self.splits
         if given and (len(found) > len(set(found)) or set(found) - {"[MASK]"} != set(needed)):
-            raise SkillkitError(
-                f"the template of task {self.name!r} is {self.template!r}; it must hold "
-                f"{' and '.join(needed)} once, [MASK] at most once, and no other field"
-            )
+            rule = f"it must hold {' and '.join(needed)} once, [MASK] at most once, and no other field"
+            raise SkillkitError(f"the template of task {self.name!r} is {self.template!r}; {rule}")
 
     def __repr__(self):
         sizes = ", ".join(f"{split} {len(rows)}" for split, rows in self.splits.items())
@@ -103,10 +100,8 @@ class Task:
     def fingerprint(self):
         """Hash of all that decides a result, the same in every process; name and notes do not count."""
         fields = [self.type, self.labels, self.verbalizer, self.metric, self.template, self.leading_space]
-        now = (
-            json.dumps(fields),
-            sorted(self.splits.items()),
-        )  # words and splits are dicts, which may be changed
+        # Words and splits are dicts, which may be changed.
+        now = json.dumps(fields), sorted(self.splits.items())
         if vars(self).get("_hashed", (None,))[0] != now:
             rows = ([split, rows.to_dict()] for split, rows in now[1])
             object.__setattr__(self, "_hashed", (now, content_hash(fields, *rows)))
@@ -194,18 +189,19 @@ def _checked(rows, split, task):
     if not len(rows):
         return rows
     kinds, last = rows.features, len(task.labels) - 1
-    names = getattr(kinds.get("label"), "names", None)
-    whole = names or getattr(kinds.get("label"), "dtype", "").startswith("int")
-    if "text" not in kinds or not whole:
-        raise SkillkitError(
-            f"split {split!r} of {task.name!r} has {', '.join(kinds)}; it must have text and label, a number "
-            f"from 0 to {last}: load_task takes other columns and labels"
-        )
+    dtypes = {name: getattr(kinds.get(name), "dtype", "") for name in ("text", "label")}
+    names, where = getattr(kinds.get("label"), "names", None), f"split {split!r} of {task.name!r}"
+    if not (dtypes["text"].endswith("string") and (names or dtypes["label"].startswith("int"))):
+        rule = f"it must have text and label, a number from 0 to {last}: load_task takes other columns and labels"
+        raise SkillkitError(f"{where} has {', '.join(kinds)}; {rule}")
+    numbers = rows.select_columns("label").with_format("arrow")[:]["label"]
+    ends = pyarrow.compute.min_max(numbers).as_py()
+    if not 0 <= ends["min"] <= ends["max"] <= last:
+        rule = f"labels are numbers from 0 to {last}; leave out rows without one"
+        raise SkillkitError(f"{where} has labels from {ends['min']} to {ends['max']}; {rule}")
     if names and set(names) == set(task.labels) and tuple(names) != task.labels:
-        said = ", ".join(task.labels)
-        raise SkillkitError(
-            f"split {split!r} of {task.name!r} numbers {', '.join(names)}, labels= says {said}"
-        )
+        said = f"{', '.join(names)}, labels= says {', '.join(task.labels)}"
+        raise SkillkitError(f"{where} numbers {said}")
     return rows
 
 
@@ -270,11 +266,9 @@ def load_tasks(names, **options):
 
 
 def _world_task(name, fields):
-    takes = ("verbalizer", "leading_space", "strength")
-    for wrong in fields.keys() - set(takes):
-        raise SkillkitError(
-            f"{name!r} is a task of the small world; it takes {', '.join(takes)}, not {wrong}"
-        )
+    for wrong in fields.keys() - {"verbalizer", "leading_space", "strength"}:
+        takes = "verbalizer, leading_space, strength"
+        raise SkillkitError(f"{name!r} is a task of the small world; it takes {takes}, not {wrong}")
     short, _, attack = name.removeprefix("world/").partition("/")
     if short not in small_world.TASKS:
         _unknown(name)

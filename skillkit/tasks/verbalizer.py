@@ -23,23 +23,19 @@ def by_family(words, labels, name):
     """
     given = dict(words) if isinstance(words, Mapping) else {"masked": words}
     if not given or set(given) - set(FAMILIES):
+        rule = f"one list of words, or one for each of {', '.join(FAMILIES)}"
         raise SkillkitError(
-            f"the verbalizer of {name!r} is one list of words, or one for each of {', '.join(FAMILIES)}; "
-            f"not for {', '.join(map(str, given)) or 'none'}"
+            f"the verbalizer of {name!r} is {rule}; not for {', '.join(map(str, given)) or 'none'}"
         )
     for lone in given.values():
-        if isinstance(lone, str):
-            raise SkillkitError(
-                f"the verbalizer of {name!r} is a list with a word for each label, not the text {lone!r}"
-            )
+        if isinstance(lone, str) or not all(isinstance(word, str) for word in lone):
+            raise SkillkitError(f"the verbalizer of {name!r} is a list of words, not {lone!r}")
     default = given.get("masked", next(iter(given.values())))
     full = {family: tuple(given.get(family, default)) for family in FAMILIES}
     for mine in full.values():
         if len(mine) != len(labels):
-            raise SkillkitError(
-                f"task {name!r} has {len(labels)} labels ({', '.join(labels)}) but {len(mine)} label words "
-                f"({', '.join(mine)}); give one word for each with verbalizer="
-            )
+            words = f"{len(mine)} label words ({', '.join(mine)}); give one word for each with verbalizer="
+            raise SkillkitError(f"task {name!r} has {len(labels)} labels ({', '.join(labels)}) but {words}")
         twice = [word for word in mine if mine.count(word) > 1]
         if twice:
             raise SkillkitError(f"task {name!r} uses the word {twice[0]!r} for two labels; give each its own")
@@ -58,10 +54,8 @@ def token_ids(bb, words, labels, leading_space=True):
     label_of = {}
     for label, number in zip(labels, ids, strict=True):
         if number in label_of:
-            raise SkillkitError(
-                f"labels {label_of[number]!r} and {label!r} share one token of {bb.name}; "
-                f"give each its own word"
-            )
+            both = f"{label_of[number]!r} and {label!r} share one token of {bb.name}"
+            raise SkillkitError(f"labels {both}; give each its own word")
         label_of[number] = label
     return torch.tensor(ids)
 
@@ -71,8 +65,5 @@ def _token_id(bb, word, label, leading_space):
     for tokens in forms if leading_space else reversed(forms):
         if len(tokens) == 1 and tokens[0] != bb.tokenizer.unk_token:
             return bb.tokenizer.convert_tokens_to_ids(tokens[0])
-    shortest = min(forms, key=len)
-    raise SkillkitError(
-        f"label word {word!r} (label {label!r}) is not one token for {bb.name}, which reads it as "
-        f"{' + '.join(shortest)}; choose another word with verbalizer="
-    )
+    read = f"which reads it as {' + '.join(min(forms, key=len))}; choose another word with verbalizer="
+    raise SkillkitError(f"label word {word!r} (label {label!r}) is not one token for {bb.name}, {read}")

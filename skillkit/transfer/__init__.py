@@ -10,15 +10,6 @@ from skillkit.transfer.warm_start import learning_curves
 from skillkit.transfer.zero_shot import transfer_matrix
 
 __all__ = [
-    "Published",
-    "activated_neurons",
-    "by_type",
-    "evaluate_projections",
-    "indicator_correlation",
-    "indicators",
-    "learning_curves",
-    "same_task",
-    "suppress_activated",
-    "train_projector",
-    "transfer_matrix",
-]
+    "Published", "activated_neurons", "by_type", "evaluate_projections", "indicator_correlation",
+    "indicators", "learning_curves", "same_task", "suppress_activated", "train_projector", "transfer_matrix",
+]  # fmt: skip

@@ -118,9 +118,7 @@ def _per_target(table, transfer):
     for target in (name for name in transfer.columns if name in table.columns):
         sources = [name for name in transfer.index if name in table.index and name != target]
         if len(sources) < FEWEST:
-            raise SkillkitError(
-                f"{len(sources)} sources for {target} have no rank correlation; take {FEWEST} or more"
-            )
+            raise SkillkitError(f"{len(sources)} sources for {target} are no ranking; take {FEWEST} or more")
         pair = table.loc[sources, target], transfer.loc[sources, target]
         constant = any(values.nunique() < 2 for values in pair)
         found[target] = np.nan if constant else stats.spearmanr(*pair).statistic
@@ -143,10 +141,8 @@ def same_task(table, tasks, seeds, permutations=9999, seed=0):
     kinds, numbers = (sorted(set(values.values())) for values in (tasks, seeds))
     complete = len(names) == len(kinds) * len(numbers) == len(table)
     if min(len(kinds), len(numbers)) < 2 or not complete:
-        raise SkillkitError(
-            f"{len(table)} prompts of {len(kinds)} tasks and {len(numbers)} seeds; compare two tasks or more, "
-            "each with one prompt for every one of two seeds or more"
-        )
+        remedy = "compare two tasks or more, each with one prompt for every one of two seeds or more"
+        raise SkillkitError(f"{len(table)} prompts of {len(kinds)} tasks and {len(numbers)} seeds; {remedy}")
     order = [names[kind, number] for number in numbers for kind in kinds]
     shape = (len(numbers), len(kinds))
     blocks = table.loc[order, order].to_numpy(dtype=float).reshape(*shape, *shape)

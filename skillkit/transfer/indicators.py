@@ -101,17 +101,14 @@ def _check(first, second, a, b, names):
     if unknown:
         raise SkillkitError(f"no indicator {unknown[0]!r}; choose among {', '.join(_INDICATORS)}")
     if a.shape[1] != b.shape[1]:
-        raise SkillkitError(
-            f"prompts of width {a.shape[1]} and {b.shape[1]} have no distance; compare those of one backbone"
-        )
+        widths = f"{a.shape[1]} and {b.shape[1]}"
+        raise SkillkitError(f"prompts of width {widths} have no distance; compare those of one backbone")
     marks = [prompt.metadata.get("backbone_fingerprint") for prompt in (first, second)]
     if all(marks) and marks[0] != marks[1]:
+        names = f"{first.metadata['backbone']}, {second.metadata['backbone']}"
         raise SkillkitError(
-            f"the prompts were tuned on different backbones ({first.metadata['backbone']}, "
-            f"{second.metadata['backbone']}); compare prompts of one"
+            f"the prompts were tuned on different backbones ({names}); compare prompts of one"
         )
     if len(a) != len(b) and set(names) & set(_BY_VECTOR):
-        raise SkillkitError(
-            f"{' and '.join(_BY_VECTOR)} compare vector by vector, but the prompts have {len(a)} and {len(b)}; "
-            "leave these two out of names"
-        )
+        both = f"{' and '.join(_BY_VECTOR)} compare vector by vector"
+        raise SkillkitError(f"{both}, but the prompts have {len(a)} and {len(b)}; leave them out of names")

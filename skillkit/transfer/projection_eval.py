@@ -67,9 +67,7 @@ def evaluate_projections(bb, projectors, tasks, prompts, own, random=3, examples
         raise SkillkitError(f"{name!r} is the name of a control; call that projector something else")
     learned = {tuple(one.metadata["tasks"]) for one in projectors.values()}
     if len(learned) != 1:
-        raise SkillkitError(
-            f"{len(learned)} sets of tasks were learned; compare projectors trained on the same"
-        )
+        raise SkillkitError(f"{len(learned)} sets of tasks were learned; compare projectors of the same one")
     tasks, prompts, own = by_task(tasks, prompts, own)
     prompts, rows = by_seed(prompts), []
     for name, task in tasks.items():

@@ -65,16 +65,13 @@ class Projector:
         mark = prompt.metadata.get("backbone_fingerprint", about["source_fingerprint"])
         if mark != about["source_fingerprint"] or bb.fingerprint != about["target_fingerprint"]:
             pair = prompt.metadata.get("backbone", "its backbone"), bb.name
-            raise SkillkitError(
-                f"the projector maps prompts of {about['source']} to {about['target']}, not {' to '.join(pair)}; "
-                "train one for that pair"
-            )
+            own = f"{about['source']} to {about['target']}, not {' to '.join(pair)}"
+            raise SkillkitError(f"the projector maps prompts of {own}; train one for that pair")
         if list(prompt.weight.shape) != about["source_shape"]:
-            raise SkillkitError(
-                f"the projector takes prompts of shape {about['source_shape']}, not {list(prompt.weight.shape)}"
-            )
+            shapes = f"{about['source_shape']}, not {list(prompt.weight.shape)}"
+            raise SkillkitError(f"the projector takes prompts of shape {shapes}")
         with torch.no_grad():
-            given = self.weights.get("constant", prompt.weight)
+            given = self.weights.get("constant", prompt.weight.float())
             weight = _projected(self.weights, given, about["target_shape"])
         metadata = dict(family=bb.family, backbone=bb.name, backbone_fingerprint=bb.fingerprint)
         metadata |= {"projected_from": about["source"]} | about["options"]
@@ -151,7 +148,9 @@ class _Job(Job):
     """The training job of a projector: the prompts of each task's texts are the projections of its own."""
 
     def __init__(self, bb, tasks, prompts, targets, kind, constant, layout, recipe, seed, max_train_examples):
-        self.inputs = {name: torch.stack([one.weight for one in mine]) for name, mine in prompts.items()}
+        self.inputs = {
+            name: torch.stack([one.weight.float() for one in mine]) for name, mine in prompts.items()
+        }
         self.mean = torch.cat(list(self.inputs.values())).mean(0)
         if constant:
             self.inputs = dict.fromkeys(self.inputs, self.mean[None])
@@ -208,6 +207,5 @@ def _check(loss, tasks, sides):
             raise SkillkitError(f"there is no {side} prompt for {name}; tune one, or leave the task out")
         lengths |= {tuned_on(bb, one, f"the {side} prompt {name}").length for one in prompts[name]}
     if len(lengths) > 1:
-        raise SkillkitError(
-            f"the prompts have {' and '.join(map(str, sorted(lengths)))} vectors; a projector takes one length"
-        )
+        several = " and ".join(map(str, sorted(lengths)))
+        raise SkillkitError(f"the prompts have {several} vectors; a projector takes one length")

@@ -66,16 +66,12 @@ class PromptActivations:
         Raises SkillkitError for activations of different backbones, and for layers that were not read.
         """
         if self.metadata["backbone_fingerprint"] != other.metadata["backbone_fingerprint"]:
-            raise SkillkitError(
-                f"neurons of {self.metadata['backbone']} and {other.metadata['backbone']} are not the same; "
-                "compare prompts of one backbone"
-            )
+            both = f"{self.metadata['backbone']} and {other.metadata['backbone']}"
+            raise SkillkitError(f"neurons of {both} are not the same; compare prompts of one backbone")
         both = ~(self.after.isnan() | other.after.isnan())
         rows = both.any(1).nonzero().flatten().tolist() if layers is None else list(layers)
         if not rows or not both[rows].any(1).all():
-            raise SkillkitError(
-                f"not all of layers {rows} were read; choose among those read for both prompts"
-            )
+            raise SkillkitError(f"not all of layers {rows} were read for both prompts; choose others")
         mine, theirs = self.active[rows][both[rows]], other.active[rows][both[rows]]
         size = math.sqrt(int(mine.sum()) * int(theirs.sum()))
         return (int((mine & theirs).sum()) / size, size / len(mine)) if size else (math.nan, math.nan)
@@ -107,14 +103,11 @@ def activated_neurons(bb, prompt, layers=None):
     answering = list(bb.decoder_layers or bb.encoder_layers)
     layers = checked_layers(bb, answering if layers is None else layers)
     if not set(layers) <= set(answering):
-        raise SkillkitError(
-            f"{bb.name} answers in its decoder, so its encoder has no answer slot; choose layers from "
-            f"{answering[0]} to {answering[-1]}"
-        )
+        remedy = f"choose layers from {answering[0]} to {answering[-1]}"
+        raise SkillkitError(f"{bb.name} answers in its decoder, so its encoder has no answer slot; {remedy}")
     reading = prepare(bb, None, prompt, {"text": [""]})
-    if (
-        bb.family == "masked" and reading.layout.name != "prefix"
-    ):  # <s> without </s>, as in the published code
+    # <s> without </s>, as in the published code.
+    if bb.family == "masked" and reading.layout.name != "prefix":
         for column in filter(None, (reading.encoded.ids, reading.encoded.token_types)):
             del column[0][1:]
     attached = next(iter(reading.batches()))[0]

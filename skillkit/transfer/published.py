@@ -56,14 +56,12 @@ class Published:
     @cached_property
     def prompts(self):
         """{task: SoftPrompt}, in the order of `TYPES`."""
-        paths = {
-            task: self._find(_PROMPTS, f"{task}Prompt{self.backbone}/task_prompt") for task in self.types
-        }
+        name = "{}Prompt{}/task_prompt"
+        paths = {task: self._find(_PROMPTS, name.format(task, self.backbone)) for task in self.types}
         if not any(paths.values()):
-            raise SkillkitError(
-                f"{self.folder} holds no folder like SST2Prompt{self.backbone} with a file task_prompt; give the "
-                "published prompts, or a clone of the authors' repository"
-            )
+            missing = f"holds no folder like SST2Prompt{self.backbone} with a file task_prompt"
+            remedy = "give the published prompts, or a clone of the authors' repository"
+            raise SkillkitError(f"{self.folder} {missing}; {remedy}")
         return {task: SoftPrompt.from_published(found[0]) for task, found in paths.items() if found}
 
     @cached_property
@@ -85,12 +83,10 @@ class Published:
         rows = self._from_table(tables[0]) if tables else self._from_results()
         rows = [row for row in rows if row["target"] in self.types and row["source"] in order]
         if not rows:
-            raise SkillkitError(
-                f"{self.folder} has no accuracies for {self.backbone}, neither in zero_shot_accuracy.csv nor in result/"
-            )
-        return Transfer(
-            sorted(rows, key=lambda row: (order.index(row["source"]), order.index(row["target"])))
-        )
+            places = "neither in zero_shot_accuracy.csv nor in result/"
+            raise SkillkitError(f"{self.folder} has no accuracies for {self.backbone}, {places}")
+        rows.sort(key=lambda row: (order.index(row["source"]), order.index(row["target"])))
+        return Transfer(rows)
 
     def _find(self, parts, pattern):
         return [path for part in parts for path in sorted(Path(self.folder, part).glob(pattern))]

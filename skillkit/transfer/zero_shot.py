@@ -102,9 +102,8 @@ def transfer_matrix(
         for source, mine in sources.items():
             for number, prompt in enumerate(mine):
                 found = evaluate(bb, chosen, prompt, split, batch_size=batch_size)
-                rows.append(
-                    dict(source=source, target=target, seed=number, accuracy=found.accuracy, n=found.n)
-                )
+                about = dict(source=source, target=target, seed=number)
+                rows.append(about | {"accuracy": found.accuracy, "n": found.n})
     order = list(sources)
     return Transfer(sorted(rows, key=lambda row: order.index(row["source"])))
 
@@ -118,10 +117,9 @@ def by_task(tasks, *prompts):
     if isinstance(tasks, Task):
         alone = lambda given: given if given is None or isinstance(given, Mapping) else {tasks.name: given}
         return [{tasks.name: tasks}, *map(alone, prompts)]
-    named = tasks if isinstance(tasks, Mapping) else None
-    for task in listed(tasks) if named is None else named.values():
+    for task in tasks.values() if isinstance(tasks, Mapping) else listed(tasks):
         of_kind(Task, task=task)
-    return [by_name(tasks) if named is None else dict(named), *prompts]
+    return [dict(tasks) if isinstance(tasks, Mapping) else by_name(tasks), *prompts]
 
 
 def by_seed(prompts):
@@ -130,8 +128,7 @@ def by_seed(prompts):
     >>> by_seed({"movies": prompt})
     {'movies': [SoftPrompt(...)]}
     """
-    if not isinstance(prompts, Mapping):
-        raise SkillkitError(f"prompts are given by name, in a dict, not as a {type(prompts).__name__}")
+    of_kind(Mapping, prompts=prompts)
     return {name: listed(one) for name, one in prompts.items()}
 
 
@@ -156,8 +153,7 @@ def tuned_on(bb, prompt, what="the prompt"):
     of_kind(SoftPrompt, **{what: prompt})
     prompt.on(bb)
     if prompt.metadata.get("backbone_fingerprint", bb.fingerprint) != bb.fingerprint:
-        raise SkillkitError(
-            f"{what} was tuned for {prompt.metadata.get('backbone', 'another backbone')}, whose weights are not "
-            f"those of {bb.name}; tune one on it, or map it there with a projector"
-        )
+        own = prompt.metadata.get("backbone", "another backbone")
+        remedy = f"whose weights are not those of {bb.name}; tune one on it, or map it there with a projector"
+        raise SkillkitError(f"{what} was tuned for {own}, {remedy}")
     return prompt

@@ -229,11 +229,9 @@ def test_bad_input():
     prompt, found = random_prompt(bb, 3), probe(bb, TASK, random_prompt(bb, 3))
     carried = dict(split="test", carry=found)
     one_class = with_split(TASK, "validation", text=["fun", "nice"], label=[1, 1])
-    unlabelled = with_split(TASK, "test", text=["fun", "so"], label=[-1, -1])
     for match, args, options in (
         ("both classes", (bb, one_class, prompt), {}),
         ("both classes", (bb, with_split(TASK, "train", text=["fun"], label=[0]), prompt), {}),
-        ("both classes", (bb, unlabelled, prompt), {"split": "test"}),
         ("no split 'dev'", (bb, TASK, prompt), {"split": "dev"}),
         ("mean or median", (bb, TASK, prompt), {"baseline": "zero"}),
         *[("0 … 3", (bb, TASK, prompt), {"slots": slots}) for slots in ([4], [-1], [])],

@@ -1,14 +1,7 @@
 import pytest
 import torch
 
-from skillkit.neurons import (
-    load_neurons,
-    probe,
-    random_neurons,
-    save_neurons,
-    scores_of,
-    skill_neurons,
-)
+from skillkit.neurons import load_neurons, probe, random_neurons, save_neurons, scores_of, skill_neurons
 from skillkit.prompts import random_prompt
 from tests.helpers import refused
 from tests.plain_probing import probed
@@ -63,6 +56,10 @@ def test_halves_of_subtasks_and_the_next_best_for_duplicates(probes):
     assert chosen({"pn": first, "neu": second}, 0.5) == [[0, 1, 3, 4]]
     assert chosen({"pn": first, "neu": first}, 0.5) == chosen(first, 0.5)
     assert chosen({"a": first, "b": second, "c": first.flip(1)}, 3 / 8) == [[0, 3, 7]]
+    # By halves the first takes 0 and 1 before the second chooses of those left; an odd one goes to the last.
+    assert chosen({"pn": first, "neu": second.flip(1)}, 0.5, subtasks="halves") == [[0, 1, 4, 7]]
+    assert chosen({"pn": first, "neu": second}, 3 / 8, subtasks="halves") == [[0, 3, 4]]
+    refused("'turns' or by 'halves'", skill_neurons, first, 0.5, subtasks="thirds")
     *_, other = probed("roberta", toy_task(20, seed=1))
     mask = skill_neurons({"pn": probes, "neu": other}, 0.25)
     halves = [skill_neurons(one, 0.125) for one in (probes, other)]

@@ -5,26 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from skillkit.neurons import (
-    Probe,
-    activations,
-    checked_mask,
-    compare_speed,
-    controls,
-    damage_matrix,
-    ensembles,
-    load_neurons,
-    overlap,
-    probe,
-    prune,
-    pruning_curve,
-    random_neurons,
-    save_neurons,
-    similarity,
-    skill_neurons,
-    suppress,
-    suppression_curve,
-)
+from skillkit import neurons
+from skillkit.neurons import probe, random_neurons, skill_neurons, suppress
 from skillkit.neurons.probe import Side
 from skillkit.prompts import evaluate, prepare, random_prompt
 from tests.helpers import refused
@@ -46,7 +28,7 @@ def test_ties_are_of_counts(counts, balanced):
     n, random = sum(counts), torch.Generator().manual_seed(0)
     metadata = dict(shape=[1, 800], backbone="b", layout="l", layers=[0], task="t")
     zeros, slots = torch.zeros(2, 1, 3, 800), (("1", "2", "3"), (0, 1, 2))
-    made = lambda fired: Probe(
+    made = lambda fired: neurons.Probe(
         {"layer": Side((0,), *slots, zeros[0], zeros, fired, counts, counts, balanced)}, metadata
     )
     fired = torch.stack([torch.randint(0, top + 1, (1, 3, 400), generator=random) for top in counts])
@@ -90,29 +72,27 @@ def test_scores_as_arrays_of_several_seeds_and_subtasks():
 def test_a_mask_is_a_tensor_an_array_a_fact_or_places(make, tmp_path):
     bb, mask = tiny_backbone("roberta"), torch.arange(144).view(3, 48) % 5 == 0
     given = make(mask)
-    assert (
-        torch.equal(checked_mask(bb, given), mask) and prune(bb, given, None).widths == mask.sum(1).tolist()
-    )
+    assert torch.equal(neurons.checked_mask(bb, given), mask)
+    assert neurons.prune(bb, given, None).widths == mask.sum(1).tolist()
     logits = []
     for one in (given, mask):
         with suppress(bb, one):
             logits.append(evaluate(bb, TASK, None).logits)
     assert torch.equal(*logits)
-    save_neurons(given, tmp_path, bb)
-    assert torch.equal(load_neurons(tmp_path, bb), mask)
+    neurons.save_neurons(given, tmp_path, bb)
+    assert torch.equal(neurons.load_neurons(tmp_path, bb), mask)
     if getattr(given, "dtype", None) in (torch.bool, np.dtype(bool)):
-        assert (
-            torch.equal(random_neurons(given, 1), random_neurons(mask, 1)) and overlap(given, mask).share == 1
-        )
+        assert torch.equal(random_neurons(given, 1), random_neurons(mask, 1))
+        assert neurons.overlap(given, mask).share == 1
 
 
 def test_what_is_no_mask():
     bb = tiny_backbone("roberta")
     found = probe(bb, TASK, random_prompt(bb, 2))
     for given in (found, "mask", 5, [(0, 1, 2)], torch.ones(3, 48), found.best(2)):
-        refused("or pairs .layer, neuron.", checked_mask, bb, given)
+        refused("or pairs .layer, neuron.", neurons.checked_mask, bb, given)
         refused("a mask is a bool tensor", random_neurons, given)
-    refused("no neuron 48 in layer 0", checked_mask, bb, [(1, 2), (0, 48)])
+    refused("no neuron 48 in layer 0", neurons.checked_mask, bb, [(1, 2), (0, 48)])
 
 
 def test_random_neurons_of_a_layer_that_is_mostly_in_the_mask():
@@ -133,41 +113,33 @@ def test_random_neurons_of_a_layer_that_is_mostly_in_the_mask():
 def test_rates_in_every_form(many):
     bb, prompt = tiny_backbone("roberta"), random_prompt(tiny_backbone("roberta"), 2)
     found, quiet = probe(bb, TASK, prompt, slots=0, layers=2), dict(draws=1, progress=False)
-    curve = suppression_curve(bb, TASK, prompt, found, many, windows=None, **quiet)
-    pruned = pruning_curve(bb, TASK, prompt, found, [found, found], many, layers=2, **quiet)
+    curve = neurons.suppression_curve(bb, TASK, prompt, found, many, windows=None, **quiet)
+    pruned = neurons.pruning_curve(bb, TASK, prompt, found, [found, found], many, layers=2, **quiet)
     assert curve.table.rate.tolist() == [0.1, 0.1] and set(pruned.table.share) == {0.1, 1.0}
 
 
 def test_values_where_lists_are_meant_and_the_other_way_round():
     bb, prompt = tiny_backbone("roberta"), random_prompt(tiny_backbone("roberta"), 2)
     found = probe(bb, TASK, prompt)
-    assert ensembles(bb, TASK, prompt, found, sizes=3).neurons.tolist() == [3, "model"]
-    speed = compare_speed({"one": bb}, 1, length=3, rounds=1, passes=1, seed=np.int64(0), progress=False)
+    assert neurons.ensembles(bb, TASK, prompt, found, sizes=3).neurons.tolist() == [3, "model"]
+    quick = dict(length=3, rounds=1, passes=1, progress=False)
+    speed = neurons.compare_speed({"one": bb}, 1, seed=np.int64(0), **quick)
     places = np.array([[1, 0, 3], [2, 1, 4]])
-    seen = activations(bb, TASK, prompt, places, split="test")
+    seen = neurons.activations(bb, TASK, prompt, places, split="test")
     rows = TASK["test"].to_pandas()
     assert len(speed) == 1 and seen.places == ((1, 0, 3), (2, 1, 4)) and len(seen.extremes(rows, k=1)) == 2
     mask = found.predictivity > 0.6
     for match, call, *given in (
-        ("must be a Probe", ensembles, bb, TASK, prompt, [found]), ("must be a Mapping", similarity, [found, found]),
-        ("must be a dict", compare_speed, [bb]), ("must be a SoftPrompt", controls, bb, None),
-        ("must be a SoftPrompt", pruning_curve, bb, TASK, None, found, found),
-        ("must be a Mapping", damage_matrix, bb, found, (TASK, prompt)),
-        ("a mask says nothing", suppression_curve, bb, TASK, prompt, mask),
-        ("one window", suppression_curve, bb, TASK, prompt, found, 0.1, "zero", 0.1, None, None, np.arange(3)),
-        ("not '0.1'", suppression_curve, bb, TASK, prompt, found, "0.1"),
+        ("must be a dict", neurons.compare_speed, [bb]), ("must be a Probe", neurons.ensembles, bb, TASK, prompt, [1]),
+        ("must be a Mapping", neurons.similarity, [found, found]), ("must be a SoftPrompt", neurons.controls, bb, None),
+        ("must be a SoftPrompt", neurons.pruning_curve, bb, TASK, None, found, found),
+        ("must be a Mapping", neurons.damage_matrix, bb, found, (TASK, prompt)),
+        ("a mask says nothing", neurons.suppression_curve, bb, TASK, prompt, mask),
+        ("one window", neurons.suppression_curve, bb, TASK, prompt, found, 0.1, "zero", 0.1, None, None, np.arange(3)),
+        ("not '0.1'", neurons.suppression_curve, bb, TASK, prompt, found, "0.1"),
         *(("a slice or a tensor", suppress, bb, mask, "zero", 0.1, None, at) for at in (0, [0, 1], places)),
     ):  # fmt: skip
         refused(match, call, *given)
-
-
-def test_subtasks_by_halves():
-    first = torch.tensor([[0.9, 0.8, 0.7, 0.1, 0.1, 0.1, 0.2, 0.3]])
-    second = torch.tensor([[0.9, 0.1, 0.1, 0.8, 0.7, 0.1, 0.2, 0.3]])
-    # By halves the first takes 0 and 1 before the second chooses of those left; an odd one goes to the last.
-    assert chosen({"pn": first, "neu": second.flip(1)}, 0.5, subtasks="halves") == [[0, 1, 4, 7]]
-    assert chosen({"pn": first, "neu": second}, 3 / 8, subtasks="halves") == [[0, 3, 4]]
-    refused("'turns' or by 'halves'", skill_neurons, {"pn": first, "neu": second}, 0.5, subtasks="thirds")
 
 
 @pytest.mark.parametrize("model", ["roberta", "bert", "gpt2", "t5"])
@@ -199,7 +171,7 @@ def test_a_prompt_is_one_and_text_is_pooled_in_two_ways():
     bb = tiny_backbone("roberta")
     prompt = random_prompt(bb, 3)
     for given in ([prompt, prompt], {"a": prompt}, prompt.weight):
-        refused("no such object", activations, bb, TASK, given, [(0, 0, 3)])
+        refused("no such object", neurons.activations, bb, TASK, given, [(0, 0, 3)])
     refused("'special'", probe, bb, TASK, prompt, text="all")
     found = probe(bb, TASK, prompt, text="special")
     assert probe(bb, TASK, prompt, split="test", carry=found).metadata["text"] == "special"
@@ -208,4 +180,4 @@ def test_a_prompt_is_one_and_text_is_pooled_in_two_ways():
 
 def test_a_place_without_a_slot():
     for places in ([(0, 3)], (0, 0, 3), [(0, 0, 3), [1, 2]]):
-        refused("say which slot", activations, tiny_backbone("roberta"), TASK, None, places)
+        refused("say which slot", neurons.activations, tiny_backbone("roberta"), TASK, None, places)

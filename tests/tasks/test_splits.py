@@ -6,6 +6,7 @@ import pytest
 
 from skillkit.core.errors import SkillkitError
 from skillkit.tasks import Task, load_task
+from tests.helpers import refused
 from tests.tasks.made import load_reviews, rows_of, sizes, task_of, write_jsonl
 
 # ---- labels ----
@@ -30,10 +31,7 @@ def test_declared_labels_give_order_and_names(tmp_path, declared):
     task = load_task(write_jsonl(tmp_path / "a.jsonl", rows), labels=declared, verbalizer=["good", "bad"])
     assert task.labels == tuple(map(str, declared)) and {
         row["text"]: row["label"] for row in task["train"]
-    } == {
-        "a": 0,
-        "b": 1,
-    }
+    } == {"a": 0, "b": 1}
 
 
 @pytest.mark.parametrize(("own", "labels", "first"), [
@@ -46,16 +44,18 @@ def test_the_numbers_of_a_class_label_are_places_in_its_own_names(own, labels, f
     columns = {"text": [f"{i % 2} {i}" for i in range(20)], "label": [i % 2 for i in range(20)]}
     rows = datasets.Dataset.from_dict(columns, features=kind)
     if first is None:
-        with pytest.raises(
-            SkillkitError, match="declares the labels .*give those names, or as many new ones"
-        ):
-            load_task(rows, labels=labels, verbalizer=["x", "y"])
+        refused(
+            "declares the labels .*give those names, or as many new ones",
+            load_task,
+            rows,
+            labels=labels,
+            verbalizer=["x", "y"],
+        )
         return
     task = load_task(rows, labels=labels, verbalizer=["x", "y"])
     assert {task.labels[row["label"]] for row in task["train"] if row["text"][0] == "0"} == {first}
     if labels and set(labels) == set(own):
-        with pytest.raises(SkillkitError, match="numbers .* labels= says"):
-            Task("a", "custom", labels, ["x", "y"], {"train": rows})
+        refused("numbers .* labels= says", Task, "a", "custom", labels, ["x", "y"], {"train": rows})
 
 
 @pytest.mark.parametrize("values", [[-1, 0, 1], [-1, 1], ["-1", "1"], [-1.0, 1.0]])
@@ -83,8 +83,7 @@ def test_minus_one_is_a_label_unless_the_set_says_otherwise(tmp_path, values):
     ({"verbalizer": None}, r"labels of 'a' are numbers \(0, 1, 2\); give a label word"),
 ])  # fmt: skip
 def test_classes_are_numbers_of_different_labels(tmp_path, fields, message):
-    with pytest.raises(SkillkitError, match=message):
-        load_reviews(write_jsonl(tmp_path / "a.jsonl", rows_of(30, classes=3)), **fields)
+    refused(message, load_reviews, write_jsonl(tmp_path / "a.jsonl", rows_of(30, classes=3)), **fields)
 
 
 @pytest.mark.parametrize(("rows", "message"), [
@@ -99,8 +98,7 @@ def test_classes_are_numbers_of_different_labels(tmp_path, fields, message):
     (rows_of(9), "9 rows and no splits"),
 ])  # fmt: skip
 def test_bad_rows_are_named(tmp_path, rows, message):
-    with pytest.raises(SkillkitError, match=message):
-        load_reviews(write_jsonl(tmp_path / "a.jsonl", rows))
+    refused(message, load_reviews, write_jsonl(tmp_path / "a.jsonl", rows))
 
 
 def test_unlabelled_rows_can_be_left_out_and_are_counted(tmp_path):

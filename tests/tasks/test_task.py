@@ -6,9 +6,9 @@ import sys
 import datasets
 import pytest
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core import SkillkitError
 from skillkit.tasks import list_tasks, load_task, load_tasks
-from tests.helpers import REPOSITORY
+from tests.helpers import REPOSITORY, refused
 from tests.tasks.made import load_reviews, reader, rows_of, task_of, write_jsonl
 
 
@@ -29,11 +29,10 @@ def test_the_fingerprint_follows_content_and_not_the_name():
     assert plain.fingerprint == task_of(["no", "yes"], name="other", notes=("a note",)).fingerprint
     changes = dict(verbalizer=["nay", "yes"], template="{text} [MASK]", leading_space=False, counts=[6, 5])
     others = {task_of(["no", "yes"], **{name: value}).fingerprint for name, value in changes.items()}
-    assert len(others | {plain.fingerprint}) == 5
-
-
-def test_a_task_shows_itself_in_one_line():
-    assert repr(task_of(["no", "yes"])) == "Task('made', test, labels no, yes; train 12)"
+    plain.verbalizer["masked"] = ["aye", "yes"]
+    others.add(plain.fingerprint)
+    plain.splits["test"] = plain["train"].select([0])
+    assert len(others | {plain.fingerprint, task_of(["no", "yes"]).fingerprint}) == 7
 
 
 def test_a_task_cut_short_is_balanced_and_keeps_the_rest():
@@ -115,17 +114,7 @@ def test_an_attacked_view_keeps_labels_and_training_texts():
 
 def test_a_small_world_task_takes_words_but_no_columns():
     assert load_task("world/movies", verbalizer=["bad", "good"]).words(reader(None)) == ("bad", "good")
-    with pytest.raises(SkillkitError, match="small world; it takes .* not text"):
-        load_task("world/movies", text="review")
-
-
-def test_the_fingerprint_is_of_words_and_splits_as_they_are_now():
-    task = task_of(["no", "yes"])
-    prints = {task.fingerprint}
-    task.verbalizer["masked"] = ["nay", "aye"]
-    prints.add(task.fingerprint)
-    task.splits["test"] = task["train"].select([0])
-    assert len(prints | {task.fingerprint}) == 3
+    refused("small world; it takes .* not text", load_task, "world/movies", text="review")
 
 
 @pytest.mark.parametrize(("places", "names"), [

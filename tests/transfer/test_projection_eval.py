@@ -49,14 +49,14 @@ def test_every_row_is_a_plain_evaluation_and_it_is_stored(scene, store):
 
 
 def test_summary_and_gap_by_hand():
-    relative = [0.9, 0.7, 0.6, 0.5, 0.5, 1.0]
-    found = Projections({"prompt": [*"pppqq", OWN], "task": [*"xxyxyx"], "relative": relative})
+    relative = [0.9, 0.7, 0.6, 0.5, 0.5, 0.8, 0.6, 1.0]
+    found = Projections({"prompt": [*"pppqqpq", OWN], "task": [*"xxyxyzzx"], "relative": relative})
     found["tasks"], found["accuracy"] = "unseen", found["relative"] / 2
     means = found.summary().set_index("prompt")
-    assert means.loc["p", "relative"] == pytest.approx(2.2 / 3) and means.loc["p", "n"] == 3
-    assert means.loc["p", "accuracy"] == pytest.approx(1.1 / 3) and OWN not in means.index
+    assert means.loc["p", "relative"] == pytest.approx(0.75) and means.loc["p", "n"] == 4
+    assert means.loc["p", "accuracy"] == pytest.approx(0.375) and OWN not in means.index
     mean, low, high = found.gap("p", "q")
-    assert mean == pytest.approx((0.3 + 0.1) / 2) and low < mean < high
+    assert mean == pytest.approx((0.3 + 0.1 + 0.2) / 3) and low < mean < high
 
 
 def test_bad_input(scene):

@@ -75,6 +75,6 @@ def test_bad_input():
         ({"a": task}, {"a": SoftPrompt(torch.zeros(3, 8), "mask-first")}, "takes vectors of 32"),
         ({"a": task}, {"a": mine, "b": [mine, mine]}, "as many as the others"),
         ({}, {"a": mine}, "at least one"),
-        ({"a": task}, [mine], "given by name"),
+        ({"a": task}, [mine], "must be a Mapping"),
     ]:
         refused(message, transfer_matrix, bb, tasks, prompts)
