@@ -17,21 +17,8 @@ from skillkit.models.loading import list_backbones, read_vocabulary
 from skillkit.models.precision import precision, training_dtype
 
 __all__ = [
-    "Backbone",
-    "Hooks",
-    "any_batching",
-    "checked_layers",
-    "from_model",
-    "hidden_of",
-    "hooked",
-    "list_backbones",
-    "load_backbone",
-    "networks",
-    "of_layer",
-    "precision",
-    "put",
-    "read_vocabulary",
-    "replace_neurons",
-    "take",
-    "training_dtype",
-]
+    "Backbone", "from_model", "list_backbones", "load_backbone",
+    # for other rooms
+    "Hooks", "any_batching", "checked_layers", "hidden_of", "hooked", "networks", "of_layer", "precision", "put",
+    "read_vocabulary", "replace_neurons", "take", "training_dtype",
+]  # fmt: skip

@@ -24,7 +24,8 @@ class NeuronRow:
     value       the second feed-forward matrix, whose input the neurons are; one path per stack
     activation  the activation function, whose input is the pre-activation (in gated networks the gate's); the
                 module that holds it must be the one that is given the hidden states
-    head        the language-model head, from the model itself: hidden states → logits
+    head        the language-model head, from the model itself: hidden states → logits; blanks part modules that
+                follow each other
     positions   path of the position-embedding table; "rotary" (position ids, no table); "relative" (neither)
     transposed  the weight is stored [neurons, hidden], as by GPT-2's Conv1D, not [hidden, neurons]
     width       the configuration's name for the number of neurons in a layer
@@ -61,52 +62,35 @@ _BERT = NeuronRow(
     "masked",
     value=("encoder.layer.{}.output.dense",),
     activation=("encoder.layer.{}.intermediate.intermediate_act_fn",),
-    head="cls",
-    positions="embeddings.position_embeddings",
-    block_norm="encoder.layer.{}.output.LayerNorm",
-    attention="encoder.layer.{}.attention.self",
-)
+    head="cls", positions="embeddings.position_embeddings",
+    block_norm="encoder.layer.{}.output.LayerNorm", attention="encoder.layer.{}.attention.self",
+)  # fmt: skip
+_ROBERTA = replace(_BERT, head="lm_head")
 _GPT_NEO = NeuronRow(
-    "causal",
-    value=("h.{}.mlp.c_proj",),
-    activation=("h.{}.mlp.act",),
-    head="lm_head",
-    positions="wpe",
+    "causal", value=("h.{}.mlp.c_proj",), activation=("h.{}.mlp.act",), head="lm_head", positions="wpe",
     final_norm=("ln_f",),
-)
-
+)  # fmt: skip
 _LLAMA = NeuronRow(
-    "causal",
-    value=("layers.{}.mlp.down_proj",),
-    activation=("layers.{}.mlp.act_fn",),
-    head="lm_head",
-    positions="rotary",
-    final_norm=("norm",),
-)
+    "causal", value=("layers.{}.mlp.down_proj",), activation=("layers.{}.mlp.act_fn",), head="lm_head",
+    positions="rotary", final_norm=("norm",),
+)  # fmt: skip
 _T5 = NeuronRow(
     "seq2seq",
     value=("encoder.block.{}.layer.1.DenseReluDense.wo", "decoder.block.{}.layer.2.DenseReluDense.wo"),
     activation=("encoder.block.{}.layer.1.DenseReluDense.act", "decoder.block.{}.layer.2.DenseReluDense.act"),
-    head="lm_head",
-    positions="relative",
+    head="lm_head", positions="relative", width="d_ff", head_scale="scale_decoder_outputs",
     final_norm=("encoder.final_layer_norm", "decoder.final_layer_norm"),
-    width="d_ff",
-    head_scale="scale_decoder_outputs",
-)
+)  # fmt: skip
+_LIKE_LLAMA = ["llama", "qwen2", "qwen3", "mistral", "gemma", "olmo", "smollm3", "gemma2", "granite"]
 
 NEURON_TABLE = {
     "bert": _BERT,
-    "roberta": replace(_BERT, head="lm_head"),
-    "xlm-roberta": replace(_BERT, head="lm_head"),
-    "xlm-roberta-xl": replace(
-        _BERT, head="lm_head", block_norm=None, attention=None, final_norm=("encoder.LayerNorm",)
-    ),
+    **dict.fromkeys(["roberta", "xlm-roberta", "camembert"], _ROBERTA),
+    "xlm-roberta-xl": replace(_ROBERTA, block_norm=None, attention=None, final_norm=("encoder.LayerNorm",)),
+    "electra": replace(_BERT, head="generator_predictions generator_lm_head", attention=None),
     "gpt2": replace(_GPT_NEO, transposed=True, width="n_inner"),
     "gpt_neo": _GPT_NEO,
-    "camembert": replace(_BERT, head="lm_head"),
-    **dict.fromkeys(
-        ["llama", "qwen2", "qwen3", "mistral", "gemma", "olmo", "smollm3", "gemma2", "granite"], _LLAMA
-    ),
+    **dict.fromkeys(_LIKE_LLAMA, _LLAMA),
     "t5": _T5,
     "mt5": replace(_T5, head_scale=None),
     "umt5": replace(_T5, head_scale="tie_word_embeddings"),
@@ -126,22 +110,20 @@ def row_of(name, config):
     """
     row = NEURON_TABLE.get(config.model_type)
     if row is None:
-        raise SkillkitError(
-            f"{name!r} has the unknown architecture {config.model_type!r}; add the row "
-            f"NEURON_TABLE[{config.model_type!r}] in skillkit/models/architectures.py "
-            f"(rows there: {', '.join(NEURON_TABLE)})"
-        )
-    if row.family == "masked" and getattr(config, "is_decoder", False):
-        raise SkillkitError(
-            f"{name!r} is a decoder (is_decoder in its configuration): no token sees what comes after it, so a mask "
-            "cannot be filled; take a checkpoint without it"
-        )
-    for key, value in config.to_dict().items():
         kind = config.model_type
-        plain = key in (DIVISORS.get(kind), CAPS.get(kind)) or value in (None, False, 1) or "init" in key
+        add = f"add the row NEURON_TABLE[{kind!r}] in skillkit/models/architectures.py"
+        there = ", ".join(NEURON_TABLE)
+        raise SkillkitError(f"{name!r} has the unknown architecture {kind!r}; {add} (rows there: {there})")
+    if row.family == "masked" and getattr(config, "is_decoder", False):
+        blind = "no token sees what comes after it, so a mask cannot be filled"
+        raise SkillkitError(
+            f"{name!r} is a decoder (is_decoder in its configuration): {blind}; take a checkpoint without"
+        )
+    known = DIVISORS.get(config.model_type), CAPS.get(config.model_type)
+    for key, value in config.to_dict().items():
+        plain = key in known or value in (None, False, 1) or "init" in key
         if not plain and _BEHIND_HEAD.match(key):
-            raise SkillkitError(
-                f"{name!r} changes its logits behind the head ({key}={value!r}), which skillkit does not do; it "
-                f"needs an entry in DIVISORS or CAPS in skillkit/models/architectures.py"
-            )
+            does = f"changes its logits behind the head ({key}={value!r}), which skillkit does not do"
+            needs = "it needs an entry in DIVISORS or CAPS in skillkit/models/architectures.py"
+            raise SkillkitError(f"{name!r} {does}; {needs}")
     return row

@@ -94,9 +94,7 @@ class Backbone:
         self.widths = [self.value_weight(layer).shape[1] for layer in range(self.num_layers)]
         self.num_neurons = max(self.widths)
         self.hidden_size = model.get_input_embeddings().weight.shape[1]
-        self.now = (
-            None  # the batch that is being read, for interventions that depend on it: `skillkit.prompts.now`
-        )
+        self.now = None  # the batch that is read, for interventions that depend on it: `skillkit.prompts.now`
         self._hashes = TensorHashes()
         self._modules = {name: type(module) for name, module in model.named_modules()}
         self.batching = Padded()  # how its texts stand in the pass that is running
@@ -137,10 +135,8 @@ class Backbone:
     def plain_sum(self):
         """Whether a block adds to the residual what its value matrix gives, neither scaled nor normed."""
         scaled = getattr(self.model.config, "residual_multiplier", 1) != 1
-        normed = [
-            name for name, _ in self.blocks[0].named_children() if name.startswith(("post_feed", "post_mlp"))
-        ]
-        return not (scaled or normed)
+        inner = [name for name, _ in self.blocks[0].named_children()]
+        return not scaled and not any(name.startswith(("post_feed", "post_mlp")) for name in inner)
 
     @property
     def local_attention(self):
@@ -186,10 +182,9 @@ class Backbone:
         rows, last = self.model.get_input_embeddings().num_embeddings, int(ids.max()) if ids.numel() else 0
         if last >= rows:
             token = self.tokenizer.convert_ids_to_tokens(last)
-            raise SkillkitError(
-                f"the tokenizer of {self.name} knows {token!r} (number {last}), the model has {rows} embeddings; "
-                "call model.resize_token_embeddings(len(tokenizer)) and train the new rows"
-            )
+            knows = f"the tokenizer of {self.name} knows {token!r} (number {last}), the model has {rows} embeddings"
+            remedy = "call model.resize_token_embeddings(len(tokenizer)) and train the new rows"
+            raise SkillkitError(f"{knows}; {remedy}")
         return ids
 
     def embed(self, ids):
@@ -236,25 +231,17 @@ class Backbone:
 
         Of a backbone in half precision the head alone is computed in float32: rounded logits would tie.
         """
-        head, config = self.model.get_submodule(self.row.head), self.model.config
-        half = hidden.dtype in (torch.bfloat16, torch.float16) and not torch.is_autocast_enabled(
-            hidden.device.type
-        )
+        head = torch.nn.Sequential(*map(self.model.get_submodule, self.row.head.split()))
+        half = hidden.dtype.itemsize == 2 and not torch.is_autocast_enabled(hidden.device.type)
         hidden = hidden.float() if half else hidden
-        if self.row.head_scale is not None and getattr(config, self.row.head_scale):
+        if self.row.head_scale is not None and getattr(self.model.config, self.row.head_scale):
             hidden = hidden * self.hidden_size**-0.5
         # Only the rows asked for: the vocabulary is the widest matrix of a small model.
-        rows = () if vocabulary is None else list(self.model.get_output_embeddings().parameters())
-        logits, weights = None, {}
-        if vocabulary is not None or half:
-            changed = {}  # by identity: tied weights stay tied
-            for name, weight in head.named_parameters(remove_duplicate=False):
-                if id(weight) not in changed:
-                    new = weight[vocabulary] if any(weight is row for row in rows) else weight
-                    changed[id(weight)] = new.float() if half else new
-                weights[name] = changed[id(weight)]
-        logits = functional_call(head, weights, (hidden,)) if weights else head(hidden)
-        return self._behind_head(logits)
+        rows = self.model.get_output_embeddings().parameters() if vocabulary is not None else ()
+        chosen, weights = {id(row) for row in rows}, dict(head.named_parameters())
+        weights = {name: one[vocabulary] if id(one) in chosen else one for name, one in weights.items()}
+        weights = {name: one.float() for name, one in weights.items()} if half else weights
+        return self._behind_head(functional_call(head, weights, (hidden,)))  # what is tied stays tied
 
     def _behind_head(self, logits):
         """What the model itself does to the logits that its head gives."""

@@ -93,9 +93,8 @@ class record(Hooks, Mapping):
     """
 
     def __init__(self, bb, layers=None, positions=None, before=False, grad=False, stop=False):
-        super().__init__(
-            bb, range(bb.num_layers) if layers is None else layers, self._keep, before, stop=stop
-        )
+        layers = range(bb.num_layers) if layers is None else layers
+        super().__init__(bb, layers, self._keep, before, stop=stop)
         self.positions, self.grad, self.kept = positions, grad, {}
 
     def _keep(self, layer, neurons):
@@ -137,9 +136,8 @@ class replace_neurons(Hooks):
         new = self.functions[layer](old)
         if not isinstance(new, torch.Tensor) or new.shape != old.shape:
             got = tuple(new.shape) if isinstance(new, torch.Tensor) else type(new).__name__
-            raise SkillkitError(
-                f"the edit of {self.bb.layers[layer]} must return shape {tuple(old.shape)}, not {got}"
-            )
+            wanted = f"the edit of {self.bb.layers[layer]} must return shape {tuple(old.shape)}"
+            raise SkillkitError(f"{wanted}, not {got}")
         return put(neurons, new.to(neurons.dtype), positions)
 
 
@@ -260,7 +258,6 @@ def of_layer(positions, layer):
 
 def _expanded(positions, neurons):
     if positions.ndim != 2 or positions.shape[0] != neurons.shape[0]:
-        raise SkillkitError(
-            f"positions {tuple(positions.shape)} must be [batch, P] with batch {neurons.shape[0]}"
-        )
+        wanted = f"[batch, P] with batch {neurons.shape[0]}"
+        raise SkillkitError(f"positions {tuple(positions.shape)} must be {wanted}")
     return positions.to(neurons.device)[:, :, None].expand(-1, -1, neurons.shape[2])

@@ -101,16 +101,13 @@ def _check_vocabulary(name, tokenizer, config):
     """Where the tokenizer's files are missing, `transformers` makes one of special tokens alone, and says nothing."""
     words = len(set(tokenizer.get_vocab()) - set(tokenizer.get_added_vocab()))
     if words < max(2, config.vocab_size / 100):  # embeddings may have more rows than words, but not so many
-        raise SkillkitError(
-            f"the tokenizer of {name} knows {words} words, the model {config.vocab_size}: its files are missing; "
-            "put them there with `tokenizer.save_pretrained`"
-        )
+        knows = f"the tokenizer of {name} knows {words} words, the model {config.vocab_size}: its files are missing"
+        raise SkillkitError(f"{knows}; put them there with `tokenizer.save_pretrained`")
 
 
 def _load_model(name, source, row, options):
     """The one place where a configuration becomes a module with weights."""
-    checked = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    config = options["config"]
+    checked, config = {"output_loading_info": True, "ignore_mismatched_sizes": True}, options["config"]
     auto_class, table = (getattr(transformers, name) for name in _CLASSES[row.family])
     pruned = getattr(config, "pruned", None)
     if pruned:  # a folder that `skillkit.neurons.pruning` made
@@ -119,14 +116,16 @@ def _load_model(name, source, row, options):
     # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
     lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
     if lost:
+        fits = f"{len(lost)} weights that fit {type(model).__name__}, such as {lost[0]}"
         raise SkillkitError(
-            f"the checkpoint {name!r} lacks {len(lost)} weights that fit {type(model).__name__}, "
-            f"such as {lost[0]}; use one that was saved with its language-model head"
+            f"the checkpoint {name!r} lacks {fits}; use one saved with its language-model head"
         )
     if pruned and info["unexpected_keys"]:  # elsewhere that is some other head; here it would be a constant
+        weight = (
+            f"weights that its config.json does not mention, such as {sorted(info['unexpected_keys'])[0]}"
+        )
         raise SkillkitError(
-            f"the pruned checkpoint {name!r} holds weights that its config.json does not mention, such as "
-            f"{sorted(info['unexpected_keys'])[0]}; take both from one folder that was saved"
+            f"the pruned checkpoint {name!r} holds {weight}; take both from one folder that was saved"
         )
     return model
 
@@ -171,10 +170,8 @@ def _problem(name, source, error):
         return f"the checkpoint in {name} cannot be read: {text[:200]}"
     offline = "connect" in text or "offline" in text.lower()
     if offline or cause in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
-        return (
-            f"{name!r} is neither a folder nor on this machine, and the hub cannot be reached; "
-            "check the name, go online, or give a folder"
-        )
+        nowhere = f"{name!r} is neither a folder nor on this machine, and the hub cannot be reached"
+        return f"{nowhere}; check the name, go online, or give a folder"
     return f"the hub gives no model {name!r} ({text[:200]}); list_backbones() has names that work"
 
 

@@ -16,14 +16,8 @@ from skillkit.core.hashing import content_hash
 
 # Settings of a tokenizer beside what it serialises that decide which ids a text becomes.
 _SETTINGS = ("model_max_length", "truncation_side", "model_input_names", "split_special_tokens")
-_PLACES = (
-    "name_or_path",
-    "vocab_file",
-    "merges_file",
-    "verbose",
-    "chat_template",
-    "response_template",
-)  # and no setting
+# What it holds that is no setting.
+_OTHER = {"name_or_path", "vocab_file", "merges_file", "verbose", "chat_template", "response_template"}
 _HOOKS = {
     "_forward_pre_hooks": "forward pre-hook", "_forward_hooks": "forward hook",
     "_backward_pre_hooks": "backward pre-hook", "_backward_hooks": "backward hook",
@@ -45,19 +39,15 @@ def tokenizer_hash(tokenizer):
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is not None:
         return content_hash(settings, fast.to_str().partition('"added_tokens":')[2])
-    own = {
-        k: v
-        for k, v in vars(tokenizer).items()
-        if isinstance(v, bool | int | float | str) and k not in _PLACES
-    }
+    held = {name: value for name, value in vars(tokenizer).items() if name not in _OTHER}
+    own = {name: value for name, value in held.items() if isinstance(value, bool | int | float | str)}
     added = {number: repr(token) for number, token in tokenizer.added_tokens_decoder.items()}
     files = []
     with TemporaryDirectory() as folder, suppress(NotImplementedError):
         tokenizer.save_vocabulary(folder)
         files = [part for file in sorted(Path(folder).iterdir()) for part in (file.name, file.read_bytes())]
-    return content_hash(
-        settings, type(tokenizer).__name__, own, added, sorted(tokenizer.get_vocab().items()), *files
-    )
+    words = sorted(tokenizer.get_vocab().items())
+    return content_hash(settings, type(tokenizer).__name__, own, added, words, *files)
 
 
 def changes(tensor):

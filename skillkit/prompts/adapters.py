@@ -135,11 +135,14 @@ def new_adapters(bb, bottleneck, seed):
     at_least(1, bottleneck=bottleneck), at_least(0, seed=seed)
     random = torch.Generator().manual_seed(int(seed))
     state = {}
+    width = bb.value_weight(0).shape[0]
     for layer in bb.layers:
-        down = torch.randn(bottleneck, bb.hidden_size, generator=random) / bb.hidden_size**0.5
+        down = torch.randn(bottleneck, width, generator=random) / width**0.5
         state |= {f"{layer}.down.weight": down, f"{layer}.down.bias": torch.zeros(bottleneck)}
-        state[f"{layer}.up.weight"] = torch.zeros(bb.hidden_size, bottleneck)
-        state[f"{layer}.up.bias"] = torch.zeros(bb.hidden_size)
+        state |= {
+            f"{layer}.up.weight": torch.zeros(width, bottleneck),
+            f"{layer}.up.bias": torch.zeros(width),
+        }
     return {name: tensor.to(bb.device) for name, tensor in state.items()}
 
 

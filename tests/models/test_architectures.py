@@ -19,6 +19,7 @@ _T5 = dict(
 )
 CONFIGS = {
     "camembert": ("Camembert", "roberta", _SMALL | dict(pad_token_id=1, type_vocab_size=1)),
+    "electra": ("Electra", "bert", _SMALL | dict(embedding_size=16)),
     "qwen2": ("Qwen2", "gpt2", _CAUSAL),
     "qwen3": ("Qwen3", "gpt2", _CAUSAL | dict(head_dim=8)),
     "mistral": ("Mistral", "gpt2", _CAUSAL | dict(sliding_window=3)),
