@@ -148,4 +148,7 @@ def _scaled(chosen, factor, activations):
 
 def _embedding(bb, tokens):
     """Output embedding of tokens, [hidden, 1]."""
-    return bb.model.get_output_embeddings().weight[list(tokens)].mean(0)[:, None]
+    table = bb.model.get_output_embeddings().weight
+    if table.shape[1] != len(bb.value_weight(0)):  # ELECTRA
+        raise SkillkitError(f"{bb.name} has embeddings of another width than its hidden states; erase to='zero'")
+    return table[list(tokens)].mean(0)[:, None]
