@@ -150,5 +150,7 @@ def _embedding(bb, tokens):
     """Output embedding of tokens, [hidden, 1]."""
     table = bb.model.get_output_embeddings().weight
     if table.shape[1] != len(bb.value_weight(0)):  # ELECTRA
-        raise SkillkitError(f"{bb.name} has embeddings of another width than its hidden states; erase to='zero'")
+        raise SkillkitError(
+            f"{bb.name} has embeddings of another width than its hidden states; erase to='zero'"
+        )
     return table[list(tokens)].mean(0)[:, None]
