@@ -159,6 +159,7 @@ _GPT_NEO = _BERT | dict(num_heads=HEADS, window_size=8)
 del _GPT_NEO["num_attention_heads"]  # whose name in this configuration is another
 _LLAMA = _BERT | dict(num_key_value_heads=HEADS // 2, mlp_bias=True, tie_word_embeddings=True)
 _T5 = dict(d_model=HIDDEN, d_kv=HIDDEN // HEADS, d_ff=NEURONS, num_heads=HEADS)
+_T5_TIED = _T5 | dict(tie_word_embeddings=True)
 # What T5 1.1 checkpoints say of tied embeddings; it means "no scale before the head".
 _T5_GATED = _T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)
 _MODELS = {
@@ -168,12 +169,7 @@ _MODELS = {
     "xlm-roberta-xl": (_xlm_tokenizer, transformers.XLMRobertaXLForMaskedLM, "num_hidden_layers", _ROBERTA),
     "gpt2": (_gpt_tokenizer, transformers.GPT2LMHeadModel, "n_layer", _GPT2),
     "gpt_neo": (_gpt_tokenizer, transformers.GPTNeoForCausalLM, "num_layers", _GPT_NEO),
-    "t5": (
-        _t5_tokenizer,
-        transformers.T5ForConditionalGeneration,
-        "num_layers",
-        _T5 | dict(tie_word_embeddings=True),
-    ),
+    "t5": (_t5_tokenizer, transformers.T5ForConditionalGeneration, "num_layers", _T5_TIED),
     "t5-gated": (_t5_tokenizer, transformers.T5ForConditionalGeneration, "num_layers", _T5_GATED),
     "llama": (_llama_tokenizer, transformers.LlamaForCausalLM, "num_hidden_layers", _LLAMA),
 }

@@ -7,6 +7,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models.hooks import record, replace_neurons
+from tests.helpers import refused
 from tests.tiny import NEURONS, TINY_MODELS, tiny_backbone
 
 TEXTS = ["the movie was not good , it was really boring .", "good food"]
@@ -199,8 +200,6 @@ def test_stopping_reads_the_same_and_computes_no_further(model_type):
 def test_asking_for_a_layer_that_was_not_recorded():
     bb, inputs = setting("bert")
     with bb.record([1]) as acts:
-        with pytest.raises(SkillkitError, match=r"recorded so far: \[\]"):
-            acts[1]
+        refused(r"recorded so far: \[\]", acts.__getitem__, 1)
         bb.run(inputs)
-    with pytest.raises(SkillkitError, match="layer 0 was not recorded"):
-        acts[0]
+    refused("layer 0 was not recorded", acts.__getitem__, 0)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from skillkit.core.errors import SkillkitError
 from skillkit.models import precision, training_dtype
 from skillkit.prompts import tune_adapter, tune_bitfit, tune_prompt
+from tests.helpers import refused
 from tests.tiny import tiny_backbone
 from tests.toys import toy_task
 
@@ -12,8 +12,7 @@ def test_dtype_names():
     bb = tiny_backbone("bert", layers=1)
     assert training_dtype(bb, "float32") == training_dtype(bb, torch.float32) == torch.float32
     assert training_dtype(bb) in (torch.float32, torch.bfloat16)
-    with pytest.raises(SkillkitError, match="float16 is not supported"):
-        training_dtype(bb, "float16")
+    refused("float16 is not supported", training_dtype, bb, "float16")
 
 
 def test_precision_puts_the_attention_back():
@@ -46,5 +45,4 @@ def test_the_head_of_a_backbone_in_half_precision_is_computed_in_float32(model, 
 def test_a_float16_backbone_is_not_trained_on(tune, dtype):
     bb = tiny_backbone("bert", layers=1)
     bb.model.to(torch.float16)
-    with pytest.raises(SkillkitError, match="is in float16.*load it in float32"):
-        tune(bb, toy_task(), dtype=dtype)
+    refused("is in float16.*load it in float32", tune, bb, toy_task(), dtype=dtype)

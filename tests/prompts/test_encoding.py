@@ -5,11 +5,11 @@ import torch
 import transformers
 from tokenizers import processors
 
-from skillkit.core import SkillkitError
 from skillkit.models import from_model
 from skillkit.prompts import evaluate
 from skillkit.prompts.encoding import NARROW, WIDTH_STEP, encode, pair_separator
 from skillkit.tasks import Task
+from tests.helpers import refused
 from tests.tiny import TINY_MODELS, tiny_backbone
 from tests.toys import toy_task
 
@@ -67,8 +67,9 @@ def test_truncation_leaves_room_for_the_prompt(model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encode(bb, TASK, TASK["train"], room=9)  # nothing is said when everything fits
-    with pytest.raises(SkillkitError, match="a prompt of 125 positions leaves 3 tokens.*128.*shorter prompt"):
-        encode(bb, TASK, TASK["train"], room=125)
+    refused(
+        "of 125 positions leaves 3 tokens.*128.*shorter prompt", encode, bb, TASK, TASK["train"], room=125
+    )
 
 
 @pytest.mark.parametrize("model", ["bert", "roberta", "xlm-roberta", "t5", "llama"])
@@ -119,8 +120,7 @@ def test_template_keeps_its_words_and_its_mask_when_a_text_is_cut():
     ("roberta", "{text} it was\n[MASK]", "drops the line break before the mask"),
 ])  # fmt: skip
 def test_templates_that_cannot_be_filled(model, template, message):
-    with pytest.raises(SkillkitError, match=message):
-        encode(BACKBONES[model], None, {"text": ["so"]}, room=5, template=template, max_tokens=20)
+    refused(message, encode, BACKBONES[model], None, {"text": ["so"]}, 5, template, max_tokens=20)
 
 
 def test_braces_in_a_text_are_only_braces():
@@ -133,11 +133,10 @@ def causal(post_processor=None, **special):
     """A tiny GPT-2 whose tokenizer appends, or lacks, special tokens."""
     bb = tiny_backbone("gpt2", layers=1)
     if post_processor:
-        bb.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-            post_processor,
-            f"{post_processor} $B:1 <|endoftext|>:1",
-            [("<|endoftext|>", bb.tokenizer.eos_token_id)],
-        )
+        end = "<|endoftext|>"
+        pair, known = f"{post_processor} $B:1 {end}:1", [(end, bb.tokenizer.eos_token_id)]
+        both = processors.TemplateProcessing(post_processor, pair, known)
+        bb.tokenizer.backend_tokenizer.post_processor = both
     for name, token in special.items():
         setattr(bb.tokenizer, name, token)
     return from_model(bb.model, bb.tokenizer, "gpt")
@@ -148,10 +147,8 @@ def causal(post_processor=None, **special):
 def test_appended_end_tokens_are_not_read(template, room):
     rows = {"text": ["the movie was good", "", "good " * 50]}
     with pytest.warns(UserWarning, match="1 of 3"):
-        plain, other = (
-            encode(bb, None, rows, room, template, max_tokens=16).ids
-            for bb in (causal(), causal("$A <|endoftext|>"))
-        )
+        both = (encode(bb, None, rows, room, template, 16) for bb in (causal(), causal("$A <|endoftext|>")))
+        plain, other = (one.ids for one in both)
     assert plain == other and bool(plain[1]) == bool(template or not room)
 
 
@@ -160,15 +157,10 @@ def test_tokenizers_without_pad_end_or_unknown_tokens():
     assert bb.tokenizer.pad_token is None and bb.pad_id == 0
     texts = {"text": ["the movie was good", "so"]}
     batch, plain = (encode(one, None, texts, 4).batch([0, 1]) for one in (bb, causal()))
-    assert (batch.ids[batch.mask.bool()] == plain.ids[plain.mask.bool()]).all() and (
-        batch.text == plain.text
-    ).all()
-    for rows, message in (
-        (texts | {"text_pair": ["a", "b"]}, "no token to put between"),
-        ({"text": [""]}, "empty text"),
-    ):
-        with pytest.raises(SkillkitError, match=message):
-            encode(bb, None, rows, 0)
+    assert torch.equal(batch.ids[batch.mask.bool()], plain.ids[plain.mask.bool()])
+    assert torch.equal(batch.text, plain.text)
+    refused("no token to put between", encode, bb, None, texts | {"text_pair": ["a", "b"]}, 0)
+    refused("empty text", encode, bb, None, {"text": [""]}, 0)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -182,20 +174,14 @@ def test_texts_lose_their_end_whatever_the_tokenizer_would_cut(side, monkeypatch
 def test_tokens_that_the_model_has_no_embedding_for():
     bb = tiny_backbone("bert", layers=1)
     bb.tokenizer.add_tokens(["<pos>", "<neg>"])
-    task = Task(
-        name="mine", type="custom", labels=("0", "1"), verbalizer=["<neg>", "<pos>"], splits=TASK.splits
-    )
+    task = Task("mine", "custom", ("0", "1"), ["<neg>", "<pos>"], TASK.splits)
     for found in (lambda: encode(bb, None, {"text": ["a <pos> film"]}, 1), lambda: evaluate(bb, task)):
-        with pytest.raises(SkillkitError, match="knows '<(neg|pos)>'.*resize_token_embeddings"):
-            found()
+        refused("knows '<(neg|pos)>'.*resize_token_embeddings", found)
 
 
 def test_a_template_needs_a_tokenizer_with_offsets():
-    size = dict(
-        vocab_size=384, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, decoder_start_token_id=0
-    )
+    size = dict(vocab_size=384, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4)
     model = transformers.T5ForConditionalGeneration(transformers.T5Config(**size))
     bb = from_model(model, transformers.ByT5Tokenizer(), "bytes")
     assert len(encode(bb, None, {"text": ["a film"]}, 1).ids[0]) == 7
-    with pytest.raises(SkillkitError, match="templates need a fast tokenizer"):
-        encode(bb, None, {"text": ["a film"]}, 1, "{text} it was")
+    refused("templates need a fast tokenizer", encode, bb, None, {"text": ["a film"]}, 1, "{text} it was")
