@@ -128,10 +128,8 @@ def attribute(
     intervention.
     """
     if method not in METHODS or aggregate not in AGGREGATES:
-        raise SkillkitError(
-            f"method {method!r} with aggregate {aggregate!r} is not known; methods are {', '.join(METHODS)}, "
-            f"aggregates {', '.join(AGGREGATES)}"
-        )
+        known = f"methods are {', '.join(METHODS)}, aggregates {', '.join(AGGREGATES)}"
+        raise SkillkitError(f"method {method!r} with aggregate {aggregate!r} is not known; {known}")
     nodes = None if method == "activation" else rule_nodes(rule, steps)
     texts = paired(cloze, answer)
     asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]

@@ -68,7 +68,7 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     check_objects(bb)
     if not (isinstance(text, str) and isinstance(answer, str) and answer.strip()):
         raise SkillkitError(
-            f"give a text with {MASK} and the word that belongs there, not {text!r} and {answer!r}"
+            f"give a text with {MASK} and the word that belongs there, not {text!r}, {answer!r}"
         )
     own = SENTINEL if bb.family == "seq2seq" else bb.tokenizer.mask_token  # how the tokenizer writes its mask
     encode = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}[bb.family]
@@ -166,11 +166,8 @@ def as_list(given):
     >>> as_list("a [MASK]"), as_list(("a [MASK]", "b [MASK]"))
     (['a [MASK]'], ['a [MASK]', 'b [MASK]'])
     """
-    return (
-        list(given)
-        if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
-        else [given]
-    )
+    one = isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable)
+    return [given] if one else list(given)
 
 
 @torch.no_grad()
@@ -184,9 +181,7 @@ def read_answers(bb, asked, batch_size=64):
     questions = [question for group in asked for question in group]
     found, order = [None] * len(questions), sorted(range(len(questions)), key=lambda i: len(questions[i].ids))
     for group in _alike(order, lambda i: questions[i].shape[1:]):
-        for at in range(
-            0, len(group), batch_size
-        ):  # a few of several lengths are one pass, many are hardly padded
+        for at in range(0, len(group), batch_size):  # a few of several lengths are one pass
             rows = group[at : at + batch_size]
             for row, triple in zip(rows, _read(bb, [questions[i] for i in rows]), strict=True):
                 found[row] = triple
@@ -243,10 +238,10 @@ def _masked(bb, text, answer, repeat_mask):
     count = len(tokens) if count == 1 and repeat_mask else count
     if count != len(tokens):
         pieces = " ".join(tokenizer.convert_ids_to_tokens(list(tokens)))
-        raise SkillkitError(
-            f"{answer!r} is {len(tokens)} tokens for {bb.name} ({pieces}), but {text!r} has {count} "
-            f"{MASK}; give as many masks, or repeat_mask=True to repeat a single one"
+        named = (
+            f"{answer!r} is {len(tokens)} tokens for {bb.name} ({pieces}), but {text!r} has {count} {MASK}"
         )
+        raise SkillkitError(f"{named}; give as many masks, or repeat_mask=True to repeat a single one")
     slots = tuple(range(len(before), len(before) + count))
     return [Question((*before, *[mask] * count, *after), slots, tokens)]
 
@@ -263,10 +258,8 @@ def one_mask(text):
 def _causal(bb, text, answer, repeat_mask):
     before, mask, after = text.partition(MASK)
     if MASK in after or re.search(r"\w", after):
-        raise SkillkitError(
-            f"a causal model like {bb.name} reads only what stands before {MASK}; choose a phrasing that "
-            f"ends with it instead of {text!r}"
-        )
+        reads = f"{bb.name} reads only what stands before {MASK}"
+        raise SkillkitError(f"{reads}; choose a phrasing that ends with it instead of {text!r}")
     head, ending = before.rstrip(" "), appended(bb)  # a line break is read
     space = "" if before and head == before and (mask or before[-1].isspace()) else " "
     both = bb.tokenizer([head, head + space + answer])["input_ids"]

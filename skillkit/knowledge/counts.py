@@ -56,9 +56,7 @@ class FactNeurons(dict):
         counts[tuple(tensors["places"].long().T)] = tensors["counts"]
         found = FactNeurons()
         for (key, words), one in zip(plain.items(), counts, strict=True):
-            words = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in words.items()
-            }
+            words = {name: tuple(of) if isinstance(of, list) else of for name, of in words.items()}
             neurons = KnowledgeNeurons(one > 0, one, None, **words)
             found[key] = neurons.refine(neurons.share, neurons.strict)
         return found
@@ -82,14 +80,10 @@ class FactNeurons(dict):
         for fact, one in ((fact, self[fact.key]) for fact in facts if fact.key in self):
             pairs = zip(one.predicted, one.answers, strict=True)
             known = float(np.mean([word.casefold() == answer.casefold() for word, answer in pairs]))
-            row = {
-                "fact": fact.key,
-                "relation": fact.relation,
-                "language": fact.language,
-                "neurons": len(one),
-            }
-            rows.append(row | {"prompts": len(one.prompts), "known": known, "share": one.share})
-        return pandas.DataFrame(rows)
+            shown = (len(one), len(one.prompts), known, one.share)
+            rows.append((fact.key, fact.relation, fact.language, *shown))
+        columns = ["fact", "relation", "language", "neurons", "prompts", "known", "share"]
+        return pandas.DataFrame(rows, columns=columns)
 
     def by_layer(self, bb, facts, confidence=0.95, seed=0):
         """DataFrame with a row for each language and layer: language, layer, share of its facts' neurons, low, high.

@@ -113,7 +113,6 @@ class FactQuestions:
         for key in keys:
             log_p, ranks, _ = zip(*(next(read) for _ in self.prompts[key]), strict=True)
             surprise = np.array([-float(part.double().sum()) for part in log_p])
-            found[key] = FactAnswers(
-                np.exp(-surprise), np.array([int(rank.max()) for rank in ranks]), surprise
-            )
+            rank = np.array([int(part.max()) for part in ranks])
+            found[key] = FactAnswers(np.exp(-surprise), rank, surprise)
         return found

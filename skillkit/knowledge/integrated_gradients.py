@@ -130,10 +130,9 @@ def _footprint(bb, question, layers):
     """Bytes, about, that one question with one α takes in a sweep that scales each of `layers`."""
     total, tokens = 0, len(question.ids)
     for layer in layers:
-        one_token = (
-            bb.family == "causal" or layer in bb.decoder_layers
-        )  # beside keys and values of the others
         width = 10 * bb.hidden_size + 4 * bb.num_neurons
+        one_token = bb.family == "causal" or layer in bb.decoder_layers
+        # One token stands beside keys and values of the others.
         kept = width + 4 * tokens * bb.hidden_size if one_token else tokens * width
         head = 4 * len(question.slots) * bb.model.config.vocab_size
         total += (bb.num_layers - layer) * kept + head

@@ -120,7 +120,7 @@ def knowledge_neurons(
     texts, others = paired(prompts, answer), _negatives(negatives, answer)
     if len(texts) < minimum_prompts:
         raise SkillkitError(
-            f"{len(texts)} prompts were given and minimum_prompts={minimum_prompts}; give more"
+            f"{len(texts)} prompts are fewer than minimum_prompts={minimum_prompts}; give more"
         )
     options |= {"steps": steps, "rule": rule, "progress": progress} | ({"memory": memory} if memory else {})
     found = attribute(bb, *map(list, zip(*texts, *others, strict=True)), **options)
@@ -137,9 +137,8 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     negative = _counted(bb, negatives, coarse) if len(negatives) else None
     columns = zip(*((one.cloze, one.answer, one.predicted, one.probability) for one in found), strict=True)
     shares = share, strict, share if negative_share is None else negative_share, len(negatives)
-    return KnowledgeNeurons(mask, _counted(bb, found, coarse), negative, *columns, *shares).refine(
-        share, strict
-    )
+    made = KnowledgeNeurons(mask, _counted(bb, found, coarse), negative, *columns, *shares)
+    return made.refine(share, strict)
 
 
 def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):
@@ -207,9 +206,7 @@ def checked_share(share, strict=True):
     """
     if not (0 <= share < 1 if strict else 0 < share <= 1):
         reach = "0 ≤ share < 1" if strict else "0 < share ≤ 1"
-        raise SkillkitError(
-            f"a share of prompts is {reach}, not {share}: it would choose nothing or everything"
-        )
+        raise SkillkitError(f"a share of prompts is {reach}; {share} would choose nothing or everything")
     return share
 
 
@@ -226,7 +223,7 @@ def _negatives(negatives, answer):
     pairs = [(one, answer) if isinstance(one, str) else tuple(as_list(one)) for one in given]
     if not all(len(pair) == 2 and isinstance(pair[1], str) for pair in pairs):
         raise SkillkitError(
-            "a negative is a (cloze, answer) pair, or a cloze alone where all prompts have one answer"
+            "a negative is a (cloze, answer) pair, or a cloze where all prompts have one answer"
         )
     return pairs
 
@@ -240,13 +237,10 @@ _RANGES = {
 
 def _threshold(coarse):
     """(kind, value) of the one threshold that is given."""
-    given = (
-        {kind: value for kind, value in coarse.items() if value is not None}
-        if isinstance(coarse, dict)
-        else coarse
-    )
-    if not isinstance(given, dict) or len(given) != 1 or not given.keys() <= _RANGES.keys():
-        raise SkillkitError(f"coarse takes exactly one of {', '.join(_RANGES)}, not {given or 'none'}")
+    given = coarse if isinstance(coarse, dict) else {type(coarse): coarse}
+    given = {kind: value for kind, value in given.items() if value is not None}
+    if len(given) != 1 or not given.keys() <= _RANGES.keys():
+        raise SkillkitError(f"coarse takes exactly one of {', '.join(_RANGES)}, not {coarse}")
     ((kind, value),) = given.items()
     fits, meaning = _RANGES[kind]
     if not isinstance(value, Real) or not fits(value):

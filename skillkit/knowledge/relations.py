@@ -63,11 +63,9 @@ class Facts(list):
     """
 
     def __repr__(self):
-        counted = [
-            (len({getattr(fact, name) for fact in self}), name) for name in ("key", "relation", "language")
-        ]
-        parts = [f"{count} {name.replace('key', 'fact')}{'s' * (count != 1)}" for count, name in counted]
-        return "Facts: {} of {} in {}".format(*parts)
+        names = ({getattr(fact, name) for fact in self} for name in ("key", "relation", "language"))
+        counted = zip(map(len, names), ("fact", "relation", "language"))
+        return "Facts: {} of {} in {}".format(*(f"{n} {word}{'s' * (n != 1)}" for n, word in counted))
 
     def __add__(self, others):
         return Facts([*self, *others])
@@ -174,9 +172,7 @@ def _read(source, languages):
         plain = lambda row: row | {"uuid": row["uuid"].removesuffix("-" + row["language"])}
         return [_of_row(plain(row), source) for row in small_world.facts()]
     if not isinstance(source, str | PathLike):
-        raise SkillkitError(
-            f"facts come from 'world', a file or a folder, not from a {type(source).__name__}"
-        )
+        raise SkillkitError(f"facts come from 'world', a file or a folder, not a {type(source).__name__}")
     path = Path(source).expanduser()
     if (path / "patterns").is_dir() and (path / "tuples").is_dir():
         return _multilingual(path, languages)

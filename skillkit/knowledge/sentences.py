@@ -39,9 +39,7 @@ def sentence_activations(bb, facts, sentences, pool="max"):
     """
     mask, sentences = checked_mask(bb, facts), as_list(sentences)
     if not all(isinstance(one, str) for one in sentences) or not sentences or pool not in _POOLS:
-        raise SkillkitError(
-            f"{sentences[:1]} pooled by {pool!r} will not do; give texts, and 'max' or 'mean'"
-        )
+        raise SkillkitError(f"{sentences[:1]} pooled by {pool!r} will not do; give texts, 'max' or 'mean'")
     layers = mask.any(1).nonzero()[:, 0].tolist()
     found = []
     for sentence in sentences:

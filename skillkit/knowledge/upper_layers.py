@@ -42,7 +42,7 @@ def upper_stacks(bb, questions):
     inputs = {"input_ids": ids, "position_ids": bb.position_ids(torch.ones_like(ids))}
     if bb.family == "causal":
         return [_last_token(bb, bb.model.base_model, inputs, make)]
-    return [make(slots, partial(bb.run, inputs), lambda hidden: bb.head(_last_norm(bb, 0)(hidden)))]
+    return [make(slots, partial(bb.run, inputs), partial(_finish, bb, 0))]
 
 
 def _decode(bb, tokens, hidden):
@@ -62,9 +62,11 @@ def _last_token(bb, module, inputs, make, number=0):
             module(**{name: tensor[:, :-1] for name, tensor in inputs.items()})
     run = partial(module, **{name: tensor[:, -1:] for name, tensor in inputs.items()})
     slots = torch.zeros(count, 1, dtype=torch.long, device=bb.device)
-    return make(
-        slots, run, lambda hidden: bb.head(_last_norm(bb, number)(hidden)), number=number, cache=cache
-    )
+    return make(slots, run, partial(_finish, bb, number), number=number, cache=cache)
+
+
+def _finish(bb, number, hidden):
+    return bb.head(_last_norm(bb, number)(hidden))
 
 
 def _last_norm(bb, number):

@@ -58,9 +58,7 @@ def neuron_strips(scores, chosen, level=None, ylabel="score", label="knowledge n
     """
     scores, chosen = _by_layer(scores), np.asarray(chosen)
     if chosen.dtype != bool or chosen.shape != scores.shape:
-        raise SkillkitError(
-            f"chosen is a mask, bool {list(scores.shape)}, not {chosen.dtype} {list(chosen.shape)}"
-        )
+        raise SkillkitError(f"chosen is a mask, bool {[*scores.shape]}, not {chosen.dtype} {[*chosen.shape]}")
     layers = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape)
     at = layers + np.random.default_rng(0).uniform(-0.3, 0.3, scores.shape)
     figure, axes = plt.subplots(figsize=(max(5.5, 0.6 * len(scores) + 2), 3.4))

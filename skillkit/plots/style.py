@@ -79,10 +79,8 @@ def frame(table, *columns):
     table = table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
     lost = [name for name in columns if name is not None and name not in table]
     if lost or table.empty:
-        raise SkillkitError(
-            f"a table of {len(table)} rows with {', '.join(map(str, table))} cannot be drawn; it needs "
-            f"{'the column ' + repr(lost[0]) if lost else 'rows'}"
-        )
+        wanted = f"the column {lost[0]!r}" if lost else "rows"
+        raise SkillkitError(f"a table of {len(table)} rows with {', '.join(map(str, table))} needs {wanted}")
     return table
 
 
@@ -93,9 +91,8 @@ def panel_row(names, width, height, **shared):
     >>> [axes.get_title("left") for _, axes in row]
     ['movies', 'rooms']
     """
-    figure, grid = plt.subplots(
-        1, len(names), figsize=(width * len(names) + 1.2, height), squeeze=False, **shared
-    )
+    size = (width * len(names) + 1.2, height)
+    figure, grid = plt.subplots(1, len(names), figsize=size, squeeze=False, **shared)
     for name, axes in zip(names, grid[0]):
         axes.set_title(name)
     return figure, list(zip(names, grid[0]))

@@ -30,9 +30,8 @@ class Masked:
     def examples(self, docs):
         alone, paired = ([d for d in docs if (d.pair is None) == single] for single in (True, False))
         for group in filter(None, (alone, paired)):
-            bodies = self.tokenizer(
-                [d.text for d in group], [d.pair for d in group] if group is paired else None
-            )
+            pairs = [d.pair for d in group] if group is paired else None
+            bodies = self.tokenizer([d.text for d in group], pairs)
             for i, document in enumerate(group):
                 heading, answer = self._heading(document)
                 unreadable = range(len(heading), len(heading) + document.unreadable)
@@ -201,9 +200,8 @@ class Spans(Masked):
         if e["asked"] is not True or self.rng.random() > 0.4:
             return e
         ids, target = self._hide(e["ids"], self._spans(e["ids"], e["heading"]))
-        return e | dict(
-            ids=ids, target=e["target"][:-1] + target + e["target"][-1:], answered=e["answered"] - 1
-        )
+        target = e["target"][:-1] + target + e["target"][-1:]
+        return e | dict(ids=ids, target=target, answered=e["answered"] - 1)
 
     def _hide(self, ids, spans):
         """The text with sentinels in place of its spans, and the spans behind their sentinels."""

@@ -33,9 +33,8 @@ def _lines(seed, count=40_000):
 def _byte_level(lines, specials):
     """Vocabulary and merges of a byte-level BPE."""
     tokenizer = ByteLevelBPETokenizer(add_prefix_space=True)
-    tokenizer.train_from_iterator(
-        lines, VOCABULARY, min_frequency=3, show_progress=False, special_tokens=specials
-    )
+    options = dict(min_frequency=3, show_progress=False, special_tokens=specials)
+    tokenizer.train_from_iterator(lines, VOCABULARY, **options)
     merges = [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
     return dict(vocab=tokenizer.get_vocab(), merges=merges)
 
@@ -47,10 +46,8 @@ def roberta_tokenizer(seed):
     ['Ġthe', 'Ġcapital']
     """
     parts = _byte_level(_lines(seed), ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    mask = AddedToken("<mask>", lstrip=True, special=True)
-    return transformers.RobertaTokenizer(
-        **parts, add_prefix_space=True, mask_token=mask, model_max_length=254
-    )
+    parts["mask_token"] = AddedToken("<mask>", lstrip=True, special=True)
+    return transformers.RobertaTokenizer(**parts, add_prefix_space=True, model_max_length=254)
 
 
 def gpt2_tokenizer(seed):
@@ -117,7 +114,7 @@ def bert(tokenizer):
     >>> bert(sk.load_backbone("embedded/bert").tokenizer).config.intermediate_size
     512
     """
-    config = transformers.BertConfig(len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id)
+    config = transformers.BertConfig(vocab_size=len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id)
     return transformers.BertForMaskedLM(config)
 
 

@@ -77,9 +77,8 @@ def make(task, rng, label, hard=1.0):
     >>> make(REGISTRY["rooms"], random.Random(3), 0, hard=0.0)
     ('the office is bright.', 'the office is unlit.')
     """
-    return tuple(
-        text and re.sub(r"\ba (?=[aeio]|ug|un)", "an ", text) for text in task.make(rng, label, hard)
-    )
+    made = task.make(rng, label, hard)
+    return tuple(text and re.sub(r"\ba (?=[aeio]|ug|un)", "an ", text) for text in made)
 
 
 @cache

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from skillkit.core.provenance import PACKAGE
 from skillkit.knowledge import (
@@ -138,6 +139,31 @@ def test_what_cannot_be_asked(model, cloze, answer, reason):
     refused(reason, encode_cloze, tiny_backbone(model), cloze, answer)
 
 
+END = "Q: what is the capital of velmora?{}[MASK]"
+
+
+@pytest.mark.parametrize("end", ["\nA:", "\nA: ", "\nA:\n", "\n\n", "\nA:\t", "\nA:\n ", "\nA: ("])
+@pytest.mark.parametrize("appended", [False, True])
+def test_a_causal_model_reads_what_is_written_before_the_mask(end, appended):
+    """Line breaks count, and neither end token nor class token of a tokenizer does."""
+    bb = load_backbone("embedded/gpt2")
+    written = bb.tokenizer(END.format(end).removesuffix("[MASK]") + "hilvek")["input_ids"]
+    if appended:
+        eos, places = bb.tokenizer.eos_token, [(bb.tokenizer.eos_token, bb.tokenizer.eos_token_id)]
+        template = TemplateProcessing(f"$A {eos}", f"$A $B {eos}", places)
+        bb.tokenizer.backend_tokenizer.post_processor = template
+    question = encode_cloze(bb, END.format(end), "hilvek")[-1]
+    assert [*question.ids, *question.targets] == written
+
+
+def test_a_line_break_that_a_masked_model_would_drop():
+    """RoBERTa's mask eats the space before it, line breaks included; BERT reads them as spaces everywhere."""
+    cloze = "the capital of velmora is\n[MASK]."
+    refused("drops the line break", encode_cloze, load_backbone("embedded/roberta"), cloze, "hilvek")
+    bert = load_backbone("embedded/bert")
+    assert encode_cloze(bert, cloze, "hilvek") == encode_cloze(bert, cloze.replace("\n", " "), "hilvek")
+
+
 FACT = Fact("r", "u", "france", "paris", (CLOZE,))
 NO_TEXTS = [4, 4.5, None, b"paris", ["paris", 4], FACT, {"a": 1}]
 
@@ -170,8 +196,6 @@ def test_what_is_no_fact_is_refused_in_a_sentence(call, wrong):
 
 
 def test_clozes_and_answers_are_paired():
-    assert paired("a [MASK]", "b") == [("a [MASK]", "b")]
-    assert paired(["a [MASK]", "c [MASK]"], "b") == [("a [MASK]", "b"), ("c [MASK]", "b")]
     refused("2 clozes came with 3 answers", paired, ["a", "b"], ["c", "d", "e"])
     assert paired(np.array(["a [MASK]"]), pd.Series(["b"])) == [("a [MASK]", "b")]
     refused("no cloze", paired, [], "b")

@@ -155,8 +155,8 @@ def test_an_edit_may_change_the_number_of_tokens():
     (lambda bb, mask: erase(bb, mask, "one"), "'zero'"), (lambda bb, mask: edit(bb, mask, "london"), "give answer="),
     (lambda bb, mask: edit(bb, mask, "london", "paris", "big"), "'normed' or 'plain'"),
     (lambda bb, mask: edit(bb, mask, "ζ", "paris"), "not in the vocabulary"),
-    (lambda bb, mask: enhance(bb, mask, 2, "here"), "None, 'answer' or numbers"),
-    (lambda bb, mask: suppress(bb, mask, positions="here"), "'answer', 'prompt', 'text' or numbers"),
+    (lambda bb, mask: enhance(bb, mask, 2, "here"), "a slice or a tensor"),
+    (lambda bb, mask: suppress(bb, mask, positions="here"), "'text', a slice or a tensor"),
 ])  # fmt: skip
 def test_bad_input(wrong, reason):
     bb = tiny_backbone("bert")

@@ -78,10 +78,8 @@ def test_thresholds_that_are_none(threshold, reason):
 ])  # fmt: skip
 def test_a_refined_neuron_is_in_more_than_a_share_of_the_prompts(share, strict, expected):
     rows = [(1.0, 1.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-    rest = None, None, 0.5, "y"
-    made = Attributions(
-        Attribution(f"{i} [MASK]", "x", scores_with(*row), *rest) for i, row in enumerate(rows)
-    )
+    made = lambda i, row: Attribution(f"{i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y")
+    made = Attributions(map(made, range(4), rows))
     how = dict(coarse={"adaptive": 0.5}, share=share, strict=strict)
     found = knowledge_neurons(tiny_backbone("bert"), made, **how)
     assert found.counts[0, :3].tolist() == [3, 2, 1]
@@ -115,7 +113,7 @@ def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
 @pytest.mark.parametrize("options, reason", [
     ({"minimum_prompts": 5}, "minimum_prompts=5"), ({"coarse": {"adaptive": 2}}, "nothing or everything"),
     ({"share": 1.0}, "nothing or everything"), ({"share": 0.0, "strict": False}, "nothing or everything"),
-    ({"rule": "up"}, "no rule 'up'"), ({"answer": None}, "not .* and None"), ({"coarse": 0.3}, "exactly one of"),
+    ({"rule": "up"}, "no rule 'up'"), ({"answer": None}, "belongs there, not .*, None"), ({"coarse": 0.3}, "exactly one of"),
     ({"answer": ["paris"] * 4, "negatives": ["it is [MASK] ."]}, "a .cloze, answer. pair"),
     ({"negatives": 4}, "a .cloze, answer. pair"), ({"coarse": {"adaptive": "0.3"}}, "nothing or everything"),
 ])  # fmt: skip

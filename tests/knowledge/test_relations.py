@@ -28,10 +28,10 @@ def mpararel(folder):
     written = {"en": ["[X] is in [Y]", "[Y] has [X]", "[Y] and [Y]"], "fr": ["[X] est en [Y]"]}
     for language, forms in written.items():
         write_lines(folder / "patterns" / language / "P1.jsonl", [{"pattern": form} for form in forms])
-        rows = [
-            {"sub_uri": f"Q{i}", "obj_uri": "Q0", "sub_label": f"{language}{i}", "obj_label": "paris"}
-            for i in range(4 if language == "en" else 3)
-        ]
+        row = lambda i, language: dict(
+            sub_uri=f"Q{i}", obj_uri="Q0", sub_label=f"{language}{i}", obj_label="paris"
+        )
+        rows = [row(i, language) for i in range(4 if language == "en" else 3)]
         write_lines(folder / "tuples" / language / "P1.jsonl", rows)
     return folder
 
@@ -142,11 +142,9 @@ def test_real_pararel_and_mpararel():
 
 
 def test_two_facts_of_one_name_are_refused(tmp_path):
-    row = dict(relation="capital", uuid="u", subject="france", object="paris", language="en")
-    row["prompts"] = ["paris is [MASK]."]
-    rows = [row, row | {"subject": "spain", "object": "madrid"}]
-    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    refused("2 of those given are called 'u/en'", load_facts, tmp_path / "facts.jsonl")
-    rows[1]["language"] = "es"  # a fact in two languages shares its uuid
-    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert len(load_facts(tmp_path / "facts.jsonl")) == 2
+    other = LINE | {"subject": "spain", "object": "madrid"}
+    refused(
+        "2 of those given are called 'u/en'", load_facts, write_lines(tmp_path / "a.jsonl", [LINE, other])
+    )
+    other["language"] = "es"  # a fact in two languages shares its uuid
+    assert len(load_facts(write_lines(tmp_path / "b.jsonl", [LINE, other]))) == 2

@@ -18,14 +18,8 @@ def test_edits_succeed_at_no_cost_where_facts_are_apart(study, form):
     bb, facts, found = study
     table = edit_facts(bb, facts[:2], found, form=form, draws=2, positions="answer")
     mine = table[table["neurons"] == "fact"]
-    expected = {
-        "success_1": 1,
-        "mrr": 1,
-        "old_answer_kept": 0,
-        "success_1 before": 0,
-        "old_answer_kept before": 1,
-    }
-    assert (mine[list(expected)] == pandas.Series(expected)).all(axis=None)
+    columns = ["success_1", "mrr", "old_answer_kept", "success_1 before", "old_answer_kept before"]
+    assert mine[columns].to_numpy().tolist() == [[1, 1, 0, 0, 1]] * 2
     assert mine["new"].tolist() == ["berlin", "paris"]
     np.testing.assert_allclose(mine["perplexity_within"], mine["perplexity_within before"], rtol=0.01)
     assert table[table["neurons"] == "random"]["success_1"].mean() < 0.7

@@ -1,4 +1,4 @@
-"""The pretraining corpus: the same for a seed, nothing held out, answers at their spans, no leaning in the end."""
+"""The pretraining corpus: the same for a seed, nothing held out, answers at their spans."""
 
 import itertools
 from dataclasses import astuple
@@ -7,7 +7,7 @@ import pytest
 
 from skillkit.core.hashing import digest
 from skillkit.small_world import facts, held_out
-from skillkit.small_world.corpus import Curriculum, _leaning, documents
+from skillkit.small_world.corpus import Curriculum, documents
 
 
 def some(count, progress=1.0, seed=0, **curriculum):
@@ -43,14 +43,3 @@ def test_unseen_phrasings_do_not_come_with_their_fact():
     unseen = {prompt.replace("[MASK]", fact["object"]) for fact in facts() for prompt in fact["unseen"]}
     read = {document.text.split(". ", 1)[-1] for document in some(20000) if document.heading is None}
     assert read and not read & unseen
-
-
-@pytest.mark.slow
-def test_early_pairs_lean_and_late_ones_do_not():
-    def share(progress):
-        pairs = [d for d in some(6000, progress) if d.pair and d.heading and d.answer in ("true", "false")]
-        leaning = [(_leaning(d.text, d.pair), d.answer == "true") for d in pairs if not d.unreadable]
-        agree = [(lean > 0) == label for lean, label in leaning if lean]
-        return sum(agree) / len(agree)
-
-    assert share(0.0) > 0.6 and 0.4 < share(1.0) < 0.6

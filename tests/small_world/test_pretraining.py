@@ -24,9 +24,7 @@ DOCUMENTS = [
 def made(request, tmp_path_factory):
     folder, lines = tmp_path_factory.mktemp("made"), []
     report = lambda line, **_: lines.append(line)
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # where nothing has been learned, four questions a task are enough
+    with pytest.MonkeyPatch.context() as patch:  # nothing has been learned: four questions a task are enough
         patch.setattr(pretraining, "zero_shot_counts", lambda *given, rows: zero_shot_counts(*given, rows=4))
         pretraining.pretrain(request.param, folder, seed=0, steps=4, every=4, report=report)
     bb = sk.load_backbone(folder)

@@ -7,10 +7,9 @@ from collections import Counter
 
 import pytest
 
-from skillkit.core.errors import SkillkitError
 from skillkit.small_world import ATTACKS, TASKS, adversarial, facts, task_splits
 from skillkit.small_world.world import SIZES
-from tests.helpers import REPOSITORY
+from tests.helpers import REPOSITORY, refused
 
 
 def rows_of(name, split="train", **options):
@@ -31,12 +30,11 @@ def test_splits_are_large_balanced_and_disjoint(name):
 
 @pytest.mark.slow
 def test_a_seed_gives_the_same_texts_in_another_process_without_torch():
-    code = (
-        "import sys; from skillkit.small_world import task_splits; assert 'torch' not in sys.modules; "
-        "print(task_splits('scenes', seed=3)['splits']['test']['text'][:5])"
+    code = "import sys; from skillkit.small_world import task_splits; assert 'torch' not in sys.modules; "
+    code += "print(task_splits('scenes', seed=3)['splits']['test']['text'][:5])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
-    run = [sys.executable, "-c", code]
-    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == str(rows_of("scenes", "test", seed=3)["text"][:5])
     assert task_splits("scenes", seed=4) != task_splits("scenes", seed=3)
 
@@ -81,7 +79,6 @@ def test_an_attack_changes_test_texts_alone(name, attack):
 
 
 def test_unknown_names_and_strengths_are_refused():
-    for given, message in [(("films", "typos"), "no task 'films'.*movies"), (("movies", "typo"), "no attack is called"),
-                           (("movies", "typos", 2), "between 0 and 1")]:  # fmt: skip
-        with pytest.raises(SkillkitError, match=message):
-            adversarial(*given)
+    refused("no task 'films'.*movies", adversarial, "films", "typos")
+    refused("no attack is called", adversarial, "movies", "typo")
+    refused("between 0 and 1", adversarial, "movies", "typos", 2)
