@@ -114,7 +114,9 @@ def bert(tokenizer):
     >>> bert(sk.load_backbone("embedded/bert").tokenizer).config.intermediate_size
     512
     """
-    config = transformers.BertConfig(vocab_size=len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer), **_BERT_SHAPE, pad_token_id=tokenizer.pad_token_id
+    )
     return transformers.BertForMaskedLM(config)
 
 

@@ -113,7 +113,7 @@ def test_the_authors_share_moves_until_there_are_two_to_five_neurons():
 @pytest.mark.parametrize("options, reason", [
     ({"minimum_prompts": 5}, "minimum_prompts=5"), ({"coarse": {"adaptive": 2}}, "nothing or everything"),
     ({"share": 1.0}, "nothing or everything"), ({"share": 0.0, "strict": False}, "nothing or everything"),
-    ({"rule": "up"}, "no rule 'up'"), ({"answer": None}, "belongs there, not .*, None"), ({"coarse": 0.3}, "exactly one of"),
+    ({"rule": "up"}, "no rule 'up'"), ({"answer": None}, "there, not .*, None"), ({"coarse": 0.3}, "exactly one of"),
     ({"answer": ["paris"] * 4, "negatives": ["it is [MASK] ."]}, "a .cloze, answer. pair"),
     ({"negatives": 4}, "a .cloze, answer. pair"), ({"coarse": {"adaptive": "0.3"}}, "nothing or everything"),
 ])  # fmt: skip
