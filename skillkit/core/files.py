@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +27,10 @@ from skillkit.core.provenance import shared_folder
 MARK = ".skillkit"
 _OURS = b"Made by skillkit, which may empty, replace and remove this folder.\n"
 _SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
-MAX_YAML = 100_000  # characters of a YAML file, and values in it, those of an alias counted each time
+_MANY = re.compile(
+    r"([-?:!&]\S{0,99}[ \t]+){100}"
+)  # blocks within blocks in one line, which take minutes to read
+MAX_YAML = 40_000  # characters of a YAML file, and values in it, those of an alias counted each time
 
 
 def write_json(path, plain, seal=False):
@@ -105,7 +109,8 @@ def read_yaml(path, words=False):
     yaml.Constructor = _Words if words else _Values
     text = read_text(path)
     try:
-        if len(text) > MAX_YAML:
+        depths = accumulate((letter in "[{") - (letter in "]}") for letter in text)
+        if len(text) > MAX_YAML or max(depths, default=0) > 500 or _MANY.search(text):
             raise RecursionError
         plain = yaml.load(text)
         _check_size(plain)

@@ -109,7 +109,7 @@ def _claim(page, plain):
 
 
 def _figure(folder, page, figure):
-    names = [str(inside(folder, file).relative_to(folder)) for file in figure["files"]]
+    names = [str(inside(folder, file, there=True).relative_to(folder)) for file in figure["files"]]
     files = [{"href": f"{page}/{name}", "kind": name.rsplit(".", 1)[-1].upper()} for name in names]
     return figure | {"unit": page, "files": files, "picture": files[0]["href"]}
 
