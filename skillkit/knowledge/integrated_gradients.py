@@ -18,6 +18,7 @@ from skillkit.knowledge.clozes import by_shape, inputs_of, slots_of
 from skillkit.knowledge.upper_layers import answer_probability, upper_stacks
 from skillkit.models import hooked, replace_neurons, take
 from skillkit.models.fast import enabled
+from skillkit.models.fast.products import quick_products
 
 RULES = ("right", "left", "endpoints", "gauss-legendre")
 MEMORY = 2**30  # bytes of one sweep; more makes nothing faster on a CPU
@@ -60,7 +61,8 @@ def integrals(bb, questions, nodes=None, before=False, memory=MEMORY, progress=F
     if hooked(bb):
         raise SkillkitError("attribution inside an intervention is not defined; leave its with block first")
     found = [None] * len(questions)
-    with progress_bar(total=len(questions), desc="attribution", disable=not progress) as bar:
+    bar = progress_bar(total=len(questions), desc="attribution", disable=not progress)
+    with bar, quick_products(bb):
         for rows in _batches(bb, questions, nodes, memory):
             batch = [questions[row] for row in rows]
             for row, result in zip(rows, _attribute(bb, batch, nodes, before, memory), strict=True):

@@ -20,6 +20,7 @@ from skillkit.core.hashing import content_hash
 from skillkit.models.architectures import CAPS, DIVISORS, row_of
 from skillkit.models.fast.last_layer import last_network_at
 from skillkit.models.fast.packing import packing_of, read_packed
+from skillkit.models.fast.products import quick_products
 from skillkit.models.hooks import Padded, Stopped, record
 from skillkit.models.loading import quiet, read_checkpoint
 from skillkit.models.state import TensorHashes, attached, tokenizer_hash
@@ -217,9 +218,10 @@ class Backbone:
         if self.family == "causal":
             inputs["use_cache"] = False  # nothing is generated
         try:
-            if self.family == "seq2seq":
-                return self._encode_decode(inputs)
-            return self._read(self.model.base_model, inputs)
+            with quick_products(self):
+                if self.family == "seq2seq":
+                    return self._encode_decode(inputs)
+                return self._read(self.model.base_model, inputs)
         except Stopped:
             return None
 
@@ -241,7 +243,9 @@ class Backbone:
         chosen, weights = {id(row) for row in rows}, dict(head.named_parameters())
         weights = {name: one[vocabulary] if id(one) in chosen else one for name, one in weights.items()}
         weights = {name: one.float() for name, one in weights.items()} if half else weights
-        return self._behind_head(functional_call(head, weights, (hidden,)))  # what is tied stays tied
+        with quick_products(self):
+            logits = functional_call(head, weights, (hidden,))  # what is tied stays tied
+        return self._behind_head(logits)
 
     def _behind_head(self, logits):
         """What the model itself does to the logits that its head gives."""

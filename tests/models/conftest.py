@@ -1,7 +1,7 @@
 import pytest
 
 from skillkit.models import backbone
-from skillkit.models.fast import packing
+from skillkit.models.fast import packing, products
 
 
 @pytest.fixture
@@ -15,6 +15,16 @@ def packings(monkeypatch):
 
     monkeypatch.setattr(packing, "NARROW", 1)
     monkeypatch.setattr(backbone, "read_packed", spied)
+    return seen
+
+
+@pytest.fixture
+def multiplied(monkeypatch):
+    """The shapes of the weights that go through oneDNN, on every processor and in tiny models too."""
+    seen, multiply = [], products._multiply
+    monkeypatch.setattr(products, "ABLE", True)
+    monkeypatch.setattr(products, "WORTH", 1)
+    monkeypatch.setattr(products, "_multiply", lambda x, w, *b: (seen.append(w.shape), multiply(x, w, *b))[1])
     return seen
 
 

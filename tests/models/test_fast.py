@@ -52,7 +52,7 @@ def of_attribution(bb):
 @pytest.mark.parametrize(
     "model_type", ["roberta", "gpt2", "t5", *map(slowly, ("bert", "xlm-roberta-xl", "llama"))]
 )
-def test_results_are_those_without(model_type, job, packings, both_ways):
+def test_results_are_those_without(model_type, job, packings, multiplied, both_ways):
     bb = tiny_backbone(model_type)
     for found, expected in zip(*both_ways(lambda: job(bb)), strict=True):
         scale = 1e-4 * float(expected.nan_to_num().abs().max())

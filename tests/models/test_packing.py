@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from transformers import StableLmConfig, StableLmForCausalLM
 
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge import enhance, erase
+from skillkit.models.architectures import NEURON_TABLE
+from skillkit.models.backbone import from_model
 from skillkit.models.fast.packing import Packing, packing_of
 from skillkit.models.hooks import Padded, any_batching, replace_neurons
 from skillkit.prompts import find_layout, random_prompt
@@ -52,6 +55,15 @@ def test_hidden_states_and_answers_are_those_of_padded_texts(both_ways, model_ty
     # All texts together may be longer than the model takes.
     inputs, answer = inputs_of(bb, ["the movie was good " * count for count in range(2, 14)])
     assert inputs["attention_mask"].sum() > POSITIONS
+    close(*both_ways(lambda: bb.answer_logits(inputs, answer)))
+
+
+def test_a_block_may_keep_to_itself_what_it_is_given(both_ways, monkeypatch):
+    monkeypatch.setitem(NEURON_TABLE, "stablelm", NEURON_TABLE["llama"])
+    llama, own = tiny_backbone("llama"), {"model_type": "stablelm", "initializer_range": 0.5}
+    config = StableLmConfig.from_dict(llama.model.config.to_dict() | own)
+    bb = from_model(StableLmForCausalLM(config), llama.tokenizer)
+    inputs, answer = inputs_of(bb)
     close(*both_ways(lambda: bb.answer_logits(inputs, answer)))
 
 
@@ -121,6 +133,7 @@ PADDED = {
     "a mask of pairs": lambda bb, inputs: inputs.update(attention_mask=torch.ones(3, 1, 12, 12)),
     "positions of one text": lambda bb, inputs: inputs.update(position_ids=torch.arange(12)[None]),
     "a narrow model": lambda bb, inputs: setattr(bb, "hidden_size", 0),
+    "attention of its own": lambda bb, inputs: setattr(bb, "blocks", [torch.nn.Identity()]),
 }
 
 

@@ -7,6 +7,7 @@ All that a block does, it does token by token, but for attention; that goes text
 changes neurons meanwhile sees them as [batch, positions, neurons] all the same (`skillkit.models.hooks`).
 """
 
+import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -22,6 +23,7 @@ NARROW = 256
 FULL = 0.98
 
 _NAME = "one_text_after_another"
+_running = []  # packings of the passes that are running, the innermost last: not every block hands on what it is given
 
 
 class Packing(NamedTuple):
@@ -49,13 +51,13 @@ class Packing(NamedTuple):
         missing = self.width - rows.shape[1]
         return torch.cat([rows, rows.new_zeros(len(rows), missing, *rows.shape[2:])], 1) if missing else rows
 
-    def texts(self, tensor):
+    def texts(self, tensor, dim=1):
         """[1, tokens, …] → for every text [1, its tokens, …].
 
         >>> [list(text.shape) for text in Packing([2, 3], 4).texts(torch.zeros(1, 5, 768))]
         [[1, 2, 768], [1, 3, 768]]
         """
-        return tensor.split(self.lengths, 1)
+        return tensor.split(self.lengths, dim)
 
     def places(self, slots):
         """Slots of the texts, [batch, S], as slots of what is packed: [1, batch · S].
@@ -83,7 +85,10 @@ def open_to_packing(bb):
     True
     """
     plain = enabled() and bb.device.type == "cpu" and bb.model.config._attn_implementation == "sdpa"
-    return plain and not bb.local_attention and not any(map(_closed, bb.model.modules()))
+    # The table of attention functions, in which packing puts its own: not all families look there.
+    modules = {sys.modules[type(block).__module__] for block in bb.blocks}
+    by_name = all(hasattr(module, "ALL_ATTENTION_FUNCTIONS") for module in modules)
+    return plain and by_name and not bb.local_attention and not any(map(_closed, bb.model.modules()))
 
 
 def packing_of(bb, inputs):
@@ -92,7 +97,7 @@ def packing_of(bb, inputs):
     >>> packing_of(bb, inputs)                         # None, or for texts of 2 and of 3 tokens Packing([2, 3], 3)
 
     On a CPU, in wide models, for texts padded on the right; not with a cache, where slots are counted (local
-    attention), where a hook needs padded texts, and in compiled blocks.
+    attention), where a hook needs padded texts, in compiled blocks, and in families whose attention cannot be replaced.
     """
     mask = inputs.get("attention_mask")
     if mask is None or mask.ndim != 2 or bb.hidden_size < NARROW:
@@ -117,7 +122,7 @@ def read_packed(bb, module, inputs, packing):
     """
     given = {name: packing.pack(one) if torch.is_tensor(one) else one for name, one in inputs.items()}
     with _packed(bb, packing):
-        return packing.unpack(module(**given, lengths=packing.lengths).last_hidden_state)
+        return packing.unpack(module(**given).last_hidden_state)
 
 
 @contextmanager
@@ -128,6 +133,8 @@ def _packed(bb, packing):
     configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
     before = [(config, config._attn_implementation) for config in configs.values()]
     with ExitStack() as undo:
+        _running.append(packing)
+        undo.callback(_running.pop)
         undo.enter_context(replaced(bb, "batching", packing))
         for module in bb.model.modules():
             if getattr(
@@ -148,12 +155,12 @@ def _closed(module):
     return needs_padding or module._compiled_call_impl is not None
 
 
-def _attend(module, query, key, value, mask, lengths=None, position_bias=None, **kwargs):
+def _attend(module, query, key, value, mask, position_bias=None, **kwargs):
     """Every text by itself: query, key, value [1, heads, tokens, d] → [1, tokens, heads, d]; masks are not needed."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward  # start-up time
 
     read = []
-    for three in zip(*(one.split(lengths, 2) for one in (query, key, value)), strict=True):
+    for three in zip(*map(partial(_running[-1].texts, dim=2), (query, key, value)), strict=True):
         count = three[0].shape[2]
         bias = None if position_bias is None else position_bias[..., :count, :count]
         read.append(sdpa_attention_forward(module, *three, None, position_bias=bias, **kwargs)[0])
