@@ -74,23 +74,17 @@ def _run(
     force: Annotated[bool, Option("--force", help="run again what is done, too")] = False,
     yes: Annotated[bool, Option("--yes", help="allow more than 10,000 cells")] = False,
     retries: Annotated[int, Option(min=0, metavar="N", help="of a notebook whose kernel was killed")] = 2,
-    workers: Annotated[
-        int, Option(min=1, max=1024, metavar="N", help="at once (default: by cores, memory)")
-    ] = None,
-    threads: Annotated[
-        int, Option(min=1, max=1024, metavar="N", help="of each (default: its share of cores)")
-    ] = None,
+    workers: Annotated[int, Option(min=1, max=1024, metavar="N", help="default: by cores, memory")] = None,
+    threads: Annotated[int, Option(min=1, max=1024, metavar="N", help="of each worker")] = None,
     memory: Annotated[float, Option(min=0.01, max=1e6, metavar="GB", help="what a notebook needs")] = 2.0,
     scheduler: Annotated[str, Option(metavar="tcp://HOST:PORT", help="of a Dask cluster")] = None,
     slurm: Annotated[bool, Option("--slurm", help="run in jobs of SLURM")] = False,
-    interface: Annotated[
-        str, Option(metavar="NAME", help="of the network by which these reach this machine")
-    ] = None,
+    interface: Annotated[str, Option(metavar="NAME", help="network by which these reach us")] = None,
 ):
     """Run the notebooks of a study or of a grid; continue where a run was interrupted."""
     from skillkit.studies.runner import run_study
 
-    pool = _pool(scheduler, slurm, interface, dict(workers=workers, threads=threads, memory=memory))
+    pool = _pool(scheduler, slurm, interface, workers=workers, threads=threads, memory=memory)
     folder, outcomes = run_study(study, out, pool, only or (), limit, force, retries, yes, dry_run)
     if report and not dry_run:
         _report([folder])
@@ -104,7 +98,7 @@ def _print_failures(failed):
     return bool(failed)
 
 
-def _pool(scheduler, slurm, interface, sizes):
+def _pool(scheduler, slurm, interface, **sizes):
     """What executes the notebooks, with its sizes bound."""
     from skillkit.studies import executors
 

@@ -29,7 +29,8 @@ class SkillkitError(ValueError):
 
 
 def at_least(least, **given):
-    """Raise a SkillkitError for an argument that is no number or below `least`; an integer `least` takes integers only.
+    """Raise a SkillkitError for an argument that is no number, below `least` or 2³² and more; an integer `least` takes
+    integers only.
 
     >>> at_least(1, batch_size=0)
     Traceback (most recent call last):
@@ -37,9 +38,12 @@ def at_least(least, **given):
     """
     whole = isinstance(least, Integral)
     for name, value in given.items():
-        if not (isinstance(value, Integral if whole else Real) and value >= least):
+        if not (isinstance(value, Integral if whole else Real) and least <= value < 2**32):
             kind = "whole number" if whole else "number"
-            raise SkillkitError(f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}")
+            raise SkillkitError(
+                f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}"
+                + ", below 4294967296" * (isinstance(value, Real) and value >= 2**32)
+            )
 
 
 def of_kind(kind, **given):

@@ -6,6 +6,7 @@
 A folder is ours, and may be emptied and replaced, where the file `MARK` lies in it, which `own` wrote when it made it.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from ruamel.yaml.constructor import BaseConstructor, SafeConstructor
 from skillkit.core.errors import SkillkitError, first_mistake, quoted, short
 from skillkit.core.provenance import shared_folder
 
-MARK = ".skillkit"
+MARK, SUMS = ".skillkit", "checksums.json"
 _OURS = b"Made by skillkit, which may empty, replace and remove this folder.\n"
 _SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
 _MANY = re.compile(
@@ -200,7 +201,7 @@ def own(folder, remedy):
     folder = Path(folder)
     with writing(short(folder), remedy):
         _look_at(folder, remedy)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         if not is_ours(folder):
             (folder / MARK).write_bytes(_OURS)
     return folder
@@ -229,6 +230,13 @@ def remove(folder, remedy="move it away"):
         shutil.rmtree(folder)
 
 
+def _make(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # as in /proc, where nobody can make one
+        raise PermissionError(errno.EACCES, "no folder can be made there") from error
+
+
 def _look_at(folder, remedy):
     """Raise SkillkitError for what is neither ours nor an empty place."""
     empty = Path(folder).is_dir() and not any(Path(folder).iterdir())
@@ -249,7 +257,7 @@ def replacing(folder, remedy):
     folder = Path(folder)
     with writing(short(folder), remedy):
         _look_at(folder, remedy)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make(folder.parent)
         fresh = folder.with_name(f".{folder.name}.tmp")
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             remove(fresh)  # of a process that was killed
@@ -306,8 +314,19 @@ def changed(folder, sums):
     return next((name for name, before in sums.items() if checksum(inside(folder, name)) != before), None)
 
 
+def check_sums(folder):
+    """Raise SkillkitError where a file has changed that `filling(…, sums=True)` has written.
+
+    >>> check_sums("dir")
+    """
+    if lost := changed(folder, read_json(Path(folder) / SUMS) or {}):
+        raise SkillkitError(
+            f"{lost} in {short(folder)} has changed since it was saved; save it again, or remove {SUMS}"
+        )
+
+
 @contextmanager
-def filling(folder, remedy):
+def filling(folder, remedy, sums=False):
     """A fresh folder, whose files go into `folder` once all are written; what else lies there stays.
 
     >>> with filling("mine", "choose another place") as fresh: write_json(fresh / "config.json", {})
@@ -316,10 +335,12 @@ def filling(folder, remedy):
     """
     folder = Path(folder)
     with writing(folder, remedy):
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         # Inside: one may not write beside it, and beside it may be another disk.
         with TemporaryDirectory(prefix=".", dir=folder) as fresh:
             yield Path(fresh)
+            if sums:  # for `check_sums`
+                write_json(Path(fresh) / SUMS, checksums(fresh), seal=True)
             for file in [path for path in Path(fresh).rglob("*") if path.is_file()]:
                 target = folder / file.relative_to(fresh)
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,14 @@
 """
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
 import pandas as pd
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import filling, write_json
+from skillkit.core.files import changed, checksums, filling, read_json, write_json
 from skillkit.core.hashing import stored_name
 
 
@@ -94,25 +95,31 @@ def write_tensors(folder, name, tensors, plain):
     held = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     with filling(folder, "choose another folder") as fresh:
         save_file(held, fresh / f"{name}.safetensors")
-        write_json(fresh / f"{name}.json", plain)
+        write_json(fresh / f"{name}.json", plain | {"checksums": checksums(fresh)}, seal=True)
 
 
-def read_tensors(folder, name, *needed):
+def read_tensors(folder, name, *needed, finite=False):
     """Read what `write_tensors` wrote: (tensors, plain data), which together hold all keys that are `needed`.
 
     >>> write_tensors("dir", "vectors", {"weight": torch.ones(2)}, {"made": "by hand"})
     >>> read_tensors("dir", "vectors", "weight")
     ({'weight': tensor([1., 1.])}, {'made': 'by hand'})
 
-    Raises SkillkitError for files that are missing, damaged, or hold something else.
+    Raises SkillkitError for files that are missing, damaged, or hold something else (`finite`: no number, too).
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder).parent if Path(folder).is_file() else Path(folder)  # one of the two files will do
     try:
-        plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        plain = read_json(folder / f"{name}.json")
+        if plain is None:
+            raise FileNotFoundError(errno.ENOENT, "", str(folder / f"{name}.json"))
         tensors = load_file(folder / f"{name}.safetensors")
+        if lost := changed(folder, plain.pop("checksums", {}) if isinstance(plain, dict) else {}):
+            raise ValueError(f"{lost} has changed since it was saved")
+        if finite and not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("some of its values are no finite numbers")
         if lost := [key for key in needed if not isinstance(plain, dict) or key not in {*tensors, *plain}]:
             raise ValueError(f"{name}.json and {name}.safetensors lack {', '.join(lost)}")
         return tensors, plain

@@ -13,12 +13,12 @@ from skillkit.models.hooks import (
     replace_neurons,
     take,
 )
-from skillkit.models.loading import list_backbones, read_vocabulary
+from skillkit.models.loading import find_device, list_backbones, read_vocabulary
 from skillkit.models.precision import precision, training_dtype
 
 __all__ = [
     "Backbone", "from_model", "list_backbones", "load_backbone",
     # for other rooms
-    "Hooks", "any_batching", "checked_layers", "hidden_of", "hooked", "networks", "of_layer", "precision", "put",
-    "read_vocabulary", "replace_neurons", "take", "training_dtype",
+    "Hooks", "any_batching", "checked_layers", "find_device", "hidden_of", "hooked", "networks", "of_layer",
+    "precision", "put", "read_vocabulary", "replace_neurons", "take", "training_dtype",
 ]  # fmt: skip

@@ -284,7 +284,7 @@ class Backbone:
         >>> bb.save("mine"); load_backbone("mine").fingerprint == bb.fingerprint
         True
         """
-        with quiet(), filling(folder, "choose another place") as fresh:
+        with quiet(), filling(folder, "choose another place", sums=True) as fresh:
             self.model.save_pretrained(fresh)
             self.tokenizer.save_pretrained(fresh)
 

@@ -49,16 +49,33 @@ class Hooks:
         if self.handles:
             raise SkillkitError("this context is already open; make a second one to nest it")
         self.used.clear()
-        modules = self.bb.activation_functions if self.before else self.bb.value_matrices
-        self.handles = [modules[i].register_forward_pre_hook(self._hook(i)) for i in self.layers]
+        try:
+            for i in self.layers:
+                self.handles.append(self._modules[i].register_forward_pre_hook(self._hook(i)))
+        except BaseException:  # an interruption
+            self._remove()
+            raise
         return self
 
     def __exit__(self, kind, error, traceback):
-        while self.handles:
-            self.handles.pop().remove()
+        try:
+            self._remove()
+        finally:
+            self._remove()  # what an interruption left
         if kind is None and not self.used:
             wanted = ", ".join(self.bb.layers[layer] for layer in self.layers)
             raise SkillkitError(f"no forward pass reached {wanted}; run the backbone inside the with block")
+
+    @property
+    def _modules(self):
+        return self.bb.activation_functions if self.before else self.bb.value_matrices
+
+    def _remove(self):
+        """Remove the hooks of this object, also one whose handle was not kept any more."""
+        for hooks in (self._modules[i]._forward_pre_hooks for i in self.layers):
+            for key in [key for key, hook in hooks.items() if getattr(hook, "owner", None) is self]:
+                del hooks[key]
+        self.handles = []
 
     def _hook(self, layer):
         def pre_hook(module, args):
@@ -69,7 +86,7 @@ class Hooks:
                 raise Stopped
             return None if changed is None else (batching.pack(changed), *args[1:])
 
-        pre_hook.opened_by = type(self).__name__  # type: ignore[attr-defined]
+        pre_hook.opened_by, pre_hook.owner = type(self).__name__, self  # type: ignore[attr-defined]
         # What is kept for its gradient must be part of the graph, which an unpacked copy is not.
         return pre_hook if self.grad else any_batching(pre_hook, self.tokenwise)
 

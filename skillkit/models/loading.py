@@ -13,6 +13,7 @@ import transformers  # its classes by attribute: those of models take seconds to
 from transformers.utils import logging
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import check_sums
 from skillkit.core.provenance import CHECKPOINTS
 from skillkit.models.architectures import NEURON_TABLE, row_of
 from skillkit.models.ffn import narrow_class
@@ -39,7 +40,7 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
 
     >>> model, tokenizer = read_checkpoint("embedded/gpt2", device="cpu")
     """
-    source, dtype, device = _source(name), _dtype(dtype), None if device_map else _device(device)
+    source, dtype, device = _source(name), _dtype(dtype), None if device_map else find_device(device)
     options = {"revision": revision} if revision else {}
     config, row, tokenizer = _without_weights(name, source, options)
     options |= {"config": config, "dtype": dtype, "device_map": device_map}
@@ -112,6 +113,7 @@ def _load_model(name, source, row, options):
     pruned = getattr(config, "pruned", None)
     if pruned:  # a folder that `skillkit.neurons.pruning` made
         auto_class = narrow_class(table[type(config)], row)
+    check_sums(source)
     model, info = _read(auto_class, name, source, options | checked)
     # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
     lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
@@ -120,6 +122,7 @@ def _load_model(name, source, row, options):
         raise SkillkitError(
             f"the checkpoint {name!r} lacks {fits}; use one saved with its language-model head"
         )
+    _check_weights(name, row, model, info["unexpected_keys"])
     if pruned and info["unexpected_keys"]:  # elsewhere that is some other head; here it would be a constant
         weight = (
             f"weights that its config.json does not mention, such as {sorted(info['unexpected_keys'])[0]}"
@@ -128,6 +131,19 @@ def _load_model(name, source, row, options):
             f"the pruned checkpoint {name!r} holds {weight}; take both from one folder that was saved"
         )
     return model
+
+
+def _check_weights(name, row, model, unexpected):
+    """All weights are numbers, and there are no more layers of them than the configuration says."""
+    layers = [path.replace(".", r"\.").format(r"\d+") for path in row.value]
+    if left := [key for key in unexpected if any(re.search(layer, key) for layer in layers)]:
+        more = f"has layers of which its config.json does not know, such as {left[0]}"
+        raise SkillkitError(f"the checkpoint {name!r} {more}; take both from one folder")
+    weights = [
+        key for key, weight in model.named_parameters() if not (weight.is_meta or weight.isfinite().all())
+    ]
+    if weights:
+        raise SkillkitError(f"the checkpoint {name!r} holds no finite numbers in {weights[0]}; get it again")
 
 
 def _source(name):
@@ -185,7 +201,12 @@ def _dtype(dtype):
     return found
 
 
-def _device(device):
+def find_device(device):
+    """The torch device of that name; SkillkitError for one that is not here.
+
+    >>> find_device("cpu")
+    device(type='cpu')
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

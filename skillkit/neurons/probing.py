@@ -15,7 +15,7 @@ from operator import itemgetter
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, listed, of_kind
+from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
 from skillkit.core.store import artifact
 from skillkit.models import checked_layers
 from skillkit.neurons.medians import Medians
@@ -50,6 +50,8 @@ def probe(
     `task.subtasks()`. Raises SkillkitError for such a task, a split with one class only, activations that are
     NaN or infinite, and a carried probe of another backbone, layout or prompt.
     """
+    at_least(0, permutations=permutations, seed=seed)
+    at_least(1, examples=1 if examples is None else examples)
     if carry is not None:
         of_kind(Probe, carry=carry)
         carry.made_on(bb, prompt)

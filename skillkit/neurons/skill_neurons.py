@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, listed, of_kind
+from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
@@ -161,6 +161,7 @@ def random_neurons(skills, seed=0, widths=None, refill=False):
     too few others, all of them and, to make up the number, some of `skills`; else that is a SkillkitError.
     """
     skills = bool_mask(skills)
+    at_least(0, seed=seed)
     mask = torch.zeros_like(skills)
     for layer, row in enumerate(skills):
         mine, others = (

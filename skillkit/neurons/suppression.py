@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least
 from skillkit.models import checked_layers, replace_neurons
 from skillkit.neurons.probe import Probe
 from skillkit.neurons.skill_neurons import checked_fill, checked_mask, probes_in
@@ -51,6 +51,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     chosen = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
     if where == "text":  # a decoder reads no text
         chosen = [layer for layer in chosen if layer in bb.encoder_layers]
+    at_least(0, seed=seed), at_least(0.0, alpha=alpha)
     chosen = [layer for layer in chosen if mask[layer].any()]
     if not chosen:
         which = f"the layers given{' that read text' * (where == 'text')}"

@@ -15,7 +15,7 @@ from numbers import Integral
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError, listed, of_kind
+from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
 from skillkit.core.progress import progress as steps
 from skillkit.core.serialization import Table
 from skillkit.core.stats import difference_interval, mean_interval
@@ -167,6 +167,7 @@ def suppression_curve(
     rates, windows = listed(rates), [None] if windows is None else list(windows)
     if draws < 1 or not (rates and windows) or any(isinstance(window, Integral) for window in windows):
         raise SkillkitError("a curve takes at least one rate, one window (a list of layers) and one draw")
+    at_least(1, examples=1 if examples is None else examples), at_least(0, seed=seed)
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     _check_layout(bb, ranking, target.reading.layout.name)
     fill = probes_in(ranking) or None if fill is None and kind in ("mean", "constant") else fill

@@ -2,7 +2,7 @@
 
 from skillkit.prompts.adapters import Tuned
 from skillkit.prompts.dataset import POOLED, Now, prepare
-from skillkit.prompts.encoding import appended
+from skillkit.prompts.encoding import appended, free_positions
 from skillkit.prompts.evaluation import Evaluation, evaluate, predict
 from skillkit.prompts.layouts import find_layout, layout_key
 from skillkit.prompts.recipes import check_objects, choose_recipe, given
@@ -14,6 +14,6 @@ __all__ = [
     "Evaluation", "SoftPrompt", "Tuned", "evaluate", "predict", "random_prompt", "tune_adapter", "tune_bitfit",
     "tune_prompt",
     # for other rooms
-    "Job", "Now", "appended", "POOLED", "check_objects", "choose_recipe", "find_layout", "given", "initial_weight",
-    "layout_key", "prepare",
+    "Job", "Now", "appended", "POOLED", "check_objects", "choose_recipe", "find_layout", "free_positions", "given",
+    "initial_weight", "layout_key", "prepare",
 ]  # fmt: skip

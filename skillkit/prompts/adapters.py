@@ -83,7 +83,7 @@ class Tuned(Trained):
         >>> tuned.save("dir"); Tuned.load("dir").fingerprint == tuned.fingerprint
         True
         """
-        state, plain = read_tensors(folder, "tuned", "kind", "layout", "metadata")
+        state, plain = read_tensors(folder, "tuned", "kind", "layout", "metadata", finite=True)
         return cls(plain["kind"], state, plain["layout"], plain["metadata"], other)
 
     def __repr__(self):

@@ -134,6 +134,20 @@ class Encoded:
         return Batch(ids, mask, text, self.labels[index], index, types, slots)
 
 
+def free_positions(name, positions, room):
+    """How many of a model's positions a prompt leaves to the text; SkillkitError for too few.
+
+    >>> free_positions("roberta-base", 512, room=16)
+    496
+    """
+    if positions - room < 8:
+        raise SkillkitError(
+            f"a prompt of {room} positions leaves {max(positions - room, 0)} tokens for the text, of the "
+            f"{positions} that {name} takes; use a shorter prompt"
+        )
+    return positions - room
+
+
 def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     """Tokenise `rows` once, leaving `room` positions of the model free.
 
@@ -148,13 +162,7 @@ def encode(bb, task, rows, room, template=None, max_tokens=None, segments=True):
     them. `segments=False` leaves BERT's segment ids out. Raises SkillkitError when the prompt leaves no room
     at all.
     """
-    free = bb.max_positions - room
-    if free < 8:
-        raise SkillkitError(
-            f"a prompt of {room} positions leaves {max(free, 0)} tokens for the text, of the "
-            f"{bb.max_positions} that {bb.name} takes; use a shorter prompt"
-        )
-    limit = min(free, max_tokens or DEFAULT_MAX_TOKENS)
+    limit = min(free_positions(bb.name, bb.max_positions, room), max_tokens or DEFAULT_MAX_TOKENS)
     # [:] reads the columns of a Dataset at once; iterating goes row by row.
     columns = {name: list(column) for name, column in (rows if isinstance(rows, dict) else rows[:]).items()}
     texts, pairs = columns["text"], columns.get("text_pair")

@@ -135,7 +135,7 @@ class SoftPrompt(Trained):
         >>> prompt.save("dir"); torch.equal(SoftPrompt.load("dir").weight, prompt.weight)
         True
         """
-        tensors, plain = read_tensors(folder, "prompt", "weight", "layout", "metadata")
+        tensors, plain = read_tensors(folder, "prompt", "weight", "layout", "metadata", finite=True)
         return cls(tensors["weight"], plain["layout"], plain["metadata"], other)
 
     def to_peft(self, folder, bb):

@@ -11,6 +11,7 @@ from skillkit.core.errors import at_least
 from skillkit.core.store import artifact
 from skillkit.models import training_dtype
 from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
+from skillkit.prompts.encoding import free_positions
 from skillkit.prompts.layouts import find_layout, layout_key
 from skillkit.prompts.recipes import check_objects, choose_recipe, given
 from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight
@@ -58,6 +59,7 @@ def tune_prompt(
     check_objects(bb, task)
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout = find_layout(bb, layout or (recipe.layout if bb.family == "masked" else None))
+    at_least(1, length=length), free_positions(bb.name, bb.max_positions, layout.room(length))
     weight = initial_weight(bb, task, length, init, seed, layout.name).to(bb.device).requires_grad_()
     setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
     job = _Tuning("prompt", *setting, weight, init=getattr(init, "fingerprint", init), length=length)

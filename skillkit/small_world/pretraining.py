@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from transformers import Adafactor
 
+from skillkit.core.errors import at_least
 from skillkit.core.files import filling
 from skillkit.small_world import tiny_models
 from skillkit.small_world.corpus import Curriculum, documents
@@ -98,6 +99,7 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     learning rates are low on purpose: at 2e-3 the comparison of two texts was never learned.
     """
     recipe = RECIPES[name]
+    at_least(1, steps=1 if steps is None else steps), at_least(0, seed=seed)
     with filling(folder, _REMEDY):
         pass  # nothing is trained that could not be saved
     steps, began, running = steps or recipe.steps, time.time(), 0.0
@@ -132,6 +134,6 @@ def _known(model, objective):
 def _save(model, tokenizer, folder, recipe):
     half = copy.deepcopy(model).half()
     half.config.skillkit_pretraining = recipe
-    with filling(folder, _REMEDY) as fresh:
+    with filling(folder, _REMEDY, sums=True) as fresh:
         half.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)

@@ -136,7 +136,8 @@ def asked_threads():
 def _check_sizes(workers, threads, memory):
     at_least(0.01, memory=memory)
     for name, value in {"workers": workers, "threads": threads}.items():
-        at_least(1, **{name: 1 if value is None else value})
+        if value is not None:
+            at_least(1, **{name: value})
         if value and value > MOST:
             raise SkillkitError(f"{name} cannot be {quoted(value)}; give at most {MOST:,}")
 
@@ -168,35 +169,38 @@ def slurm(cells, workers=None, threads=None, memory=2.0, interface=None):
     _check_sizes(workers, threads, memory)
     if not shutil.which("sbatch"):
         raise SkillkitError(
-            "there is no sbatch on this machine; start --slurm where jobs of SLURM are submitted"
+            "there is no sbatch on this machine; start --slurm where one submits jobs of SLURM"
         )
-    try:
-        from dask import config
-        from dask_jobqueue import SLURMCluster
-        from distributed.security import Security
-
-        security = Security.temporary()
-    except ImportError:
-        raise SkillkitError(f"--slurm needs dask-jobqueue and cryptography; {_INSTALL}") from None
     workers, threads = min(workers or 16, cells), threads or 1
-    interface = interface or config.get("jobqueue.slurm.interface", None)
-    listening = {"interface": interface} if interface else {"host": "127.0.0.1"}
-    listening |= config.get("jobqueue.slurm.scheduler-options", None) or {}
-    options = listening | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    # cores=1: one cell at a time in a job; job_cpu: what SLURM is asked for
-    sizes = dict(cores=1, processes=1, job_cpu=threads, memory=f"{memory}GB", interface=interface)
-    sizes |= {"security": security, "shared_temp_directory": str(runs_folder().absolute())}
     with ExitStack() as stack:
         try:
-            runs_folder().mkdir(parents=True, exist_ok=True)
-            cluster = stack.enter_context(SLURMCluster(**sizes, scheduler_options=options))
+            cluster = stack.enter_context(_cluster(threads, memory, interface))
             cluster.scale(jobs=workers)
+        except ImportError:
+            raise SkillkitError(f"--slurm needs dask-jobqueue and cryptography; {_INSTALL}") from None
         except (OSError, RuntimeError, ValueError) as error:
             raise SkillkitError(
                 f"SLURM does not take jobs from here ({short(error)}); see its settings"
             ) from error
-        client = stack.enter_context(_client(cluster, security))
+        client = stack.enter_context(_client(cluster, cluster.security))
         yield _dask_pool(client, f"in {count(workers, 'job')} of SLURM", threads)
+
+
+def _cluster(threads, memory, interface):
+    from dask import config  # here: it is an extra
+    from dask_jobqueue import SLURMCluster
+    from distributed.security import Security
+
+    interface = interface or config.get("jobqueue.slurm.interface", None)
+    listening = {"interface": interface} if interface else {"host": "127.0.0.1"}
+    listening |= config.get("jobqueue.slurm.scheduler-options", None) or {}
+    options = listening | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    runs_folder().mkdir(parents=True, exist_ok=True)
+    return SLURMCluster(
+        # cores=1: one cell at a time in a job; job_cpu: what SLURM is asked for
+        cores=1, processes=1, job_cpu=threads, memory=f"{memory}GB", interface=interface, scheduler_options=options,
+        security=Security.temporary(), shared_temp_directory=str(runs_folder().absolute()),
+    )  # fmt: skip
 
 
 def free_memory():

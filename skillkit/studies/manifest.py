@@ -129,10 +129,10 @@ class _Unit(_Plain):
     figures: list[_Figure]
 
 
-class Published(_Plain):
+class PublishedStudy(_Plain):
     """A study among the committed results, in a `study.json` of its own; the run itself may be gone.
 
-    >>> Published(name="local-sst2", units=[], about="").units
+    >>> PublishedStudy(name="local-sst2", units=[], about="").units
     []
     """
 

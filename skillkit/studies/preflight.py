@@ -4,8 +4,10 @@
 """
 
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
+from skillkit.core.files import read_json
 from skillkit.core.provenance import CHECKPOINTS
 from skillkit.small_world import ATTACKS, TASKS
 
@@ -28,6 +30,7 @@ def preflight(notebooks):
     different = {str(own): own for own in dumped}
     _find_words(dict.fromkeys(plan for own in different.values() for plan in _plans(own)))
     for own in different.values():
+        _find_places(own)
         _find_sets(own)
         if own.get("source", "world") != "world":
             from skillkit.knowledge import load_facts  # takes seconds, for torch
@@ -41,11 +44,42 @@ def _plans(own):
         return []
     tasks = [name for field in _TASKS for name in own.get(field, ())] or [None]
     tasks += [view["task"] for view in own.get("views", ())]
-    models = [own.get("backbone"), own.get("project_from")]
-    models += [model for field in _MODELS for model in own.get(field, ())]
-    shipped = {name: (CHECKPOINTS / name.removeprefix("embedded/")).is_dir() for name in models if name}
+    shipped = {name: (CHECKPOINTS / name.removeprefix("embedded/")).is_dir() for name in _models(own)}
     plans = [(task, own.get("data_root"), model) for task, model in product(tasks, shipped)]
     return [plan for plan in plans if not (plan[0] in {*_SHIPPED, None} and shipped[plan[2]])]
+
+
+def _models(own):
+    """Every model that a notebook loads."""
+    named = [
+        own.get("backbone"),
+        own.get("project_from"),
+        *(one for field in _MODELS for one in own.get(field, ())),
+    ]
+    return [name for name in named if name]
+
+
+def _find_places(own):
+    """The device is there, the layout is one of the model's family, and the prompt leaves room for texts."""
+    if own.get("device", "auto") not in ("auto", "cpu"):
+        from skillkit.models import find_device  # here and below: torch takes seconds
+
+        find_device(own["device"])
+    for model in _models(own) if own.get("prompt_length") and not own.get("published") else ():
+        shipped = CHECKPOINTS / model.removeprefix("embedded/")
+        config = read_json((shipped if shipped.is_dir() else Path(model)) / "config.json") or {}
+        positions = (
+            config.get("max_position_embeddings") or config.get("n_positions") or own["prompt_length"] + 8
+        )
+        if own["prompt_length"] + 8 > positions:
+            from skillkit.prompts import free_positions
+
+            free_positions(model, positions, own["prompt_length"])
+        if own.get("layout"):
+            from skillkit.models import read_vocabulary
+            from skillkit.prompts import find_layout
+
+            find_layout(SimpleNamespace(name=model, family=read_vocabulary(model)[1]), own["layout"])
 
 
 def _find_words(plans):

@@ -20,7 +20,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.files import inside, own, read_json, read_text, replacing, write_json, write_text, writing
 from skillkit.core.names import slugs
 from skillkit.studies.claims import HOLDS, expected_by_luck, with_adjusted
-from skillkit.studies.manifest import REMEDY, Published
+from skillkit.studies.manifest import REMEDY, PublishedStudy
 from skillkit.studies.report.run import load_run
 from skillkit.studies.report.tables import align, read_table
 
@@ -83,7 +83,7 @@ def _study(run):
     """Name and notebooks of a run, all of which must have finished, and what its parameter file says of itself."""
     plain = read_json(Path(run) / "study.json")
     if isinstance(plain, dict) and "units" in plain:  # published before; the run itself may be gone
-        read_json(Path(run) / "study.json", Published)
+        read_json(Path(run) / "study.json", PublishedStudy)
         return plain | {"units": [unit | {"folder": inside(run, unit["name"])} for unit in plain["units"]]}
     loaded = load_run(run)
     units = loaded["cells"]

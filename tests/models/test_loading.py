@@ -23,7 +23,27 @@ def refused(reason, *args, **options):
 def saved(tmp_path):
     """A folder with a small BERT."""
     tiny_backbone("bert").save(tmp_path)
+    (tmp_path / "checksums.json").unlink()  # as a folder that somebody else has saved
     return tmp_path
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_changed_bit_of_what_we_saved_is_noticed(tmp_path, name):
+    tiny_backbone("bert").save(tmp_path)
+    raw = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(raw[:-2] + bytes([raw[-2] ^ 1]) + raw[-1:])
+    refused("has changed since it was saved|cannot be read", tmp_path)
+
+
+def test_weights_without_numbers_and_of_more_layers_are_refused(saved):
+    change_weights(
+        saved, lambda weights: weights["bert.encoder.layer.0.output.dense.weight"].fill_(torch.nan)
+    )
+    refused("holds no finite numbers", saved)
+    config = json.loads((saved / "config.json").read_text())
+    for layers in (1, -1):
+        (saved / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+        refused("has layers of which its config.json does not know|cannot be read|no layers", saved)
 
 
 def change_weights(folder, change):
@@ -86,6 +106,7 @@ def test_weights_that_are_missing_or_of_another_shape(tmp_path):
     for model_type in ("roberta", "bert", "gpt2"):
         bb = tiny_backbone(model_type)
         bb.save(tmp_path / model_type)
+        (tmp_path / model_type / "checksums.json").unlink()
     lost = "lm_head.dense.weight", "roberta.encoder.layer.1.output.dense.bias"
     change_weights(tmp_path / "roberta", lambda weights: [weights.pop(name) for name in lost])
     refused(r"lacks 2 weights that fit RobertaForMaskedLM.*lm_head\.dense\.weight", tmp_path / "roberta")

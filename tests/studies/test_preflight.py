@@ -35,6 +35,9 @@ def reviews(tmp_path):
     ("06_transferability", {"project_to": ["embedded/t6"]}, "no backbone 'embedded/t6' is shipped"),
     ("08_adversarial_robustness", {"attacks": ["typo"], "neuron_attack": "typo"}, "typo"),
     ("08_adversarial_robustness", {"views": [{"task": "world/movies", "adversarial": "none/such"}]}, "none/such"),
+    ("01_prompt_tuning", {"device": "warp:3"}, "device 'warp:3' cannot be used here"),
+    ("01_prompt_tuning", {"prompt_length": 250}, "leaves . tokens for the text, .* use a shorter prompt"),
+    ("06_transferability", {"layout": "suffix"}, "layout 'suffix' is not for masked models like embedded/roberta"),
     ("07_knowledge_neurons", {"source": "no/facts"}, "no/facts"),
 ])  # fmt: skip
 def test_names_that_are_not_there(notebook, values, sentence):

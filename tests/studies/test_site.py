@@ -138,7 +138,7 @@ def test_report_of_a_grid_says_what_its_cells_say_together(grid):
     page = parsed(build_report(grid))
     assert tiles(page) == ["4", "1", "1"] and not page.find_all("script") and studies.EVIL in page.text
     assert page.select("table.claims td.number")[0].text.startswith("0.850")
-    assert [badge.text for badge in page.select("table.claims .badge")] == ["yes 1", "no 1"] * 2
+    assert [badge.text for badge in page.select("table.claims .badge")] == ["yes 1", "undecided 1"] * 2
     assert len(page.select("figure img")) == 2 and "small tasks=movies seeds=3" in page.text
     links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
     assert len(links) >= 12 and all((grid / "report" / link).is_file() for link in links)

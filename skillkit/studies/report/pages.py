@@ -3,6 +3,7 @@
 >>> cells_as_html("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb")[:5]
 """
 
+import functools
 import html
 import re
 from pathlib import Path
@@ -12,9 +13,11 @@ import nh3
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert.exporters import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
+
+from skillkit.core.errors import SkillkitError, short
 
 TEMPLATES = Path(__file__).with_name("templates")
 # What front ends can show, best first; scripts and widgets have no place in a page without scripts.
@@ -41,11 +44,14 @@ def cells_as_html(notebook, linked=()):
     linked: names of notebooks that have a page of their own; links to other notebooks lose their target.
     Whatever a cell puts out as HTML or Markdown is cleaned of scripts, event handlers and foreign styles.
     """
-    content = nbformat.read(notebook, as_version=4)
+    try:
+        content = nbformat.read(notebook, as_version=4)
+    except Exception as error:  # of the library, of many kinds
+        raise SkillkitError(f"{short(notebook)} is no notebook that can be shown ({short(error)})") from None
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _can_show(output)]
-    body, _ = _Exporter().from_notebook_node(content)
+    body, _ = _exporter().from_notebook_node(content)
     return re.sub(r'href="(?:\./)?([\w.-]+)\.ipynb(#[^"]*)?"', lambda link: _link(link, linked), body)
 
 
@@ -88,6 +94,12 @@ def mathml(formula, display="inline"):
 class _Markdown(IPythonRenderer):
     """Markdown with formulas as MathML."""
 
+    def _embed_image_or_attachment(self, src):
+        try:
+            return super()._embed_image_or_attachment(src)
+        except InvalidNotebook:  # one that is missing is shown as a picture that is missing
+            return src
+
     def block_math(self, body):
         return mathml(body, "block")
 
@@ -112,8 +124,14 @@ class _Exporter(HTMLExporter):
 
     @pass_context
     def markdown2html(self, context, source):
-        renderer = _Markdown(escape=False, exclude_anchor_links=True)
+        attachments = context["cell"].get("attachments", {}) if "cell" in context else {}
+        renderer = _Markdown(escape=False, exclude_anchor_links=True, attachments=attachments)
         return MarkdownWithMath(renderer=renderer).render(source)
+
+
+@functools.cache
+def _exporter():
+    return _Exporter()
 
 
 def _own_value(tag, name, value):

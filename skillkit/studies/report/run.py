@@ -42,20 +42,17 @@ def read_cell(folder, cell, settings=()):
     page, result = cell["folder"].replace("/", "_"), read_result(folder)
     place = {axis: as_text(value) for axis, value in cell["point"].items() if axis in settings}
     setting = " ".join(f"{axis}={value}" * (len(settings) > 1) or value for axis, value in place.items())
-    title, shown, notebook = cell["name"], {"claims": [], "findings": [], "figures": [], "tables": []}, None
+    shown = {"claims": [], "findings": [], "figures": [], "tables": []}
+    shown |= {"title": cell["name"], "file": None, "has_page": False}
     if result["state"] in ("done", "failed"):
         try:
-            shown, path = (
-                _shown(folder, page),
-                f"{cell['notebook']}{'.failed' * (result['state'] == 'failed')}.ipynb",
+            shown |= _shown(
+                folder, page, f"{cell['notebook']}{'.failed' * (result['state'] == 'failed')}.ipynb"
             )
-            if inside(folder, path).is_file():
-                title, notebook = _title(folder / path), folder / path
         except SkillkitError as error:
-            result, notebook = result | {"state": "damaged", "error": str(error)}, None
+            result |= {"state": "damaged", "error": str(error)}
     given = result["parameters"] or cell["parameters"]
-    facts = {"page": page, "folder": folder, "file": notebook, "has_page": notebook is not None}
-    facts |= {"title": title, "setting": setting, "given": given, "state": result["state"]}
+    facts = {"page": page, "folder": folder, "setting": setting, "given": given, "state": result["state"]}
     return cell | facts | shown | {
         "error": (result["error"] or "").split("\n")[0],
         "seconds": result["seconds"],
@@ -66,8 +63,10 @@ def read_cell(folder, cell, settings=()):
     }  # fmt: skip
 
 
-def _shown(folder, page):
-    """Claims, figures and tables that the notebook has left, checked."""
+def _shown(folder, page, name):
+    """Page, claims, figures and tables that the notebook has left, checked."""
+    notebook = inside(folder, name)
+    place = {"title": _title(notebook), "file": notebook, "has_page": True} if notebook.is_file() else {}
     contents = read_json(folder / "contents.json", Contents) or Contents()
     claims = read_json(folder / "claims.json", Claims) or Claims([])
     return {
@@ -75,7 +74,7 @@ def _shown(folder, page):
         "findings": contents.findings,
         "figures": [_figure(folder, page, figure.model_dump()) for figure in contents.figures],
         "tables": [preview(folder, table.model_dump(), page) for table in contents.tables],
-    }
+    } | place
 
 
 def preview(folder, table, page):
