@@ -9,6 +9,7 @@ processor's, which other programs on the machine do not lengthen; on all threads
 import ctypes
 import gc
 import json
+import math
 import os
 import re
 import statistics
@@ -21,13 +22,14 @@ from functools import partial
 from operator import itemgetter, truediv
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import psutil
 import torch
 
 from skillkit.core.provenance import usable_cores
 
-ROUNDS = 3
+ROUNDS, _THREADS = 3, torch.get_num_threads()
 _MMAP_THRESHOLD = -3  # of glibc's mallopt: larger pieces are taken from the system, and given back to it
 
 
@@ -50,7 +52,7 @@ class Job:
     multiply_adds   of what the job needs, for its floor; in the dtype that each way multiplies in
     dtypes       by way, where that is not float32
     scale        by way, how many times its work the whole job is
-    rounds       that count; warm: whether one goes before them
+    rounds       whose median counts
     """
 
     name: str
@@ -58,11 +60,10 @@ class Job:
     ways: dict[str, Callable]
     marks: list[Mark]
     close: Callable | None = None
-    multiply_adds: float | None = None
+    multiply_adds: float = math.nan
     dtypes: dict = field(default_factory=dict)
     scale: dict = field(default_factory=dict)
     rounds: int = ROUNDS
-    warm: bool = True
 
 
 class Bench:
@@ -73,10 +74,10 @@ class Bench:
 
     def __init__(self, folder, machine, write):
         self.file, self.machine, self.write = folder / "bench.json", machine, write
+        self.rows, self.grown, self.words = [], [], {}  # words: {heading: {what: text}}
         known = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
-        known = known if known.get("machine") == machine else {}
-        self.rows, self.grown = known.get("rows", []), known.get("grown", [])
-        self.words = known.get("words", {})  # {heading: {what: text}}
+        if known.get("machine") == machine:
+            vars(self).update(known)
 
     def note(self, heading, what, text):
         """Put a paragraph into the report, in place of one about the same."""
@@ -85,7 +86,7 @@ class Bench:
 
     def keep(self):
         """Write what is known so far."""
-        known = {"machine": self.machine, "rows": self.rows, "grown": self.grown, "words": self.words}
+        known = {name: getattr(self, name) for name in ("machine", "rows", "grown", "words")}
         self.file.write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
         self.write(self)
 
@@ -110,71 +111,60 @@ def rounds(job, threads):
     """
     times, speeds = ({name: [] for name in job.ways} for _ in range(2))
     expected = None
-    for turn in range(-job.warm, job.rounds):
-        for name, way in job.ways.items():
-            speed = partial(product_speed, job.dtypes.get(name, torch.float32))
-            before, (seconds, found), after = speed(), clocked(way, threads), speed()
-            if turn >= 0:
-                times[name].append(seconds * job.scale.get(name, 1))
-                speeds[name].append((before + after) / 2)
-            expected = found if expected is None else expected
-            assert job.close is None or job.close(found, expected), f"{name} finds something else"
+    for name, way in job.rounds * [*job.ways.items()]:
+        speed = partial(product_speed, job.dtypes.get(name, torch.float32))
+        before, (seconds, found), after = speed(), clocked(way, threads), speed()
+        times[name].append(seconds * job.scale.get(name, 1))
+        speeds[name].append((before + after) / 2)
+        expected = found if expected is None else expected
+        assert job.close is None or job.close(found, expected), f"{name} finds something else"
     return times, speeds
 
 
 def _row(job, mark, threads, times, speeds):
     slow, quick = (statistics.median(times[name]) for name in (mark.slow, mark.quick))
     ratios = sorted(a / b for a, b in zip(times[mark.slow], times[mark.quick], strict=True))
-    floors = [job.multiply_adds and 2 * job.multiply_adds / speed for speed in speeds[mark.quick]]
-    share = job.multiply_adds and statistics.median(map(truediv, floors, times[mark.quick]))
+    needed = [
+        2 * job.multiply_adds / speed for speed in speeds[mark.quick]
+    ]  # seconds, for the multiply–adds alone
     return {
         "job": job.name, "shape": job.shape, "threads": threads, "slow": mark.slow, "seconds slow": slow,
         "quick": mark.quick, "seconds": quick, "ratio": slow / quick, "lowest": ratios[0], "highest": ratios[-1],
-        "mark": mark.at_least, "floor": job.multiply_adds and statistics.median(floors), "share": share,
+        "mark": mark.at_least, "share": statistics.median(map(truediv, needed, times[mark.quick])),
         "product speed": statistics.median(speeds[mark.quick]),
         "day": f"{datetime.now():%Y-%m-%d %H:%M}", "load": os.getloadavg()[0],
     }  # fmt: skip
 
 
 def places():
-    """Numbers of threads to time with; where there is a GPU, that alone."""
-    return ["cuda"] if torch.cuda.is_available() else sorted({1, usable_cores()})
+    """Numbers of threads to time with (OMP_NUM_THREADS=1: one alone); where there is a GPU, that alone."""
+    return ["cuda"] if torch.cuda.is_available() else sorted({1, min(usable_cores(), _THREADS)})
 
 
 @contextmanager
 def on(threads):
     """So many threads for the length of a block."""
-    before = torch.get_num_threads()
+    torch.set_num_threads(_THREADS if threads == "cuda" else threads)
     try:
-        torch.set_num_threads(before if threads == "cuda" else threads)
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(_THREADS)
 
 
 def clocked(way, threads):
     """(seconds, what the way found)."""
     clock = time.process_time if threads == 1 else time.perf_counter
-    _wait()
+    wait = torch.cuda.synchronize if threads == "cuda" else lambda: None
+    wait()
     began = clock()
     found = way()
-    _wait()
+    wait()
     return clock() - began, found
-
-
-def _wait():
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def peak_memory(way):
     """Bytes that a way takes at most beyond what is held before; None where the system does not say."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        way()
-        return torch.cuda.max_memory_allocated() - before
     try:
         libc = ctypes.CDLL("libc.so.6")
         # What is freed goes back at once: gaps that malloc keeps do not count, and taking memory again shows.
@@ -193,38 +183,17 @@ def peak_memory(way):
 def product_speed(dtype=torch.float32, size=(1024, 768, 3072)):
     """Floating-point operations per second of a large product of two matrices here."""
     rows, inner, columns = size
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    where = "cuda" if torch.cuda.is_available() else torch.get_num_threads()
+    device = "cuda" if where == "cuda" else "cpu"
     x, weight = (torch.randn(n, inner, device=device, dtype=dtype) for n in (rows, columns))
     multiply = lambda: torch.nn.functional.linear(x, weight)
-    threads = device if device == "cuda" else torch.get_num_threads()
-    return 2 * rows * inner * columns / statistics.median(clocked(multiply, threads)[0] for _ in range(15))
+    return 2 * rows * inner * columns / statistics.median(clocked(multiply, where)[0] for _ in range(15))
 
 
-def plainly(way):
-    """The same way of doing a job without what only saves time."""
-
-    def run():
-        os.environ["SKILLKIT_PLAIN"] = "1"
-        try:
-            return way()
-        finally:
-            del os.environ["SKILLKIT_PLAIN"]
-
-    return run
+# The same way of doing a job without what only saves time.
+plainly = patch.dict(os.environ, SKILLKIT_PLAIN="1")
 
 
 def near(tolerance):
-    """Whether tensors (in lists, dicts) differ by no more than so much of the largest value."""
-
-    def close(found, expected):
-        pairs = zip(_tensors(found), _tensors(expected), strict=True)
-        return all((a - b).abs().max() <= tolerance * b.abs().max() for a, b in pairs)
-
-    return close
-
-
-def _tensors(value):
-    if isinstance(value, torch.Tensor):
-        return [value.float().cpu()]
-    items = value.values() if isinstance(value, dict) else value
-    return [tensor for item in items for tensor in _tensors(item)]
+    """Whether two tensors differ by no more than so much of the largest value."""
+    return lambda found, expected: (found - expected).abs().max() <= tolerance * expected.abs().max()

@@ -24,9 +24,8 @@ def write(bench):
         grown.to_csv(folder / "growth.csv", index=False)
         parts.append("## Growth")
         for value, label in {"seconds": "seconds", "memory": "peak memory in bytes"}.items():
-            lines(grown, "size", value, hue="axis", panel="axis", ylabel=label).savefig(
-                folder / f"growth-{value}.png"
-            )
+            figure = lines(grown, "size", value, hue="axis", panel="axis", ylabel=label)
+            figure.savefig(folder / f"growth-{value}.png")
             parts.append(f"![{label} against the size of the job](growth-{value}.png)")
     (folder / "bench.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
@@ -41,13 +40,13 @@ wall time. *Floor*: the multiply–adds that the job needs, at the speed of a la
 before and after each turn. All ways of a job found the same."""
 
 
+_HEAD = """| job | shape | threads | compared with | s | this | s | times as fast | to reach | of the floor |
+|---|---|---|---|---|---|---|---|---|---|"""
+
+
 def markdown(table):
     """The table as Markdown."""
-    rows = [
-        "| job | shape | threads | compared with | s | this | s | times as fast | to reach | of the floor |"
-    ]
-    rows.append("|---" * 10 + "|")
-    return "\n".join(rows + ["| " + " | ".join(_cells(row)) + " |" for row in table.to_dict("records")])
+    return "\n".join([_HEAD, *(f"| {' | '.join(_cells(row))} |" for row in table.to_dict("records"))])
 
 
 def _cells(row):

@@ -28,9 +28,8 @@ def base(kind):
     """A random backbone in the shape of RoBERTa-base, BERT-base, GPT-2 or T5-base, with a small tokenizer."""
     torch.manual_seed(0)
     model_class, options = _MODELS[kind]
-    model = model_class(model_class.config_class(**options)).to(
-        "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = model_class(model_class.config_class(**options))
     return from_model(model, tiny_tokenizer(kind), f"{kind} of random weights")
 
 
@@ -63,3 +62,11 @@ def counted(bb, tokens):
     whole = sum(count * (matrices + 2 * count * hidden) for count in tokens)
     last = sum(count * (2 * hidden**2 + 2 * hidden) + slot for count in tokens)
     return whole, last
+
+
+def shuffled(reading, size):
+    """(what is attached, its batch) in random order, as published code draws batches."""
+    order = random.Random(0).sample(range(len(reading)), len(reading))
+    for at in range(0, len(order), size):
+        batch = reading.encoded.batch(order[at : at + size])
+        yield reading.layout.attach(reading.bb, reading.weight, batch), batch

@@ -5,11 +5,14 @@ weights and the head at every position. It is timed on two layers of twelve, who
 cost falls evenly from layer to layer (the backward pass gets shorter).
 """
 
+from math import nan
+
 import pytest
 import torch
 
 from skillkit.knowledge.clozes import Question
 from skillkit.knowledge.integrated_gradients import integrals, rule_nodes
+from skillkit.models import replace_neurons
 from tests.benchmarks.harness import Job, Mark, near
 from tests.benchmarks.shapes import base, counted
 
@@ -32,11 +35,9 @@ def test_scores(bench, kind, lengths, mark):
     bb, asked = base(kind), questions(kind, lengths)
     ways = {"as published": lambda: as_published(bb, asked), "ours": lambda: ours(bb, asked)}
     shape = f"{kind} base, {len(asked)} of {' '.join(map(str, sorted(set(lengths))))} tokens, 12 layers × {STEPS} steps"
-    options = {"scale": {"as published": bb.num_layers / len(LAYERS)}, "warm": kind != "bert"}
-    needed = floor(bb, lengths) if kind == "bert" else None
-    bench.run(Job(
-        "attribution", shape, ways, [Mark("as published", "ours", mark)], near(1e-4), needed, **options
-    ))  # fmt: skip
+    scale = {"as published": bb.num_layers / len(LAYERS)}
+    needed, marks = floor(bb, lengths) if kind == "bert" else nan, [Mark("as published", "ours", mark)]
+    bench.run(Job("attribution", shape, ways, marks, near(1e-4), needed, scale=scale))
 
 
 def floor(bb, lengths):
@@ -48,32 +49,28 @@ def floor(bb, lengths):
 
 
 def ours(bb, asked):
-    return [found[0][0, LAYERS] for found in integrals(bb, asked, rule_nodes("endpoints", STEPS))]
+    return torch.stack(
+        [found[0][0, LAYERS] for found in integrals(bb, asked, rule_nodes("endpoints", STEPS))]
+    )
 
 
 def as_published(bb, asked):
     bb.model.requires_grad_(True)
     try:
-        return [torch.stack([_layer(bb, layer, question) for layer in LAYERS]).cpu() for question in asked]
+        found = [torch.stack([_layer(bb, layer, question) for layer in LAYERS]) for question in asked]
+        return torch.stack(found).cpu()
     finally:
         bb.model.requires_grad_(False)
 
 
 def _layer(bb, layer, question):
-    matrix, slot, seen = bb.value_matrices[layer], question.slots[0], []
-    ids = torch.tensor([question.ids], device=bb.device)
-    listen = lambda _, args: seen.append(args[0][0, slot].detach())
-    with matrix.register_forward_pre_hook(listen), torch.no_grad():
+    slots, ids = torch.tensor([question.slots]), torch.tensor([question.ids], device=bb.device)
+    with bb.record([layer], slots) as acts, torch.no_grad():
         bb.model(input_ids=ids)
     alphas = torch.tensor(ALPHAS, device=bb.device).float()
-    scaled = (alphas[:, None] * seen[0]).requires_grad_()
-    with matrix.register_forward_pre_hook(lambda _, args: _put(args[0], slot, scaled)):
+    scaled = (alphas[:, None, None] * acts[layer]).requires_grad_()
+    with replace_neurons(bb, {layer: lambda _: scaled}, slots.expand(STEPS, 1)):
         logits = bb.model(input_ids=ids.expand(STEPS, -1)).logits
-    (slopes,) = torch.autograd.grad(logits[:, slot].softmax(-1)[:, question.targets[0]].sum(), scaled)
-    return seen[0] * slopes.mean(0)
-
-
-def _put(hidden, slot, scaled):
-    hidden = hidden.clone()
-    hidden[:, slot] = scaled
-    return (hidden,)
+    answers = logits[:, slots[0, 0]].softmax(-1)[:, question.targets[0]]
+    (slopes,) = torch.autograd.grad(answers.sum(), scaled)
+    return (acts[layer][0] * slopes.mean(0))[0]

@@ -7,14 +7,14 @@ A random RoBERTa of 256 hidden units: how costs grow does not depend on the size
 
 import statistics
 
+import pandas as pd
 import pytest
 import transformers
 
 from skillkit.knowledge.integrated_gradients import integrals, rule_nodes
-from skillkit.models.backbone import from_model
-from skillkit.neurons.probing import probe
-from skillkit.prompts.soft_prompt import random_prompt
-from skillkit.prompts.tuning import tune_prompt
+from skillkit.models import from_model
+from skillkit.neurons import probe
+from skillkit.prompts import random_prompt, tune_prompt
 from tests.benchmarks.harness import clocked, on, peak_memory
 from tests.benchmarks.shapes import lengths, task_of
 from tests.benchmarks.test_attribution import questions
@@ -25,9 +25,8 @@ ROUNDS = 3
 
 
 def model(layers=LAYERS):
-    config = transformers.RobertaConfig(
-        hidden_size=256, intermediate_size=1024, num_attention_heads=4, num_hidden_layers=layers
-    )
+    sizes = dict(hidden_size=256, intermediate_size=1024, num_attention_heads=4, num_hidden_layers=layers)
+    config = transformers.RobertaConfig(**sizes)
     return from_model(transformers.RobertaForMaskedLM(config), tiny_tokenizer("roberta"), "narrow")
 
 
@@ -39,9 +38,8 @@ def probing(examples):
 
 def tuning(length):
     bb, task = model(), task_of([32] * 32)
-    return lambda: tune_prompt(
-        bb, task, length=length, max_steps=2, evaluate_every=2, dtype="float32", progress=False
-    )
+    options = dict(max_steps=2, evaluate_every=2, dtype="float32", progress=False)
+    return lambda: tune_prompt(bb, task, length=length, **options)
 
 
 def attribution(layers=LAYERS, steps=20, prompts=1):
@@ -61,22 +59,18 @@ AXES = {
 @pytest.mark.parametrize("axis", AXES)
 def test_growth(bench, axis):
     make, sizes = AXES[axis]
-    bound = BUDGET if axis.startswith("attribution") else None
+    bound, runs = BUDGET if axis.startswith("attribution") else None, sizes * ROUNDS
     with on(1):
         make(sizes[0])()  # what is loaded when it is first used
         # Memory first: the clock lets malloc keep gaps.
-        kept = [[peak_memory(make(size)) for _ in range(ROUNDS)] for size in sizes]
-        times = [[clocked(make(size), 1)[0] for _ in range(ROUNDS)] for size in sizes]
-    points = [
-        {"axis": axis, "size": size, "seconds": seconds, "memory": memory, "bound": bound}
-        for size, *rounds in zip(sizes, times, kept, strict=True)
-        for seconds, memory in zip(*rounds, strict=True)
-    ]
+        kept = [peak_memory(make(size)) for size in runs]
+        times = [clocked(make(size), 1)[0] for size in runs]
+    columns = dict(axis=axis, size=runs, seconds=times, memory=kept, bound=bound)
     others = [point for point in bench.grown if point["axis"] != axis]
-    bench.grown = sorted(others + points, key=lambda point: list(AXES).index(point["axis"]))
+    bench.grown = others + pd.DataFrame(columns).to_dict("records")
     bench.keep()
-    if kept[0][0] is not None:
-        most = list(map(statistics.median, kept))
+    if kept[0] is not None:
+        most = [statistics.median(kept[at :: len(sizes)]) for at in range(len(sizes))]
         # Eight times as many rows have a few more megabytes of tokens; activations would be eight times as many.
         assert axis != "probing: examples" or max(most) <= 1.5 * min(most)
         assert bound is None or max(most) <= bound
