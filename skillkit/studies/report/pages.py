@@ -13,6 +13,7 @@ import nh3
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
@@ -52,6 +53,7 @@ def cells_as_html(notebook, linked=()):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _can_show(output)]
     body, _ = _exporter().from_notebook_node(content)
+    body = re.sub(r"<img (?![^>]*\balt=)", '<img alt="figure" ', body)
     return re.sub(r'href="(?:\./)?([\w.-]+)\.ipynb(#[^"]*)?"', lambda link: _link(link, linked), body)
 
 
@@ -121,17 +123,32 @@ class _Exporter(HTMLExporter):
     def default_filters(self):
         yield from super().default_filters()
         yield "clean_html", sanitize
+        yield "highlight_code", lambda source, **_: _highlighted(source)
+
+    def from_notebook_node(self, nb, resources=None, **kw):
+        """Without the second reading of the whole page that HTMLExporter adds, which takes as long as the first."""
+        return super(HTMLExporter, self).from_notebook_node(nb, resources, **kw)
 
     @pass_context
     def markdown2html(self, context, source):
-        attachments = context["cell"].get("attachments", {}) if "cell" in context else {}
-        renderer = _Markdown(escape=False, exclude_anchor_links=True, attachments=attachments)
-        return MarkdownWithMath(renderer=renderer).render(source)
+        attachments = context.get("cell", {}).get("attachments")
+        return _rendered(source) if not attachments else _rendered.__wrapped__(source, attachments)
 
 
 @functools.cache
 def _exporter():
     return _Exporter()
+
+
+@functools.lru_cache(10_000)  # the cells of a grid are mostly the same
+def _rendered(source, attachments=None):
+    renderer = _Markdown(escape=False, exclude_anchor_links=True, attachments=attachments)
+    return MarkdownWithMath(renderer=renderer).render(source)
+
+
+@functools.lru_cache(10_000)
+def _highlighted(source):
+    return Highlight2HTML(pygments_lexer="ipython3")(source)
 
 
 def _own_value(tag, name, value):

@@ -101,7 +101,7 @@ def _write_report(folder, run, site):
 
 def _of_grid(folder, cells, site):
     """Claims, figures and tables of a grid, over cells; the files are written into the site."""
-    write_tables(folder)
+    write_tables(folder, cells)
     for name in ("summary.csv", "summary.parquet"):
         shutil.copy(folder / name, site)
     if (folder / "tables").exists():

@@ -99,6 +99,7 @@ def stacked_tables(cells):
     parts = {}
     for cell in _done(cells):
         for name, rows in _tables(cell).items():
+            rows = rows.copy()
             for axis, value in reversed(cell["point"].items()):
                 if axis not in rows:
                     rows.insert(0, axis, as_text(value))
@@ -106,12 +107,14 @@ def stacked_tables(cells):
     return {key: pd.concat(rows, ignore_index=True) for key, rows in parts.items()}
 
 
-def write_tables(folder):
+def write_tables(folder, cells=None):
     """Write the summary of a run as CSV and parquet, and the stacked tables as CSV.
 
     >>> write_tables("runs/seeds")
+
+    cells: those of `load_run`, where they have been read already.
     """
-    folder, cells = Path(folder), load_run(folder)["cells"]
+    folder, cells = Path(folder), cells or load_run(folder)["cells"]
     table = summary_table(cells)
     with writing(folder, "make room"):
         write_text(folder / "summary.csv", table.to_csv(index=False))
@@ -160,15 +163,23 @@ def _numbers(cell):
 
 def _metrics(cell):
     """The numbers in the short tables of a cell; words that its place in the grid says anyway are left out."""
+    if "metrics" in cell:
+        return cell["metrics"]
     found, known = [], {as_text(value) for value in cell["point"].values()}
     for name, rows in _tables(cell).items():
         words = [column for column in rows if not is_numeric_dtype(rows[column])]
         if len(rows) > MAX_ROWS or rows[words].duplicated().any():
             continue
-        for _, row in rows.iterrows():
+        for row in rows.to_dict("records"):
             label = ", ".join(str(row[column]) for column in words if str(row[column]) not in known)
-            for column, value in row.drop(words).dropna().items():
-                found.append({"kind": f"{name}: {column}", "label": label, "value": float(value)})
+            numbers = {
+                column: value for column, value in row.items() if column not in words and value == value
+            }
+            found += [
+                {"kind": f"{name}: {column}", "label": label, "value": float(numbers[column])}
+                for column in numbers
+            ]
+    cell["metrics"] = found
     return found
 
 
@@ -178,7 +189,10 @@ def _done(cells):
 
 def _tables(cell):
     """The tables of a finished cell, by name."""
-    return {table["name"]: read_table(inside(cell["folder"], table["files"][0])) for table in cell["tables"]}
+    if "frames" not in cell:
+        paths = {table["name"]: inside(cell["folder"], table["files"][0]) for table in cell["tables"]}
+        cell["frames"] = {name: read_table(path) for name, path in paths.items()}
+    return cell["frames"]
 
 
 def read_table(path):
