@@ -1,5 +1,6 @@
 """Executors: sizes that fit the machine, workers with the same code, schedulers that answer."""
 
+import math
 import os
 import stat
 import subprocess
@@ -52,12 +53,26 @@ def test_stopping_ends_what_runs_and_forgets_what_waits():
 
 
 def test_threads_asked_for_by_the_environment_are_kept(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,1")  # a number for each level of threads within threads
     with local(1) as pool:
         assert pool.threads == 5 and pool.slots() <= usable_cores()
     assert Environment.current(3).variables["OMP_NUM_THREADS"] == "3"
     assert "OMP_NUM_THREADS" not in Environment.current().variables
     assert 0 < free_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+@pytest.mark.parametrize("pool, sizes, threads, sentence", [
+    (local, {}, "abc", "OMP_NUM_THREADS is 'abc'"), (local, {}, "9" * 5000, "OMP_NUM_THREADS is"),
+    (local, {"workers": 100_000}, "2,1", "workers cannot be 100000"),
+    (local, {"threads": -1}, "2", "threads cannot be -1"),
+    (local, {"memory": math.nan}, "2", "memory cannot be nan"), (local, {"memory": 1e-320}, "2", "memory cannot be"),
+    (slurm, {}, "2", "there is no sbatch on this machine"),
+])  # fmt: skip
+def test_sizes_that_cannot_be_are_told_before_anything_waits(monkeypatch, pool, sizes, threads, sentence):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SkillkitError, match=sentence), pool(3, **sizes):
+        pass
 
 
 def test_a_worker_with_other_code_or_without_the_files_refuses(unit, tmp_path):
