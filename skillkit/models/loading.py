@@ -183,6 +183,11 @@ def _problem(name, source, error):
     if needed and there and not (find_spec("google") and find_spec("google.protobuf")):
         return f"the tokenizer of {name!r} is a sentencepiece file, which takes protobuf to read: pip install protobuf"
     if Path(source).is_dir():
+        text = (
+            "its weights are damaged or pickled code; get them as safetensors"
+            if "weights_only" in text
+            else text
+        )
         return f"the checkpoint in {name} cannot be read: {text[:200]}"
     offline = "connect" in text or "offline" in text.lower()
     if offline or cause in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):

@@ -231,7 +231,9 @@ def _resume(checkpoint, job, parameters, optimizer):
         held = torch.load(file, map_location="cpu", weights_only=True)
         about, state = json.loads(held["about"]), Fitted(**held["state"])
     except Exception as error:  # what a damaged file raises depends on its bytes
-        raise SkillkitError(f"{file} is empty or damaged ({error}); remove it to start again") from error
+        raise SkillkitError(
+            f"{file} is empty or damaged, or more than tensors; remove it to start again"
+        ) from error
     flat = lambda about: about | about.get("recipe", {}) | {"recipe": None}
     there, here = flat(about), flat(json.loads(json.dumps(job.about)))
     if there != here:

@@ -69,6 +69,7 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_done_twice(small_notebook
     boss.kill()
     shown, errors = driver.communicate(timeout=200)
     assert driver.returncode == 2 and "connection to the scheduler was lost" in errors, errors
+    assert not [word for word in ("Traceback", "distributed.", "tornado") if word in errors], errors
 
     Path(str(tmp_path / "log.go")).touch()
     _, address = scheduler(dask, tmp_path, "second.json")
