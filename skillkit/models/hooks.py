@@ -75,6 +75,8 @@ class Hooks:
         for hooks in (self._modules[i]._forward_pre_hooks for i in self.layers):
             for key in [key for key, hook in hooks.items() if getattr(hook, "owner", None) is self]:
                 del hooks[key]
+        for handle in self.handles:  # of other kinds, too
+            handle.remove()
         self.handles = []
 
     def _hook(self, layer):
