@@ -35,11 +35,11 @@ def content_hash(*parts):
 def path_hash(path, without=()):
     """Hash of a file's content, or of the names and contents of all files in a folder; None where nothing is.
 
-    >>> path_hash("params/embedded.yaml") == path_hash("params/seeds.yaml")
+    >>> path_hash("params/embedded.yaml") == path_hash("params/sweeps/seeds.yaml")
     False
 
     Hidden files, and what `datasets` leaves beside the data it has read, do not count, nor do the folders `without`
-    below the path. What has the size and time of before is not read again.
+    below the path. A file whose size and modification time are unchanged is not read again.
     """
     path = Path(path)
     if not path.is_dir():
@@ -79,9 +79,8 @@ def identity(value, name="the value"):
     [0, 1, 2]
 
     Objects count by their `fingerprint` with name, dtype and device type where they have them, files and folders that
-    a `Path` names by what they hold, tensors, arrays and
-    data sets by their values, dataclasses by their fields; lists, tuples and ranges with the same items are
-    the same.
+    a `Path` names by what they hold, tensors, arrays and data sets by their values, dataclasses by their fields; lists,
+    tuples and ranges with the same items are the same.
 
     Raises SkillkitError naming the argument (`name`) for a value of any other kind.
     """

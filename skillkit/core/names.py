@@ -1,4 +1,4 @@
-"""Names that tell things apart: whatever goes into a dict by its name must not push another out of it.
+"""Names that tell things apart: two things in one dict must not overwrite each other.
 
 >>> short_names(["x/reviews.yaml", "y/reviews.yaml", "world/movies"])
 {'x/reviews.yaml': 'x/reviews', 'y/reviews.yaml': 'y/reviews', 'world/movies': 'movies'}

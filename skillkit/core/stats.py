@@ -27,6 +27,8 @@ class Interval(tuple):
     0.118...
     """
 
+    df: float
+
     def __new__(cls, ends, df=math.inf):
         interval = super().__new__(cls, ends)
         interval.df = df
@@ -75,7 +77,7 @@ def accuracy_interval(accuracies, n, confidence=0.95):
     degrees of freedom. It stays within 0 and 1, and covers near them, where a t interval over seeds does not.
     """
     accuracies = np.asarray(list(accuracies), dtype=float)
-    mean, df = float(accuracies.mean()), len(accuracies) - 1
+    mean, df = float(accuracies.mean()), float(len(accuracies) - 1)
     rows = (mean * n + 2) / (n + 4)  # Agresti & Coull: never 0 or 1, so that equal rows still have a variance
     rows = rows * (1 - rows) / n
     seeds = float(accuracies.var(ddof=1)) / len(accuracies) if df else 0.0

@@ -135,8 +135,8 @@ def attribute(
     asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]
     questions = [question for group in asked for question in group]
     scored, found = iter(integrals(bb, questions, nodes, before, memory, progress)), Attributions()
-    for text, group in zip(texts, asked, strict=True):
-        found.append(_attribution(bb, *text, [next(scored) for _ in group], AGGREGATES[aggregate]))
+    for (text, word), group in zip(texts, asked, strict=True):
+        found.append(_attribution(bb, text, word, [next(scored) for _ in group], AGGREGATES[aggregate]))
     return found[0] if isinstance(cloze, str) else found  # type: ignore[return-value]
 
 

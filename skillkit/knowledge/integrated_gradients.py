@@ -46,7 +46,11 @@ def rule_nodes(rule, steps):
         nodes, weights = np.polynomial.legendre.leggauss(steps)
         return (nodes + 1) / 2, weights / 2
     count = np.arange(steps)
-    alphas = {"right": (count + 1) / steps, "left": count / steps, "endpoints": count / max(steps - 1, 1)}
+    alphas = {
+        "right": (count + 1) / steps,
+        "left": count / steps,
+        "endpoints": count / max(int(steps) - 1, 1),
+    }
     return alphas[rule], np.full(steps, 1 / steps)
 
 

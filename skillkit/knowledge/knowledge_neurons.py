@@ -135,9 +135,13 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     """
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     negative = _counted(bb, negatives, coarse) if len(negatives) else None
-    columns = zip(*((one.cloze, one.answer, one.predicted, one.probability) for one in found), strict=True)
+    columns: list[tuple] = list(
+        zip(*((one.cloze, one.answer, one.predicted, one.probability) for one in found))
+    )
+    clozes, answers, predicted, probabilities = columns
     shares = share, strict, share if negative_share is None else negative_share, len(negatives)
-    made = KnowledgeNeurons(mask, _counted(bb, found, coarse), negative, *columns, *shares)
+    counts = _counted(bb, found, coarse)
+    made = KnowledgeNeurons(mask, counts, negative, clozes, answers, predicted, probabilities, *shares)
     return made.refine(share, strict)
 
 
@@ -160,7 +164,7 @@ def coarse_neurons(bb, scores, absolute=None, adaptive=None, percentile=None):
         return torch.zeros_like(exists)
     level = value * known.max() if kind == "adaptive" else value
     if kind == "percentile":
-        level = np.percentile(known.numpy(), value)  # torch's takes no millions
+        level = np.percentile(known.numpy(), value)  # torch.quantile refuses inputs of many millions
     mask = (scores > level) & exists
     if torch.equal(mask, exists):
         raise SkillkitError(f"every neuron scores above {value}; raise the absolute threshold")

@@ -126,7 +126,7 @@ def load_facts(source="world", language=None, relations=None, per_relation=None,
     """
     if not 0 <= shard[0] < shard[1]:
         raise SkillkitError(f"there is no shard {shard[0]} of {shard[1]}; they count from 0")
-    if per_relation is not None and not (isinstance(per_relation, Integral) and per_relation > 0):
+    if per_relation is not None and not (isinstance(per_relation, Integral) and int(per_relation) > 0):
         raise SkillkitError(f"per_relation is how many facts, a whole number from 1, not {per_relation!r}")
     language = language and as_list(language)
     facts = _read(source, language)

@@ -95,7 +95,7 @@ NEURON_TABLE = {
     "mt5": replace(_T5, head_scale=None),
     "umt5": replace(_T5, head_scale="tie_word_embeddings"),
 }
-# Names in configurations of what is done to logits behind the head, and what `Backbone.head` does as the model does.
+# Names in configurations of what is done to logits after the head, and what `Backbone.head` does as the model does.
 DIVISORS, CAPS = {"granite": "logits_scaling"}, {"gemma2": "final_logit_softcapping"}
 _BEHIND_HEAD = re.compile(
     r"(?!attn|attention).*logits?_(soft_?cap|scal|multipl)|lm_head_(scal|multipl)|output_multipl"
@@ -123,7 +123,7 @@ def row_of(name, config):
     for key, value in config.to_dict().items():
         plain = key in known or value in (None, False, 1) or "init" in key
         if not plain and _BEHIND_HEAD.match(key):
-            does = f"changes its logits behind the head ({key}={value!r}), which skillkit does not do"
+            does = f"changes its logits after the head ({key}={value!r}), which skillkit does not do"
             needs = "it needs an entry in DIVISORS or CAPS in skillkit/models/architectures.py"
             raise SkillkitError(f"{name!r} {does}; {needs}")
     return row

@@ -245,9 +245,9 @@ class Backbone:
         weights = {name: one.float() for name, one in weights.items()} if half else weights
         with quick_products(self):
             logits = functional_call(head, weights, (hidden,))  # what is tied stays tied
-        return self._behind_head(logits)
+        return self._after_head(logits)
 
-    def _behind_head(self, logits):
+    def _after_head(self, logits):
         """What the model itself does to the logits that its head gives."""
         names = (table.get(self.model_type) for table in (DIVISORS, CAPS))
         divisor, cap = (name and getattr(self.model.config, name) for name in names)

@@ -161,7 +161,7 @@ class replace_neurons(Hooks):
 
 
 class Padded:
-    """Texts side by side, padded to one width: how those of a batch stand, unless `skillkit.models.fast` packs them.
+    """Padded batches, texts side by side: the default, unless `skillkit.models.fast` packs them.
 
     >>> bb.batching.take(neurons, torch.tensor([[3], [5]])).shape
     torch.Size([2, 1, 512])
@@ -187,7 +187,7 @@ class Padded:
 
 
 def any_batching(hook, tokenwise=False):
-    """Mark a hook as right however the texts of a batch stand (`Backbone.batching`); others need them padded.
+    """Mark a hook as valid for packed and for padded batches (`Backbone.batching`); others need padded ones.
 
     >>> bb.value_matrices[0].register_forward_hook(any_batching(lambda module, args, out: 2 * out)).remove()
 

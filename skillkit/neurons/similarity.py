@@ -107,7 +107,9 @@ class Similarity:
         def means(kinds):
             same = kinds[pairs[0]] == kinds[pairs[1]]
             if same.all() or not same.any():
-                raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
+                raise SkillkitError(
+                    "the comparison needs two tasks of one type and one of another; add tasks"
+                )
             return float(values[same].mean()), float(values[~same].mean())
 
         test = stats.permutation_test(

@@ -40,7 +40,7 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
     outside [0, 1], a rate above 0 that selects no neuron, a mask, and probes that do not belong together.
     """
     [top] = listed(top)
-    if not (isinstance(top, Real) and 0 <= top <= 1):
+    if not (isinstance(top, Real) and 0 <= float(top) <= 1):
         raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top!r}")
     if subtasks not in ("turns", "halves"):
         raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {subtasks!r}")
@@ -52,8 +52,10 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
     for row, group in enumerate(groups):
         rankings = [_ranking(part.reshape(groups.shape)[row]) for part in scores]
         # 0.29 · 100 is 28.999… in floating point.
-        group[_merged(rankings, int(top * min(map(len, rankings)) + 1e-9), subtasks == "halves")] = True
-    if top > 0 and not mask.any():
+        group[_merged(rankings, int(float(top) * min(map(len, rankings)) + 1e-9), subtasks == "halves")] = (
+            True
+        )
+    if float(top) > 0 and not mask.any():
         raise SkillkitError(f"top={top} of {mask.shape[1]} selects no neuron; choose a higher rate")
     return mask
 
@@ -190,7 +192,7 @@ def bool_mask(given):
 
 
 def _tensor(given):
-    """The tensor of a mask, a fact or an array; None of what is none."""
+    """The tensor of a mask, a fact or an array; None of what cannot be one."""
     try:
         return torch.as_tensor(getattr(given, "mask", given)).cpu()
     except (TypeError, ValueError, RuntimeError):

@@ -57,7 +57,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
         which = f"the layers given{' that read text' * (where == 'text')}"
         raise SkillkitError(f"the mask selects no neuron in {which}; widen the layers or the mask")
     if kind == "mean":
-        change = _mean_where_it_stands(bb, mask, fill, chosen, positions)
+        change = _position_wise_mean(bb, mask, fill, chosen, positions)
     else:
         change = _change(bb, mask, kind, alpha, fill, chosen, seed)
     tokenwise = kind in ("zero", "constant") and positions is None
@@ -90,7 +90,7 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
     raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
 
 
-def _mean_where_it_stands(bb, mask, fill, layers, positions):
+def _position_wise_mean(bb, mask, fill, layers, positions):
     """Function of (layer, neurons [B, T, N]): means of the slots, of the text, and of a decoder's only slot."""
     if positions not in (None, *PLACES):
         raise SkillkitError("means are of prompt and text; give positions 'prompt', 'text' or None")
@@ -107,7 +107,7 @@ def _mean_where_it_stands(bb, mask, fill, layers, positions):
             return torch.where(rows[layer], slots[0], neurons)
         places = getattr(bb.now, "places", {})
         if "slot" not in places:
-            raise SkillkitError("only evaluate and predict know where prompt and text are; take another kind")
+            raise SkillkitError("kind='mean' works inside evaluate and predict only; take another kind")
         there = torch.where(places["slot"][..., None] >= 0, slots[places["slot"].clamp(0)], neurons)
         if text is not None:
             there = torch.where(places["text"][..., None], text, there)
@@ -148,7 +148,9 @@ def _at(bb, change, place):
 
     def change_there(layer, neurons):
         if bb.now is None:
-            raise SkillkitError(f"only evaluate and predict know where the {place} is; give numbers")
+            raise SkillkitError(
+                f"positions={place!r} is for evaluate and predict only; give positions as numbers"
+            )
         if layer in bb.decoder_layers:
             return change(layer, neurons)
         where = bb.now.places[place]

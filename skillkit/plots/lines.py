@@ -11,7 +11,7 @@ from skillkit.plots.style import MARKERS, color, frame, legend, line_style, pane
 def lines(
     table, x, y, hue, panel=None, dash=None, band="range", unit=None, chance=None, xlabel=None, ylabel=None,
 ):  # fmt: skip
-    """Mean curves with a band, one colour per `hue`, one panel per value of `panel`.
+    """Mean curves with a band (learning, suppression, counts), one colour per `hue`, one panel per value of `panel`.
 
     >>> runs = pd.concat([table.assign(step=1, seed=0), table.assign(step=1, seed=1, accuracy=0.7)])
     >>> figure = lines(runs, x="step", y="accuracy", hue="method", unit="seed")
@@ -20,7 +20,7 @@ def lines(
 
     band     "range": lowest to highest repetition; "sem": ± one standard error; ("low", "high"): columns of the table
     unit     column of repetitions (seeds); one that ended before others is drawn on at its last value
-    dash  column whose controls ("random …") are dashed; without it the names of `hue` decide
+    dash     column whose controls ("random …") are dashed; without it the names of `hue` decide
     chance   a dotted line: a column, or {panel: level}
 
     Returns the Figure.

@@ -32,7 +32,7 @@ MARKERS = "osD^vP"
 
 
 def set_style():
-    """Set matplotlib's defaults for every figure of the house.
+    """Set matplotlib's defaults for every figure of the package.
 
     >>> set_style()
     >>> mpl.rcParams["figure.facecolor"]

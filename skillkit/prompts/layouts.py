@@ -7,8 +7,8 @@
 With L trained vectors, one mask token and a text (padding always goes to the right, and is masked):
 
     - mask-first (masked): `[MASK] p1 … pL <s> text </s>`, answer at slot 0
-    - zero-position (masked): the same, but row 0 is dead (the mask stands there), and prompt rows get no position
-      embedding and use up no position
+    - zero-position (masked): the same, but row 0 is not trained (the mask overwrites it), and prompt rows get no
+      position embedding and use up no position
     - prefix (masked): p1 … pL, then a template whose own mask is read (no template: the mask leads the text)
     - suffix (causal): text p1 … pL, answer at the last prompt slot
     - prefix (causal): p1 … pL text, answer at the last text slot
@@ -133,7 +133,7 @@ class Layout:
 
 
 class Cloze(Layout):
-    """Prompt, then a template whose own mask is read: the form in which foreign PEFT adapters load.
+    """Prompt, then a template whose own mask is read: the form in which PEFT adapters trained elsewhere load.
 
     >>> find_layout(bb, "prefix").template(bb, task)       # a task without a template of its own
     '[MASK] {text}'
@@ -272,7 +272,7 @@ KEYS = {"zero-position": "zero-position 2"}
 
 
 def layout_key(bb, layout, default=None):
-    """The argument `layout` as it counts in the key of a stored result, or nothing where it counts as it is.
+    """What replaces the argument `layout` in the key of a stored result where a layout has changed; else {}.
 
     >>> layout_key(bb, None, "zero-position"), layout_key(bb, "mask-first")
     ({'layout': 'zero-position 2'}, {})

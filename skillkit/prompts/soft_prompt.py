@@ -172,7 +172,7 @@ class SoftPrompt(Trained):
         >>> SoftPrompt.from_published("SST2PromptRoberta/task_prompt").layout      # doctest: +SKIP
         'zero-position'
 
-        The folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is dead), T5
+        The folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is not trained), T5
         "encoder"; `layout` says it where the name does not. As their code does, texts are cut at 128 tokens, and
         in "zero-position" label words are the tokens without a leading space (`metadata` says both). Nothing but
         tensors is ever unpickled.

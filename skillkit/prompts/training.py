@@ -30,7 +30,7 @@ from skillkit.prompts.evaluation import Evaluation
 from skillkit.prompts.layouts import encode_for
 from skillkit.prompts.recipes import given
 
-# No metric of a task goes beyond: since only better weights replace the best, a run ends here.
+# The maximum of every metric. Later weights could only tie, and ties do not replace the best, so training ends.
 PERFECT = 1.0
 
 

@@ -110,7 +110,7 @@ def answers(bb, view, prompts, rows=None, clean=None, batch_size=None):
     if clean is not None and (
         clean.view.clean.fingerprint != view.clean.fingerprint or len(clean.correct["clean"]) != len(prompts)
     ):
-        raise SkillkitError(f"{clean.view.name} and {view.name} have not the same clean rows and prompts")
+        raise SkillkitError(f"{clean.view.name} and {view.name} do not have the same clean rows and prompts")
     read = lambda task, rows: torch.stack([
         evaluate(bb, task, prompt, "test", rows, batch_size).correct for prompt in prompts
     ])  # fmt: skip

@@ -95,7 +95,9 @@ class _Push:
             return torch.zeros(len(neurons), 1, dtype=torch.long, device=neurons.device)
         where = self.bb.now.places["prompt"]
         if not where.any() or int(where[0].sum()) != len(self.baseline):
-            raise SkillkitError("this input has not the prompt slots of the probe; take the probed prompt")
+            raise SkillkitError(
+                "the prompt in this input does not have the probe's slots; take the probed prompt"
+            )
         positions = where.nonzero()[:, 1].view(len(where), -1)
         return positions.roll(1, 1) if self.rolled else positions
 
@@ -141,8 +143,8 @@ def repairs(
 
     >>> repairs(bb, view, prompt, probe, skills, n=16, steps=2)[["method", "accuracy", "gain", "gain_low", "gain_high"]]
 
-    Methods: none; push, push random (as many other neurons) and push to truth (an upper mark), with the one of
-    `strengths` that does best under "push" on adversarial validation rows, the highest where there are none;
+    Methods: none; push, push random (as many other neurons) and push to truth (an upper bound: it uses the labels),
+    with the one of `strengths` that does best under "push" on adversarial validation rows (the highest without any);
     tuned on adversarial, and on more clean, rows (`mixed`): the prompt is trained on for so many `steps`.
 
     Columns method, strength, accuracy with its interval (Wilson), gain over none with its interval (bootstrap

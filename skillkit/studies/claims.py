@@ -42,10 +42,10 @@ def with_adjusted(claims):
     return [claim | {"adjusted": _text(float(p))} for claim, p in zip(claims, p_values, strict=True)]
 
 
-def expected_by_luck(claims):
+def expected_false_positives(claims):
     """How many of these claims (dicts) luck alone would call "yes": 2.5 % of those with an interval.
 
-    >>> expected_by_luck([{"holds": "yes"}] * 40 + [{"holds": "not tested"}])
+    >>> expected_false_positives([{"holds": "yes"}] * 40 + [{"holds": "not tested"}])
     1.0
     """
     return 0.025 * sum(claim["holds"] != "not tested" for claim in claims)
@@ -74,7 +74,7 @@ class Claim:
 
     def __post_init__(self):
         if self.holds not in HOLDS:
-            raise SkillkitError(f"a claim holds {', '.join(map(repr, HOLDS))}, not {self.holds!r}")
+            raise SkillkitError(f"holds is one of {', '.join(map(repr, HOLDS))}, not {self.holds!r}")
 
     @classmethod
     def over(cls, statement, paper, published, intervals, bar=0.0, note=""):
@@ -91,8 +91,10 @@ class Claim:
         worst = min(intervals, key=lambda name: intervals[name][0])
         which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
         note = "; ".join(filter(None, [which, note]))
-        p = max(Interval(one, getattr(one, "df", math.inf)).p_value(bar) for one in intervals.values())
-        return cls(statement, paper, published, *intervals[worst], verdict(intervals.values(), bar), note, p)
+        found = [Interval(one, getattr(one, "df", math.inf)).p_value(bar) for one in intervals.values()]
+        holds, p = verdict(intervals.values(), bar), math.nan if any(map(math.isnan, found)) else max(found)
+        mean, low, high = intervals[worst]
+        return cls(statement, paper, published, mean, low, high, holds, note, p)
 
     @property
     def published_text(self):

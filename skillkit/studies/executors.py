@@ -28,7 +28,7 @@ from skillkit.core.errors import SkillkitError, at_least, quoted, short
 from skillkit.core.provenance import runs_folder, usable_cores
 from skillkit.studies import job
 
-ANSWER = 10  # seconds that a scheduler has to answer
+CONNECT_TIMEOUT = 10  # seconds that a scheduler has to answer
 MOST = 1024  # workers, and threads of each
 _INSTALL = "pip install 'skillkit[cluster]'"
 
@@ -234,7 +234,7 @@ def _client(address, security=None):
     try:
         for name in ("distributed", "tornado"):  # whose death is told in one sentence of ours
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        return Client(address, timeout=ANSWER, set_as_default=False, security=security)
+        return Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, security=security)
     except (OSError, ValueError) as error:  # a time-out is an OSError too
         remedy = "start one with `dask scheduler`, or leave out --scheduler"
         reason = short(error) or type(error).__name__

@@ -138,7 +138,7 @@ def _papermill(job, watch, cwd):
 
     # Types like `str | None` it does not read, and would call such parameters unknown; ours are checked already.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    # It fills in what stands in braces.
+    # papermill formats paths as templates, so braces are escaped.
     as_it_is = lambda path: str(path).replace("{", "{{").replace("}", "}}")
     partial, cells = job.folder / f"{job.name}.partial.ipynb", _Position(job, watch)
     error, killed = None, False

@@ -15,13 +15,13 @@ from traitlets import Type, default
 
 from skillkit.core.provenance import usable_cores
 
-LOOK = 1.0  # seconds
+POLL_INTERVAL = 1.0  # seconds
 # glibc gives large blocks back when they are freed, and gets them again page by page for the next layer. Here it keeps
 # half a gigabyte of them, and maps only blocks of 64 MB and more; other C libraries take no notice.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
 
 
-class AttentiveChannel(AsyncZMQSocketChannel):
+class PollingChannel(AsyncZMQSocketChannel):
     """Looks for a reply every second, since a signal of it may be lost.
 
     >>> await channel.get_msg(timeout=None)         # doctest: +SKIP
@@ -36,9 +36,9 @@ class AttentiveChannel(AsyncZMQSocketChannel):
         while True:
             left = max(0.0, until - monotonic())
             try:
-                return await super().get_msg(min(LOOK, left))
+                return await super().get_msg(min(POLL_INTERVAL, left))
             except Empty:
-                if left <= LOOK:
+                if left <= POLL_INTERVAL:
                     raise
 
 
@@ -46,10 +46,10 @@ class AttentiveClient(AsyncKernelClient):
     """The client of a kernel whose replies are not missed.
 
     >>> AttentiveClient().shell_channel_class.__name__
-    'AttentiveChannel'
+    'PollingChannel'
     """
 
-    shell_channel_class = Type(AttentiveChannel)
+    shell_channel_class = Type(PollingChannel)
 
 
 class ThisPython(AsyncKernelManager):

@@ -66,7 +66,7 @@ class ViewParameters(BaseModel):
 
 
 _TYPES = {"int": int, "float": float, "str": str, "bool": bool, "dict": ViewParameters}
-_LIMITS = {
+_LIMITS: dict[str, dict] = {
     "int": {"ge": -(2**31), "le": 2**32 - 1},
     "float": {"ge": -1e9, "le": 1e9},
     "str": {"max_length": 1000},

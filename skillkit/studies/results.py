@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import inside, own, read_json, read_text, replacing, write_json, write_text, writing
 from skillkit.core.names import slugs
-from skillkit.studies.claims import HOLDS, expected_by_luck, with_adjusted
+from skillkit.studies.claims import HOLDS, expected_false_positives, with_adjusted
 from skillkit.studies.manifest import REMEDY, PublishedStudy
 from skillkit.studies.report.run import load_run
 from skillkit.studies.report.tables import align, read_table
@@ -161,7 +161,7 @@ def _copy_numbers(source, target):
 def _render(template, **values):
     loader = PackageLoader("skillkit.studies.report")
     pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    pages.globals |= {"counts": count_verdicts, "luck": expected_by_luck, "slugs": slugs}
+    pages.globals |= {"counts": count_verdicts, "luck": expected_false_positives, "slugs": slugs}
     pages.filters |= {"cell": _escaped, "short": _short, "quote": quote}
     return pages.get_template(template).render(**values)
 

@@ -150,9 +150,9 @@ def load_study(path, many=False):
     given = {"name": Path(path).stem} | {
         key: value for key, value in read_yaml(path).items() if value is not None
     }
-    about = takewhile(lambda line: line.startswith("#"), read_text(path).splitlines())
+    comments = takewhile(lambda line: line.startswith("#"), read_text(path).splitlines())
     try:
-        about = " ".join(line.lstrip("# ") for line in about)
+        about = " ".join(line.lstrip("# ") for line in comments)
         return _study(Path(path), checked(_File, given, "a study", "entry"), about, many)
     except SkillkitError as error:
         raise SkillkitError(f"{short(path)}: {error}") from None

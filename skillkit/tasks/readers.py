@@ -246,7 +246,7 @@ def _arrow(path):
 
 
 def _cells(text, kind):
-    """The table of a CSV or TSV: strings, empty where a row is short; of columns with one name the first has it."""
+    """The table of a CSV or TSV: strings, empty where a row is short; of equal column names the first counts."""
     options = dict(sep="\t", quoting=_tsv_quoting(text)) if kind == "tsv" else {}
     options |= dict(dtype=str, na_filter=False, index_col=False)
     with warnings.catch_warnings():
@@ -271,7 +271,7 @@ def _tsv_quoting(text):
 
 
 def _json_table(text):
-    """The table of a JSON array of objects, or of one object per line (U+2028 and the like end none)."""
+    """The table of a JSON array of objects, or of one object per line (U+2028 does not end a line)."""
     array = text.lstrip().startswith("[")
     rows = []
     for number, line in enumerate([text] if array else re.split("\r\n?|\n", text), start=1):

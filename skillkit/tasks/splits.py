@@ -56,7 +56,8 @@ def balanced(labels, n, seed=0):
     >>> balanced([0, 0, 0, 1, 1, 1, 1, 1], n=4, seed=0)
     array([1, 2, 3, 6])
 
-    A class that is too small gives all it has, the others fill up; with one seed, a larger n only adds rows.
+    A class with too few rows contributes all of them, and the others make up the rest; with one seed, a larger n only
+    adds rows.
     """
     labels = np.asarray(labels[:])  # a column of a Dataset all at once, not row by row
     rank, _ = _drawn(labels, seed)
@@ -165,7 +166,7 @@ def _key(value):
 
 
 def _marks(source, about, tables):
-    """What stands for "no label", as keys: -1 only where labels are declared without it, or fill a hidden test."""
+    """What stands for "no label", as keys: -1 if declared labels lack it, or if the test holds nothing else."""
     declared = about.labels or source.names.get(about.label)
     seen = {split: set(_labels_of(table)) for split, table in tables.items()}
     hidden = seen.pop("test", None) == {"-1"} and not any("-1" in keys for keys in seen.values())

@@ -65,5 +65,6 @@ def _token_id(bb, word, label, leading_space):
     for tokens in forms if leading_space else reversed(forms):
         if len(tokens) == 1 and tokens[0] != bb.tokenizer.unk_token:
             return bb.tokenizer.convert_tokens_to_ids(tokens[0])
-    read = f"which reads it as {' + '.join(min(forms, key=len))}; choose another word with verbalizer="
+    shortest = min(map(list, forms), key=len)
+    read = f"which reads it as {' + '.join(shortest)}; choose another word with verbalizer="
     raise SkillkitError(f"label word {word!r} (label {label!r}) is not one token for {bb.name}, {read}")

@@ -46,7 +46,7 @@ def by_type(table, types, draws=2000, seed=0):
     pairs = np.nonzero(equal & apart), np.nonzero(~equal & apart)
     counts = [len(pair[0]) for pair in pairs]
     if not all(counts):
-        raise SkillkitError("comparing same with different type takes pairs of both; add tasks")
+        raise SkillkitError("the comparison needs two tasks of one type and one of another; add tasks")
     weights = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), draws)
     weights = np.concatenate([np.ones((1, len(names))), weights])  # first the tasks as they are
     weigh = lambda pair: (weights[:, pair[0]] * weights[:, pair[1]]).astype(float)

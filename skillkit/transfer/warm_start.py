@@ -24,7 +24,7 @@ class LearningCurves(Table):
     """
 
     def steps_saved(self, share=0.9):
-        """Steps to a share of the random start's best score, and how many fewer than from there: DataFrame.
+        """Steps to a share of the random start's best score, and the steps saved against that start: DataFrame.
 
         >>> curves.steps_saved()[["task", "start", "seed", "steps", "saved", "missed"]]
 

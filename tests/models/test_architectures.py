@@ -63,9 +63,9 @@ def test_logits_of_label_words_are_those_of_plain_transformers(name):
 @pytest.mark.parametrize(("name", "changes", "message"), [
     ("camembert", {"is_decoder": True}, "is a decoder"),
     ("qwen2", {"final_logit_softcapping": 3.0}, r"final_logit_softcapping=3.0"),
-    ("mistral", {"logits_scaling": 2.0}, "behind the head .logits_scaling"),
-    ("olmo", {"logit_scale": 0.1}, "behind the head"),
-    ("gemma", {"lm_head_multiplier": 0.1}, "behind the head"),
+    ("mistral", {"logits_scaling": 2.0}, "after the head .logits_scaling"),
+    ("olmo", {"logit_scale": 0.1}, "after the head"),
+    ("gemma", {"lm_head_multiplier": 0.1}, "after the head"),
 ])  # fmt: skip
 def test_what_no_row_says_is_refused(name, changes, message):
     refused(message, small, name, **changes)

@@ -36,7 +36,7 @@ def test_answers_are_those_of_evaluation_on_both_sides():
     assert weaker.accuracies(answers(bb, weaker, prompts, rows=20, clean=found)).drop == (0, 0, 0)
     first = answers(bb, view, prompts[0], rows=20)
     assert all(torch.equal(first[side], found.correct[side][:1]) for side in first)
-    refused("not the same clean rows", answers, bb, weaker, prompts[:1], clean=found)
+    refused("the same clean rows", answers, bb, weaker, prompts[:1], clean=found)
 
 
 def test_rows_that_belong_together_stay_together():

@@ -11,7 +11,7 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
 from skillkit.studies import kernel as kernels
-from skillkit.studies.kernel import AttentiveChannel, ThisPython
+from skillkit.studies.kernel import PollingChannel, ThisPython
 
 
 async def reply_while_sending(channel_class):
@@ -37,7 +37,7 @@ async def reply_while_sending(channel_class):
 
 def test_a_reply_that_comes_while_something_is_sent_is_not_missed(monkeypatch):
     monkeypatch.setattr(kernels, "LOOK", 0.05)
-    assert asyncio.run(reply_while_sending(AttentiveChannel)) == "execute_reply"
+    assert asyncio.run(reply_while_sending(PollingChannel)) == "execute_reply"
     with pytest.raises(TimeoutError):  # else the class is needed no more
         asyncio.run(reply_while_sending(AsyncZMQSocketChannel))
 
@@ -47,11 +47,11 @@ def test_waiting_ends_in_time(monkeypatch):
 
     async def wait():
         with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as socket:
-            await AttentiveChannel(socket, Session()).get_msg(0.12)
+            await PollingChannel(socket, Session()).get_msg(0.12)
 
     with pytest.raises(Empty):
         asyncio.run(wait())
 
 
 def test_notebooks_are_run_by_it():
-    assert ThisPython().client().shell_channel_class is AttentiveChannel
+    assert ThisPython().client().shell_channel_class is PollingChannel

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from skillkit.models.fast import enabled, replaced
 
-# Models of smaller hidden states lose more to small pieces, and to ever new widths, than padding costs them.
+# In narrower models, many small matrix products of changing shapes cost more than padding.
 NARROW = 256
 # Where this share of a batch is text, it stays as it is.
 FULL = 0.98

@@ -18,7 +18,7 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.files import MARK, inside, replacing, write_json, write_text
 from skillkit.core.names import slugs
 from skillkit.core.provenance import provenance
-from skillkit.studies.claims import expected_by_luck
+from skillkit.studies.claims import expected_false_positives
 from skillkit.studies.report.figures import drawings
 from skillkit.studies.report.pages import cells_as_html, stylesheet
 from skillkit.studies.report.run import load_run, preview
@@ -75,7 +75,7 @@ def _templates(name):
     made, source = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), provenance()
     revision = source["git"] and source["git"]["revision"][:10]
     pages.globals |= {"name": name, "css": stylesheet(), "made": made, "revision": revision}
-    pages.globals |= {"versions": source["versions"], "luck": expected_by_luck}
+    pages.globals |= {"versions": source["versions"], "luck": expected_false_positives}
     return pages
 
 
