@@ -241,7 +241,7 @@ _RANGES = {
 
 def _threshold(coarse):
     """(kind, value) of the one threshold that is given."""
-    given = coarse if isinstance(coarse, dict) else {type(coarse): coarse}
+    given: dict = coarse if isinstance(coarse, dict) else {type(coarse).__name__: coarse}
     given = {kind: value for kind, value in given.items() if value is not None}
     if len(given) != 1 or not given.keys() <= _RANGES.keys():
         raise SkillkitError(f"coarse takes exactly one of {', '.join(_RANGES)}, not {coarse}")

@@ -18,7 +18,7 @@ import pandas as pd
 from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
 from skillkit.core.progress import progress as steps
 from skillkit.core.serialization import Table
-from skillkit.core.stats import difference_interval, mean_interval
+from skillkit.core.stats import accuracy_interval, difference_interval, mean_interval
 from skillkit.core.store import artifact
 from skillkit.models.fast.resuming import Resuming
 from skillkit.neurons.skill_neurons import probes_in, random_neurons, skill_neurons
@@ -66,16 +66,21 @@ class Curve:
 
         >>> sum(curves).summary("margin")[["rate", "neurons", "margin", "low", "high", "n"]]
 
-        Of several runs the draws are averaged in each, and the interval is over the runs (Student's t); of a
-        single run it is over the draws. n says over how many; one value has no interval (NaN).
+        Of several runs the draws are averaged in each, and the interval is over the runs; of a single run it is over
+        the draws. Accuracies have `accuracy_interval`, over new rows too; other columns Student's t, and NaN for
+        fewer than three values. n says over how many.
         """
         table, groups = self.table.assign(run=self._runs), list(self._groups)
         if table.run.nunique() > 1:
-            table = table.groupby([*groups, "run"], as_index=False, sort=False)[value].mean()
+            table = table.groupby([*groups, "run"], as_index=False, sort=False)[list({value, "n"})].mean()
         rows = []
         for key, group in table.groupby(groups, sort=False):
-            mean, low, high = mean_interval(group[value])
-            figures = {value: mean, "low": low, "high": high, "n": len(group)}
+            found = (
+                accuracy_interval(group[value], group["n"].mean())
+                if value == "accuracy"
+                else mean_interval(group[value])
+            )
+            figures = dict(zip((value, "low", "high"), found)) | {"n": len(group)}
             rows.append(dict(zip(groups, key, strict=True)) | figures)
         return pd.DataFrame(rows)
 

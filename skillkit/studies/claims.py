@@ -88,11 +88,13 @@ class Claim:
         """
         if not intervals:
             return cls(statement, paper, published, note=note)
-        worst = min(intervals, key=lambda name: intervals[name][0])
+        holds = verdict(intervals.values(), bar)
+        end = 2 if holds == "contradicted" else 0  # then the one that lies below as a whole is shown
+        worst = min(intervals, key=lambda name: intervals[name][end])
         which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
         note = "; ".join(filter(None, [which, note]))
         found = [Interval(one, getattr(one, "df", math.inf)).p_value(bar) for one in intervals.values()]
-        holds, p = verdict(intervals.values(), bar), math.nan if any(map(math.isnan, found)) else max(found)
+        p = math.nan if any(map(math.isnan, found)) else max(found)
         mean, low, high = intervals[worst]
         return cls(statement, paper, published, mean, low, high, holds, note, p)
 

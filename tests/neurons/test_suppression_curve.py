@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skillkit.core import cached, mean_interval
+from skillkit.core import accuracy_interval, cached, mean_interval
 from skillkit.neurons import damage_matrix, probe, random_neurons, skill_neurons, suppress, suppression_curve
 from skillkit.neurons.suppression_curve import Curve, Damage
 from skillkit.prompts import evaluate, random_prompt, tune_adapter, tune_bitfit
@@ -99,7 +99,7 @@ def made(untouched, skill, random):
     """A curve with rates 0 and .1; margins are four times the accuracies."""
     rows = [(0.0, "skill", untouched), (0.0, "random", untouched), (0.1, "skill", skill)]
     rows += [(0.1, "random", value) for value in random]
-    same = {"task": "toy", "layers": "0 1"}
+    same = {"task": "toy", "layers": "0 1", "n": 200}
     return Curve([
         same | {"rate": rate, "neurons": neurons, "draw": draw, "accuracy": accuracy, "margin": 4 * accuracy}
         for draw, (rate, neurons, accuracy) in enumerate(rows)
@@ -134,7 +134,9 @@ def test_damage_and_costs_by_hand():
 def test_summary_averages_draws_before_runs():
     curves = [made(0.9, 0.7, [0.9, 0.88]), made(0.8, 0.65, [0.8, 0.8]), made(0.8, 0.6, [0.7, 0.8])]
     row = sum(curves).summary().set_index(["rate", "neurons"]).loc[(0.1, "random")]
-    assert (row.accuracy, row.low, row.high) == pytest.approx(mean_interval([0.89, 0.8, 0.75])) and row.n == 3
+    assert (row.accuracy, row.low, row.high) == pytest.approx(
+        accuracy_interval([0.89, 0.8, 0.75], 200)
+    ) and row.n == 3
     alone = curves[0].summary("margin").set_index(["rate", "neurons"])
     assert alone.loc[(0.1, "random")].n == 2 and alone.loc[(0.1, "random")].margin == pytest.approx(3.56)
     assert torch.tensor(alone.loc[(0.1, "skill")].low).isnan()
