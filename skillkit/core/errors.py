@@ -38,7 +38,7 @@ def at_least(least, **given):
     """
     whole = isinstance(least, Integral)
     for name, value in given.items():
-        if not (isinstance(value, Integral if whole else Real) and least <= value < 2**32):
+        if not (isinstance(value, Integral if whole else Real) and least <= value < 2**32):  # type: ignore[operator]
             kind = "whole number" if whole else "number"
             raise SkillkitError(
                 f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}"

@@ -232,7 +232,7 @@ def _negatives(negatives, answer):
     return pairs
 
 
-_RANGES = {
+_RANGES: dict = {
     "absolute": (lambda value: value == value, "a number"),
     "adaptive": (lambda value: 0 <= value < 1, "a share of the highest score, 0 ≤ adaptive < 1"),
     "percentile": (lambda value: 0 < value < 100, "between 0 and 100"),

@@ -42,7 +42,7 @@ def read_cell(folder, cell, settings=()):
     page, result = cell["folder"].replace("/", "_"), read_result(folder)
     place = {axis: as_text(value) for axis, value in cell["point"].items() if axis in settings}
     setting = " ".join(f"{axis}={value}" * (len(settings) > 1) or value for axis, value in place.items())
-    shown = {"claims": [], "findings": [], "figures": [], "tables": []}
+    shown: dict = {"claims": [], "findings": [], "figures": [], "tables": []}
     shown |= {"title": cell["name"], "file": None, "has_page": False}
     if result["state"] in ("done", "failed"):
         try:
