@@ -64,11 +64,11 @@ def test_only_for_float32_and_not_when_switched_off(multiplied, monkeypatch):
     assert not isinstance(quick_products(bb), Products)
 
 
-@pytest.mark.parametrize(("told", "vectors", "faster"), [
+@pytest.mark.parametrize(("capabilities", "vectors", "faster"), [
     ({"cpu_name": "Intel Xeon"}, "AVX512", False), ({"cpu_name": "AMD EPYC 9V74"}, "AVX512", True),
     ({"cpu_name": "AMD EPYC"}, "AVX2", False), ({}, "AVX512", False),
 ])  # fmt: skip
-def test_the_library_is_chosen_by_the_processor(monkeypatch, told, vectors, faster):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+def test_the_library_is_chosen_by_the_processor(monkeypatch, capabilities, vectors, faster):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
     assert onednn_is_faster() is faster

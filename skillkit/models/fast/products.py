@@ -24,12 +24,12 @@ def onednn_is_faster():
 
     >>> onednn_is_faster()                             # True on an AMD Zen 4 or 5
     """
-    told = getattr(torch.cpu, "get_capabilities", dict)()  # not in older versions of torch
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in older versions of torch
     wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
     return (
         wide
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and "Intel" not in told.get("cpu_name", "Intel")
+        and "Intel" not in capabilities.get("cpu_name", "Intel")
     )
 
 
