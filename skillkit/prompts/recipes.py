@@ -12,6 +12,7 @@ from os import PathLike
 from skillkit.core.errors import SkillkitError, at_least
 
 _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
+NO_CLIPPING = ("clip", float("inf"))
 # The fields by their smallest values; those of whole ones count. Of 8 tokens some are text in every model.
 _LEAST = {
     0.0: ["learning_rate", "seq2seq_rate", "large_rate", "warmup", "eps", "weight_decay", "clip"],
@@ -71,8 +72,8 @@ class Recipe:
                 known = " or ".join(choices)
                 raise SkillkitError(f"{name} cannot be {getattr(self, name)!r}; choose {known}")
         for least, names in _LEAST.items():
-            own = {name: getattr(self, name) for name in names}
-            at_least(least, **{name: own[name] for name in names if own[name] != getattr(Recipe, name)})
+            own = {name: getattr(self, name) for name in names if (name, getattr(self, name)) != NO_CLIPPING}
+            at_least(least, **{name: one for name, one in own.items() if one != getattr(Recipe, name)})
 
     def plain(self):
         """The fields as plain data, as JSON would give them back.
