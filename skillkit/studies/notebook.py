@@ -6,13 +6,13 @@
 """
 
 import html
-import re
 import shutil
 from operator import attrgetter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import Markdown, display
 
 from skillkit import plots
@@ -21,8 +21,6 @@ from skillkit.core.provenance import provenance, runs_folder
 from skillkit.studies import params
 from skillkit.studies.claims import Claim  # noqa: F401 (chapters find it here, too)
 from skillkit.studies.manifest import Entry
-
-_NUMBER = re.compile(r"[-+−]?\d+(?:[.,]\d+)*")
 
 
 class Run:
@@ -37,7 +35,7 @@ class Run:
         self.out = Path(parameters.out or runs_folder() / "notebooks" / notebook)
         self.contents = {"notebook": notebook, "parameters": parameters.model_dump()}
         self.contents |= {"provenance": provenance(), "figures": [], "tables": [], "findings": []}
-        self._head = None
+        self._head, self._findings = None, {}  # of each cell: how often anything had run, and what it found
         with writing(self.out, "set `out` to another folder"):
             own(self.out, "set `out` to another folder")
             for part in ("figures", "tables"):
@@ -90,11 +88,13 @@ class Run:
 
         >>> run.finding(f"A tuned prompt answers {accuracy:.0%} of the test rows.")
 
-        A sentence that differs from an earlier one in its numbers alone replaces it (a cell that is run twice).
+        A cell that is run again replaces what it found before.
         """
-        words = lambda sentence: _NUMBER.sub("", sentence)
-        others = [one for one in self.contents["findings"] if words(one) != words(text)]
-        self.contents["findings"] = [*others, text]
+        shell = get_ipython()
+        cell, count = (shell.user_ns["In"][-1], shell.execution_count) if shell else ("", 0)
+        ran, before = self._findings.get(cell, (count, []))
+        self._findings[cell] = count, [*(before if ran == count else []), text]
+        self.contents["findings"] = [one for _, found in self._findings.values() for one in found]
         write_json(self.out / "contents.json", self.contents)
         display(_list([text]))
         if self._head:

@@ -1,5 +1,7 @@
 """What a notebook leaves behind: figures, tables, claims, one line of provenance."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -57,10 +59,15 @@ def test_claims_are_plain_json(run, capsys):
     assert "Prompts <win>." in capsys.readouterr().out
 
 
-def test_a_finding_is_kept_and_said_again_with_other_numbers_replaces(run):
-    for finding in ("Prompts reach 91 %.", "Random ones −0.5.", "Prompts reach 92.5 %."):
-        run.finding(finding)
-    assert read_json(run.out / "contents.json")["findings"] == ["Random ones −0.5.", "Prompts reach 92.5 %."]
+def test_a_cell_that_runs_again_replaces_its_findings(run, monkeypatch):
+    shell = SimpleNamespace(user_ns={"In": [""]}, execution_count=0)
+    monkeypatch.setattr("skillkit.studies.notebook.get_ipython", lambda: shell)
+    for count, cell, findings in ((1, "a", "xy"), (2, "b", "z"), (3, "a", "vw")):
+        shell.execution_count = count
+        shell.user_ns["In"].append(cell)
+        for finding in findings:
+            run.finding(finding)
+    assert read_json(run.out / "contents.json")["findings"] == ["v", "w", "z"]
 
 
 @pytest.mark.slow
