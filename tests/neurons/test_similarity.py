@@ -83,4 +83,4 @@ def test_bad_input():
     probes = [probed(model, toy_task(12))[-1] for model in ("roberta", "bert")]
     for one, other in (probes, (torch.rand(2, 8), torch.rand(3, 8))):
         refused("different backbones", similarity, {"one": one, "other": other})
-    refused("pairs of both", alike().same_type, dict.fromkeys(TYPES, "sentiment"))
+    refused("two tasks of one type", alike().same_type, dict.fromkeys(TYPES, "sentiment"))

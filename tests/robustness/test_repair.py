@@ -117,7 +117,7 @@ def test_push_refuses():
         ("must be a Probe, not a list", (bb, [found], skills), {}),
     ):
         refused(match, push, *args, **options)
-    with pytest.raises(SkillkitError, match="not the prompt slots"), push(bb, found, skills):
+    with pytest.raises(SkillkitError, match="does not have the probe's slots"), push(bb, found, skills):
         evaluate(bb, task, random_prompt(bb, 5))
     with pytest.raises(SkillkitError, match="inside evaluate and predict"), push(bb, found, skills):
         bb.run(bb.tokenizer("the movie", return_tensors="pt"))

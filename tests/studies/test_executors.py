@@ -86,7 +86,7 @@ def test_a_worker_with_other_code_or_without_the_files_refuses(unit, tmp_path):
     "address", [pytest.param("tcp://127.0.0.1:9", marks=pytest.mark.slow), "nonsense://x", "tcp://"]
 )
 def test_a_scheduler_that_does_not_answer_is_told(monkeypatch, address):
-    monkeypatch.setattr(executors, "ANSWER", 1)
+    monkeypatch.setattr(executors, "CONNECT_TIMEOUT", 1)
     with pytest.raises(SkillkitError, match="no Dask scheduler answers at"), scheduler(address, 1):
         pass
 

@@ -36,14 +36,14 @@ async def reply_while_sending(channel_class):
 
 
 def test_a_reply_that_comes_while_something_is_sent_is_not_missed(monkeypatch):
-    monkeypatch.setattr(kernels, "LOOK", 0.05)
+    monkeypatch.setattr(kernels, "POLL_INTERVAL", 0.05)
     assert asyncio.run(reply_while_sending(PollingChannel)) == "execute_reply"
     with pytest.raises(TimeoutError):  # else the class is needed no more
         asyncio.run(reply_while_sending(AsyncZMQSocketChannel))
 
 
 def test_waiting_ends_in_time(monkeypatch):
-    monkeypatch.setattr(kernels, "LOOK", 0.05)
+    monkeypatch.setattr(kernels, "POLL_INTERVAL", 0.05)
 
     async def wait():
         with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as socket:

@@ -118,7 +118,7 @@ def test_bad_input_is_one_sentence_and_runs_nothing(tmp_path, ran, capsys, monke
     studies.describe(own(tmp_path / "study", ""), name="precious")
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(executors, "ANSWER", 1)
+    monkeypatch.setattr(executors, "CONNECT_TIMEOUT", 1)
     path = studies.sweep(tmp_path, grid={"size": [1, 2]})
     assert main(["sweep", str(path), *(["--out", "out"] if "--out" not in words else []), *words]) == 2
     assert sentence in capsys.readouterr().err and not ran and (tmp_path / "file").read_text() == ""

@@ -115,7 +115,7 @@ def test_a_pair_without_a_value_counts_for_nothing():
 
 
 def test_bad_input():
-    refused("pairs of both", by_type, frame(noise(0)), dict.fromkeys(NAMES, "sentiment"))
+    refused("two tasks of one type", by_type, frame(noise(0)), dict.fromkeys(NAMES, "sentiment"))
     with pytest.raises(SkillkitError, match="2 sources for a"):
         indicator_correlation({"": frame(noise(0)).iloc[:3, :3]}, frame(noise(1)).iloc[:3, :3])
     refused("each with one prompt", same_task, alike().iloc[:-1, :-1], TASK, SEED)
