@@ -42,7 +42,7 @@ def at_least(least, **given):
             kind = "whole number" if whole else "number"
             raise SkillkitError(
                 f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}"
-                + ", below 4294967296" * (isinstance(value, Real) and value >= 2**32)
+                + ", below 4294967296" * (isinstance(value, Real) and value >= 2**32)  # type: ignore[operator]
             )
 
 

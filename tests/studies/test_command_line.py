@@ -7,6 +7,7 @@ import pytest
 
 from skillkit.__main__ import main
 from tests.helpers import REPOSITORY
+from tests.small_studies import swept
 
 HEAVY = {"torch", "transformers", "datasets", "pandas", "matplotlib", "papermill"}
 
@@ -51,7 +52,6 @@ def test_wrong_usage_is_status_2(words, capsys):
 
 @pytest.mark.slow
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
-    (tmp_path / "study.json").write_text('{"name": "tiny", "notebooks": []}')
-    line = f"exec 3> >(exec true); wait $!; {sys.executable} -m skillkit show {tmp_path} >&3"
+    line = f"exec 3> >(exec true); wait $!; {sys.executable} -m skillkit show {swept(tmp_path)} >&3"
     done = subprocess.run(["bash", "-c", line], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 141 and not done.stderr
