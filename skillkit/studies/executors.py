@@ -232,7 +232,7 @@ def _client(address, security=None):
     except ModuleNotFoundError:
         raise SkillkitError(f"--scheduler needs dask.distributed; {_INSTALL}") from None
     try:
-        for name in ("distributed", "tornado"):  # whose death is told in one sentence of ours
+        for name in ("distributed", "distributed.client", "tornado"):  # our one sentence is enough
             logging.getLogger(name).setLevel(logging.CRITICAL)
         return Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, security=security)
     except (OSError, ValueError) as error:  # a time-out is an OSError too
