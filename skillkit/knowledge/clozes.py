@@ -11,13 +11,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 from skillkit.models import take
 from skillkit.prompts import Now, appended, check_objects
 
@@ -161,13 +161,12 @@ def paired(clozes, answers):
 
 
 def as_list(given):
-    """Many things as a list, and a single one, such as a text or a number, as a list of one.
+    """Many things as a list, and a single one, such as a text or a number, as a list of one (`listed`).
 
     >>> as_list("a [MASK]"), as_list(("a [MASK]", "b [MASK]"))
     (['a [MASK]'], ['a [MASK]', 'b [MASK]'])
     """
-    one = isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable)
-    return [given] if one else list(given)
+    return [given] if isinstance(given, bytes | Mapping) else listed(given)  # neither is a list of texts
 
 
 @torch.no_grad()

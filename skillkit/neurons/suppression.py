@@ -56,10 +56,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     if not chosen:
         which = f"the layers given{' that read text' * (where == 'text')}"
         raise SkillkitError(f"the mask selects no neuron in {which}; widen the layers or the mask")
-    if kind == "mean":
-        change = _position_wise_mean(bb, mask, fill, chosen, positions)
-    else:
-        change = _change(bb, mask, kind, alpha, fill, chosen, seed)
+    change = _change(bb, mask, kind, alpha, fill, chosen, positions, seed)
     tokenwise = kind in ("zero", "constant") and positions is None
     if isinstance(where, str):
         change, where = _at(bb, change, where), None
@@ -68,7 +65,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     )
 
 
-def _change(bb, mask, kind, alpha, fill, layers, seed):
+def _change(bb, mask, kind, alpha, fill, layers, positions, seed):
     """Function of (layer, neurons [B, P, N]) that gives the suppressed neurons.
 
     They are multiplied by 0 and the others by 1, which is many times as fast as choosing one by one.
@@ -77,6 +74,8 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
     kept = {layer: ~row for layer, row in rows.items()}
     if kind == "zero":
         return lambda layer, neurons: neurons * kept[layer].to(neurons)
+    if kind == "mean":
+        return _position_wise_mean(bb, rows, fill, positions)
     if kind == "constant":
         if fill is None:
             raise SkillkitError("suppression by a constant needs fill=, such as probe.fill")
@@ -90,7 +89,7 @@ def _change(bb, mask, kind, alpha, fill, layers, seed):
     raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
 
 
-def _position_wise_mean(bb, mask, fill, layers, positions):
+def _position_wise_mean(bb, rows, fill, positions):
     """Function of (layer, neurons [B, T, N]): means of the slots, of the text, and of a decoder's only slot."""
     if positions not in (None, *PLACES):
         raise SkillkitError("means are of prompt and text; give positions 'prompt', 'text' or None")
@@ -98,8 +97,7 @@ def _position_wise_mean(bb, mask, fill, layers, positions):
     if not found:
         takes = "fill=probe, which knows the mean at every slot and at the text"
         raise SkillkitError(f"suppression by the mean takes {takes}; one value everywhere is kind='constant'")
-    means = {layer: _means_of(bb, found, layer, positions) for layer in layers}
-    rows = {layer: mask[layer, : bb.widths[layer]].to(bb.device) for layer in layers}
+    means = {layer: _means_of(bb, found, layer, positions) for layer in rows}
 
     def change(layer, neurons):
         slots, text = (None if mean is None else mean.to(neurons) for mean in means[layer])

@@ -97,8 +97,6 @@ def preview(folder, table, page):
 
 
 def _claim(page, plain):
-    if plain["holds"] == "no":  # as runs of version 0.1 wrote it, without saying which of the two words it is
-        plain = plain | {"holds": "undecided"}
     try:
         claim = Claim(**plain)
     except TypeError:
