@@ -97,32 +97,32 @@ def _position_wise_mean(bb, rows, fill, positions):
     if not found:
         takes = "fill=probe, which knows the mean at every slot and at the text"
         raise SkillkitError(f"suppression by the mean takes {takes}; one value everywhere is kind='constant'")
-    means = {layer: _means_of(bb, found, layer, positions) for layer in rows}
+    found, text = [probe.made_on(bb) for probe in found], None
+    slots = {layer: _slot_means(found, layer, len(row)) for layer, row in rows.items()}
+    if positions != "prompt" and any(layer in bb.encoder_layers for layer in rows):
+        text = torch.stack([probe.text_fill for probe in found]).mean(0)
 
     def change(layer, neurons):
-        slots, text = (None if mean is None else mean.to(neurons) for mean in means[layer])
+        means, row = slots[layer].to(neurons), rows[layer]
         if layer in bb.decoder_layers:
-            return torch.where(rows[layer], slots[0], neurons)
+            return torch.where(row, means[0], neurons)
         places = getattr(bb.now, "places", {})
         if "slot" not in places:
             raise SkillkitError("kind='mean' works inside evaluate and predict only; take another kind")
-        there = torch.where(places["slot"][..., None] >= 0, slots[places["slot"].clamp(0)], neurons)
+        there = torch.where(places["slot"][..., None] >= 0, means[places["slot"].clamp(0)], neurons)
         if text is not None:
-            there = torch.where(places["text"][..., None], text, there)
-        return torch.where(rows[layer], there, neurons)
+            there = torch.where(places["text"][..., None], text[layer, : len(row)].to(neurons), there)
+        return torch.where(row, there, neurons)
 
     return change
 
 
-def _means_of(bb, probes, layer, positions):
-    """Means of a layer at the slots [slots, neurons] and at the text [neurons], averaged over probes."""
-    width, sides = bb.widths[layer], [probe.made_on(bb).side_of(layer) for probe in probes]
+def _slot_means(probes, layer, width):
+    """Means of a layer at the slots, averaged over probes, [slots, neurons]."""
+    sides = [probe.side_of(layer) for probe in probes]
     if any(side.numbers != tuple(range(len(side.numbers))) for side, _ in sides):
         raise SkillkitError("the probe knows some of the slots only; probe all of them for their means")
-    slots = torch.stack([side.mean[number, :, :width] for side, number in sides]).mean(0)
-    if layer in bb.decoder_layers or positions == "prompt":
-        return slots, None
-    return slots, torch.stack([probe.text_fill[layer, :width] for probe in probes]).mean(0)
+    return torch.stack([side.mean[number, :, :width] for side, number in sides]).mean(0)
 
 
 def _noise_of(bb, seed, layer, neurons):
