@@ -8,7 +8,7 @@ from skillkit.core.progress import progress
 
 # Imported when first used, for start-up time: scipy, statsmodels and pandas take seconds.
 _LATER = dict.fromkeys(("artifact", "cached"), "store") | dict.fromkeys(
-    ("accuracy_interval", "difference_interval", "mean_interval", "share_interval"), "stats"
+    ("Interval", "accuracy_interval", "difference_interval", "mean_interval", "share_interval"), "stats"
 )
 __all__ = ["SkillkitError", "by_name", "progress", "short_names", *_LATER]
 

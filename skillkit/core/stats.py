@@ -34,6 +34,15 @@ class Interval(tuple):
         interval.df = df
         return interval
 
+    def __format__(self, spec):
+        """Mean and ends in one format, the ends left out where there are none.
+
+        >>> f"{Interval((0.5, 0.4, 0.6)):.2f}", f"{mean_interval([0.5]):.1%}"
+        ('0.50 [0.40, 0.60]', '50.0%')
+        """
+        mean, low, high = (format(end, spec) for end in self)
+        return mean if math.isnan(self[1]) else f"{mean} [{low}, {high}]"
+
     def p_value(self, bar=0.0, confidence=0.95):
         """One-sided p-value of "the mean is at most `bar`", read off the interval (Altman & Bland 2011).
 

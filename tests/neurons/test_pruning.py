@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, RobertaConfig, RobertaForMaskedLM
 
 from skillkit.core import SkillkitError
+from skillkit.core.files import SUMS
 from skillkit.models import from_model, load_backbone
 from skillkit.neurons import magnitude, probe, prune, skill_neurons, suppress
 from skillkit.neurons.pruning import pruned_layers
@@ -152,6 +153,7 @@ def test_a_ragged_folder_is_loaded_strictly_and_by_load_backbone_alone(tmp_path)
         entries = json.loads(config)
         entries["pruned"] |= pruned
         (tmp_path / "config.json").write_text(json.dumps(entries))
+        (tmp_path / SUMS).unlink(missing_ok=True)  # a stranger's folder has none
         return load_backbone(tmp_path)
 
     assert changed().widths == json.loads(config)["pruned"]["widths"]
