@@ -7,6 +7,8 @@
 
 from dataclasses import replace
 
+from scipy.special import logit
+
 from skillkit.core.stats import share_interval
 from skillkit.knowledge.fact_eval import FactQuestions
 from skillkit.knowledge.relations import Facts, load_facts
@@ -27,11 +29,11 @@ class Capitals(Facts):
         """What a model answers now, under whatever intervention is open: a row of a table.
 
         >>> known.still_known(bb)
-        {'of Ondria': 0.9…, 'known': 1.0, 'low': 0.8…, 'high': 0.99…}
+        {'of Ondria': 0.9…, 'log-odds': …, 'known': 1.0, 'low': 0.8…, 'high': 0.99…}
 
-        The mean probability of the first fact's answer over its phrasings; the share of the facts whose answer
-        comes first in most of their phrasings, with its 95 % interval. `change` is a function that rewrites
-        every phrasing before it is asked.
+        The mean probability of the first fact's answer over its phrasings, and its log-odds, which still move where
+        probabilities are near 1; the share of the facts whose answer comes first in most of their phrasings, with its
+        95 % interval. `change` is a function that rewrites every phrasing before it is asked.
         """
         facts: list = self
         if change is not None:
@@ -41,7 +43,13 @@ class Capitals(Facts):
         low, high = share_interval(kept, len(self))
         name = f"of {self[0].subject.title()}"
         mean = float(answers[0].probability.mean())
-        return {name: mean, "known": float(kept / len(self)), "low": low, "high": high}
+        return {
+            name: mean,
+            "log-odds": float(logit(mean)),
+            "known": float(kept / len(self)),
+            "low": low,
+            "high": high,
+        }
 
 
 def capitals(bb):

@@ -39,8 +39,7 @@ def heatmap(tables, label, limits=(0.0, 1.0), fmt=".2f", types=None, rows="", co
         if types:
             table = _by_cluster(table)
             _frame_pairs(axes, table, types)
-            longer = {one: f"{one} · {types[one]}" for one in types}
-            table = table.rename(index=longer, columns=longer)
+            table = table.rename(index={one: f"{one} · {types[one]}" for one in types})
         options = dict(annot=True, fmt=fmt, annot_kws={"size": 9}, cmap="viridis", cbar=last)
         options |= dict(cbar_kws={"label": label}) if last else {}
         seaborn.heatmap(table, vmin=limits[0], vmax=limits[1], ax=axes, **options)
@@ -73,5 +72,9 @@ def _frame_pairs(axes, table, types):
     """Frame the cells of two different tasks of one type."""
     for (i, one), (j, other) in product(enumerate(table.index), enumerate(table.columns)):
         if one != other and one in types and types[one] == types[other]:
-            look = dict(fill=False, ec="#D55E00", lw=2, zorder=2)
-            axes.add_patch(plt.Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, **look))
+            for shade, width in (
+                ("black", 3),
+                ("white", 1.5),
+            ):  # seen on every colour, and the colour of nothing else
+                look = dict(fill=False, ec=shade, lw=width, zorder=2)
+                axes.add_patch(plt.Rectangle((j + 0.03, i + 0.03), 0.94, 0.94, **look))

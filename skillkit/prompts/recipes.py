@@ -40,9 +40,10 @@ class Recipe:
     `epochs` or `max_steps` end the run, the first that is reached; `warmup` is a share of all steps, and the
     rate falls linearly to 0 afterwards (`schedule="linear"`) or stays (`"constant"`). Every `evaluate_every`
     steps the task's metric is measured on at most `validation_examples`; after `patience` measurements
-    without gain the run stops. `accumulate` splits a batch into that many forward passes. `loss` is the
-    cross-entropy over the "label-words" or over the whole "vocabulary". `max_tokens` limits the text;
-    `segments=False` leaves BERT's segment ids out.
+    without gain the run stops. The score is entered into the history at the steps `curve_at` too, for a learning
+    curve; what is kept does not depend on those. `accumulate` splits a batch into that many forward passes.
+    `loss` is the cross-entropy over the "label-words" or over the whole "vocabulary". `max_tokens` limits the
+    text; `segments=False` leaves BERT's segment ids out.
     """
 
     learning_rate: float = 1e-3
@@ -59,6 +60,7 @@ class Recipe:
     weight_decay: float = 0.0
     clip: float = 1.0
     evaluate_every: int = 50
+    curve_at: tuple[int, ...] = ()
     validation_examples: int | None = None
     patience: int | None = None
     loss: str = "label-words"
@@ -81,7 +83,7 @@ class Recipe:
         >>> choose_recipe("skill-neuron", bb).plain()["betas"]
         [0.9, 0.98]
         """
-        return asdict(self) | {"betas": list(self.betas)}
+        return asdict(self) | {"betas": list(self.betas), "curve_at": list(self.curve_at)}
 
 
 # Small models of real language: minutes on two cores.
@@ -91,9 +93,7 @@ _EMBEDDED = Recipe(
     learning_rate=1e-2, batch_size=16, max_steps=60, warmup=0.05, evaluate_every=10, validation_examples=100
 )
 # The baselines of a prompt learn fast, and stop when three measurements brought nothing.
-_BASELINE = replace(
-    _EMBEDDED, learning_rate=2e-3, max_steps=120, evaluate_every=20, validation_examples=200, patience=3
-)
+_BASELINE = replace(_EMBEDDED, learning_rate=2e-3, max_steps=120, evaluate_every=20, patience=3)
 RECIPES = {
     "embedded": _EMBEDDED,
     # The same in half the time, for a chapter that needs many prompts.

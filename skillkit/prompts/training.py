@@ -112,7 +112,7 @@ class Fitted:
     """What `fit` found, and while it runs, its state: also the content of a checkpoint.
 
     >>> fitted.best, fitted.best_score, fitted.best_step      # tensors of the best evaluation
-    >>> fitted.history                                   # [{"step", "loss", "score"}, …], one per evaluation
+    >>> fitted.history                # [{"step", "loss", "score"}, …], one per evaluation; without a loss at `curve_at`
     """
 
     step: int = 0
@@ -141,6 +141,8 @@ def fit(job, parameters, checkpoint=None, show=True):
     with progress_bar(total=total, desc=job.name, disable=not show) as bar:
         bar.update(state.step)
         while state.step < total and not state.done:
+            if state.step in set(recipe.curve_at) - {point["step"] for point in state.history}:
+                state.history.append({"step": state.step, "score": job.score()})
             epoch, turn = divmod(state.step, per_epoch)
             losses.append(_update(optimizer, named, job, plan(epoch)[turn], state.step, total))
             state.step += 1

@@ -1,5 +1,7 @@
 """The capital of Ondria is known, can be lost, and comes back."""
 
+import math
+
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ def test_what_is_done_to_a_model_shows_and_goes_again():
     known = capitals(bb)
     before = known.still_known(bb)
     assert before["known"] == 1 and before["of Ondria"] > 0.9
+    assert 1 / (1 + math.exp(-before["log-odds"])) == pytest.approx(before["of Ondria"])
     with sk.suppress(bb, torch.ones(bb.num_layers, bb.num_neurons, dtype=torch.bool)):
         without = known.still_known(bb)
     assert without["of Ondria"] < 0.9 * before["of Ondria"] and without["high"] < 0.9

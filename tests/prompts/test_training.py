@@ -40,6 +40,18 @@ def test_training_comes_closer_and_keeps_the_best():
     assert -(state.best["weight"] - 3).abs().sum().item() == pytest.approx(state.best_score)
 
 
+def test_a_learning_curve_is_recorded_and_changes_nothing(tmp_path):
+    plain, curve = Problem(), Problem(curve_at=[0, 1, 2, 5, 40])
+    expected, found = plain.fit(), curve.fit(tmp_path)
+    assert torch.equal(curve.weight, plain.weight) and found.best_step == expected.best_step
+    assert [entry for entry in found.history if "loss" in entry] == expected.history
+    assert [entry["step"] for entry in found.history][:4] == [0, 1, 2, 5]
+    assert (
+        found.history[0]["score"] == -9
+        and Problem(curve_at=[0, 1, 2, 5, 40]).fit(tmp_path).history == found.history
+    )
+
+
 def test_early_stopping_counts_evaluations_without_gain():
     state = Problem(scores=[0.1, 0.3, 0.2, 0.3, 0.25, 0.9, 0.9, 0.9], patience=3).fit()
     assert (state.step, state.best_step, state.best_score, state.done) == (25, 10, 0.3, True)
