@@ -199,11 +199,11 @@ def estimate(name, samples, statistic, confidence=0.95, seed=0):
     >>> estimate("p", ([0.2, 0.4, 0.3],), lambda p, axis=-1: p.mean(axis))
     {'p': 0.3..., 'p_low': 0.2..., 'p_high': 0.4...}
 
-    No sample gives NaN, a single one no interval, equal ones an interval of width 0.
+    No sample gives NaN, fewer than three no interval, equal ones an interval of width 0.
     """
     samples = [np.asarray(sample, float) for sample in samples]
     value = low = high = float(statistic(*samples, axis=-1)) if len(samples[0]) else math.nan
-    if len(samples[0]) < 2:
+    if len(samples[0]) < 3:
         low = high = math.nan
     elif any(np.ptp(sample) > 0 for sample in samples):
         low, high = bootstrap_interval(samples, statistic, confidence=confidence, seed=seed)

@@ -38,7 +38,7 @@ def sentence_activations(bb, facts, sentences, pool="max"):
     Raises SkillkitError for an empty set of neurons, no sentences, and another pool.
     """
     mask = checked_mask(bb, facts)
-    sentences = as_list(list(sentences) if isinstance(sentences, dict) else sentences)
+    sentences = as_list(sentences)
     if not all(isinstance(one, str) for one in sentences) or not sentences or pool not in _POOLS:
         raise SkillkitError(f"{sentences[:1]} pooled by {pool!r} will not do; give texts, 'max' or 'mean'")
     layers = mask.any(1).nonzero()[:, 0].tolist()

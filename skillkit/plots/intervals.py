@@ -1,4 +1,4 @@
-"""Points and bars with intervals, and the published value beside each.
+"""Points and bars with intervals.
 
 >>> points(table, x="task", hue="method", chance="chance")
 """
@@ -8,16 +8,15 @@ import numpy as np
 from skillkit.plots.style import MARKERS, arms, color, frame, legend, panel_row, unique, within_shares
 
 
-def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, percent=False):
+def bars(table, x, hue, value, low=None, high=None, ylabel=None, percent=False):
     """Grouped bars, one group per `x`, one colour per `hue`; returns the Figure.
 
     >>> bars(shares, "layer", "language", "share", ylabel="share of all knowledge neurons", percent=True)
 
     table: a DataFrame, or what makes one, with a row per bar; `low` and `high` are columns with the ends of its
-    interval, `mark` one with a published value (drawn as a diamond; NaN for none); `percent` writes the axis in
-    per cent.
+    interval; `percent` writes the axis in per cent.
     """
-    table = frame(table, x, hue, value, low, high, mark)
+    table = frame(table, x, hue, value, low, high)
     groups, hues = unique(table[x]), unique(table[hue])
     figure, [(_, axes)] = panel_row([""], max(4.3, 0.55 * len(groups) * len(hues) + 1.2), 3.6)
     width = 0.8 / len(hues)
@@ -27,8 +26,6 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
         reach = arms(rows, value, low, high) if low else None
         axes.bar(at, rows[value], 0.9 * width, yerr=reach, color=color(name, number), label=name, capsize=2.5,
                  error_kw={"lw": 1.2})  # fmt: skip
-        if mark and rows[mark].notna().any():
-            axes.plot(at, rows[mark], "D", ms=6, mfc="white", mec="black", mew=1.4, label="published")
     axes.axhline(0, color="#444444", lw=0.8)
     _name_groups(axes, groups, False, ylabel or value)
     if percent:
@@ -39,7 +36,7 @@ def bars(table, x, hue, value, low=None, high=None, mark=None, ylabel=None, perc
 
 def points(
     table, x, hue, value="accuracy", low="low", high="high", chance=None, panel=None, horizontal=False,
-    label="accuracy on test",
+    label="accuracy on test", same_scale=True,
 ):  # fmt: skip
     """Points with their intervals, one group per `x`, one colour per `hue`, one panel per value of `panel`.
 
@@ -48,12 +45,14 @@ def points(
     (['movies'], 'accuracy on test')
 
     table: a DataFrame, or what makes one, with a row per point. `chance` is a column, drawn as a dashed line over
-    its group; horizontal: a group is a line of text. Returns the Figure.
+    its group; horizontal: a group is a line of text; same_scale=False: every panel has an axis of its own for its
+    values. Returns the Figure.
     """
     table = frame(table, x, hue, value, low, high, chance, panel)
     groups, hues = unique(table[x]), unique(table[hue])
     width, height = (2.9, 0.3 * len(groups) + 1.4) if horizontal else (max(4.3, 1.25 * len(groups) + 1), 3.6)
-    figure, row = panel_row(unique(table[panel]) if panel else [""], width, height, sharex=True, sharey=True)
+    scales = dict(sharex=same_scale or not horizontal, sharey=same_scale or horizontal)
+    figure, row = panel_row(unique(table[panel]) if panel else [""], width, height, **scales)
     offsets = np.linspace(-0.28, 0.28, len(hues)) if len(hues) > 1 else [0.0]
     for name, axes in row:
         rows = table[table[panel] == name] if panel else table

@@ -10,6 +10,7 @@ from skillkit.plots.style import MARKERS, color, frame, legend, line_style, pane
 
 def lines(
     table, x, y, hue, panel=None, dash=None, band="range", unit=None, chance=None, xlabel=None, ylabel=None,
+    same_scale=True,
 ):  # fmt: skip
     """Mean curves with a band (learning, suppression, counts), one colour per `hue`, one panel per value of `panel`.
 
@@ -22,13 +23,14 @@ def lines(
     unit     column of repetitions (seeds); one that ended before others is drawn on at its last value
     dash     column whose controls ("random …") are dashed; without it the names of `hue` decide
     chance   a dotted line: a column, or {panel: level}
+    same_scale   False: every panel has a y-axis of its own
 
     Returns the Figure.
     """
     ends = band if not isinstance(band, str) else ()
     table = frame(table, x, y, hue, panel, dash, unit, *ends, chance if isinstance(chance, str) else None)
     hues, keys = unique(table[hue]), [hue, dash] if dash else [hue]
-    figure, row = panel_row(unique(table[panel]) if panel else [""], 3.2, 3.3, sharey=True)
+    figure, row = panel_row(unique(table[panel]) if panel else [""], 3.2, 3.3, sharey=same_scale)
     bounds = (0, 1) if table[y].between(0, 1).all() else (None, None)
     for name, axes in row:
         rows = table[table[panel] == name] if panel else table

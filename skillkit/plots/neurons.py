@@ -48,25 +48,26 @@ def _best_of_several(values):
     return np.stack([np.fmax.reduce(part, axis=1) for part in parts], axis=1)
 
 
-def neuron_strips(scores, chosen, level=None, ylabel="score", label="knowledge neurons"):
+def neuron_strips(scores, chosen, level=None, ylabel="score", label="knowledge neurons", layers=None):
     """Every neuron as a dot, layer beside layer, those of a mask in colour.
 
     >>> neuron_strips(scores, chosen=coarse_neurons(bb, scores, adaptive=0.2))
 
-    scores, chosen: [layers, neurons]; level: where to draw a threshold. Dots stand beside one another by chance, so
-    that they do not hide. Returns the Figure.
+    scores, chosen: [layers, neurons]; level: where to draw a threshold; layers: their names. Dots stand
+    beside one another by chance, so that they do not hide. Returns the Figure.
     """
     scores, chosen = _by_layer(scores), np.asarray(chosen)
     if chosen.dtype != bool or chosen.shape != scores.shape:
         raise SkillkitError(f"chosen is a mask, bool {[*scores.shape]}, not {chosen.dtype} {[*chosen.shape]}")
-    layers = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape)
-    at = layers + np.random.default_rng(0).uniform(-0.3, 0.3, scores.shape)
+    numbers = np.arange(len(scores))
+    at = numbers[:, None] + np.random.default_rng(0).uniform(-0.3, 0.3, scores.shape)
     figure, axes = plt.subplots(figsize=(max(5.5, 0.6 * len(scores) + 2), 3.4))
     axes.plot(at[~chosen], scores[~chosen], ".", color="#999999", ms=3, alpha=0.6, label="other neurons")
     axes.plot(at[chosen], scores[chosen], "o", color="#D55E00", ms=5, label=label)
     if level is not None:
         axes.axhline(float(level), color="#444444", lw=1, ls=(0, (3, 2)), label="threshold")
-    axes.set(xlabel="layer", ylabel=ylabel, xticks=range(len(scores)))
+    axes.set(xlabel="layer", ylabel=ylabel)
+    axes.set_xticks(numbers, numbers if layers is None else layers)
     axes.grid(axis="x", visible=False)
     legend(figure)
     return figure

@@ -4,7 +4,8 @@
 >>> movies["splits"]["train"]["text"][0], movies["splits"]["train"]["label"][0]
 ('the hall was half full. i did not find the acting gripping. it was a shallow picture.', 0)
 
-Ten classification tasks of five types, facts in two languages, and four adversarial views of every task.
+Ten classification tasks of five types, facts in two languages (English, and "second", which is made after Esperanto,
+written without accents), and four adversarial views of every task.
 Everything follows from a seed: the same seed gives the same texts on every machine and in every Python version.
 """
 

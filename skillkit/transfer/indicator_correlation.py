@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from skillkit.core import SkillkitError
+from skillkit.core import SkillkitError, mean_interval
 from skillkit.core.errors import of_kind
-from skillkit.core.stats import bootstrap_interval
 from skillkit.neurons import SameType
 
-FEWEST = 3  # targets that an interval takes, and sources that a rank correlation takes
+FEWEST = 3  # sources that a rank correlation takes
 
 
 def by_type(table, types, draws=2000, seed=0):
@@ -79,24 +78,22 @@ class Correlation(pd.DataFrame):
     def _constructor(self):
         return pd.DataFrame
 
-    def summary(self, draws=2000, seed=0):
-        """Mean ρ over the targets with a 95 % bootstrap interval: a row for each indicator.
+    def summary(self):
+        """Mean ρ over the targets with its 95 % interval: a row for each indicator.
 
         >>> correlation.summary()
           indicator    rho    low   high  targets
         0       ON    ...
         …
 
-        The bootstrap samples of the targets are the same ones for every indicator, and take the sources as
-        given. Fewer than three targets with a ranking have no interval (NaN).
+        The interval takes the sources as given, and ends where ρ does. Fewer than three targets with a ranking have
+        none (NaN).
         """
         rows = []
         for name, column in self.items():
-            rho, low, high = column.dropna().to_numpy(), np.nan, np.nan
-            if len(rho) >= FEWEST:
-                low, high = bootstrap_interval([rho], np.mean, draws, seed=seed)
-            mean = rho.mean() if len(rho) else np.nan
-            rows.append({"indicator": name, "rho": mean, "low": low, "high": high, "targets": len(rho)})
+            ranked = column.dropna()
+            rho, low, high = np.clip(mean_interval(ranked), -1, 1) if len(ranked) else [np.nan] * 3
+            rows.append({"indicator": name, "rho": rho, "low": low, "high": high, "targets": len(ranked)})
         return pd.DataFrame(rows)
 
 

@@ -24,15 +24,15 @@ class Projections(pd.DataFrame):
         return pd.DataFrame
 
     def summary(self):
-        """Mean relative accuracy with its 95 % interval over tasks and seeds, by prompt and kind of tasks.
+        """Mean relative accuracy with its 95 % interval over tasks, seeds averaged first, by prompt and kind of tasks.
 
         >>> found.summary().query("prompt == 'constant prompt'")
         """
         rows = []
         for (tasks, prompt), group in self[self["prompt"] != OWN].groupby(["tasks", "prompt"], sort=False):
-            mean, low, high = mean_interval(group["relative"])
+            mean, low, high = mean_interval(group.groupby("task")["relative"].mean())
             about = {"tasks": tasks, "prompt": prompt, "relative": mean, "low": low, "high": high}
-            rows.append(about | {"accuracy": group["accuracy"].mean(), "n": len(group)})
+            rows.append(about | {"accuracy": group["accuracy"].mean(), "n": group["task"].nunique()})
         return pd.DataFrame(rows)
 
     def gap(self, prompt, control, tasks="unseen"):
@@ -40,7 +40,7 @@ class Projections(pd.DataFrame):
 
         >>> found.gap("task loss", "random prompt")
 
-        Seeds are averaged first. One task gives no interval (NaN).
+        Seeds are averaged first. Fewer than three tasks give no interval (NaN).
         """
         chosen = self[self["tasks"] == tasks]
         means = chosen.groupby(["task", "prompt"])["relative"].mean().unstack()

@@ -48,7 +48,7 @@ def test_ratio_of_means_and_mean_of_ratios():
     fact, control = table.summary().to_dict("records")
     assert fact["ratio_of_means"] == pytest.approx(0.26 / 0.501 - 1)
     assert fact["mean_of_ratios"] == pytest.approx((0.5 + 10) / 2 - 1)
-    assert fact["ratio_low"] <= fact["ratio_of_means"] <= fact["ratio_high"]
+    assert np.isnan(fact["ratio_low"])  # two facts are no sample
     assert control["facts"] == 2 and control["after"] == pytest.approx((0.45 + 0.0015) / 2)
     assert table.summary(by=("kind", "on"))["facts"].tolist() == [2]
     one = table.iloc[:1].summary().iloc[0]

@@ -44,10 +44,9 @@ def test_erasing_a_relation(study):
     for on in ("within", "between"):
         ratio = table[f"perplexity_{on}"] / table[f"perplexity_{on} before"]
         np.testing.assert_allclose(table[f"rise_{on}"], ratio, rtol=1e-6)
-    assert erased["rise_within_low"] < erased["rise_within"] < erased["rise_within_high"]
+    assert erased[["rise_within_low", "rise_within_high"]].isna().all()  # two facts are no sample
     drawn = table.rises().set_index(["relation", "neurons", "on"]).loc["capital", "random", "within"]
     assert drawn["rise"] == pytest.approx(np.sqrt(control["rise_within"].prod()))
-    assert drawn["low"] <= drawn["rise"] <= drawn["high"]
     few = erase_relations(bb, facts, found, top=6, examples=1, draws=1)  # one fact of each relation is asked
     kept = random.Random(0).sample(facts[:2], 1)
     with erase(bb, shared_neurons([found[fact.key] for fact in facts[:2]], 6)):

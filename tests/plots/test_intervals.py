@@ -34,11 +34,14 @@ def test_a_panel_per_model_with_the_same_groups():
     assert figure.axes[1].containers[0][0].get_xdata() == pytest.approx([0.7])
 
 
-def test_bars_have_their_interval_and_published_value():
-    table = TABLE.assign(published=[0.95, np.nan, np.nan, np.nan])
-    figure = plots.bars(table, "task", "method", "accuracy", "low", "high", mark="published", percent=True)
-    axes = figure.axes[0]
+def test_bars_are_as_high_as_their_values():
+    axes = plots.bars(TABLE, "task", "method", "accuracy", "low", "high", percent=True).axes[0]
     heights = {one.get_label(): [bar.get_height() for bar in one] for one in axes.containers if len(one) == 2}
     assert heights["prompt"] == pytest.approx([0.9, 0.7])
-    (diamonds,) = [line for line in axes.lines if line.get_marker() == "D"]
-    assert diamonds.get_ydata()[0] == 0.95 and np.isnan(diamonds.get_ydata()[1])
+
+
+def test_panels_of_other_units_have_their_own_scale():
+    both = pd.concat([TABLE.assign(unit="share"), TABLE.assign(unit="count", accuracy=90, low=80, high=99)])
+    how = dict(panel="unit", horizontal=True, same_scale=False)
+    share, count = plots.points(both, "task", "method", **how).axes
+    assert share.get_xlim()[1] < 1.1 and count.get_xlim()[0] > 1 and share.get_ylim() == count.get_ylim()

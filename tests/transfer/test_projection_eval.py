@@ -53,7 +53,7 @@ def test_summary_and_gap_by_hand():
     found = Projections({"prompt": [*"pppqqpq", OWN], "task": [*"xxyxyzzx"], "relative": relative})
     found["tasks"], found["accuracy"] = "unseen", found["relative"] / 2
     means = found.summary().set_index("prompt")
-    assert means.loc["p", "relative"] == pytest.approx(0.75) and means.loc["p", "n"] == 4
+    assert means.loc["p", "relative"] == pytest.approx(2.2 / 3) and means.loc["p", "n"] == 3
     assert means.loc["p", "accuracy"] == pytest.approx(0.375) and OWN not in means.index
     mean, low, high = found.gap("p", "q")
     assert mean == pytest.approx((0.3 + 0.1 + 0.2) / 3) and low < mean < high
