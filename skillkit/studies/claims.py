@@ -6,6 +6,7 @@
 """
 
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from skillkit.core.errors import SkillkitError
@@ -49,6 +50,18 @@ def expected_false_positives(claims):
     1.0
     """
     return 0.025 * sum(claim["holds"] != "not tested" for claim in claims)
+
+
+def verdict_counts(claims):
+    """{verdict: how many of these claims (dicts) say it}, in order; `holds` may be such counts itself.
+
+    >>> verdict_counts([{"holds": "undecided"}, {"holds": "yes"}, {"holds": {"yes": 3}}])
+    {'yes': 4, 'undecided': 1}
+    """
+    found = Counter()
+    for holds in (claim["holds"] for claim in claims):
+        found.update([holds] if isinstance(holds, str) else holds)
+    return {word: found[word] for word in HOLDS if found[word]}
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Run:
             fig.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else {})
         if data is not None:
             paths.append(_write_csv(data, place))
-        display(fig)
+        display(fig, metadata={"image/png": {"alt": caption or name}})
         plt.close(fig)  # else the notebook would show it a second time
         self._keep("figures", name, caption, paths)
 

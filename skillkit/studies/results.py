@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import inside, own, read_json, read_text, replacing, write_json, write_text, writing
 from skillkit.core.names import slugs
-from skillkit.studies.claims import HOLDS, expected_false_positives, with_adjusted
+from skillkit.studies.claims import expected_false_positives, verdict_counts, with_adjusted
 from skillkit.studies.manifest import REMEDY, PublishedStudy
 from skillkit.studies.report.run import load_run
 from skillkit.studies.report.tables import align, read_table
@@ -75,8 +75,8 @@ def count_verdicts(entries):
     >>> count_verdicts([{"holds": "yes"}, {"holds": "yes"}, {"holds": "undecided"}, None])
     '2 yes, 1 undecided'
     """
-    held = [entry["holds"] for entry in entries if entry]
-    return ", ".join(f"{held.count(word)} {word}" for word in HOLDS if word in held) or "–"
+    found = verdict_counts(filter(None, entries))
+    return ", ".join(f"{number} {word}" for word, number in found.items()) or "–"
 
 
 def _study(run):

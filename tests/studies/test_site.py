@@ -23,7 +23,7 @@ def notebook(title):
     text = rf"# {title}\n\nSee [the other](second.ipynb), [none](none.ipynb), $a_i < b$. {EVIL}"
     shown = [
         {"text/html": f"<table><td>kept</td></table>{EVIL}"}, {"image/png": PICTURE, "text/plain": "Figure"},
-        {"application/javascript": "document.title='ran'"},
+        {"application/javascript": "document.title='ran'"}, {"text/plain": "tuning: 100%|███| 6/6 [00:09<00:00]"},
     ]  # fmt: skip
     outputs = [new_output("stream", text=EVIL), *(new_output("display_data", data) for data in shown)]
     codes = [new_code_cell("show()", outputs=[one]) for one in outputs]
@@ -66,6 +66,10 @@ def pages(run):
     return {path.name: parsed(path) for path in (run / "report").glob("*.html")}
 
 
+def badges(page, within):
+    return [badge.text for badge in page.select(f"{within} .badge")]
+
+
 def parsed(path):
     return bs4.BeautifulSoup(path.read_text(), "html.parser")
 
@@ -74,9 +78,17 @@ def test_index_shows_claims_figures_tables_states(pages):
     text = pages["index.html"].get_text(" ", strip=True)
     parts = ("It holds.", "0.950 [0.940, 0.960]", "A curve.", "0.1235", "8 more rows", "1 min 15 s")
     assert not [part for part in parts if part not in text]
-    badges = [badge.text for badge in pages["index.html"].select("#notebooks ~ .scroll .badge")]
-    assert badges == ["done", "failed", "unfinished"]
-    assert tiles(pages["index.html"]) == ["1", "1", "1", "2", "0", "0", "0", "2"]
+    index = pages["index.html"]
+    verdicts = ["1 yes", "1 not tested"]
+    assert badges(index, ".lead") == ["1 done", "1 failed", "1 unfinished"]
+    assert [badges(index, f".contents li:nth-of-type({n})") for n in (1, 2, 3)] == [
+        verdicts, [*verdicts, "failed"], ["unfinished"],
+    ]  # fmt: skip
+    assert badges(index, ".filter") == ["2 yes", "2 not tested"]
+    assert [row["data-holds"].split() for row in index.select("details.chapter tr[data-holds]")] == [
+        ["yes"], ["not-tested"],
+    ] * 2  # fmt: skip
+    assert all(link["href"] == link.img["src"] for link in index.select("a.picture"))  # at full size
     assert {"torch", "revision" if provenance()["git"] else "git"} & set(re.findall(r"\w+", text))
 
 
@@ -102,7 +114,9 @@ def test_every_link_leads_somewhere(run, pages):
 
 def test_notebook_page_has_folded_code_formulas_and_figures(pages):
     page = pages["first.html"]
-    assert len(page.select("details.code")) == 4 and not page.select("details[open]")
+    assert (
+        len(page.select("details.code")) == 5 and "6/6" not in page.text and not page.select("details[open]")
+    )
     assert page.math.msub and "<" in page.math.text
     assert page.find("img", src=f"data:image/png;base64,{PICTURE}") and "kept" in page.text
     assert page.find("a", string="the other")["href"] == "second.html"
@@ -129,18 +143,19 @@ def grid(tmp_path):
     return studies.swept(tmp_path)
 
 
-def tiles(page):
-    return [tile.text for tile in page.select(".tiles b")]
-
-
 @pytest.mark.slow
 def test_report_of_a_grid_says_what_its_cells_say_together(grid):
     page = parsed(build_report(grid))
-    assert tiles(page) == ["4", "1", "1"] and not page.find_all("script") and studies.EVIL in page.text
+    assert (
+        badges(page, ".lead") == ["4 done", "1 failed", "1 unfinished"]
+        and not page.find_all("script")
+        and studies.EVIL in page.text
+    )
     assert page.select("table.claims td.number")[0].text.startswith("0.850")
-    assert [badge.text for badge in page.select("table.claims .badge")] == ["yes 1", "undecided 1"] * 2
+    assert badges(page, "table.claims") == ["1 yes", "1 undecided"] * 2
     assert len(page.select("figure img")) == 2 and "small tasks=movies seeds=3" in page.text
     links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
+    links = [link for link in links if not link.startswith("#")]
     assert len(links) >= 12 and all((grid / "report" / link).is_file() for link in links)
 
 
@@ -153,7 +168,7 @@ def test_a_setting_of_one_cell_has_the_interval_of_that_cell(grid):
 @pytest.mark.slow
 def test_a_grid_without_results_has_a_report(grid):
     shutil.rmtree(grid / "cells")
-    assert tiles(parsed(build_report(grid))) == ["0", "0", "6"]
+    assert badges(parsed(build_report(grid)), ".lead") == ["6 unfinished"]
 
 
 # Several runs.

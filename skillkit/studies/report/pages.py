@@ -25,6 +25,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 _SHOWN = [
     "image/png", "image/jpeg", "image/svg+xml", "text/html", "text/markdown", "text/latex", "text/plain",
 ]  # fmt: skip
+_FINISHED_BAR = re.compile(r"[^\n]*100%\|█+\| (\d+)/\1 \[[^\n]*$")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _MATHML = {
     "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace",
@@ -157,7 +158,9 @@ def _own_value(tag, name, value):
 
 
 def _can_show(output):
-    """Widgets stay only with a picture of them; what is nothing but a script not at all."""
+    """Widgets stay only with a picture of them; nothing but a script, or a finished progress bar, not at all."""
+    if _FINISHED_BAR.match(output.get("data", {}).get("text/plain", "")):
+        return False
     kinds = set(output.get("data", ["text/plain"]))
     return any(kind.startswith("image/") for kind in kinds) if _WIDGET in kinds else bool(kinds & set(_SHOWN))
 

@@ -56,7 +56,7 @@ def read_cell(folder, cell, settings=()):
     return cell | facts | shown | {
         "error": (result["error"] or "").split("\n")[0],
         "seconds": result["seconds"],
-        "time": _duration(result["seconds"]),
+        "time": duration(result["seconds"]),
         "finished": result["finished"].replace("T", " ").replace("Z", " UTC"),
         "parameters": _parameters(cell["notebook"], result["parameters"]),
         "provenance": _flat(result["provenance"]),
@@ -149,7 +149,12 @@ def _flat(plain, start=""):
     return flat
 
 
-def _duration(seconds):
+def duration(seconds):
+    """Seconds as people say them.
+
+    >>> duration(75.2)
+    '1 min 15 s'
+    """
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)

@@ -18,10 +18,10 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.files import MARK, inside, replacing, write_json, write_text
 from skillkit.core.names import slugs
 from skillkit.core.provenance import provenance
-from skillkit.studies.claims import expected_false_positives
+from skillkit.studies.claims import expected_false_positives, verdict_counts
 from skillkit.studies.report.figures import drawings
 from skillkit.studies.report.pages import cells_as_html, stylesheet
-from skillkit.studies.report.run import load_run, preview
+from skillkit.studies.report.run import duration, load_run, preview
 from skillkit.studies.report.tables import align, claims_by_setting, claims_table, numbers_table, write_tables
 
 MAX_PAGES = 100  # notebooks shown in full; failed ones come first
@@ -75,7 +75,11 @@ def _templates(name):
     made, source = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), provenance()
     revision = source["git"] and source["git"]["revision"][:10]
     pages.globals |= {"name": name, "css": stylesheet(), "made": made, "revision": revision}
-    pages.globals |= {"versions": source["versions"], "luck": expected_false_positives}
+    pages.globals |= {
+        "versions": source["versions"],
+        "luck": expected_false_positives,
+        "verdicts": verdict_counts,
+    }
     return pages
 
 
@@ -95,8 +99,28 @@ def _write_report(folder, run, site):
     for cell in (cell for cell in cells if cell["provenance"]):
         made_at.setdefault(str(cell["provenance"]), [cell["provenance"], []])[1].append(cell["name"])
     contents |= {"axes": run["axes"], "cells": cells, "linked": {cell["page"] for cell in shown}}
+    contents |= {"chapters": _chapters(cells, contents["claims"])}
     page = pages.get_template("index.html").render(provenance=made_at.values(), **contents)
     write_text(site / "index.html", page)
+
+
+def _chapters(cells, claims):
+    """What the list of contents says of each notebook, whose cells are one, or those of a grid."""
+    chapters = {}
+    for cell in cells:
+        empty = {"name": cell["notebook"], "title": cell["notebook"], "cells": [], "claims": []}
+        chapters.setdefault(cell["notebook"], empty)["cells"].append(cell)
+    for claim in claims:
+        chapters[claim["notebook"]]["claims"].append(claim)
+    for chapter in chapters.values():
+        of = chapter["cells"]
+        titles, seconds = (
+            [cell["title"] for cell in of if cell["has_page"]],
+            [cell["seconds"] or 0 for cell in of],
+        )
+        chapter |= {"title": [*titles, chapter["title"]][0], "time": duration(sum(seconds) or None)}
+        chapter["findings"] = of[0]["findings"]
+    return list(chapters.values())
 
 
 def _of_grid(folder, cells, site):

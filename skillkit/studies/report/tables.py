@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 from skillkit.core.errors import SkillkitError, short
 from skillkit.core.files import inside, replacing, write_text, writing
 from skillkit.core.stats import mean_interval
-from skillkit.studies.claims import HOLDS, Claim, with_adjusted
+from skillkit.studies.claims import Claim, verdict_counts, with_adjusted
 from skillkit.studies.report.run import load_run
 from skillkit.studies.study import as_text
 
@@ -37,7 +37,7 @@ def claims_by_setting(cells):
     """The claims of a grid, those that differ by the seed together: the mean measured, and how many hold.
 
     >>> claims_by_setting(load_run("runs/seeds")["cells"])[0]["holds"]
-    {'yes': 1, 'partly': 0, 'undecided': 1, 'contradicted': 0, 'not tested': 0}
+    {'yes': 1, 'undecided': 1}
     """
     groups = {}
     for claim in claims_table(_done(cells)):
@@ -130,8 +130,7 @@ def write_tables(folder, cells=None):
 
 def _together(claims):
     """One row for claims that differ by the seed alone; of a single one the interval that it found itself."""
-    held, first = [claim["holds"] for claim in claims], claims[0]
-    first = first | {"holds": {word: held.count(word) for word in HOLDS}}
+    first = claims[0] | {"holds": verdict_counts(claims)}
     if len(claims) == 1:
         return first
     measured = [claim["measured"] for claim in claims if isinstance(claim["measured"], int | float)]
