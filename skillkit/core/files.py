@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import BaseConstructor, SafeConstructor
 
 from skillkit.core.errors import SkillkitError, first_mistake, quoted, short
+from skillkit.core.hashing import checksum
 from skillkit.core.provenance import shared_folder
 
 MARK, SUMS = ".skillkit", "checksums.json"
@@ -292,18 +293,6 @@ def checksums(folder):
     """
     files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.is_symlink()]
     return {str(path.relative_to(folder)): checksum(path) for path in files if path.name != MARK}
-
-
-def checksum(path):
-    """sha256 (hex) of a file, or None where there is none.
-
-    >>> checksum("no/such/file")
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def changed(folder, sums):

@@ -59,8 +59,19 @@ def path_hash(path, without=()):
 
 @functools.lru_cache(10_000)
 def _file_hash(path, size, changed):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return checksum(path)
+
+
+def checksum(path):
+    """sha256 (hex) of a file, or None where there is none.
+
+    >>> checksum("no/such/file")
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def digest(plain):

@@ -32,6 +32,10 @@ from skillkit.core.serialization import load_result, save_result
 
 log = logging.getLogger(__name__)
 _REMEDY = "set SKILLKIT_STORE to a folder that can be written"
+spent = {
+    "computed": 0.0,
+    "loaded": 0.0,
+}  # seconds that this process computed artifacts, and that those it loaded took
 _made = {}  # digest of a result -> id of the artifact that holds it, to name upstream artifacts
 
 
@@ -188,7 +192,9 @@ class _Call:
         """The result, loaded; made first where it is not there, or was removed or replaced while it was read."""
         if not fault(self.folder):
             with suppress(Exception):
-                return load_result(self.folder, self.function)
+                result = load_result(self.folder, self.function)
+                spent["loaded"] += read_json(self.folder / "meta.json")["seconds"]
+                return result
         with _lock(self.id):
             self.make()
             return load_result(self.folder, self.function)
@@ -200,9 +206,10 @@ class _Call:
             return
         if found != "absent":
             warnings.warn(f"{self.id} in the store is damaged ({found}); computing it again", stacklevel=3)
-        began = time.time()
+        began, before = time.time(), spent["computed"]
         result = self.run()
         seconds = time.time() - began
+        spent["computed"] = before + seconds  # what was computed for it is part of it
         temporary = root() / ".tmp" / self.id.replace("/", "-")  # only the holder of the lock writes there
         with _writing():
             try:

@@ -84,6 +84,7 @@ class Claim:
     holds: str = "not tested"
     note: str = ""
     p: float | None = None
+    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # of those that are read from a file
 
     def __post_init__(self):
         if self.holds not in HOLDS:

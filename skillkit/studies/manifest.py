@@ -8,6 +8,7 @@ a checksum of every file that it has made; `contents.json` and `claims.json` are
 """
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from skillkit.core.errors import SkillkitError, short
 from skillkit.core.files import changed, own, read_json, write_json, writing
+from skillkit.studies.claims import Claim
 
 REMEDY = "give another folder with --out"
 # A name that becomes that of a file or a folder.
@@ -80,19 +82,6 @@ class Contents(_Plain):
     tables: list[Entry] = []
 
 
-class _Claim(_Plain):
-    model_config = ConfigDict(extra="allow")
-    statement: str
-    paper: str
-    published: int | float | str | None = None
-    measured: int | float | str | None = None
-    low: float | None = None
-    high: float | None = None
-    holds: str = "not tested"
-    note: str = ""
-    p: float | None = None
-
-
 class Claims(RootModel):
     """The claims of a notebook, in `claims.json`.
 
@@ -100,7 +89,7 @@ class Claims(RootModel):
     []
     """
 
-    root: list[_Claim]
+    root: list[Claim]
 
 
 class _File(_Plain):
@@ -115,7 +104,9 @@ class _Figure(_Plain):
     picture: str
 
 
-class _Shown(_Claim):
+@dataclass(frozen=True, kw_only=True)
+class _Shown(Claim):
+    unit: str
     published_text: str
     measured_text: str
 

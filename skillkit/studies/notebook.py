@@ -21,6 +21,7 @@ from skillkit.core.provenance import provenance, runs_folder
 from skillkit.studies import params
 from skillkit.studies.claims import Claim  # noqa: F401 (chapters find it here, too)
 from skillkit.studies.manifest import Entry
+from skillkit.studies.timing import Timing
 
 
 class Run:
@@ -131,9 +132,27 @@ def start(notebook, namespace):
     names = params.model(notebook, history).model_fields.keys() & namespace.keys()
     run = Run(notebook, params.validate(notebook, {name: namespace[name] for name in names}, history))
     plots.set_style()
+    _show_time(notebook)
     run._head = display(Markdown("*What this chapter finds appears here as it runs.*"), display_id=True)
     print(provenance_line(run.params))
     return run
+
+
+def _show_time(notebook):
+    """The time of every section, at the head of the chapter; it follows the cells that IPython runs."""
+    shell = get_ipython()
+    if shell is None:
+        return
+    timing = Timing(notebook)
+    handle = display(Markdown(timing.text()), display_id=True)
+    timing.show = lambda text: handle.update(Markdown(text))
+    for event in ("pre_run_cell", "post_run_cell"):
+        for old in [
+            one for one in shell.events.callbacks[event] if isinstance(getattr(one, "__self__", 0), Timing)
+        ]:
+            shell.events.unregister(event, old)  # of the cell that is run again
+    shell.events.register("pre_run_cell", timing.begin)
+    shell.events.register("post_run_cell", timing.end)
 
 
 def provenance_line(parameters):

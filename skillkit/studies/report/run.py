@@ -11,9 +11,9 @@ import re
 from skillkit.core.errors import SkillkitError, short
 from skillkit.core.files import inside, read_json
 from skillkit.studies import params
-from skillkit.studies.claims import Claim
 from skillkit.studies.manifest import Claims, Contents, read_manifest, read_result
 from skillkit.studies.study import as_text
+from skillkit.studies.timing import duration
 
 SEEDS = ("seeds", "seed")  # axes whose values are repetitions of the same thing
 PREVIEW = 12  # rows of a table that pages show; the CSV has all of them
@@ -56,7 +56,7 @@ def read_cell(folder, cell, settings=()):
     return cell | facts | shown | {
         "error": (result["error"] or "").split("\n")[0],
         "seconds": result["seconds"],
-        "time": duration(result["seconds"]),
+        "time": "" if result["seconds"] is None else duration(result["seconds"]),
         "finished": result["finished"].replace("T", " ").replace("Z", " UTC"),
         "parameters": _parameters(cell["notebook"], result["parameters"]),
         "provenance": _flat(result["provenance"]),
@@ -70,7 +70,7 @@ def _shown(folder, page, name):
     contents = read_json(folder / "contents.json", Contents) or Contents()
     claims = read_json(folder / "claims.json", Claims) or Claims([])
     return {
-        "claims": [_claim(page, claim.model_dump()) for claim in claims.root],
+        "claims": [_claim(page, claim) for claim in claims.root],
         "findings": contents.findings,
         "figures": [_figure(folder, page, figure.model_dump()) for figure in contents.figures],
         "tables": [preview(folder, table.model_dump(), page) for table in contents.tables],
@@ -96,11 +96,7 @@ def preview(folder, table, page):
     return table | {"unit": page, "href": f"{page}/{file}", "head": head, "rows": shown, "more": more}
 
 
-def _claim(page, plain):
-    try:
-        claim = Claim(**plain)
-    except TypeError:
-        raise SkillkitError("claims.json holds what no claim has; run the study again") from None
+def _claim(page, claim):
     texts = {"published_text": claim.published_text, "measured_text": claim.measured_text}
     return claim.plain() | {"unit": page} | texts
 
@@ -147,15 +143,3 @@ def _flat(plain, start=""):
     for name, value in plain.items():
         flat |= _flat(value, f"{start}{name} ") if isinstance(value, dict) else {start + name: value}
     return flat
-
-
-def duration(seconds):
-    """Seconds as people say them.
-
-    >>> duration(75.2)
-    '1 min 15 s'
-    """
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -21,8 +21,9 @@ from skillkit.core.provenance import provenance
 from skillkit.studies.claims import expected_false_positives, verdict_counts
 from skillkit.studies.report.figures import drawings
 from skillkit.studies.report.pages import cells_as_html, stylesheet
-from skillkit.studies.report.run import duration, load_run, preview
+from skillkit.studies.report.run import load_run, preview
 from skillkit.studies.report.tables import align, claims_by_setting, claims_table, numbers_table, write_tables
+from skillkit.studies.timing import duration
 
 MAX_PAGES = 100  # notebooks shown in full; failed ones come first
 
@@ -118,7 +119,10 @@ def _chapters(cells, claims):
             [cell["title"] for cell in of if cell["has_page"]],
             [cell["seconds"] or 0 for cell in of],
         )
-        chapter |= {"title": [*titles, chapter["title"]][0], "time": duration(sum(seconds) or None)}
+        chapter |= {
+            "title": [*titles, chapter["title"]][0],
+            "time": duration(sum(seconds)) if any(seconds) else "",
+        }
         chapter["findings"] = of[0]["findings"]
     return list(chapters.values())
 
