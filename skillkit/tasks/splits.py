@@ -236,12 +236,22 @@ def _numbered(table, labels, number, about, split, notes, marks):
     return table.assign(label=keys.map(number))
 
 
+def _shared(rows, train, *columns):
+    """How many rows have in these columns what a row of train has, up to blanks and capitals."""
+    group = _same_texts(datasets.concatenate_datasets([train, rows]).select_columns(list(columns)))
+    return np.isin(group[len(train) :], group[: len(train)]).sum()
+
+
 def _not_kept(split, rows, train, labels):
     """Notes on texts that a split which was made shares with train, and on classes that it lacks."""
-    group = _same_texts(datasets.concatenate_datasets([train, rows]))
-    shared = np.isin(group[len(train) :], group[: len(train)]).sum()
-    absent = set(train["label"][:]) - set(rows["label"][:])
-    notes = [f"{shared} texts of {split} are the same as in train"] if shared else []
+    pairs = "text_pair" in rows.column_names
+    absent, whole = set(train["label"][:]) - set(rows["label"][:]), ("text", "text_pair")[: 1 + pairs]
+    shared = {"are the same as in train": _shared(rows, train, *whole)}
+    if pairs:
+        shared["stand in train in another pair"] = (
+            _shared(rows, train, "text") - shared["are the same as in train"]
+        )
+    notes = [f"{count} texts of {split} {what}" for what, count in shared.items() if count]
     few = "of which there are too few different texts"
     return notes + [f"{split} has no row of {labels[number]}, {few}" for number in sorted(absent)]
 

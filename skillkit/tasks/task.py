@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow.compute
 
 from skillkit import small_world
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.hashing import content_hash
 from skillkit.core.names import by_name, short_names
 from skillkit.tasks.readers import read, read_hub
@@ -234,6 +234,7 @@ def load_task(
     distractors or negation.
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
+    at_least(0, seed=seed)
     fields |= dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer)
     fields = {field: value for field, value in fields.items() if value is not None}
     if not isinstance(name, str | Path):

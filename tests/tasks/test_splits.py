@@ -151,6 +151,12 @@ def test_made_splits_share_no_text_and_have_every_class(texts, rare, given):
 def test_what_the_splits_cannot_keep_is_noted():
     few = [{"review": f"text {i % 4}", "stars": i % 2} for i in range(40)]
     assert "4 texts of test are the same as in train" in load_reviews(pd.DataFrame(few)).notes
+    pairs = pd.DataFrame(
+        [{"review": f"text {i % 30}", "claim": f"claim {i}", "stars": i % 2} for i in range(90)]
+    )
+    assert any(
+        note.endswith("in train in another pair") for note in load_reviews(pairs, text_pair="claim").notes
+    )
     rare = [*rows_of(40, classes=1), {"review": "a", "stars": 1}]
     assert any(note.startswith("test has no row of 1") for note in load_reviews(pd.DataFrame(rare)).notes)
 

@@ -115,6 +115,7 @@ def test_an_attacked_view_keeps_labels_and_training_texts():
 def test_a_small_world_task_takes_words_but_no_columns():
     assert load_task("world/movies", verbalizer=["bad", "good"]).words(reader(None)) == ("bad", "good")
     refused("small world; it takes .* not text", load_task, "world/movies", text="review")
+    refused("seed cannot be -1", load_task, "world/movies", seed=-1)
 
 
 @pytest.mark.parametrize(("places", "names"), [
