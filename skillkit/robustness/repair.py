@@ -151,8 +151,7 @@ def repairs(
     over pairs), clean (accuracy on clean test rows). rows: only so many test rows, class-balanced.
     """
     strengths, skills = listed(strengths), checked_mask(bb, skills)
-    if "train" not in view.adversarial.splits:
-        view = set_aside(view, n, seed)
+    view = view if "train" in view.adversarial.splits else set_aside(view, n, seed)
     given = dict(rows=rows, split="validation")
     score = lambda one: _pushed(bb, view.adversarial, prompt, probe, skills, one, **given).accuracy
     strength = max(strengths, key=score if "validation" in view.adversarial.splits else None)

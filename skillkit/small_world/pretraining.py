@@ -81,10 +81,11 @@ def _batches(objective, docs):
             yield objective.batch(chunk[start : start + BATCH])
 
 
-def _schedule(optimizer, steps):
-    """A warm-up of 300 steps, the full rate, and a fall over the last 40 %."""
+def _optimizer(recipe, model, steps):
+    """The recipe's optimizer and its schedule: a warm-up of 300 steps, the full rate, a fall over the last 40 %."""
+    optimizer = recipe.optimizer(model, recipe.rate)
     shape = lambda step: min((step + 1) / 300, max(0.02, (steps - step) / (0.4 * steps)), 1.0)
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
 
 
 def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
@@ -108,8 +109,7 @@ def pretrain(name, folder, seed=0, steps=None, every=None, report=print):
     model, objective = recipe.model(tokenizer), recipe.objective(tokenizer, random.Random(f"{name}/{seed}"))
     model.set_attn_implementation("eager")  # its backward pass is twice as fast on short CPU batches
     batches = _batches(objective, documents(seed, lambda: progress[0], recipe.curriculum))
-    optimizer = recipe.optimizer(model, recipe.rate)
-    schedule = _schedule(optimizer, steps)
+    optimizer, schedule = _optimizer(recipe, model, steps)
     for step in range(steps):
         progress[0] = step / steps
         with torch.autocast("cpu", torch.bfloat16):

@@ -165,8 +165,7 @@ def _source(parts, unread=()):
 
 def _files_by_split(folder, splits, strict, config):
     """({split: data files}, the others): the file itself, or else the folder it lies in, has the split's name."""
-    every = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    every = [file for file in every if not any(part.startswith(".") for part in file.parts)]
+    every = _visible(folder)
     files = [file for file in every if file.suffix.lower() in SUFFIXES]
     files = [file for file in files if not _BESIDE.fullmatch(file.name)]
     names = {file: (_SHARD.sub("", file.stem), file.parent.name) for file in files}
@@ -190,6 +189,12 @@ def _files_by_split(folder, splits, strict, config):
     other = lambda file: file.suffix.lower() not in SUFFIXES and file.name.split(".")[0] in usual
     unread = [file for file in every if file not in place and (file in files or other(file))]
     return {split: [folder / file for file in mine] for split, mine in found.items() if mine}, unread
+
+
+def _visible(folder):
+    """The files below a folder, none of them hidden or in a hidden folder."""
+    every = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [file for file in every if not any(part.startswith(".") for part in file.parts)]
 
 
 def _check_folders(places, folder):
