@@ -160,14 +160,15 @@ def suppression_curve(
 
     ranking    what `skill_neurons` takes: probes (of this task or another), or scores [layers, neurons]
     rates      shares of neurons, or one; 0 is the untouched model
-    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to the probes
+    kind, alpha, fill, positions   as in `suppress`; `fill` defaults to the probes, if they are of this task
     windows    the layers to suppress in: a curve for each entry; None: all layers
     draws      random draws per rate, and draws of the noise for the skill neurons when it is gaussian
     per_layer  as in `skill_neurons`
     examples   at most so many rows of the split, drawn with `seed`, which the random draws depend on too
 
     Texts are tokenised once for the whole curve, and what lies below a window is computed once. Raises SkillkitError
-    for a rate outside [0, 1], one that selects no neuron, a mask, and a ranking of another backbone or layout.
+    for a rate outside [0, 1], one that selects no neuron, a mask, a ranking of another backbone or layout, and
+    where means are wanted and `ranking` has only another task's.
     """
     rates, windows = listed(rates), [None] if windows is None else list(windows)
     if draws < 1 or not (rates and windows) or any(isinstance(window, Integral) for window in windows):
@@ -175,7 +176,7 @@ def suppression_curve(
     at_least(1, examples=1 if examples is None else examples), at_least(0, seed=seed)
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     _check_layout(bb, ranking, target.reading.layout.name)
-    fill = probes_in(ranking) or None if fill is None and kind in ("mean", "constant") else fill
+    fill = _own_means(task, ranking) if fill is None and kind in ("mean", "constant") else fill
     masks = [
         (rate, *one) for rate in rates
         for one in _draws(bb, skill_neurons(ranking, rate, per_layer), draws, draws * seed, kind == "gaussian")
@@ -193,6 +194,15 @@ def suppression_curve(
             "margin": found.margin, "n": found.n,
         })  # fmt: skip
     return Curve(sorted(rows, key=lambda row: rates.index(row["rate"])))
+
+
+def _own_means(task, ranking):
+    """The probes of a ranking, for their means: of this task, since another's must be named by who wants them."""
+    probes, own = probes_in(ranking), {task.name, *(sub.name for sub in task.subtasks())}
+    if others := {probe.metadata["task"] for probe in probes} - own:
+        whose = f"{', '.join(sorted(others))}, not of {task.name}"
+        raise SkillkitError(f"the probes know the means of {whose}; name the means to write with fill=")
+    return probes or None
 
 
 def _draws(bb, mask, draws, first, noisy):
@@ -231,7 +241,7 @@ def _check_layout(bb, ranking, layout):
             raise SkillkitError(f"the probe has layout {theirs}, the prompt has layout {layout}")
 
 
-@artifact("damage", version=3)
+@artifact("damage", version=4)
 def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
     """Is the damage specific? The cost, on every task, of suppressing the skill neurons of every other.
 
@@ -239,15 +249,17 @@ def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
     >>> damage_matrix(bb, rankings, {"movies": (task, prompt), "gadgets": (other_task, other_prompt)}, rate=0.1)
 
     Returns a DataFrame: source, target, value ("accuracy" or "margin"), skill and random (what is lost of it, see
-    `Curve.costs`); options as in `suppression_curve`.
+    `Curve.costs`); options as in `suppression_curve`. Where means are written, they are those of the task that is
+    damaged, from the ranking of the same name.
     """
     of_kind(Mapping, rankings=rankings, targets=targets)
     rows = []
     for target, (task, prompt) in targets.items():
         untouched = []  # the same whichever neurons are suppressed afterwards
+        means = {"fill": probes_in(rankings[target]) or None} if target in rankings else {}
         for source, ranking in rankings.items():
             rates = (rate,) if untouched else (0, rate)
-            curve = suppression_curve(bb, task, prompt, ranking, rates, **{"progress": False} | options)
+            curve = suppression_curve(bb, task, prompt, ranking, rates, **{"progress": False} | means | options)
             untouched = untouched or [row for row in curve.rows if not row["rate"]]
             curve = Curve([*untouched, *(row for row in curve.rows if row["rate"])])
             for value in ("accuracy", "margin"):
