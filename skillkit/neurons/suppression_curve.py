@@ -259,7 +259,9 @@ def damage_matrix(bb, rankings, targets, rate=0.1, **options) -> Table:
         means = {"fill": probes_in(rankings[target]) or None} if target in rankings else {}
         for source, ranking in rankings.items():
             rates = (rate,) if untouched else (0, rate)
-            curve = suppression_curve(bb, task, prompt, ranking, rates, **{"progress": False} | means | options)
+            curve = suppression_curve(
+                bb, task, prompt, ranking, rates, **{"progress": False} | means | options
+            )
             untouched = untouched or [row for row in curve.rows if not row["rate"]]
             curve = Curve([*untouched, *(row for row in curve.rows if row["rate"])])
             for value in ("accuracy", "margin"):

@@ -97,10 +97,17 @@ def test_a_damage_matrix_is_a_curve_for_every_pair(store):
 
 def test_means_are_those_of_the_task_that_is_damaged():
     bb, prompt, found = small()
-    stranger = Probe.of(found.metadata | {"task": "another"}, found.tensors | {"encoder.means": found.tensors["encoder.means"] + 1})
-    curve = partial(suppression_curve, bb, TASK, prompt, rates=(0, 0.2), kind="constant", draws=1, progress=False)
+    stranger = Probe.of(
+        found.metadata | {"task": "another"},
+        found.tensors | {"encoder.means": found.tensors["encoder.means"] + 1},
+    )
+    curve = partial(
+        suppression_curve, bb, TASK, prompt, rates=(0, 0.2), kind="constant", draws=1, progress=False
+    )
     refused("means of another, not of toy", curve, stranger)
-    table = damage_matrix(bb, {"toy": found, "another": stranger}, {"toy": (TASK, prompt)}, 0.2, kind="constant", draws=1)
+    table = damage_matrix(
+        bb, {"toy": found, "another": stranger}, {"toy": (TASK, prompt)}, 0.2, kind="constant", draws=1
+    )
     lost = curve(stranger, fill=found).damage(0.2)
     assert table[(table.source == "another") & (table["value"] == "accuracy")].skill.item() == lost.skill
 
