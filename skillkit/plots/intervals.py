@@ -50,10 +50,10 @@ def points(
     """
     table = frame(table, x, hue, value, low, high, chance, panel)
     groups, hues = unique(table[x]), unique(table[hue])
+    offsets = np.linspace(-0.28, 0.28, len(hues)) if len(hues) > 1 else [0.0]
     width, height = (2.9, 0.3 * len(groups) + 1.4) if horizontal else (max(4.3, 1.25 * len(groups) + 1), 3.6)
     scales = dict(sharex=same_scale or not horizontal, sharey=same_scale or horizontal)
     figure, row = panel_row(unique(table[panel]) if panel else [""], width, height, **scales)
-    offsets = np.linspace(-0.28, 0.28, len(hues)) if len(hues) > 1 else [0.0]
     for name, axes in row:
         rows = table[table[panel] == name] if panel else table
         for number, (kind, offset) in enumerate(zip(hues, offsets)):
@@ -61,8 +61,10 @@ def points(
             at = np.array([groups.index(group) for group in mine[x]]) + offset
             place = {"y": at, "x": mine[value]} if horizontal else {"x": at, "y": mine[value]}
             place["xerr" if horizontal else "yerr"] = arms(mine, value, low, high)
-            axes.errorbar(**place, fmt=MARKERS[number % len(MARKERS)], ms=5.5, capsize=2.5, color=color(kind, number),
-                          label=kind, lw=1.4)  # fmt: skip
+            look = dict(
+                fmt=MARKERS[number % len(MARKERS)], color=color(kind, number), ms=5.5, capsize=2.5, lw=1.4
+            )
+            axes.errorbar(**place, **look, label=kind)
         if chance:
             _draw_chance(axes, table.drop_duplicates(x)[chance], horizontal)
         _name_groups(axes, groups, horizontal, label if horizontal or axes is row[0][1] else None)

@@ -1,8 +1,18 @@
+from functools import partial
+
 import pytest
 import torch
 
 from skillkit.core import accuracy_interval, cached, mean_interval
-from skillkit.neurons import damage_matrix, probe, random_neurons, skill_neurons, suppress, suppression_curve
+from skillkit.neurons import (
+    Probe,
+    damage_matrix,
+    probe,
+    random_neurons,
+    skill_neurons,
+    suppress,
+    suppression_curve,
+)
 from skillkit.neurons.suppression_curve import Curve, Damage
 from skillkit.prompts import evaluate, random_prompt, tune_adapter, tune_bitfit
 from tests.helpers import refused
@@ -99,7 +109,7 @@ def test_means_are_those_of_the_task_that_is_damaged():
     bb, prompt, found = small()
     stranger = Probe.of(
         found.metadata | {"task": "another"},
-        found.tensors | {"encoder.means": found.tensors["encoder.means"] + 1},
+        found.tensors | {"layer.means": found.tensors["layer.means"] + 1},
     )
     curve = partial(
         suppression_curve, bb, TASK, prompt, rates=(0, 0.2), kind="constant", draws=1, progress=False

@@ -76,8 +76,9 @@ def test_findings_stand_at_the_head_of_an_executed_notebook(tmp_path):
     cells = [start, "run.finding('Prompts reach 91 %.')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    head, finding = (cell.outputs[0].data["text/markdown"] for cell in notebook.cells)
-    assert head == finding == "**Found.**\n\n- Prompts reach 91 %."
+    shown = [[one.data["text/markdown"] for one in cell.outputs if "data" in one] for cell in notebook.cells]
+    assert shown[0][0].startswith("**Time.** Start")
+    assert shown[0][1:] == shown[1] == ["**Found.**\n\n- Prompts reach 91 %."]
 
 
 def test_a_new_start_clears_what_was_there(run):
