@@ -59,7 +59,12 @@ def path_hash(path, without=()):
 
 @functools.lru_cache(10_000)
 def _file_hash(path, size, changed):
-    return checksum(path)
+    return _sha256(path)
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checksum(path):
@@ -68,8 +73,7 @@ def checksum(path):
     >>> checksum("no/such/file")
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _sha256(path)
     except OSError:
         return None
 

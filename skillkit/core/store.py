@@ -32,10 +32,8 @@ from skillkit.core.serialization import load_result, save_result
 
 log = logging.getLogger(__name__)
 _REMEDY = "set SKILLKIT_STORE to a folder that can be written"
-spent = {
-    "computed": 0.0,
-    "loaded": 0.0,
-}  # seconds that this process computed artifacts, and that those it loaded took
+# Seconds that this process computed artifacts, and that those it loaded took when they were computed.
+spent = {"computed": 0.0, "loaded": 0.0}
 _made = {}  # digest of a result -> id of the artifact that holds it, to name upstream artifacts
 
 
