@@ -64,9 +64,10 @@ class Kind:
     version: int
     ignore: tuple[str, ...]
     resolve: Callable[[dict], dict] | None
+    complete: Callable[[object, dict], bool] | None
 
 
-def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None):
+def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None, complete=None):
     """Mark a function whose results may be stored.
 
     >>> @artifact("prompt", version=1)
@@ -78,13 +79,15 @@ def artifact(kind, version=1, ignore=("progress", "checkpoint"), resolve=None):
     ignore:   arguments that do not change the result.
     resolve:  function of the bound arguments (a dict) giving a dict of arguments to be replaced by what they
               stand for on this machine, such as the dtype behind "auto".
+    complete: function of a stored result and the bound arguments that says whether it holds all they ask for, where
+              some ask for more of the same result; one that does not is computed again.
 
     The return annotation says how a result is stored: a class with `save(folder)` and `load(folder)`, a
     dataclass, or (without annotation too) tensors, tables and plain values nested in dicts, lists and tuples.
     """
 
     def mark(function):
-        function.artifact = Kind(kind, version, tuple(ignore), resolve)
+        function.artifact = Kind(kind, version, tuple(ignore), resolve, complete)
         return function
 
     return mark
@@ -153,17 +156,22 @@ def fault(folder):
     >>> fault(Path("runs/store/prompt/3f2a…"))    # doctest: +SKIP
     'prompt.safetensors has changed'
     """
-    if not folder.exists():
-        return "absent"
     try:
-        meta = read_json(folder / "meta.json", Meta, seal=True)
-        here = f"{folder.parent.name}/{folder.name}"
-        if not meta or not (meta.id == here == f"{folder.parent.name}/{digest(meta.key)[:32]}"):
-            return "meta.json is lost, or of another artifact"
-        lost = changed(folder, meta.files)
+        return None if _whole(folder) else "absent"
     except SkillkitError as error:
         return str(error)
-    return f"{lost} has changed" if lost else None
+
+
+def _whole(folder):
+    """The `Meta` of an artifact's folder, None where there is no folder; SkillkitError says how it is damaged."""
+    if not folder.exists():
+        return None
+    meta, here = read_json(folder / "meta.json", Meta, seal=True), f"{folder.parent.name}/{folder.name}"
+    if not meta or not (meta.id == here == f"{folder.parent.name}/{digest(meta.key)[:32]}"):
+        raise SkillkitError("meta.json is lost, or of another artifact")
+    if lost := changed(folder, meta.files):
+        raise SkillkitError(f"{lost} has changed")
+    return meta
 
 
 class _Call:
@@ -174,6 +182,7 @@ class _Call:
         self.run = lambda: function(*args, **kwargs)
         bound = inspect.signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
+        self.asked = dict(bound.arguments)
         arguments = bound.arguments | (self.kind.resolve(dict(bound.arguments)) if self.kind.resolve else {})
         self.arguments = {name: value for name, value in arguments.items() if name not in self.kind.ignore}
         # Ids of before the fingerprint covered the tokenizer, and names counted, cannot be kept honestly: those
@@ -188,21 +197,26 @@ class _Call:
 
     def stored(self):
         """The result, loaded; made first where it is not there, or was removed or replaced while it was read."""
-        if not fault(self.folder):
-            with suppress(Exception):
-                result = load_result(self.folder, self.function)
-                spent["loaded"] += read_json(self.folder / "meta.json")["seconds"]
+        with suppress(Exception):
+            meta = _whole(self.folder)
+            result = load_result(self.folder, self.function)
+            if self.complete(result):
+                spent["loaded"] += meta.seconds
                 return result
         with _lock(self.id):
             self.make()
             return load_result(self.folder, self.function)
 
+    def complete(self, result):
+        """Whether a stored result holds all that the arguments ask for."""
+        return not self.kind.complete or self.kind.complete(result, self.asked)
+
     def make(self):
         """Run the function, store its result under a temporary name, rename. The caller holds the lock."""
         found = fault(self.folder)
-        if found is None:  # another process made it while we waited
-            return
-        if found != "absent":
+        if found is None and self.complete(load_result(self.folder, self.function)):
+            return  # another process made it while we waited
+        if found not in (None, "absent"):
             warnings.warn(f"{self.id} in the store is damaged ({found}); computing it again", stacklevel=3)
         began, before = time.time(), spent["computed"]
         result = self.run()

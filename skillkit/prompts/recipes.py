@@ -41,7 +41,8 @@ class Recipe:
     rate falls linearly to 0 afterwards (`schedule="linear"`) or stays (`"constant"`). Every `evaluate_every`
     steps the task's metric is measured on at most `validation_examples`; after `patience` measurements
     without gain the run stops. The score is entered into the history at the steps `curve_at` too, for a learning
-    curve; what is kept does not depend on those. `accumulate` splits a batch into that many forward passes.
+    curve; what is kept does not depend on those, and the store keeps one result whatever they are: the last, which
+    may have more points than are asked for. `accumulate` splits a batch into that many forward passes.
     `loss` is the cross-entropy over the "label-words" or over the whole "vocabulary". `max_tokens` limits the
     text; `segments=False` leaves BERT's segment ids out.
     """

@@ -19,16 +19,26 @@ from skillkit.prompts.training import Job
 
 
 def _resolve(arguments):
-    """What decides a result: the precision that "auto" stands for, the recipe's fields, and changes to them."""
+    """What decides a result: the precision that "auto" stands for, the recipe's fields, and changes to them.
+
+    The steps `curve_at` decide nothing that is trained, and do not count.
+    """
     check_objects(arguments["bb"], arguments["task"]), at_least(0, seed=arguments["seed"])
-    recipe = choose_recipe(arguments["recipe"], arguments["bb"]).plain()
-    changes = {k: value for k, value in given(arguments["overrides"]).items() if recipe.get(k) != value}
+    recipe = choose_recipe(arguments["recipe"], arguments["bb"]).plain() | {"curve_at": []}
+    overrides = given(arguments["overrides"] | {"curve_at": None})
+    changes = {name: value for name, value in overrides.items() if recipe.get(name) != value}
     dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
     layout = layout_key(arguments["bb"], arguments["layout"], recipe["layout"])
     return {"dtype": dtype, "recipe": recipe, "overrides": changes, "seed": int(arguments["seed"])} | layout
 
 
-@artifact("prompt", version=1, resolve=_resolve)
+def _has_curve(tuned, arguments):
+    """Whether the recorded learning curve of what was tuned has the steps that are asked for."""
+    recipe = choose_recipe(arguments["recipe"], arguments["bb"], **arguments["overrides"])
+    return set(recipe.curve_at) <= set(tuned.metadata["recipe"]["curve_at"])
+
+
+@artifact("prompt", version=1, resolve=_resolve, complete=_has_curve)
 def tune_prompt(
     bb, task, length=16, seed=0, epochs=None, max_steps=None, recipe="embedded", max_train_examples=None,
     init="random", layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,
@@ -67,7 +77,7 @@ def tune_prompt(
     return SoftPrompt(state["weight"], layout.name, metadata)
 
 
-@artifact("bitfit", version=1, resolve=_resolve)
+@artifact("bitfit", version=1, resolve=_resolve, complete=_has_curve)
 def tune_bitfit(
     bb, task, seed=0, epochs=None, max_steps=None, recipe="bitfit", max_train_examples=None,
     layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,
@@ -88,7 +98,7 @@ def tune_bitfit(
     return Tuned("bitfit", state, layout.name, metadata)
 
 
-@artifact("adapter", version=1, resolve=_resolve)
+@artifact("adapter", version=1, resolve=_resolve, complete=_has_curve)
 def tune_adapter(
     bb, task, bottleneck=16, seed=0, epochs=None, max_steps=None, recipe="adapter", max_train_examples=None,
     layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,

@@ -7,6 +7,7 @@ import torch
 
 from skillkit.core import cached
 from skillkit.core.hashing import content_hash
+from skillkit.core.store import find
 from skillkit.models import from_model
 from skillkit.prompts import (
     SoftPrompt,
@@ -20,6 +21,7 @@ from skillkit.prompts import (
     tune_prompt,
 )
 from skillkit.prompts.layouts import encode_for
+from skillkit.prompts.recipes import choose_recipe
 from tests.helpers import refused
 from tests.prompts.test_layouts import CASES
 from tests.tiny import TINY_MODELS, slowly, tiny_backbone
@@ -129,6 +131,27 @@ def test_tuned_prompts_and_adapters_are_artifacts(tmp_path, monkeypatch):
         for one in again:  # what a recipe says anyway changes nothing
             assert one.fingerprint == first.fingerprint and one.metadata == first.metadata
         assert cached(tune_it, bb, TASK, **options | {"learning_rate": 0.5}).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter])
+def test_steps_of_a_learning_curve_are_not_in_the_key_and_are_there_when_asked_for(
+    tune_it, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
+    options = {"max_steps": 4, "evaluate_every": 2, "progress": False}
+    recipe = choose_recipe("embedded", BERT, curve_at=(1,))
+    steps = lambda **given: [
+        point["step"] for point in cached(tune_it, BERT, TASK, **options, **given).metadata["history"]
+    ]
+    first = cached(tune_it, BERT, TASK, **options)
+    assert (
+        steps(curve_at=[0, 1]) == steps() == steps(curve_at=[1]) == [0, 1, 2, 4]
+    )  # made once more, then kept
+    assert cached(tune_it, BERT, TASK, **options).fingerprint == first.fingerprint
+    assert steps(curve_at=[0, 3]) == [0, 2, 3, 4] and len(list(tmp_path.glob("[!.]*/*"))) == 1
+    assert steps(recipe=recipe) == [1, 2, 4] and len(find(tune_it.artifact.name)) == 1 + (
+        tune_it != tune_prompt
+    )
 
 
 def test_published_recipes_run():
