@@ -20,7 +20,8 @@ _EXPORTS = {
         "tune_prompt",
     ),
     "neurons": (
-        "Probe", "probe", "prune", "random_neurons", "skill_neurons", "suppress", "suppression_curve",
+        "Probe", "neurons_from", "probe", "prune", "random_neurons", "skill_neurons", "suppress",
+        "suppression_curve",
     ),
     "transfer": ("activated_neurons", "indicators", "train_projector", "transfer_matrix"),
     "knowledge": (

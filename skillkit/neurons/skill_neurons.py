@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
-from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
 
@@ -248,25 +247,3 @@ def checked_fill(bb, fill, mask, layers):
     if fill[layers][mask[layers]].isnan().any():
         raise SkillkitError("fill is NaN for some of these neurons; probe all the layers they are in")
     return fill
-
-
-def save_neurons(mask, folder, bb):
-    """Write a mask into `folder` (safetensors and JSON), with the backbone it belongs to.
-
-    >>> save_neurons(skills, "dir", bb); load_neurons("dir", bb)
-    """
-    metadata = {"backbone": bb.name, "backbone_fingerprint": bb.fingerprint}
-    write_tensors(folder, "neurons", {"mask": checked_mask(bb, mask)}, metadata)
-
-
-def load_neurons(folder, bb):
-    """Read what `save_neurons` wrote; SkillkitError when it is missing, damaged or of another backbone.
-
-    >>> save_neurons(skills, "dir", bb)
-    >>> torch.equal(load_neurons("dir", bb), skills)
-    True
-    """
-    tensors, metadata = read_tensors(folder, "neurons", "mask", "backbone_fingerprint")
-    if metadata["backbone_fingerprint"] != bb.fingerprint:
-        raise SkillkitError(f"the neurons in {folder} are those of {metadata['backbone']}, not of {bb.name}")
-    return tensors["mask"]
