@@ -125,9 +125,9 @@ def _tensor(given):
 
 def _first(ranking, top):
     """The pairs of the first share of a ranking […, neurons, 2], cut as the published code cuts them."""
-    if not (isinstance(top, Real) and 0 <= top <= 1):
+    if not (isinstance(top, Real) and 0 <= float(top) <= 1):
         raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {quoted(top)}")
-    count = int(top * ranking.shape[-2] + 1e-9)  # 0.29 · 100 is 28.999… in floating point
+    count = int(float(top) * ranking.shape[-2] + 1e-9)  # 0.29 · 100 is 28.999… in floating point
     return ranking[..., :count, :].reshape(-1, 2).long()
 
 
