@@ -163,6 +163,9 @@ class MaskFirst(Layout):
     (5, tensor([0, 0]))
     >>> torch.equal(layout.rows(bb, prompt.weight)[1:], prompt.weight)
     True
+
+    Label words are the tokens that the task says, by default those of running text. The published code reads them
+    without a leading space: `load_task(…, leading_space=False)`, as the files in params/tasks/skill-neuron do.
     """
 
     name, family = "mask-first", "masked"

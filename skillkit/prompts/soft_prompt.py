@@ -174,8 +174,8 @@ class SoftPrompt(Trained):
 
         The folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is not trained), T5
         "encoder"; `layout` says it where the name does not. As their code does, texts are cut at 128 tokens, and
-        in "zero-position" label words are the tokens without a leading space (`metadata` says both). Nothing but
-        tensors is ever unpickled.
+        in "zero-position" label words are the tokens without a leading space (`metadata` says both; in other layouts
+        of RoBERTa that takes a task with `leading_space=False`). Nothing but tensors is ever unpickled.
         """
         return cls(*read_published(path, layout))
 

@@ -8,6 +8,8 @@ import functools
 import os
 from pathlib import Path
 
+from huggingface_hub.constants import HF_HUB_CACHE
+
 from skillkit.core.files import read_yaml
 from skillkit.core.hashing import path_hash
 from skillkit.core.provenance import CHECKPOINTS, PACKAGE
@@ -16,13 +18,14 @@ _ROOT = "data_root"  # a folder of many data sets, of which only those named cou
 
 
 def contents(parameters, cwd, without=()):
-    """{name: hash} of what is there under the names among the parameters, wherever in them; what the hub has is not.
+    """{name: hash} of what is there under the names among the parameters, wherever in them.
 
     >>> contents({"tasks": ["reviews.yaml"]}, "params/tasks")  # doctest: +SKIP
     {'reviews.yaml (0)': '…', 'reviews.yaml: reviews.csv (0)': '…'}
 
-    A name may be a path (from `cwd` on), or the name of a data set below `data_root` or SKILLKIT_DATA. `without` are
-    folders that results are written to.
+    A name may be a path (from `cwd` on), the name of a data set below `data_root` or SKILLKIT_DATA, or a model of the
+    hub, for which its commit in this machine's cache stands. Data sets of the hub do not count. `without` are folders
+    that results are written to.
     """
     roots = [Path(root) for root in (parameters.get(_ROOT), os.environ.get("SKILLKIT_DATA")) if root]
     named = {name: value for name, value in parameters.items() if name not in (_ROOT, "out")}
@@ -34,7 +37,10 @@ def _found(plain, base, roots, without, within=""):
     for text in dict.fromkeys(_texts(plain)):
         shipped = [CHECKPOINTS / text.removeprefix("embedded/")] if text.startswith("embedded/") else []
         below = [root / _registered().get(text, text) for root in roots]
-        for number, place in enumerate([base / Path(text).expanduser(), *below, *shipped]):
+        cached = Path(
+            HF_HUB_CACHE, f"models--{text.replace('/', '--')}", "refs", "main"
+        )  # holds the commit's hash
+        for number, place in enumerate([base / Path(text).expanduser(), *below, *shipped, cached]):
             mark = _mark(place, without)
             if mark:
                 yield f"{within}{text} ({number})", mark

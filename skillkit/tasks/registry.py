@@ -26,6 +26,7 @@ class TaskFile(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid")
     name: str = ""
+    like: str | None = None  # a named task, whose fields hold where none are given here
     about: str = ""  # one line for list_tasks
     type: str = "custom"  # tasks of one type are expected to share neurons
     path: str | None = None  # file or folder, relative to the YAML
@@ -57,6 +58,18 @@ def registry():
     return read_yaml(Path(__file__).with_name("registry.yaml"), words=True)
 
 
+def _inherited(given, path):
+    """The fields of a task file, over those of the named task that it is `like`, whose data it reads."""
+    like = given.get("like")
+    if like is None:
+        return given
+    if not isinstance(like, str) or like not in registry():
+        raise SkillkitError(
+            f"{path} is like {like!r}, which is no named task; list_tasks() names those there are"
+        )
+    return {"folder": like} | registry()[like] | given
+
+
 def task_file(name, fields):
     """(TaskFile, the folder its path is relative to) of a named task, a YAML or a data path; None if neither.
 
@@ -70,7 +83,7 @@ def task_file(name, fields):
     if str(name) in registry():
         given = {"name": str(name)} | registry()[str(name)]
     elif path.suffix in (".yaml", ".yml"):
-        given, folder = {"name": path.stem} | read_yaml(path, words=True), path.parent
+        given, folder = {"name": path.stem} | _inherited(read_yaml(path, words=True), path), path.parent
     elif path.exists() or path.suffix.lower() in SUFFIXES:
         given = {"name": path.name if path.is_dir() else path.stem, "path": str(path)}
     else:

@@ -296,7 +296,7 @@ def _unknown(name):
 
 def _source(about, folder, data, root):
     # The registry says what the hub calls the splits; local copies may use the usual names as well.
-    strict = about.splits != registry().get(about.name, {}).get("splits")
+    strict = about.splits != registry().get(about.like or about.name, {}).get("splits")
     path, looked = data, ""
     if path is None and about.path is not None:
         path = folder / Path(about.path).expanduser()

@@ -88,6 +88,22 @@ def test_shipped_models_count(folder, monkeypatch):
     )
 
 
+def test_the_commit_of_a_cached_hub_model_counts(folder, monkeypatch):
+    monkeypatch.setattr(inputs, "HF_HUB_CACHE", str(folder / "cache"))
+    models = [
+        ("roberta-base", "models--roberta-base"),
+        ("google/t5-v1_1-base", "models--google--t5-v1_1-base"),
+    ]
+    for name, cached in models:
+        before = key(folder, {"backbone": name})
+        (folder / "cache" / cached / "refs").mkdir(parents=True)
+        keys = [before]
+        for commit in ("a" * 40, "b" * 40):
+            (folder / "cache" / cached / "refs/main").write_text(commit)
+            keys.append(key(folder, {"others": [name], "backbone": name}))
+        assert len(set(keys)) == 3
+
+
 def test_what_lies_where_results_go_counts_when_it_is_named(folder, monkeypatch):
     monkeypatch.setattr(job, "runs_folder", lambda: folder)
     before = key(folder, {"backbone": "model"})

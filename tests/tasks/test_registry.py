@@ -6,7 +6,7 @@ import transformers
 
 from skillkit.core import SkillkitError
 from skillkit.tasks import Task, list_tasks, load_task
-from skillkit.tasks.registry import TaskFile, registry
+from skillkit.tasks.registry import TaskFile, registry, task_file
 from tests.helpers import REPOSITORY, refused, shared_path
 from tests.tasks.made import load_reviews, reader, rows_of, sizes, task_of, write_jsonl
 
@@ -54,6 +54,29 @@ def test_a_task_file_finds_its_data_and_its_words_stay_words(tmp_path, monkeypat
     assert (task.name, task.metric, task.pair) == ("mine", "accuracy+f1", True)
     assert task.words(reader(None)) == ("no", "yes")
     assert load_task(tmp_path / "mine.yaml", verbalizer=["nay", "aye"]).words(reader(None)) == ("nay", "aye")
+
+
+def test_a_task_file_like_a_named_task_has_its_fields_and_its_data_but_for_those_given(tmp_path):
+    rows = [{"sentence": f"row {i}", "label": i % 2} for i in range(20)]
+    write_jsonl(tmp_path / "glue/sst2/train.jsonl", rows)
+    (tmp_path / "mine.yaml").write_text("like: glue/sst2\nleading_space: false\nverbalizer: [bad, good]\n")
+    task = load_task(tmp_path / "mine.yaml", data_root=tmp_path)
+    named = load_task("glue/sst2", data_root=tmp_path)
+    assert task["test"].to_dict() == named["test"].to_dict() and task.name == "mine"
+    assert (task.type, task.template, task.labels) == (named.type, named.template, named.labels)
+    assert not task.leading_space and task.words(reader(None)) == ("bad", "good")
+    for wrong in ("glue/sst22", "[glue/sst2]", "mine.yaml"):
+        (tmp_path / "wrong.yaml").write_text(f"like: {wrong}\n")
+        refused("is no named task", load_task, tmp_path / "wrong.yaml")
+
+
+@pytest.mark.parametrize(
+    "file", sorted((REPOSITORY / "params/tasks/skill-neuron").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_tasks_with_the_published_tokens_are_the_named_ones_otherwise(file):
+    about, _ = task_file(file, {})
+    assert about.leading_space is False and registry()[about.like]["labels"] == about.labels
+    assert len(about.verbalizer) == len(about.labels) and about.hub
 
 
 def test_the_examples_of_task_files_load():
