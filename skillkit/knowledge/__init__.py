@@ -3,6 +3,7 @@
 from skillkit.knowledge.attribution import attribute
 from skillkit.knowledge.clozes import ask
 from skillkit.knowledge.control_fact import capitals
+from skillkit.knowledge.counts import FactNeurons
 from skillkit.knowledge.fact_eval import FactQuestions, find_neurons
 from skillkit.knowledge.fact_suppression import suppress_facts, suppression_by_count
 from skillkit.knowledge.interventions import edit, enhance, erase
@@ -13,7 +14,7 @@ from skillkit.knowledge.sentences import activations_by_mention, sentence_activa
 from skillkit.knowledge.weight_editing import edit_facts, erase_relations
 
 __all__ = [
-    "FactQuestions", "KnowledgeNeurons", "activations_by_mention", "ask", "attribute", "capitals",
+    "FactNeurons", "FactQuestions", "KnowledgeNeurons", "activations_by_mention", "ask", "attribute", "capitals",
     "coarse_neurons", "edit", "edit_facts", "enhance", "erase", "erase_relations", "find_neurons",
     "knowledge_neurons", "load_facts", "sentence_activations", "suppress_across_languages", "suppress_facts",
     "suppression_by_count",

@@ -10,7 +10,6 @@ Dai et al. 2022, section 4.2, table 3 and figure 4; languages as studied for mPA
 import math
 import random
 from collections import defaultdict
-from dataclasses import fields
 from itertools import combinations
 
 import numpy as np
@@ -18,9 +17,8 @@ import pandas
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.stats import bootstrap_interval
-from skillkit.knowledge.knowledge_neurons import KnowledgeNeurons
+from skillkit.knowledge.knowledge_neurons import read_facts, write_facts
 from skillkit.neurons import overlap
 
 
@@ -42,24 +40,12 @@ class FactNeurons(dict):
 
     def save(self, folder):
         """Write safetensors and JSON into a folder."""
-        counts = torch.stack([one.counts for one in self.values()])
-        places = counts.nonzero().to(torch.int32)
-        tensors = {"places": places, "counts": counts[counts > 0], "shape": torch.tensor(counts.shape)}
-        plain = {key: {name: getattr(one, name) for name in _PLAIN} for key, one in self.items()}
-        write_tensors(folder, "facts", tensors, plain)
+        write_facts(self, folder)
 
     @staticmethod
     def load(folder):
         """Read what `save` wrote."""
-        tensors, plain = read_tensors(folder, "facts", "places", "counts", "shape")
-        counts = torch.zeros(*tensors["shape"].tolist(), dtype=torch.int16)
-        counts[tuple(tensors["places"].long().T)] = tensors["counts"]
-        found = FactNeurons()
-        for (key, words), one in zip(plain.items(), counts, strict=True):
-            words = {name: tuple(of) if isinstance(of, list) else of for name, of in words.items()}
-            neurons = KnowledgeNeurons(one > 0, one, None, **words)
-            found[key] = neurons.refine(neurons.share, neurons.strict)
-        return found
+        return FactNeurons(read_facts(folder))
 
     def of(self, facts):
         """The given facts that have neurons.
@@ -187,10 +173,6 @@ class FactNeurons(dict):
                 row |= estimate(name, (column[~np.isnan(column)],), np.mean, confidence, seed)
             rows.append(row)
         return pandas.DataFrame(rows)
-
-
-# Fields of `KnowledgeNeurons` beside its tensors.
-_PLAIN = [field.name for field in fields(KnowledgeNeurons)][3:]
 
 
 def estimate(name, samples, statistic, confidence=0.95, seed=0):

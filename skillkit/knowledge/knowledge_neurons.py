@@ -8,13 +8,14 @@ Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), section 3
 its coarse neurons (`coarse_neurons`); those that most prompts share are the refined ones (`KnowledgeNeurons.refine`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 
 import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import Attributions, attribute
 from skillkit.knowledge.clozes import as_list, paired
@@ -85,8 +86,65 @@ class KnowledgeNeurons:
         merged = replace(first, counts=counts, negatives=None, negative_count=0, **together)
         return merged.refine(first.share if share is None else share, strict)
 
+    def save(self, folder):
+        """Write safetensors and JSON into a folder, which is made where there is none.
+
+        >>> facts.save("dir"); KnowledgeNeurons.load("dir").pairs == facts.pairs
+        True
+        """
+        write_facts({"fact": self}, folder)
+
+    @staticmethod
+    def load(folder):
+        """Read what `save` wrote; SkillkitError where it is missing, damaged, or the neurons of several facts."""
+        found = read_facts(folder)
+        if len(found) != 1:
+            raise SkillkitError(
+                f"{folder} holds the neurons of {len(found)} facts; FactNeurons.load reads them"
+            )
+        return next(iter(found.values()))
+
 
 _BY_PROMPT = ("prompts", "answers", "predicted", "probability")
+_PLAIN = [field.name for field in fields(KnowledgeNeurons)][3:]  # all but the tensors
+
+
+def write_facts(found, folder):
+    """Write the neurons of facts, {key: KnowledgeNeurons}, into a folder; counts are mostly 0, and kept sparsely.
+
+    >>> write_facts({"france": facts}, "dir"); list(read_facts("dir"))
+    ['france']
+    """
+    counts = torch.stack([one.counts for one in found.values()])
+    negatives = torch.stack(
+        [torch.zeros_like(one.counts) if one.negatives is None else one.negatives for one in found.values()]
+    )
+    tensors = {"shape": torch.tensor(counts.shape)}
+    for name, places, dense in (("counts", "places", counts), ("negatives", "negative_places", negatives)):
+        tensors |= {places: dense.nonzero().to(torch.int32), name: dense[dense > 0]}
+    plain = {key: {name: getattr(one, name) for name in _PLAIN} for key, one in found.items()}
+    write_tensors(folder, "facts", tensors, plain)
+
+
+def read_facts(folder):
+    """Read what `write_facts` wrote: {key: KnowledgeNeurons}.
+
+    >>> write_facts({"france": facts}, "dir"); read_facts("dir")["france"].pairs == facts.pairs
+    True
+    """
+    tensors, plain = read_tensors(folder, "facts", "places", "counts", "shape")
+    both = torch.zeros(2, *tensors["shape"].tolist(), dtype=torch.int16)
+    for dense, name, places in zip(both, ("counts", "negatives"), ("places", "negative_places"), strict=True):
+        if name in tensors:  # negatives were not kept before there was a file with them
+            dense[tuple(tensors[places].long().T)] = tensors[name]
+    found = {}
+    for (key, words), counts, negatives in zip(plain.items(), *both, strict=True):
+        words = {name: tuple(of) if isinstance(of, list) else of for name, of in words.items()}
+        neurons = KnowledgeNeurons(
+            counts > 0, counts, negatives if words["negative_count"] else None, **words
+        )
+        found[key] = neurons.refine(neurons.share, neurons.strict)
+    return found
 
 
 # Version 2: percentiles as numpy has them.

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skillkit.core import cached
-from skillkit.knowledge import KnowledgeNeurons, attribute, coarse_neurons, knowledge_neurons
+from skillkit.knowledge import FactNeurons, KnowledgeNeurons, attribute, coarse_neurons, knowledge_neurons
 from skillkit.knowledge.attribution import Attribution, Attributions
 from skillkit.knowledge.knowledge_neurons import adaptive_share, often
 from tests.helpers import refused
@@ -30,7 +30,7 @@ def test_planted_neurons_are_found_and_no_others(model, rule):
 
 
 @families("bert", slow=FIRST_MATRIX)
-def test_what_a_negative_prompt_has_too_is_removed(model):
+def test_what_a_negative_prompt_has_too_is_removed(model, tmp_path):
     bb, facts = planted_facts(model)
     france, germany = facts["france"], facts["germany"]
     prompts, answers = france.prompts + germany.prompts, [france.answer] * 4 + [germany.answer] * 4
@@ -38,7 +38,16 @@ def test_what_a_negative_prompt_has_too_is_removed(model):
     both = knowledge_neurons(bb, prompts, answers, **options)
     assert both.pairs == sorted(france.pairs + germany.pairs)
     negatives = [(prompt, germany.answer) for prompt in germany.prompts]
-    assert knowledge_neurons(bb, prompts, answers, negatives=negatives, **options).pairs == france.pairs
+    without = knowledge_neurons(bb, prompts, answers, negatives=negatives, **options)
+    assert without.pairs == france.pairs
+    without.save(tmp_path / "new/folder")
+    again = KnowledgeNeurons.load(tmp_path / "new/folder")
+    assert again.pairs == france.pairs and torch.equal(again.negatives, without.negatives)
+    assert again.refine(0.1).pairs == without.refine(0.1).pairs and again.prompts == without.prompts
+    FactNeurons(france=without, germany=both).save(tmp_path)
+    loaded = FactNeurons.load(tmp_path)
+    assert loaded["france"].pairs == france.pairs and loaded["germany"].negatives is None
+    refused("the neurons of 2 facts", KnowledgeNeurons.load, tmp_path)
     same_answer = knowledge_neurons(bb, france.prompts, "paris", negatives=germany.prompts, **options)
     assert same_answer.pairs == france.pairs  # in Germany's prompts, they are not active
 
