@@ -58,7 +58,7 @@ def _made(model_type, seed, layers):
     model = model_class(config)
     if model_type == "t5-gated":
         model.lm_head.weight = torch.nn.Parameter(torch.empty(len(tokenizer), HIDDEN))
-    _randomise(model, torch.Generator().manual_seed(seed))
+    randomise(model, torch.Generator().manual_seed(seed))
     return model, tokenizer
 
 
@@ -68,7 +68,8 @@ def tiny_tokenizer(model_type):
     return make()
 
 
-def _randomise(model, generator):
+def randomise(model, generator):
+    """Fill all parameters, of sizes that let every part of the model matter."""
     embeddings = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
     with torch.no_grad():
         for name, weight in model.named_parameters():

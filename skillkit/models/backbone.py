@@ -29,18 +29,21 @@ UNLIMITED = 2**20  # tokens; stands for "as many as you like" where positions ar
 _NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version", "dtype", "architectures")
 
 
-def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=None):
+def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=None, gguf_file=None):
     """Load a frozen backbone and its tokenizer.
 
     >>> bb = load_backbone("embedded/roberta")
     >>> bb = load_backbone("google/t5-v1_1-base", dtype="bfloat16", device_map="auto")              # doctest: +SKIP
+    >>> bb = load_backbone("model.gguf")                                                            # doctest: +SKIP
 
-    name        "embedded/…", a folder, or a model id of the Hugging Face hub
+    name        "embedded/…", "smollm2-135m", a folder, a GGUF file, or a model id of the Hugging Face hub
     device      "auto" (cuda when there is one, else cpu) or any torch device; not used with a `device_map`
     dtype       "auto" (float32, whatever the checkpoint stores), or "bfloat16", "float16", torch.float64, …
     device_map, revision   handed to `from_pretrained`
+    gguf_file   the file to read in the folder (or hub repository) `name`; its weights are dequantized
 
-    Raises SkillkitError for a wrong name, an unreachable hub, an unknown architecture, missing weights.
+    Raises SkillkitError for a wrong name, an unreachable hub, an unknown architecture, missing weights, too little
+    memory.
     Remote code is never run, and weights are read from safetensors or with `weights_only`.
     """
     if not isinstance(name, str | PathLike):
@@ -49,10 +52,16 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
             "sk.from_model(model, tokenizer)"
         )
     name = str(name)
-    model, tokenizer = read_checkpoint(name, device, dtype, device_map, revision)
-    # In figures and tables, a folder's name says more than where it lies.
-    here = not name.startswith("embedded/") and Path(name).is_dir()
-    return from_model(model, tokenizer, Path(name).resolve().name if here else name)
+    model, tokenizer = read_checkpoint(name, device, dtype, device_map, revision, gguf_file)
+    return from_model(model, tokenizer, _shown(name, gguf_file))
+
+
+def _shown(name, gguf_file):
+    """In figures and tables, a folder's or a file's name says more than where it lies."""
+    file = Path(gguf_file or name)
+    if file.suffix == ".gguf":
+        return file.stem
+    return Path(name).resolve().name if not name.startswith("embedded/") and Path(name).is_dir() else name
 
 
 def from_model(model, tokenizer, name="model"):

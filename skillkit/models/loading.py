@@ -4,17 +4,20 @@
 """
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import torch
 import transformers  # its classes by attribute: those of models take seconds to import
 from transformers.utils import logging
 
+from skillkit.core.checkpoints import CARRIED, find_checkpoint
 from skillkit.core.errors import SkillkitError
 from skillkit.core.files import check_sums
 from skillkit.core.provenance import CHECKPOINTS
+from skillkit.models import gguf_files
 from skillkit.models.architectures import NEURON_TABLE, row_of
 from skillkit.models.ffn import narrow_class
 
@@ -35,16 +38,19 @@ _ON_THE_HUB = {
 }
 
 
-def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision=None):
+def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision=None, gguf_file=None):
     """The model with its language-model head, and its tokenizer; arguments and errors as in `load_backbone`.
 
     >>> model, tokenizer = read_checkpoint("embedded/gpt2", device="cpu")
     """
-    source, dtype, device = _source(name), _dtype(dtype), None if device_map else find_device(device)
-    options = {"revision": revision} if revision else {}
-    config, row, tokenizer = _without_weights(name, source, options)
-    options |= {"config": config, "dtype": dtype, "device_map": device_map}
-    model = _load_model(name, source, row, options)
+    source, options = _source(name, gguf_file)
+    dtype, device = _dtype(dtype), None if device_map else find_device(device)
+    options |= {"revision": revision} if revision else {}
+    with _reading(options):
+        config, row, tokenizer = _without_weights(name, source, options)
+        options |= {"config": config, "dtype": dtype, "device_map": device_map}
+        _check_memory(name, row, config, dtype, device)
+        model = _load_model(name, source, row, options)
     return model if device_map else model.to(device), tokenizer
 
 
@@ -54,7 +60,9 @@ def read_vocabulary(name):
     >>> tokenizer, family = read_vocabulary("embedded/gpt2"); family
     'causal'
     """
-    _, row, tokenizer = _without_weights(name, _source(name), {})
+    source, options = _source(name)
+    with _reading(options):
+        _, row, tokenizer = _without_weights(name, source, options)
     return tokenizer, row.family
 
 
@@ -64,7 +72,8 @@ def list_backbones():
     >>> list_backbones()["roberta-base"]
     """
     shipped = sorted(CHECKPOINTS.glob("*/config.json"))
-    return {f"embedded/{file.parent.name}": _one_line(file) for file in shipped} | _ON_THE_HUB
+    carried = {name: model.about for name, model in CARRIED.items()}
+    return {f"embedded/{file.parent.name}": _one_line(file) for file in shipped} | carried | _ON_THE_HUB
 
 
 @contextmanager
@@ -81,6 +90,10 @@ def quiet():
     finally:
         logging.set_verbosity(level)
         logging.set_tqdm_hook(hook)
+
+
+def _reading(options):
+    return gguf_files.reading() if "gguf_file" in options else nullcontext()
 
 
 def _one_line(config_file):
@@ -114,6 +127,7 @@ def _load_model(name, source, row, options):
     if pruned:  # a folder that `skillkit.neurons.pruning` made
         auto_class = narrow_class(table[type(config)], row)
     check_sums(source)
+    checked |= gguf_files.options(options.get("gguf_file"))
     model, info = _read(auto_class, name, source, options | checked)
     # `transformers` puts random weights where some are missing. Tied ones do not count as missing.
     lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
@@ -130,7 +144,27 @@ def _load_model(name, source, row, options):
         raise SkillkitError(
             f"the pruned checkpoint {name!r} holds {weight}; take both from one folder that was saved"
         )
-    return model
+    return gguf_files.as_plain(model)
+
+
+def _check_memory(name, row, config, dtype, device):
+    """A model larger than the memory would end the process without a word."""
+    if device is None or device.type not in ("cpu", "cuda"):  # a device map finds its own places
+        return
+    on_gpu, auto_class = device.type == "cuda", getattr(transformers, _CLASSES[row.family][0])
+    try:
+        with torch.device("meta"), quiet():
+            weights = sum(weight.numel() for weight in auto_class.from_config(config).parameters())
+    except Exception:  # what is wrong with the configuration is said when the weights are read
+        return
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    if weights * dtype.itemsize > free:
+        kind, gigabytes = str(dtype).removeprefix("torch."), lambda size: f"{size / 1e9:.1f} GB"
+        takes = (
+            f"{name} takes {gigabytes(weights * dtype.itemsize)} in {kind}, and {gigabytes(free)} are free"
+        )
+        half = f"; dtype='bfloat16' would take {gigabytes(2 * weights)}" * (dtype.itemsize > 2)
+        raise SkillkitError(f"too little memory: {takes}{half}")
 
 
 def _check_weights(name, row, model, unexpected):
@@ -146,24 +180,27 @@ def _check_weights(name, row, model, unexpected):
         raise SkillkitError(f"the checkpoint {name!r} holds no finite numbers in {weights[0]}; get it again")
 
 
-def _source(name):
-    """What `from_pretrained` is given: a folder that exists, or a hub id."""
-    shipped = name.startswith("embedded/")
-    folder = CHECKPOINTS / name.removeprefix("embedded/") if shipped else Path(name).expanduser()
-    if (folder / "config.json").is_file():
-        return str(folder)
+def _source(name, gguf_file=None):
+    """(a folder that exists, or a hub id; the GGUF file in it as an option): what `from_pretrained` is given."""
+    known = None if gguf_file else find_checkpoint(name)
+    if name in CARRIED and known is None:
+        return CARRIED[name].hub, {}
+    place, gguf_file = gguf_files.parted(str(known or name), gguf_file)
+    options, folder = {"gguf_file": gguf_file} if gguf_file else {}, Path(place).expanduser()
+    if (folder / (gguf_file or "config.json")).is_file():
+        return str(folder), options
     if folder.is_dir():
-        raise SkillkitError(
-            f"the folder {name} has no config.json; give the folder that `save_pretrained` wrote"
-        )
-    if shipped:
-        known = ", ".join(key for key in list_backbones() if key.startswith("embedded/"))
-        raise SkillkitError(f"no backbone {name!r} is shipped; there are {known}")
+        others = [file.name for file in sorted(folder.glob("*.gguf"))]
+        give = f"give gguf_file={others[0]!r}" if others else "give the folder that `save_pretrained` wrote"
+        raise SkillkitError(f"the folder {name} has no config.json; {give}")
+    if known:
+        there = ", ".join(key for key in list_backbones() if key.startswith("embedded/"))
+        raise SkillkitError(f"no backbone {name!r} is shipped; there are {there}")
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise SkillkitError(
             f"there is no folder {name}; give a folder with config.json, or a hub id like roberta-base"
         )
-    return name
+    return name, options
 
 
 def _read(auto_class, name, source, options):
@@ -171,7 +208,10 @@ def _read(auto_class, name, source, options):
         with quiet():
             return auto_class.from_pretrained(source, trust_remote_code=False, **options)
     except Exception as error:
-        raise SkillkitError(_problem(name, source, error)) from error
+        file = options.get("gguf_file")
+        told = file and (Path(source) / file).is_file()
+        sentence = gguf_files.problem(file, error) if told else _problem(name, source, error)
+        raise SkillkitError(sentence) from error
 
 
 def _problem(name, source, error):
@@ -191,6 +231,8 @@ def _problem(name, source, error):
         return f"the checkpoint in {name} cannot be read: {text[:200]}"
     offline = "connect" in text or "offline" in text.lower()
     if offline or cause in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
+        if name in CARRIED:
+            return f"{name!r} is not on this machine; get it with {CARRIED[name].commands}"
         nowhere = f"{name!r} is neither a folder nor on this machine, and the hub cannot be reached"
         return f"{nowhere}; check the name, go online, or give a folder"
     return f"the hub gives no model {name!r} ({text[:200]}); list_backbones() has names that work"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from huggingface_hub.constants import HF_HUB_CACHE
 
+from skillkit.core.checkpoints import CARRIED, find_checkpoint
 from skillkit.core.files import read_yaml
 from skillkit.core.hashing import path_hash
-from skillkit.core.provenance import CHECKPOINTS, PACKAGE
+from skillkit.core.provenance import PACKAGE
 
 _ROOT = "data_root"  # a folder of many data sets, of which only those named count
 
@@ -35,12 +36,12 @@ def contents(parameters, cwd, without=()):
 def _found(plain, base, roots, without, within=""):
     """(name, hash) of what the strings in plain data name, and of what the task files among it point to."""
     for text in dict.fromkeys(_texts(plain)):
-        shipped = [CHECKPOINTS / text.removeprefix("embedded/")] if text.startswith("embedded/") else []
+        known = find_checkpoint(text)  # shipped, or carried by another package
         below = [root / _registered().get(text, text) for root in roots]
-        cached = Path(
-            HF_HUB_CACHE, f"models--{text.replace('/', '--')}", "refs", "main"
-        )  # holds the commit's hash
-        for number, place in enumerate([base / Path(text).expanduser(), *below, *shipped, cached]):
+        hub = CARRIED[text].hub if text in CARRIED else text
+        cached = Path(HF_HUB_CACHE, f"models--{hub.replace('/', '--')}", "refs", "main")  # the commit's hash
+        places = [base / Path(text).expanduser(), *below, *([known] if known else []), cached]
+        for number, place in enumerate(places):
             mark = _mark(place, without)
             if mark:
                 yield f"{within}{text} ({number})", mark

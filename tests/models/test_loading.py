@@ -1,7 +1,9 @@
 """Backbones are loaded as they were saved, from wherever they are; what is wrong there is said in a sentence."""
 
 import json
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -143,6 +145,18 @@ def test_damaged_weights_and_pickled_code(saved):
     torch.save({"bert.embeddings.word_embeddings.weight": Trap()}, saved / "pytorch_model.bin")
     refused("cannot be read(?!.*weights_only)", saved)
     assert not (saved / "sprung").exists()
+
+
+@pytest.mark.parametrize("dtype, sentence", [
+    ("auto", "^too little memory: .* 0.4 GB in float32, and 0.1 GB are free; dtype='bfloat16' would take 0.2 GB$"),
+    ("bfloat16", "^too little memory: .* takes 0.2 GB in bfloat16, and 0.1 GB are free$"),
+])  # fmt: skip
+def test_too_little_memory_is_said_before_weights_are_read(dtype, sentence, saved, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(1e8)))
+    config = json.loads((saved / "config.json").read_text())
+    large = dict(hidden_size=512, intermediate_size=2048, num_hidden_layers=32)
+    (saved / "config.json").write_text(json.dumps(config | large))
+    refused(sentence, saved, device="cpu", dtype=dtype)
 
 
 @pytest.mark.parametrize("name, reason", [

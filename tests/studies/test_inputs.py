@@ -2,8 +2,9 @@
 
 import pytest
 
+from skillkit.core import checkpoints
 from skillkit.core.errors import SkillkitError
-from skillkit.studies import inputs, job, load_study
+from skillkit.studies import job, load_study
 from skillkit.studies.inputs import contents
 from skillkit.studies.job import NotebookJob
 from skillkit.studies.manifest import write_manifest
@@ -81,7 +82,7 @@ def test_data_below_the_environment_variable(folder, monkeypatch):
 def test_shipped_models_count(folder, monkeypatch):
     found = contents({"backbone": "embedded/bert"}, folder)
     assert len(found) == 1
-    monkeypatch.setattr(inputs, "CHECKPOINTS", folder)
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", folder)
     assert (
         contents({"backbone": "embedded/model"}, folder)
         and contents({"backbone": "embedded/no"}, folder) == {}
