@@ -4,7 +4,7 @@ import pytest
 
 from skillkit.core import checkpoints
 from skillkit.core.errors import SkillkitError
-from skillkit.studies import job, load_study
+from skillkit.studies import inputs, job, load_study
 from skillkit.studies.inputs import contents
 from skillkit.studies.job import NotebookJob
 from skillkit.studies.manifest import write_manifest
@@ -94,6 +94,7 @@ def test_the_commit_of_a_cached_hub_model_counts(folder, monkeypatch):
     models = [
         ("roberta-base", "models--roberta-base"),
         ("google/t5-v1_1-base", "models--google--t5-v1_1-base"),
+        ("smollm2-135m", "models--HuggingFaceTB--SmolLM2-135M-Instruct"),
     ]
     for name, cached in models:
         before = key(folder, {"backbone": name})
