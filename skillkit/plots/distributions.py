@@ -50,7 +50,7 @@ def boxplot(scores, points, ylabel="predictivity, accuracy"):
     'predictivity, accuracy'
 
     scores  {task: [layers, neurons]}, or {(model, task, side): …}: a panel per model, a colour per side
-    points  a DataFrame with task, accuracy (, low, high) (, model, side)
+    points  a DataFrame with task, accuracy (, low, high) (, model, side) (, best: a chosen neuron, drawn as a circle)
 
     A box holds the middle half of the neurons, its whiskers all but 1 % at either end; dots are neurons beyond.
     Returns the Figure.
@@ -69,7 +69,9 @@ def boxplot(scores, points, ylabel="predictivity, accuracy"):
             _boxes(axes, [_finite(scores[model, task, side]) for task in tasks], at, shade)
             rows = points.loc[[(model, side, task) for task in tasks]]
             axes.errorbar(at, rows["accuracy"], arms(rows, "accuracy"), fmt="D", ms=5.5, mfc=shade, ecolor="black",
-                          mec="black", mew=0.8, capsize=2.5, label=side)  # fmt: skip
+                          mec="black", mew=0.8, capsize=2.5, elinewidth=1.2, label=side)  # fmt: skip
+            if "best" in rows:
+                axes.plot(at, rows["best"], "o", ms=6, mfc="white", mec=shade, mew=1.8, zorder=3)
         axes.set_xticks(range(len(tasks)), tasks, rotation=20, ha="right")
         axes.grid(axis="x", visible=False)
     row[0][1].set_ylabel(ylabel)

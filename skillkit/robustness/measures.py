@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError, listed, of_kind
-from skillkit.core.stats import bootstrap_interval, share_interval
+from skillkit.core.stats import accuracy_interval, bootstrap_interval
 from skillkit.core.store import artifact
 from skillkit.neurons import Probe, activations, checked_mask
 from skillkit.prompts import evaluate
@@ -42,8 +42,9 @@ class Comparison:
     >>> compared
     Comparison(world/movies, typos 0.5: clean ..., adversarial ..., drop ... [..., ...], prompts: 2)
 
-    correct: {"clean": bool [prompts, rows], "adversarial": bool [prompts, rows]}. Intervals are over the test
-    rows, for the mean of these prompts; `drops` has every prompt's own.
+    correct: {"clean": bool [prompts, rows], "adversarial": bool [prompts, rows]}. Intervals of accuracies are about
+    new prompts and new rows; that of the drop is over the rows, for the mean of these prompts. `drops` has every
+    prompt's own.
     """
 
     view: Any
@@ -56,12 +57,12 @@ class Comparison:
 
     @property
     def clean(self):
-        """Accuracy on clean test rows with its Wilson interval."""
+        """Accuracy on clean test rows, interval over new prompts and new rows."""
         return self._accuracy("clean")
 
     @property
     def adversarial(self):
-        """Accuracy on adversarial test rows with its Wilson interval."""
+        """Accuracy on adversarial test rows, interval over new prompts and new rows."""
         return self._accuracy("adversarial")
 
     @property
@@ -92,8 +93,7 @@ class Comparison:
 
     def _accuracy(self, side):
         found = self.correct[side].double()
-        n, mean = found.shape[1], float(found.mean())
-        return Estimate(mean, *share_interval(mean * n, n))
+        return Estimate(*accuracy_interval(found.mean(1).tolist(), found.shape[1]))
 
 
 @artifact("answers", version=1, ignore=("clean", "batch_size"))
@@ -141,14 +141,14 @@ def difference(first, second, per_row=None, seed=0):
     return Estimate(float(gap(first, second)), *interval)
 
 
-def margins(bb, task, prompt, chosen, skills, split="test", examples=None, seed=0):
+def class_projections(bb, task, prompt, chosen, skills, split="test", examples=None, seed=0):
     """Where each example stands between the clean class means, in the space of the skill neurons: [n].
 
-    >>> margins(bb, view.clean, prompt, chosen, skills).mean()          # about 1
-    >>> margins(bb, view.adversarial, prompt, chosen, skills).mean()    # below half: more than half way to the middle
+    >>> class_projections(bb, view.clean, prompt, chosen, skills).mean()          # about 1
+    >>> class_projections(bb, view.adversarial, prompt, chosen, skills).mean()    # 0: half way to the other class
 
     With a neuron's class means μ₀, μ₁ over the clean training rows at its best slot, m = (μ₀ + μ₁) / 2 and
-    δ = (μ₁ − μ₀) / 2, an example of class y with activations a has the margin ± Σ (a − m) δ / Σ δ² (+ for
+    δ = (μ₁ − μ₀) / 2, an example of class y with activations a is at ± Σ (a − m) δ / Σ δ² (+ for
     y = 1): 1 at the mean of its own class, 0 half way, −1 at the mean of the other class.
 
     chosen: a Probe, for slots and class means; skills: a mask, as `suppress` takes it.
@@ -176,7 +176,7 @@ def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     >>> activation_gaps(bb, [view], prompt, probes.chosen, skill_neurons(probes.chosen, 0.05))
     [Estimate(value=..., low=..., high=...)]
 
-    Mean margin (see `margins`) of clean minus that of adversarial test rows: 0 where the attack moves nothing,
+    Mean of `class_projections` over clean minus that over adversarial test rows: 0 where the attack moves nothing,
     1 where it takes the neurons to the middle between the classes, 2 to the other class. examples: at most so
     many rows of each side, the same ones where rows are pairs. Raises SkillkitError for views that differ in
     their clean side.
@@ -184,7 +184,8 @@ def activation_gaps(bb, views, prompt, chosen, skills, examples=None, seed=0):
     views = listed(views)
     if len({view.clean.fingerprint for view in views}) > 1:
         raise SkillkitError("these views differ in their clean rows; measure the gaps of one task at a time")
-    read = lambda task: margins(bb, task, prompt, chosen, skills, examples=examples, seed=seed).numpy()
+    options = dict(examples=examples, seed=seed)
+    read = lambda task: class_projections(bb, task, prompt, chosen, skills, **options).numpy()
     clean, gaps = read(views[0].clean), []
     for view in views:
         pairs = view.per_row if view.per_row == 1 else None  # of several to one, drawn rows are not in step

@@ -148,7 +148,7 @@ def overlap_curve(first, second, tops=TOPS):
     first, second: what `skill_neurons` takes. Columns top, layer (a number, or "mean" over the layers),
     overlap, chance, count (neurons of the layer that are compared). Identical rankings give 1 at every top.
     Rates that select no neuron are left out. Ackermann & Ohmer 2024 (their code takes the least predictive
-    neurons instead, so that even identical rankings score near 0).
+    neurons instead, so that rankings which agree on their best neurons alone score near 0).
     """
     rows = []
     for top in (top for top in listed(tops) if int(top * scores_of(first).shape[1] + 1e-9)):

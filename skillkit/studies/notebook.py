@@ -84,22 +84,23 @@ class Run:
             page = shown.to_html(index=False, justify="left", border=0, classes="claims")
             display({"text/html": page, "text/plain": shown.to_string(index=False)}, raw=True)
 
-    def finding(self, text):
-        """Say what was found: here, at the head of the chapter, in the report and on the page of results.
+    def finding(self, text, head=True):
+        """Say what was found: here, in the report and on the page of results, and at the head of the chapter.
 
         >>> run.finding(f"A tuned prompt answers {accuracy:.0%} of the test rows.")
 
-        A cell that is run again replaces what it found before.
+        A cell that is run again replaces what it found before. head=False leaves the sentence out of the head.
         """
         shell = get_ipython()
         cell, count = (shell.user_ns["In"][-1], shell.execution_count) if shell else ("", 0)
         ran, before = self._findings.get(cell, (count, []))
-        self._findings[cell] = count, [*(before if ran == count else []), text]
-        self.contents["findings"] = [one for _, found in self._findings.values() for one in found]
+        self._findings[cell] = count, [*(before if ran == count else []), (text, head)]
+        found = [one for _, mine in self._findings.values() for one in mine]
+        self.contents["findings"] = [sentence for sentence, _ in found]
         write_json(self.out / "contents.json", self.contents)
         display(_list([text]))
         if self._head:
-            self._head.update(_list(self.contents["findings"]))
+            self._head.update(_list([sentence for sentence, first in found if first]))
 
     def _place(self, part, name):
         """The CSV of that name, which must be one that a file can have."""

@@ -36,8 +36,16 @@ def test_boxes_of_tasks_beside_the_model():
 
 def test_boxes_with_a_panel_per_model_and_a_colour_per_side():
     keys = [(model, task, side) for model in "mn" for task in "ab" for side in ("clean", "adversarial")]
-    points = [dict(model=m, task=t, side=s, accuracy=0.5 + 0.1 * (s == "clean")) for m, t, s in keys]
+    points = [
+        dict(model=m, task=t, side=s, accuracy=0.5 + 0.1 * (s == "clean"), best=0.7) for m, t, s in keys
+    ]
     figure = plots.boxplot({key: np.linspace(0.4, 0.6, 12) for key in keys}, points)
     assert [axes.get_title("left") for axes in figure.axes] == ["m", "n"]
     diamonds = {one.get_label(): one[0].get_ydata()[0] for one in figure.axes[1].containers}
     assert diamonds == {"clean": 0.6, "adversarial": 0.5}
+    circles = [
+        line.get_ydata().tolist()
+        for line in figure.axes[0].lines
+        if line.get_markersize() == 6 and line.get_marker() == "o"
+    ]
+    assert circles == [[0.7, 0.7]] * 2

@@ -11,7 +11,7 @@ from skillkit.core import SkillkitError
 from skillkit.neurons import activations, probe, skill_neurons
 from skillkit.prompts import evaluate, random_prompt
 from skillkit.robustness import View, activation_gaps, adversarial_view, answers
-from skillkit.robustness.measures import difference, margins
+from skillkit.robustness.measures import class_projections, difference
 from skillkit.tasks import balanced
 from tests.helpers import refused
 from tests.planted import planted
@@ -69,11 +69,11 @@ def test_pairs_make_the_interval_narrow():
 
 
 @pytest.mark.parametrize("model", ["gpt2", "t5"])
-def test_margins_are_one_on_average_over_training_rows_and_those_by_hand(model):
+def test_projections_are_one_on_average_over_training_rows_and_those_by_hand(model):
     bb, task = tiny_backbone(model), toy_task(40)
     prompt = random_prompt(bb, 3)
     found = probe(bb, task, prompt, text=False)
-    ours = margins(bb, task, prompt, found, skill_neurons(found, 0.1), split="train")
+    ours = class_projections(bb, task, prompt, found, skill_neurons(found, 0.1), split="train")
     labels = torch.tensor(task["train"]["label"][:])
     for label in (0, 1):  # each class mean is at its own class mean
         assert ours[labels == label].mean() == pytest.approx(1, abs=1e-4)
@@ -83,7 +83,7 @@ def test_margins_are_one_on_average_over_training_rows_and_those_by_hand(model):
     low, high = side.means[:, at, place[1], 7].tolist()
     seen = activations(bb, task, prompt, [place], split="test")
     by_hand = (seen.values[:, 0] - (low + high) / 2) / ((high - low) / 2) * (2 * seen.labels - 1)
-    assert torch.allclose(margins(bb, task, prompt, found, skills), by_hand, rtol=1e-3)
+    assert torch.allclose(class_projections(bb, task, prompt, found, skills), by_hand, rtol=1e-3)
 
 
 def test_the_gap_is_zero_without_attack_and_two_when_labels_swap():
@@ -94,7 +94,7 @@ def test_the_gap_is_zero_without_attack_and_two_when_labels_swap():
     same, gap = activation_gaps(bb, [view, other], prompt, chosen, mask)
     assert same == (0, 0, 0)
     assert activation_gaps(bb, other, prompt, chosen, mask.numpy()) == [gap]
-    own = float(margins(bb, task, prompt, chosen, mask).mean())
+    own = float(class_projections(bb, task, prompt, chosen, mask).mean())
     assert gap.value == pytest.approx(2 * own, rel=1e-5) and gap.low > 1
     with pytest.raises(SkillkitError, match="one task at a time"):
         activation_gaps(bb, [view, adversarial_view(toy_task(20), "casing")], prompt, chosen, mask)

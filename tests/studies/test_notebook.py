@@ -73,7 +73,7 @@ def test_a_cell_that_runs_again_replaces_its_findings(run, monkeypatch):
 @pytest.mark.slow
 def test_findings_stand_at_the_head_of_an_executed_notebook(tmp_path):
     start = "import skillkit as sk\nrun = sk.start('01_prompt_tuning', {'out': 'out'})"
-    cells = [start, "run.finding('Prompts reach 91 %.')"]
+    cells = [start, "run.finding('Prompts reach 91 %.')", "run.finding('One by one.', head=False)"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [[one.data["text/markdown"] for one in cell.outputs if "data" in one] for cell in notebook.cells]
