@@ -5,6 +5,8 @@ import reprlib
 from collections.abc import Iterable
 from numbers import Integral, Real
 
+# What UTF-8 cannot hold, though an escape of JSON can write it: one half of a surrogate pair.
+_HALF = re.compile("[\ud800-\udfff]")
 _QUOTES = reprlib.Repr()  # stops early, however much there is
 _QUOTES.maxstring = _QUOTES.maxother = 200
 _QUOTES.maxdict = 8
@@ -42,7 +44,7 @@ def at_least(least, **given):
             kind = "whole number" if whole else "number"
             raise SkillkitError(
                 f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}"
-                + ", below 4294967296" * (isinstance(value, Real) and value >= 2**32)  # type: ignore[operator]
+                + ", below 4294967296" * bool(isinstance(value, Real) and value >= 2**32)  # type: ignore[operator]
             )
 
 
@@ -56,6 +58,15 @@ def of_kind(kind, **given):
     for name, value in given.items():
         if not isinstance(value, kind):
             raise SkillkitError(f"{name} must be a {kind.__name__}, not a {type(value).__name__}")
+
+
+def is_text(value):
+    """Whether a value is a text that UTF-8 can hold.
+
+    >>> is_text("a text"), is_text(b"a text"), is_text("\\ud800")
+    (True, False, False)
+    """
+    return isinstance(value, str) and not _HALF.search(value)
 
 
 def listed(given):

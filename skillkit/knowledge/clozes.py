@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from skillkit.core.errors import SkillkitError, listed
+from skillkit.core.errors import SkillkitError, is_text, listed
 from skillkit.models import take
 from skillkit.prompts import Now, appended, check_objects
 
@@ -66,7 +66,7 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     masks.
     """
     check_objects(bb)
-    if not (isinstance(text, str) and isinstance(answer, str) and answer.strip()):
+    if not (is_text(text) and is_text(answer) and answer.strip()):
         raise SkillkitError(
             f"give a text with {MASK} and the word that belongs there, not {text!r}, {answer!r}"
         )

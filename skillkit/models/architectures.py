@@ -119,6 +119,13 @@ def row_of(name, config):
         raise SkillkitError(
             f"{name!r} is a decoder (is_decoder in its configuration): {blind}; take a checkpoint without"
         )
+    relative = getattr(config, "position_embedding_type", None) or "absolute"
+    if (
+        relative != "absolute" and row.family == "masked"
+    ):  # `transformers` 5 drops their weights, and says nothing
+        raise SkillkitError(
+            f"{name!r} has {relative} positions, which are not computed; take one with absolute ones"
+        )
     known = DIVISORS.get(config.model_type), CAPS.get(config.model_type)
     for key, value in config.to_dict().items():
         plain = key in known or value in (None, False, 1) or "init" in key

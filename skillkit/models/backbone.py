@@ -70,11 +70,28 @@ def from_model(model, tokenizer, name="model"):
     >>> bb = from_model(BertForMaskedLM(config), tokenizer, name="mine")
     """
     row = row_of(name, model.config)
+    _check_parts(model, tokenizer, name, row)
     if tokenizer.pad_token is None:
         # Causal models often have no padding token. Padding is masked out, so any token does: the end token.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     # A tokenizer without any of them pads with token 0 (`pad_id`), which stays text where it stands in a text.
     return Backbone(model, tokenizer, name, row)
+
+
+def _check_parts(model, tokenizer, name, row):
+    """The tokenizer is one, with a mask for a model that fills it; the model has its head, and is no wrapper."""
+    if hasattr(model, "merge_and_unload"):
+        raise SkillkitError(f"{name!r} is a PEFT model; wrap what its merge_and_unload() returns")
+    if not hasattr(tokenizer, "pad_token"):
+        raise SkillkitError(
+            f"{name!r} needs the tokenizer it was trained with, not {type(tokenizer).__name__}"
+        )
+    if row.family == "masked" and tokenizer.mask_token is None:
+        lacks = f"the tokenizer of {name!r} has no mask token, at which a masked model answers"
+        raise SkillkitError(f"{lacks}; take the one it was trained with, or set tokenizer.mask_token")
+    if lost := [part for part in row.head.split() if not hasattr(model, part)]:
+        lacks = f"{type(model).__name__} has no language-model head ({lost[0]})"
+        raise SkillkitError(f"{lacks}; wrap {name!r} as a model of a class for language modelling")
 
 
 class Backbone:

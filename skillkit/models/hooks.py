@@ -276,7 +276,8 @@ def of_layer(positions, layer):
 
 
 def _expanded(positions, neurons):
-    if positions.ndim != 2 or positions.shape[0] != neurons.shape[0]:
-        wanted = f"[batch, P] with batch {neurons.shape[0]}"
-        raise SkillkitError(f"positions {tuple(positions.shape)} must be {wanted}")
+    if getattr(positions, "ndim", None) != 2 or positions.shape[0] != neurons.shape[0]:
+        wanted = f"None, a slice or a tensor [batch, P] with batch {neurons.shape[0]}"
+        given = tuple(positions.shape) if hasattr(positions, "shape") else repr(positions)
+        raise SkillkitError(f"positions {given} must be {wanted}")
     return positions.to(neurons.device)[:, :, None].expand(-1, -1, neurons.shape[2])

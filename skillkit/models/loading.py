@@ -189,6 +189,11 @@ def _source(name, gguf_file=None):
     options, folder = {"gguf_file": gguf_file} if gguf_file else {}, Path(place).expanduser()
     if (folder / (gguf_file or "config.json")).is_file():
         return str(folder), options
+    if (folder / "adapter_config.json").is_file():
+        own = (
+            "is a PEFT adapter, no model; merge it into its base model with merge_and_unload(), and save that"
+        )
+        raise SkillkitError(f"the folder {name} {own}")
     if folder.is_dir():
         others = [file.name for file in sorted(folder.glob("*.gguf"))]
         give = f"give gguf_file={others[0]!r}" if others else "give the folder that `save_pretrained` wrote"

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import classification_report, confusion_matrix, f1_score, matthews_corrcoef
 
-from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least, is_text
 from skillkit.core.stats import share_interval
 from skillkit.core.store import artifact
 from skillkit.prompts.dataset import prepare
@@ -164,7 +164,7 @@ def _columns(task, texts):
     wanted = "pairs (text, text_pair) of strings" if task.pair else "single texts"
     rows = [list(text) if isinstance(text, list | tuple | np.ndarray) else [text] for text in texts]
     for number, row in enumerate(rows, 1):
-        if len(row) != len(names) or not all(isinstance(part, str) for part in row):
+        if len(row) != len(names) or not all(map(is_text, row)):
             wrong = f"number {number} of those given is {texts[number - 1]!r}"
             raise SkillkitError(f"{task.name} takes {wanted}; {wrong}")
     return {name: [str(row[at]) for row in rows] for at, name in enumerate(names)}

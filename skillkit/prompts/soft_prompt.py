@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least, of_kind
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts.layouts import KEYS, find_layout
@@ -67,6 +67,9 @@ class SoftPrompt(Trained):
     layout: str
     metadata: dict = field(default_factory=dict)
     other: bool = False
+
+    def __post_init__(self):
+        of_kind(torch.Tensor, weight=self.weight)
 
     @property
     def length(self):

@@ -130,6 +130,10 @@ def from_datasets(found, splits, strict=True):
 
 def _names_of_splits(splits, there, strict):
     """{split: its name among those there}: the given one, or a usual one that is not given for another."""
+    if twice := [name for name in splits.values() if list(splits.values()).count(name) > 1]:
+        raise SkillkitError(
+            f"splits= gives {twice[0]!r} for two splits, which would be the same rows; leave one out"
+        )
     missing = [name for name in splits.values() if name not in there]
     if strict and missing:
         known = ", ".join(sorted(map(str, there))) or "none"
@@ -295,7 +299,9 @@ def _json_table(text):
 def _table(rows):
     """(DataFrame, class names) of a Dataset or DataFrame; a ClassLabel's number is a place in its own names."""
     if isinstance(rows, pd.DataFrame):
-        return rows.loc[:, ~rows.columns.duplicated()].rename(columns=str).astype(object), {}
+        rows = rows.loc[:, ~rows.columns.duplicated()].rename(columns=str)
+        classes = {name: kind.categories for name, kind in rows.dtypes.items() if hasattr(kind, "categories")}
+        return rows.astype(object), {name: tuple(map(str, own)) for name, own in classes.items()}
     if not isinstance(rows, datasets.Dataset):
         kinds = "a path, a DataFrame, a datasets.Dataset or a dict of these"
         raise SkillkitError(f"rows are {kinds}, not {type(rows).__name__}")

@@ -5,6 +5,7 @@
 ('nyu-mll/glue', 'sst2', 'sentence')
 """
 
+from collections.abc import Set
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ import pydantic
 from skillkit.core.errors import SkillkitError, listed
 from skillkit.core.files import read_yaml
 from skillkit.tasks.readers import SUFFIXES
+from skillkit.tasks.verbalizer import word_lists
 
 _METRIC = "(accuracy|f1|matthews)"
 
@@ -91,9 +93,11 @@ def task_file(name, fields):
     given = {field: value for field, value in given.items() if value not in ("", "null", "~")}
     fields = {field: list(value) if isinstance(value, tuple) else value for field, value in fields.items()}
     fields = given | fields
-    for field in ("labels", "classes", "verbalizer"):
-        if isinstance(fields.get(field), str):
-            raise SkillkitError(f"{field} of task {str(name)!r} is a list, not the text {fields[field]!r}")
+    for field in ("labels", "classes"):
+        if isinstance(fields.get(field), str | Set):
+            raise SkillkitError(f"{field} of task {str(name)!r} is a list, not {fields[field]!r}")
+    if fields.get("verbalizer") is not None:
+        word_lists(fields["verbalizer"], str(name))
     if fields.get("labels") is not None:
         fields["labels"] = [str(label) for label in listed(fields["labels"])]
     try:

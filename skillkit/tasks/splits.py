@@ -13,13 +13,11 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, is_text
 from skillkit.tasks.registry import registry
 
 # A task without a validation split gives this part of its training rows, and never more than so many.
 VALIDATION_SHARE, VALIDATION_ROWS = 0.1, 2000
-# What UTF-8 cannot hold, though an escape of JSON can write it: one half of a surrogate pair.
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 def labelled_splits(source, about, seed):
@@ -93,10 +91,11 @@ def _drawn(labels, seed):
 
 
 def _same_texts(rows):
-    """A number for every row, equal where the texts are, up to blanks and capitals."""
+    """A number for every row, equal where the texts are, up to blanks, capitals and which of a pair is the first."""
     texts = pd.DataFrame({name: rows[name][:] for name in rows.column_names if name != "label"})
-    texts = texts.apply(lambda column: column.str.split().str.join(" ").str.casefold())
-    return texts.groupby(list(texts), sort=False).ngroup().to_numpy()
+    texts = texts.apply(lambda column: column.str.normalize("NFC").str.split().str.join(" ").str.casefold())
+    pairs = pd.DataFrame(np.sort(texts.to_numpy(dtype=object), axis=1))
+    return pairs.groupby(list(pairs), sort=False).ngroup().to_numpy()
 
 
 def _kept_together(rows, about):
@@ -150,7 +149,7 @@ def _columns(table, about, split):
     found = pd.DataFrame({field: table[column] for field, column in wanted.items() if column in table})
     for field in found.columns.drop("label", errors="ignore"):
         for row, value in enumerate(found[field].tolist(), start=1):
-            if not isinstance(value, str) or _HALF.search(value):
+            if not is_text(value):
                 held = f"{value!r} in column {wanted[field]!r}, which is not text; correct or remove the row"
                 raise SkillkitError(f"row {row} of split {split!r} of {about.name!r} holds {held}")
     return found

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow.compute
 
 from skillkit import small_world
-from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least, listed, short
 from skillkit.core.hashing import content_hash
 from skillkit.core.names import by_name, short_names
 from skillkit.tasks.readers import read, read_hub
@@ -61,8 +61,8 @@ class Task:
     notes: tuple = ()
 
     def __post_init__(self):
-        if isinstance(self.labels, str):
-            raise SkillkitError(f"labels of {self.name!r} are a list of names, not the text {self.labels!r}")
+        if isinstance(self.labels, str | Set):
+            raise SkillkitError(f"labels of {self.name!r} are a list of names, not {self.labels!r}")
         object.__setattr__(self, "labels", tuple(self.labels))
         splits = self.splits if isinstance(self.splits, Mapping) else {"train": self.splits}
         splits = {split: _checked(rows, split, self) for split, rows in splits.items()}
@@ -79,7 +79,7 @@ class Task:
         return f"Task({self.name!r}, {self.type}, labels {', '.join(self.labels)}; {sizes or 'no rows'})"
 
     def __getitem__(self, split):
-        if split not in self.splits:
+        if not isinstance(split, str) or split not in self.splits:
             raise SkillkitError(f"task {self.name!r} has no split {split!r}; it has {', '.join(self.splits)}")
         return self.splits[split]
 
@@ -131,6 +131,7 @@ class Task:
         The same rows for the same seed on every machine; a larger n only adds rows.
         """
         rows = self[split]
+        at_least(0, n=0 if n is None else n)
         return rows if n is None or n >= len(rows) else rows.select(balanced(rows["label"], n, seed))
 
     def cut(self, seed=0, **rows):
@@ -180,20 +181,28 @@ class Task:
 
 def _checked(rows, split, task):
     """The rows as a Dataset with texts, and with labels that count the task's."""
+    where = f"split {split!r} of {task.name!r}"
     if isinstance(rows, pd.DataFrame):
-        rows = datasets.Dataset.from_pandas(rows, preserve_index=False)
+        try:
+            rows = datasets.Dataset.from_pandas(rows, preserve_index=False)
+        except (pyarrow.ArrowException, UnicodeError) as error:
+            raise SkillkitError(
+                f"{where} holds values that no column can ({short(error)}); correct them"
+            ) from error
     if not isinstance(rows, datasets.Dataset):
-        raise SkillkitError(
-            f"split {split!r} of {task.name!r} is a Dataset or DataFrame, not {type(rows).__name__}"
-        )
+        raise SkillkitError(f"{where} is a Dataset or DataFrame, not {type(rows).__name__}")
     if not len(rows):
         return rows
     kinds, last = rows.features, len(task.labels) - 1
     dtypes = {name: getattr(kinds.get(name), "dtype", "") for name in ("text", "label")}
-    names, where = getattr(kinds.get("label"), "names", None), f"split {split!r} of {task.name!r}"
+    names = getattr(kinds.get("label"), "names", None)
     if not (dtypes["text"].endswith("string") and (names or dtypes["label"].startswith("int"))):
         rule = f"it must have text and label, a number from 0 to {last}: load_task takes other columns and labels"
         raise SkillkitError(f"{where} has {', '.join(kinds)}; {rule}")
+    for column in {"text", "text_pair"} & set(kinds):
+        # The table may hold rows that are not of this split: most often it has none without a text.
+        if rows.data.column(column).null_count and None in rows[column][:]:
+            raise SkillkitError(f"{where} has rows without {column}; leave them out")
     numbers = rows.select_columns("label").with_format("arrow")[:]["label"]
     ends = pyarrow.compute.min_max(numbers).as_py()
     if not 0 <= ends["min"] <= ends["max"] <= last:
@@ -237,6 +246,8 @@ def load_task(
     at_least(0, seed=seed)
     fields |= dict(text=text, text_pair=text_pair, label=label, verbalizer=verbalizer)
     fields = {field: value for field, value in fields.items() if value is not None}
+    if name is None:
+        _unknown(name)
     if not isinstance(name, str | Path):
         name, data = "data.csv", name
     if str(name).startswith("world/"):
@@ -257,7 +268,7 @@ def load_tasks(names, **options):
 
     `options` of `load_task` serve all of them.
     """
-    names = list(dict.fromkeys(map(str, names)))
+    names = list(dict.fromkeys(map(str, listed(names))))
     tasks, ends = [load_task(name, **options) for name in names], short_names(names)
     counts = Counter(task.name for task in tasks)
     apart = [

@@ -4,11 +4,11 @@
 {'masked': ('bad', 'good'), 'seq2seq': ('bad', 'good'), 'causal': ('bad', 'good')}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, listed
 
 FAMILIES = ("masked", "seq2seq", "causal")
 
@@ -21,15 +21,7 @@ def by_family(words, labels, name):
 
     Raises SkillkitError for an unknown family, too few or too many words, and a word given twice.
     """
-    given = dict(words) if isinstance(words, Mapping) else {"masked": words}
-    if not given or set(given) - set(FAMILIES):
-        rule = f"one list of words, or one for each of {', '.join(FAMILIES)}"
-        raise SkillkitError(
-            f"the verbalizer of {name!r} is {rule}; not for {', '.join(map(str, given)) or 'none'}"
-        )
-    for lone in given.values():
-        if isinstance(lone, str) or not all(isinstance(word, str) for word in lone):
-            raise SkillkitError(f"the verbalizer of {name!r} is a list of words, not {lone!r}")
+    given = word_lists(words, name)
     default = given.get("masked", next(iter(given.values())))
     full = {family: tuple(given.get(family, default)) for family in FAMILIES}
     for mine in full.values():
@@ -40,6 +32,24 @@ def by_family(words, labels, name):
         if twice:
             raise SkillkitError(f"task {name!r} uses the word {twice[0]!r} for two labels; give each its own")
     return full
+
+
+def word_lists(words, name):
+    """{family: list of words} as it was given, or SkillkitError for what is neither a list of words nor such a dict.
+
+    >>> word_lists(["bad", "good"], "my")
+    {'masked': ['bad', 'good']}
+    """
+    given = dict(words) if isinstance(words, Mapping) else {"masked": words}
+    if not given or set(given) - set(FAMILIES):
+        rule = f"one list of words in the order of the labels, or one for each of {', '.join(FAMILIES)}"
+        there = ", ".join(map(str, given)) or "none"
+        raise SkillkitError(f"the verbalizer of {name!r} is {rule}; not for {there}")
+    for lone in given.values():
+        # A set has no order, and its words would change places from one process to the next.
+        if isinstance(lone, str | Set) or not all(isinstance(word, str) for word in listed(lone)):
+            raise SkillkitError(f"the verbalizer of {name!r} is a list of words, not {lone!r}")
+    return given
 
 
 def token_ids(bb, words, labels, leading_space=True):

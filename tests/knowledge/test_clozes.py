@@ -165,7 +165,7 @@ def test_a_line_break_that_a_masked_model_would_drop():
 
 
 FACT = Fact("r", "u", "france", "paris", (CLOZE,))
-NO_TEXTS = [4, 4.5, None, b"paris", ["paris", 4], FACT, {"a": 1}]
+NO_TEXTS = [4, 4.5, None, b"paris", "half \ud800 [MASK]", ["paris", 4], FACT, {"a": 1}]
 
 
 @pytest.mark.parametrize("wrong", NO_TEXTS, ids=repr)

@@ -62,6 +62,7 @@ def test_logits_of_label_words_are_those_of_plain_transformers(name):
 
 @pytest.mark.parametrize(("name", "changes", "message"), [
     ("camembert", {"is_decoder": True}, "is a decoder"),
+    ("camembert", {"position_embedding_type": "relative_key"}, "has relative_key positions"),
     ("qwen2", {"final_logit_softcapping": 3.0}, r"final_logit_softcapping=3.0"),
     ("mistral", {"logits_scaling": 2.0}, "after the head .logits_scaling"),
     ("olmo", {"logit_scale": 0.1}, "after the head"),

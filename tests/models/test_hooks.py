@@ -197,6 +197,13 @@ def test_stopping_reads_the_same_and_computes_no_further(model_type):
     assert all(torch.equal(acts[layer], full[layer]) for layer in (0, 1))
 
 
+@pytest.mark.parametrize("wrong", ["answer", 0, [0, 1], torch.tensor([1, 2])])
+def test_positions_that_are_none(wrong):
+    bb, inputs = setting("bert")
+    with bb.record([1], wrong):
+        refused("must be None, a slice or a tensor .batch, P.", bb.run, inputs)
+
+
 def test_asking_for_a_layer_that_was_not_recorded():
     bb, inputs = setting("bert")
     with bb.record([1]) as acts:

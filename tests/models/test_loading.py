@@ -1,13 +1,21 @@
 """Backbones are loaded as they were saved, from wherever they are; what is wrong there is said in a sentence."""
 
+import copy
 import json
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, BertForPreTraining, DistilBertConfig, DistilBertForMaskedLM
+from transformers import (
+    AutoConfig,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+)
 
 from skillkit.core.errors import SkillkitError
 from skillkit.models import from_model, load_backbone
@@ -175,6 +183,26 @@ def test_what_is_no_name(wrong):
     bb = tiny_backbone("bert")
     given = {"model": bb.model, "tokenizer": bb.tokenizer, "config": bb.model.config}.get(wrong, wrong)
     refused(rf"not a {type(given).__name__}; .* sk\.from_model\(model, tokenizer\)", given)
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (lambda model, tokenizer: (model, None), "needs the tokenizer"),
+    (lambda model, tokenizer: (model, tiny_tokenizer("gpt2")), "has no mask token"),
+    (lambda model, tokenizer: (model.base_model, tokenizer), "BertModel has no language-model head .cls"),
+    (lambda model, tokenizer: (BertForSequenceClassification(model.config), tokenizer), "no language-model head"),
+    (lambda model, tokenizer: (get_peft_model(model, LoraConfig(target_modules=["query"])), tokenizer), "PEFT model"),
+])  # fmt: skip
+def test_what_is_no_language_model_with_its_tokenizer(change, reason):
+    bb = tiny_backbone("bert")
+    with pytest.raises(SkillkitError, match=reason):
+        from_model(*change(copy.deepcopy(bb.model), bb.tokenizer), "mine")
+
+
+def test_a_folder_of_an_adapter(tmp_path):
+    get_peft_model(tiny_backbone("bert").model, LoraConfig(target_modules=["query"])).save_pretrained(
+        tmp_path
+    )
+    refused("is a PEFT adapter, no model", tmp_path)
 
 
 def test_a_wrong_configuration(tmp_path):

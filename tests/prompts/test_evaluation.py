@@ -98,7 +98,7 @@ def test_predict_gives_labels_and_probabilities():
 
 @pytest.mark.parametrize(("task", "wrong"), [
     (TASK, ("a movie", "it was fun")), (TASK, 5), (PAIRS, "a"), (PAIRS, ("a", 5)), (PAIRS, ("a", "b", "c")),
-    (PAIRS, ("a",)), (PAIRS, 5), (PAIRS, {"text": "a", "text_pair": "b"}),
+    (TASK, "half \ud800"), (PAIRS, ("a",)), (PAIRS, 5), (PAIRS, {"text": "a", "text_pair": "b"}),
 ])  # fmt: skip
 def test_predict_wants_what_the_task_takes(task, wrong):
     wanted = "pairs" if task.pair else "single texts"

@@ -254,6 +254,45 @@ def test_frames_and_data_sets_are_tasks_like_the_file_with_their_rows(tmp_path, 
             Task("mine", "custom", ["a", "b"], ["bad", "good"], wrong)
     for wrong in (7, ["a"], plain):
         refused("rows are a path, a DataFrame", load_reviews, wrong)
+    refused("no task is called 'None'", load_reviews, None)
+
+
+@pytest.mark.parametrize("order", [["yes", "no"], ["no", "yes"]])
+def test_categories_are_class_names_in_their_order(order):
+    """As those of a ClassLabel: the first label word is that of the first."""
+    stars = pd.Categorical(["no", "yes"] * 20, categories=order)
+    task = load_reviews(pd.DataFrame({"review": [f"text {i}" for i in range(40)], "stars": stars}))
+    assert task.labels == tuple(order)
+    for row in task["train"]:
+        assert task.labels[row["label"]] == ["no", "yes"][int(row["text"].split()[1]) % 2]
+    numbers = pd.Categorical([1, 5] * 20, categories=[5, 1])
+    assert load_reviews(pd.DataFrame({"review": [f"text {i}" for i in range(40)], "stars": numbers})).labels == (
+        "5", "1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("column", [["a", None, "b"], ["a", 3, "b"]])
+def test_rows_in_memory_without_a_text_are_refused(column):
+    frame = pd.DataFrame({"text": pd.Series(column, dtype=object), "label": [0, 1, 0]})
+    refused(
+        "rows without text|no column can",
+        Task,
+        "mine",
+        "custom",
+        ["a", "b"],
+        ["bad", "good"],
+        {"train": frame},
+    )
+    pairs = frame.assign(text="a text", text_pair=frame["text"])
+    refused(
+        "without text_pair|no column can",
+        Task,
+        "mine",
+        "custom",
+        ["a", "b"],
+        ["bad", "good"],
+        {"train": pairs},
+    )
 
 
 # ---- names of splits ----
@@ -265,6 +304,8 @@ def test_given_names_of_splits_serve_no_other_split(tmp_path):
     task = load_reviews(tmp_path, splits={"train": "mine", "test": "dev"})
     assert list(sizes(task).values()) == [27, 3, 20]
     assert list(load_reviews(tmp_path / "dev.jsonl", splits={"test": "train"}).splits) == ["test"]
+    twice = {"train": "mine", "validation": "dev", "test": "dev"}
+    refused("'dev' for two splits", load_reviews, tmp_path, splits=twice)
 
 
 @pytest.mark.parametrize("place", ["files", "files/train.jsonl", "saved"])

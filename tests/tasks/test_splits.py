@@ -1,5 +1,7 @@
 """Labels and splits: numbered, completed, balanced, and wrong rows named."""
 
+import unicodedata
+
 import datasets
 import pandas as pd
 import pytest
@@ -148,6 +150,20 @@ def test_made_splits_share_no_text_and_have_every_class(texts, rare, given):
     assert not any("same as in train" in note or "no row of" in note for note in task.notes)
 
 
+@pytest.mark.parametrize("written", [
+    lambda one, other, again: (other, one) if again else (one, other),
+    lambda one, other, again: (one, unicodedata.normalize("NFD", other) if again else other),
+    lambda one, other, again: (one.upper() if again else one, f" {other}  " if again else other),
+])  # fmt: skip
+def test_pairs_that_are_written_otherwise_stay_together(written):
+    rows = [[*written(f"café {i // 2}", f"thé {i // 2}", i % 2), i // 2 % 2] for i in range(80)]
+    task = load_task(
+        pd.DataFrame(rows, columns=["a", "b", "label"]), text="a", text_pair="b", verbalizer=["bad", "good"]
+    )
+    numbers = {split: {text.split()[1] for text in rows["text"]} for split, rows in task.splits.items()}
+    assert sum(map(len, numbers.values())) == 40 and sizes(task) == {"train": 64, "validation": 8, "test": 8}
+
+
 def test_what_the_splits_cannot_keep_is_noted():
     few = [{"review": f"text {i % 4}", "stars": i % 2} for i in range(40)]
     assert "4 texts of test are the same as in train" in load_reviews(pd.DataFrame(few)).notes
@@ -165,8 +181,8 @@ def test_a_lone_test_split_is_enough_and_a_missing_one_is_named(tmp_path):
     write_jsonl(tmp_path / "test.jsonl", rows_of(8))
     task = load_reviews(tmp_path)
     assert list(task.splits) == ["test"]
-    with pytest.raises(SkillkitError, match="no split 'train'; it has test"):
-        task["train"]
+    for wrong in ("train", ["test"], None, {"test": 1}):
+        refused("no split .*; it has test", task.__getitem__, wrong)
 
 
 def test_a_sample_is_balanced_seeded_and_nested():
@@ -176,3 +192,5 @@ def test_a_sample_is_balanced_seeded_and_nested():
     again, other = (task.sample("train", 8, seed=seed)["text"][:] for seed in (0, 1))
     assert set(small["text"]) < set(large["text"]) and small["text"][:] == again != other
     assert len(task.sample("train")) == len(task.sample("train", 1000)) == 100
+    for wrong in (-3, 2.5, "8"):
+        refused("^n cannot be", task.sample, "train", wrong)

@@ -136,3 +136,5 @@ def test_tasks_of_one_name_are_told_apart(tmp_path, monkeypatch, places, names):
     assert [task.name for task in tasks] == names
     first = [task["test"]["text"][0][:1] for task in tasks if "world" not in task.name]
     assert first == [place[0] for place in dict.fromkeys(places) if "world" not in place]
+    [alone] = load_tasks(places[0])  # a lone name is a list of one
+    assert alone.fingerprint == tasks[0].fingerprint

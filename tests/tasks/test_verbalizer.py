@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from skillkit.core import SkillkitError
 from skillkit.tasks import load_task
 from tests.helpers import refused
 from tests.tasks.made import reader, task_of
@@ -48,16 +47,27 @@ def test_words_that_are_not_one_token_each_are_named(model, words, message):
     (["bad"], "2 labels .no, yes. but 1 label words"), (["bad", "so", "good"], "but 3 label words"),
     (["bad", "bad"], "'bad' for two labels"), ({"bert": ["bad", "good"]}, "not for bert"),
     ({"seq2seq": ["bad", "good"], "masked": ["bad"]}, "but 1 label words"),
+    ({"no": "bad", "yes": "good"}, "in the order of the labels.*not for no, yes"),
 ])  # fmt: skip
 def test_words_must_fit_the_labels(words, message):
     refused(message, task_of, ["no", "yes"], verbalizer=words)
 
 
 @pytest.mark.parametrize("field", ["labels", "classes", "verbalizer"])
-def test_a_lone_text_is_no_list(field):
+def test_a_lone_text_and_a_set_are_no_list(field):
     rows = {"text": [f"text {i}" for i in range(20)], "label": [i % 2 for i in range(20)]}
-    with pytest.raises(SkillkitError, match="is a list.* not the text 'no'"):
-        load_task(pd.DataFrame(rows), **{"verbalizer": ["bad", "good"]} | {field: "no"})
-    for wrong in ("no", {"masked": "no"}, [1, 2], {"seq2seq": [7, "no"]}):
+    for wrong in ("no", {"no", "yes"}, frozenset("ny")):
+        fields = {"verbalizer": ["bad", "good"]} | {field: wrong}
+        refused("is a list.* not (the text 'no'|'no'|{|frozenset)", load_task, pd.DataFrame(rows), **fields)
+    for wrong in (
+        "no",
+        {"masked": "no"},
+        [1, 2],
+        {"seq2seq": [7, "no"]},
+        {"no", "yes"},
+        {"masked": {"no", "yes"}},
+        5,
+    ):
         refused("is a list of words, not", task_of, ["a", "b"], verbalizer=wrong)
-    refused("list of names, not the text 'ab'", task_of, "ab")
+    for wrong in ("ab", {"a", "b"}):
+        refused("list of names, not", task_of, wrong, verbalizer=["bad", "good"])
