@@ -26,6 +26,8 @@ def notebook(title):
         {"application/javascript": "document.title='ran'"}, {"text/plain": "tuning: 100%|███| 6/6 [00:09<00:00]"},
     ]  # fmt: skip
     outputs = [new_output("stream", text=EVIL), *(new_output("display_data", data) for data in shown)]
+    saved = {"image/png": {"alt": f"A curve. {EVIL}"}}  # as `run.figure` names what it saves
+    outputs.append(new_output("display_data", {"image/png": PICTURE}, metadata=saved))
     codes = [new_code_cell("show()", outputs=[one]) for one in outputs]
     return new_notebook(cells=[new_markdown_cell(text), *codes])
 
@@ -115,12 +117,19 @@ def test_every_link_leads_somewhere(run, pages):
 def test_notebook_page_has_folded_code_formulas_and_figures(pages):
     page = pages["first.html"]
     assert (
-        len(page.select("details.code")) == 5 and "6/6" not in page.text and not page.select("details[open]")
+        len(page.select("details.code")) == 6 and "6/6" not in page.text and not page.select("details[open]")
     )
     assert page.math.msub and "<" in page.math.text
     assert page.find("img", src=f"data:image/png;base64,{PICTURE}") and "kept" in page.text
     assert page.find("a", string="the other")["href"] == "second.html"
     assert "href" not in page.find("a", string="none").attrs
+
+
+def test_a_saved_figure_on_a_notebook_page_opens_at_full_size(run, pages):
+    for name in ("first", "second"):
+        [link] = pages[f"{name}.html"].select("a.zoom")  # the other picture is saved nowhere
+        assert link["href"] == f"{name}/figures/curve.png" and link.img["alt"] == f"A curve. {EVIL}"
+        assert (run / "report" / link["href"]).is_file()
 
 
 def test_rebuilding_replaces(run):

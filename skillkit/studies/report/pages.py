@@ -26,6 +26,7 @@ _SHOWN = [
     "image/png", "image/jpeg", "image/svg+xml", "text/html", "text/markdown", "text/latex", "text/plain",
 ]  # fmt: skip
 _FINISHED_BAR = re.compile(r"[^\n]*100%\|█+\| (\d+)/\1 \[[^\n]*$")
+_IMAGE = re.compile(r'<img src="[^"]*"\s+alt="([^"]*)"\s*>')
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _MATHML = {
     "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow", "mspace",
@@ -38,12 +39,13 @@ _MATHML_ATTRIBUTES = {
 }  # fmt: skip
 
 
-def cells_as_html(notebook, linked=()):
+def cells_as_html(notebook, linked=(), pictures=None):
     """The cells of an executed notebook file as a piece of HTML.
 
     >>> piece = cells_as_html("runs/embedded/01_prompt_tuning/01_prompt_tuning.ipynb", linked={"00_the_small_world"})
 
     linked: names of notebooks that have a page of their own; links to other notebooks lose their target.
+    pictures: {caption: file} of the figures that are there at full size; a figure of that caption leads to it.
     Whatever a cell puts out as HTML or Markdown is cleaned of scripts, event handlers and foreign styles.
     """
     try:
@@ -54,6 +56,7 @@ def cells_as_html(notebook, linked=()):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _can_show(output)]
     body, _ = _exporter().from_notebook_node(content)
+    body = _IMAGE.sub(lambda image: _zoomed(image, pictures or {}), body)
     body = re.sub(r"<img (?![^>]*\balt=)", '<img alt="figure" ', body)
     return re.sub(r'href="(?:\./)?([\w.-]+)\.ipynb(#[^"]*)?"', lambda link: _link(link, linked), body)
 
@@ -167,3 +170,9 @@ def _can_show(output):
 
 def _link(link, linked):
     return f'href="{link[1]}.html{link[2] or ""}"' if link[1] in linked else ""
+
+
+def _zoomed(image, pictures):
+    """A figure inside a link to the same at full size, where there is one."""
+    file = pictures.get(html.unescape(image[1]))
+    return f'<a class="zoom" href="{html.escape(file)}">{image[0]}</a>' if file else image[0]

@@ -152,7 +152,8 @@ def _write_notebooks(pages, shown, site):
     names = {cell["page"] for cell in shown}
     for before, cell, after in zip([None, *shown], shown, [*shown[1:], None]):
         _copy_files(cell, site / cell["page"])
-        body = cells_as_html(cell["file"], names)
+        pictures = {figure["caption"] or figure["name"]: figure["picture"] for figure in cell["figures"]}
+        body = cells_as_html(cell["file"], names, pictures)
         page = pages.get_template("notebook.html").render(cell=cell, body=body, before=before, after=after)
         write_text(site / f"{cell['page']}.html", page)
 
