@@ -73,6 +73,7 @@ def stylesheet():
     return f"{ours}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
+@functools.lru_cache(1_000)  # code and prose are the same in all cells of a grid
 def sanitize(piece):
     """HTML without what could run, load or restyle anything.
 
@@ -120,7 +121,9 @@ class _Exporter(HTMLExporter):
     """nbconvert's exporter with our template, our Markdown and our cleaning."""
 
     def __init__(self):
-        shown = Config({"NbConvertBase": {"display_data_priority": _SHOWN}})
+        # Preprocessors change what we do not show, and after each the whole notebook would be validated.
+        none = {"Exporter": {"default_preprocessors": []}, "CSSHTMLHeaderPreprocessor": {"enabled": False}}
+        shown = Config({"NbConvertBase": {"display_data_priority": _SHOWN}} | none)
         template = (TEMPLATES / "cells.html.j2").read_text()
         super().__init__(config=shown, sanitize_html=True, raw_template=template)
 
