@@ -105,3 +105,23 @@ def test_chapters_stand_in_a_row(chapter):
     for where, number in beside.items():
         there = re.search(rf"{where}: \[{number} · [^]]+\]\({number}_", last)
         assert bool(there) == (number in CHAPTERS), f"{where}: {number}"
+
+
+def calling(cells, method):
+    """For each cell whether it calls that method, itself or in a function that the chapter defines."""
+    functions = [node for cell in cells for node in cell.body if isinstance(node, ast.FunctionDef)]
+    names = {method, *(function.name for function in functions if f"{method}(" in ast.unparse(function))}
+    found = []
+    for cell in cells:
+        run = [node for part in cell.body if part not in functions for node in ast.walk(part)]
+        found.append(any(isinstance(node, ast.Call) and ast.unparse(node.func) in names for node in run))
+    return found
+
+
+def test_every_figure_has_a_finding(chapter):
+    """In its own cell, or in one below; two figures in a row may share theirs."""
+    cells = [ast.parse(code) for code in chapter[2]]
+    shows, tells = calling(cells, "run.figure"), calling(cells, "run.finding")
+    figures = [number for number, shown in enumerate(shows) if shown]
+    for number, end in zip(figures, [*figures[2:], len(cells), len(cells)]):
+        assert any(tells[number:end]), chapter[2][number]

@@ -1,8 +1,10 @@
 """Reports of runs, of grids and of several runs: everything on pages that run nothing and fetch nothing."""
 
 import csv
+import itertools
 import re
 import shutil
+import time
 
 import bs4
 import nbformat
@@ -14,6 +16,7 @@ from skillkit.core.files import read_json, write_json
 from skillkit.core.provenance import provenance
 from skillkit.studies import Claim, build_report, compare_runs
 from tests import small_studies as studies
+from tests.helpers import REPOSITORY
 
 EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -166,6 +169,23 @@ def test_report_of_a_grid_says_what_its_cells_say_together(grid):
     links = [tag.get("href") or tag["src"] for tag in page.select("a[href], img")]
     links = [link for link in links if not link.startswith("#")]
     assert len(links) >= 12 and all((grid / "report" / link).is_file() for link in links)
+
+
+@pytest.mark.slow
+def test_a_report_of_300_cells_takes_half_a_minute_of_the_processor_at_most(tmp_path):
+    chapter, cells = (REPOSITORY / "notebooks/01_prompt_tuning.ipynb").read_text(), []
+    for size, seed in itertools.product(range(30), range(10)):
+        name = f"{size}-{seed}"
+        unit(tmp_path, name)
+        own = chapter.replace("0.9", f"0.{size + 10}")  # cells of a grid have numbers of their own
+        (tmp_path / name / "small.ipynb").write_text(own)
+        studies.finish(tmp_path / name, parameters={"size": size, "seed": seed})
+        point = {"size": size, "seed": seed}
+        cells.append({"name": name, "notebook": "small", "folder": name, "point": point, "parameters": point})
+    studies.describe(tmp_path, *cells, axes={"size": list(range(30)), "seed": list(range(10))})
+    began = time.process_time()
+    page = parsed(build_report(tmp_path))
+    assert time.process_time() - began < 30 and badges(page, ".lead") == ["300 done"]
 
 
 def test_a_setting_of_one_cell_has_the_interval_of_that_cell(grid):
