@@ -103,7 +103,8 @@ class Claim:
         if not intervals:
             return cls(statement, paper, published, note=note)
         holds = verdict(intervals.values(), bar)
-        end = 2 if holds == "contradicted" else 0  # then the one that lies below as a whole is shown
+        # One that lies below as a whole contradicts, one that is not above leaves it at "partly".
+        end = {"contradicted": 2, "partly": 1}.get(holds, 0)
         worst = min(intervals, key=lambda name: intervals[name][end])
         which = f"worst: {worst}" if len(intervals) > 1 else str(worst)
         note = "; ".join(filter(None, [which, note]))
