@@ -1,6 +1,8 @@
 """Random backbones in the shapes that people use, and texts of chosen lengths for them.
 
 >>> bb, task = base("roberta"), task_of([8, 20, 56])
+>>> bb.num_layers, base("smollm2").num_layers
+(12, 30)
 """
 
 import random
@@ -13,24 +15,37 @@ from skillkit.models.backbone import from_model
 from skillkit.tasks.task import Task
 from tests.tiny import WORDS, tiny_tokenizer
 
-_MODELS = {
-    "roberta": (transformers.RobertaForMaskedLM, dict(max_position_embeddings=514, type_vocab_size=1)),
-    "bert": (transformers.BertForMaskedLM, {}),
-    "gpt2": (transformers.GPT2LMHeadModel, {}),
-    "t5": (
-        transformers.T5ForConditionalGeneration,
-        dict(d_model=768, d_ff=3072, num_layers=12, num_heads=12, d_kv=64, decoder_start_token_id=0),
-    ),
+_ROBERTA = dict(max_position_embeddings=514, type_vocab_size=1)
+_T5 = dict(d_model=768, d_ff=3072, num_layers=12, num_heads=12, d_kv=64, decoder_start_token_id=0)
+_SMOLLM2 = dict(
+    hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
+    vocab_size=49152, max_position_embeddings=8192, tie_word_embeddings=True, rms_norm_eps=1e-5,
+)  # fmt: skip
+_MODELS = {  # class, what differs from its defaults, whose tokenizer, what it is called
+    "roberta": (transformers.RobertaForMaskedLM, _ROBERTA, "roberta", "roberta base"),
+    "bert": (transformers.BertForMaskedLM, {}, "bert", "bert base"),
+    "gpt2": (transformers.GPT2LMHeadModel, {}, "gpt2", "gpt2 base"),
+    "t5": (transformers.T5ForConditionalGeneration, _T5, "t5", "t5 base"),
+    "smollm2": (transformers.LlamaForCausalLM, _SMOLLM2, "llama", "smollm2-135m"),
 }
 
 
 def base(kind):
-    """A random backbone in the shape of RoBERTa-base, BERT-base, GPT-2 or T5-base, with a small tokenizer."""
+    """A random backbone in the shape of RoBERTa-base, BERT-base, GPT-2, T5-base or SmolLM2, with a small tokenizer."""
     torch.manual_seed(0)
-    model_class, options = _MODELS[kind]
+    model_class, options, tokenizer, _ = _MODELS[kind]
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = model_class(model_class.config_class(**options))
-    return from_model(model, tiny_tokenizer(kind), f"{kind} of random weights")
+    return from_model(model, tiny_tokenizer(tokenizer), f"{kind} of random weights")
+
+
+def called(kind):
+    """The name of a shape in tables.
+
+    >>> called("gpt2")
+    'gpt2 base'
+    """
+    return _MODELS[kind][-1]
 
 
 def lengths(count, low=8, high=56, seed=0):

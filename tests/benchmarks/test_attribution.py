@@ -1,8 +1,8 @@
 """Integrated gradients: 20 steps, all layers.
 
 The plain version does what the authors' code does: a layer at a time, its steps as one batch, with gradients of all
-weights and the head at every position. It is timed on two layers of twelve, whose mean is that of all, since their
-cost falls evenly from layer to layer (the backward pass gets shorter).
+weights and the head at every position. It is timed on two layers, whose mean is that of all, since their cost falls
+evenly from layer to layer (the backward pass gets shorter).
 """
 
 from math import nan
@@ -14,30 +14,37 @@ from skillkit.knowledge.clozes import Question
 from skillkit.knowledge.integrated_gradients import integrals, rule_nodes
 from skillkit.models import replace_neurons
 from tests.benchmarks.harness import Job, Mark, near
-from tests.benchmarks.shapes import base, counted
+from tests.benchmarks.shapes import base, called, counted
 
-STEPS, LAYERS = 20, [3, 8]
+STEPS = 20
 ALPHAS = rule_nodes("endpoints", STEPS)[0]
 
 
 def questions(kind, lengths):
     """Random tokens; the answer is read in the middle, or at the end of a causal model's."""
     draw = torch.Generator().manual_seed(0)
-    slots = [count - 1 if kind == "gpt2" else count // 2 for count in lengths]
+    slots = [count // 2 if kind == "bert" else count - 1 for count in lengths]
     ids = [tuple(torch.randint(1000, 30_000, (count,), generator=draw).tolist()) for count in lengths]
     return [Question(tokens, (slot,), (2000,)) for tokens, slot in zip(ids, slots, strict=True)]
 
 
 @pytest.mark.parametrize("kind, lengths, mark", [
     ("bert", [8, 9, 10, 11, 11, 12, 13, 14], 3.0), ("gpt2", [14], 12.0), ("gpt2", [64], 30.0),
+    ("smollm2", [14], 30.0), ("smollm2", [64], 60.0),
 ])  # fmt: skip
 def test_scores(bench, kind, lengths, mark):
     bb, asked = base(kind), questions(kind, lengths)
     ways = {"as published": lambda: as_published(bb, asked), "ours": lambda: ours(bb, asked)}
-    shape = f"{kind} base, {len(asked)} of {' '.join(map(str, sorted(set(lengths))))} tokens, 12 layers × {STEPS} steps"
-    scale = {"as published": bb.num_layers / len(LAYERS)}
+    tokens = " ".join(map(str, sorted(set(lengths))))
+    shape = f"{called(kind)}, {len(asked)} of {tokens} tokens, {bb.num_layers} layers × {STEPS} steps"
+    scale = {"as published": bb.num_layers / len(timed(bb))}
     needed, marks = floor(bb, lengths) if kind == "bert" else nan, [Mark("as published", "ours", mark)]
     bench.run(Job("attribution", shape, ways, marks, near(1e-4), needed, scale=scale))
+
+
+def timed(bb):
+    """Two layers at a quarter from either end."""
+    return [bb.num_layers // 4, bb.num_layers - 1 - bb.num_layers // 4]
 
 
 def floor(bb, lengths):
@@ -50,14 +57,14 @@ def floor(bb, lengths):
 
 def ours(bb, asked):
     return torch.stack(
-        [found[0][0, LAYERS] for found in integrals(bb, asked, rule_nodes("endpoints", STEPS))]
+        [found[0][0, timed(bb)] for found in integrals(bb, asked, rule_nodes("endpoints", STEPS))]
     )
 
 
 def as_published(bb, asked):
     bb.model.requires_grad_(True)
     try:
-        found = [torch.stack([_layer(bb, layer, question) for layer in LAYERS]) for question in asked]
+        found = [torch.stack([_layer(bb, layer, question) for layer in timed(bb)]) for question in asked]
         return torch.stack(found).cpu()
     finally:
         bb.model.requires_grad_(False)

@@ -27,6 +27,7 @@ TEXTS_OF = f"(1 + {DRAWS}) masks, {ROWS} texts of 8–56 tokens"
 JOBS = {  # shape: rates, windows, what to reach, scale
     # One of ten rates is timed, since they all cost the same.
     f"roberta base, 11 rates × {TEXTS_OF}": ([0, RATES[5]], (None,), 2.0, SCALE),
+    f"smollm2-135m, 11 rates × {TEXTS_OF}": ([0, RATES[5]], (None,), 2.0, SCALE),
     # In one layer at a time what lies below is the same for all masks.
     f"roberta base, layers 3 and 8 × {TEXTS_OF}": ([0.1], ([3], [8]), None, {}),
     f"embedded/roberta, 11 rates × (1 + {DRAWS}) masks, {TEXTS} texts": (RATES, (None,), None, {}),
@@ -39,7 +40,8 @@ def test_curves(bench, shape):
     if shape.startswith("embedded"):
         setting = Setting(load_backbone("embedded/roberta"), load_task("world/movies"), TEXTS, 16)
     else:
-        setting = Setting(base("roberta"), task_of(lengths(ROWS)), None, BATCH)
+        kind = "smollm2" if shape.startswith("smollm2") else "roberta"
+        setting = Setting(base(kind), task_of(lengths(ROWS)), None, BATCH)
     ours = lambda: setting.ours(rates, windows)
     ways = {WHOLE: lambda: setting.plain(rates, windows), OURS: ours, PLAIN: plainly(ours)}
     marks = [Mark(WHOLE, OURS, mark), Mark(PLAIN, OURS)]

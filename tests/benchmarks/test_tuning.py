@@ -22,7 +22,7 @@ from skillkit.prompts.dataset import Reading
 from skillkit.prompts.training import fit
 from skillkit.prompts.tuning import _Tuning
 from tests.benchmarks.harness import Job, Mark, near, plainly
-from tests.benchmarks.shapes import base, counted, lengths, shuffled, task_of
+from tests.benchmarks.shapes import base, called, counted, lengths, shuffled, task_of
 
 BATCH, LENGTH, ROWS = 8, 16, 32
 RATE = 1e-12
@@ -90,16 +90,16 @@ class Setting:
         bench.run(Job(name, shape, ways, marks, self.close, needed, {"ours, bf16": torch.bfloat16}))
 
 
-@pytest.mark.parametrize("kind", ["roberta", "gpt2", "t5"])
-def test_steps(bench, kind):
+@pytest.mark.parametrize("kind, mark", [("roberta", 3.0), ("gpt2", 3.0), ("t5", 3.0), ("smollm2", 4.0)])
+def test_steps(bench, kind, mark):
     plain, padded = "as published", f"as published, padded to {MAX_LEN}"
     setting = Setting(kind, lengths(ROWS))
     ways = {plain: setting.as_published} | setting.ways | {"ours, SKILLKIT_PLAIN=1": plainly(setting.ours)}
-    if kind != "gpt2":  # which nobody published
+    if kind in ("roberta", "t5"):  # which others have published
         ways[padded] = lambda: setting.as_published(MAX_LEN)
-    marks = [(plain, "ours", 3.0), (plain, "ours, bf16", 5.0 if kind == "roberta" else None)]
+    marks = [(plain, "ours", mark), (plain, "ours, bf16", 5.0 if kind == "roberta" else None)]
     marks += [(name, "ours") for name in (padded, "ours, SKILLKIT_PLAIN=1")]
-    shape = f"{kind} base, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
+    shape = f"{called(kind)}, {ROWS // BATCH} steps of {BATCH} texts of 8–56 tokens, {LENGTH} slots"
     setting.run(bench, "prompt tuning", shape, ways, marks)
 
 
