@@ -18,7 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from skillkit.core.errors import SkillkitError, is_text, listed
-from skillkit.models import take
+from skillkit.models import take, undone
 from skillkit.prompts import Now, appended, check_objects
 
 MASK, SENTINEL = "[MASK]", "<extra_id_0>"
@@ -196,11 +196,10 @@ def _read(bb, questions):
         "prompt": torch.zeros_like(text),
         "answer": slots,
     }  # for interventions that ask where
-    before, bb.now = bb.now, Now(torch.arange(len(text)), places)
-    try:
+    before = bb.now
+    with undone(lambda: vars(bb).update(now=before)):
+        bb.now = Now(torch.arange(len(text)), places)
         hidden = bb.run(inputs)
-    finally:
-        bb.now = before
     logits = bb.head(take(hidden, slots[bb.num_layers - 1].to(hidden.device)))
     log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
     targets = torch.tensor([question.targets for question in questions], device=log_p.device)

@@ -19,7 +19,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.knowledge.clozes import encode_cloze, one_mask
-from skillkit.models import Hooks, of_layer, put, replace_neurons, take
+from skillkit.models import Hooks, of_layer, put, replace_neurons, take, weakly
 from skillkit.neurons import answer_positions, checked_mask
 
 
@@ -89,34 +89,26 @@ class NewVectors(Hooks):
     sees the vectors as that one has made them, unless that one acts at other positions.
     """
 
-    open = weakref.WeakKeyDictionary()  # those that are entered, by backbone, the outermost first
-
     def __init__(self, bb, mask, change, positions=None):
         super().__init__(bb, _layers(mask), lambda layer, neurons: None)
         self.chosen = {layer: mask[layer].nonzero()[:, 0] for layer in self.layers}
         self.change, self.place, self.positions = change, positions, answer_positions(bb, positions)
 
-    def __enter__(self):
-        super().__enter__()
-        outer = self.open.setdefault(self.bb, [])
-        fitting = [one for one in outer if one.place is None or one.place is self.place]
-        self.added = {layer: self.change(self._vectors(layer, fitting)) for layer in self.layers}
+    def _hooks(self):
+        self.added, adding = {layer: self.change(self._vectors(layer)) for layer in self.layers}, []
         for layer in self.layers:
-            hook = self.bb.value_matrices[layer].register_forward_hook(partial(self._add, layer))
-            self.handles.append(hook)
-        outer.append(self)
-        return self
+            hook = weakly(self._add, layer)
+            hook.opened_by, hook.vectors = type(self).__name__, weakref.ref(self)
+            adding.append((self.bb.value_matrices[layer].register_forward_hook, hook))
+        return [*super()._hooks(), *adding]
 
-    def __exit__(self, kind, error, traceback):
-        self.open[self.bb].remove(self)
-        super().__exit__(kind, error, traceback)
-
-    def _vectors(self, layer, outer):
-        """The chosen vectors as the outer contexts leave them, [hidden, chosen]."""
+    def _vectors(self, layer):
+        """The chosen vectors as the contexts around this one leave them, [hidden, chosen]."""
         vectors = self.bb.value_weight(layer).clone()
-        for one in outer:
-            if layer in one.added:
-                vectors[:, one.chosen[layer]] += one.added[layer]
+        for hook in self.bb.value_matrices[layer]._forward_hooks.values():
+            outer = getattr(hook, "vectors", lambda: None)()
+            if outer is not None and (outer.place is None or outer.place is self.place):
+                vectors[:, outer.chosen[layer]] += outer.added[layer]
         return vectors[:, self.chosen[layer]]
 
     def _add(self, layer, module, args, out):

@@ -11,7 +11,6 @@ stands before the slot is in the cache. In the last block of a masked model only
 `integrated_gradients.WholeModel` is the plain version with the same results.
 """
 
-from contextlib import ExitStack
 from functools import partial
 from types import SimpleNamespace
 
@@ -19,7 +18,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from skillkit.knowledge.clozes import slots_of
-from skillkit.models import hidden_of, put, take
+from skillkit.models import hidden_of, placed, put, take
 from skillkit.models.fast.attention import reading
 
 
@@ -106,10 +105,7 @@ class UpperLayers:
         self.bb, self.targets, self.slots, self.finish, self.cache = bb, targets, slots, finish, cache
         self.layers = (bb.encoder_layers, bb.decoder_layers)[number]
         self.calls, self.outputs, self.sums, self.scaled, self.given, self.slopes = ({} for _ in range(6))
-        with ExitStack() as hooks, torch.enable_grad():
-            for layer in self.layers:
-                for handle in self._listeners(layer):
-                    hooks.callback(handle.remove)
+        with placed(*(hook for layer in self.layers for hook in self._listeners(layer))), torch.enable_grad():
             run()
             logits = finish(self._answers(self.outputs[self.layers[-1]], everywhere=True))
             probability = answer_probability(logits, targets)
@@ -200,12 +196,12 @@ class UpperLayers:
     def _listeners(self, layer):
         block, value, norm = self.bb.blocks[layer], self.bb.value_matrices[layer], self._norm(layer)
         keep = lambda kept: lambda _, args: kept.update({layer: take(args[0], self.slots).detach()})
-        yield block.register_forward_pre_hook(partial(self._keep_call, layer), with_kwargs=True)
-        yield block.register_forward_hook(lambda _, args, out: self.outputs.update({layer: hidden_of(out)}))
-        yield value.register_forward_hook(lambda _, args, out: keep(self.given)(_, [out]))
-        yield value.register_forward_pre_hook(partial(self._tap, layer))
+        yield block.register_forward_pre_hook, partial(self._keep_call, layer), "with_kwargs"
+        yield block.register_forward_hook, lambda _, args, out: self.outputs.update({layer: hidden_of(out)})
+        yield value.register_forward_hook, lambda _, args, out: keep(self.given)(_, [out])
+        yield value.register_forward_pre_hook, partial(self._tap, layer)
         if norm is not None:
-            yield norm.register_forward_pre_hook(keep(self.sums))
+            yield norm.register_forward_pre_hook, keep(self.sums)
 
     def _keep_call(self, layer, block, args, kwargs):
         self.calls[layer] = self._any_row(args[1:]), self._any_row(kwargs)

@@ -9,9 +9,12 @@ from skillkit.models.hooks import (
     hidden_of,
     hooked,
     of_layer,
+    placed,
     put,
     replace_neurons,
     take,
+    undone,
+    weakly,
 )
 from skillkit.models.loading import find_device, list_backbones, read_vocabulary
 from skillkit.models.precision import precision, training_dtype
@@ -20,5 +23,5 @@ __all__ = [
     "Backbone", "from_model", "list_backbones", "load_backbone",
     # for other rooms
     "Hooks", "any_batching", "checked_layers", "find_device", "hidden_of", "hooked", "networks", "of_layer",
-    "precision", "put", "read_vocabulary", "replace_neurons", "take", "training_dtype",
+    "placed", "precision", "put", "read_vocabulary", "replace_neurons", "take", "training_dtype", "undone", "weakly",
 ]  # fmt: skip

@@ -10,7 +10,10 @@ and edits neurons in every architecture; no weight is ever touched. Contexts nes
 the order in which their contexts were entered: a recorder sees the edits entered before it, not later ones.
 """
 
+import weakref
 from collections.abc import Mapping
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -26,7 +29,95 @@ class Stopped(Exception):
     """
 
 
-class Hooks:
+@contextmanager
+def undone(undo):
+    """Context at whose end `undo` is called, twice, so that an interruption of the one leaves the other.
+
+    >>> with undone(lambda: vars(bb).update(now=None)): ...
+
+    Where the end itself is interrupted, before its first line, it is called when the context is let go.
+    """
+    try:
+        try:
+            yield
+        finally:
+            undo()
+    finally:
+        undo()
+
+
+def _placed(*hooks):
+    with undone(partial(_take_off, hooks)):
+        for register, hook, *options in hooks:
+            register(hook, **dict.fromkeys(options, True))
+        yield
+
+
+placed = contextmanager(_placed)
+placed.__doc__ = """Context in which forward hooks are on modules: (method that registers, hook, names of options).
+
+    >>> with placed((bb.blocks[0].register_forward_pre_hook, lambda module, args: None)): bb.run(inputs)
+
+    They are gone afterwards wherever an interruption came, also between a hook and its handle.
+    """
+
+
+def _take_off(hooks):
+    for register, hook, *_ in hooks:
+        module = register.__self__
+        more = module._forward_pre_hooks_with_kwargs, module._forward_hooks_with_kwargs
+        for table in (module._forward_pre_hooks, module._forward_hooks):
+            for key in [key for key, one in table.items() if one is hook]:
+                for other in (*more, module._forward_hooks_always_called, table):
+                    other.pop(key, None)
+
+
+def weakly(method, *first):
+    """A function that calls a method, and does not keep its object alive.
+
+    >>> weakly(bb.embed)(torch.tensor([[1]])).shape
+    torch.Size([1, 1, 128])
+    """
+    held = weakref.WeakMethod(method)
+    return lambda *args, **kwargs: held()(*first, *args, **kwargs)
+
+
+class Reentrant:
+    """A context that can be opened again and again, by a generator `_during` that undoes what it did.
+
+    What it puts into a model must not keep it alive (`weakly`): then it also ends when it is let go, should its
+    end be interrupted.
+    """
+
+    opened = None
+
+    def __enter__(self):
+        if self.opened is not None:
+            raise SkillkitError("this context is already open; make a second one to nest it")
+        try:
+            self.opened = self._during()
+            next(self.opened)
+            return self
+        except BaseException:  # an interruption
+            self._close()
+            raise
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            self._close()
+        finally:
+            self._close()
+
+    def _close(self):
+        if self.opened is not None:
+            self.opened.close()
+            self.opened = None
+
+    def _during(self):
+        raise NotImplementedError
+
+
+class Hooks(Reentrant):
     """Forward pre-hooks on some layers of a backbone, for the length of a `with` block.
 
     >>> with Hooks(bb, [0, 2], lambda layer, neurons: None): bb.run(inputs)
@@ -40,55 +131,39 @@ class Hooks:
     Exceptions pass through.
     """
 
-    def __init__(self, bb, layers, visit, before=False, tokenwise=False, stop=False):
-        self.bb, self.visit, self.before, self.tokenwise, self.stop = bb, visit, before, tokenwise, stop
+    def __init__(self, bb, layers, visit=None, before=False, tokenwise=False, stop=False):
+        self.bb, self.before, self.tokenwise, self.stop = bb, before, tokenwise, stop
+        if visit is not None:
+            self.visit = visit
         self.layers = checked_layers(bb, layers)
-        self.handles, self.used, self.grad = [], set(), False
-
-    def __enter__(self):
-        if self.handles:
-            raise SkillkitError("this context is already open; make a second one to nest it")
-        self.used.clear()
-        try:
-            for i in self.layers:
-                self.handles.append(self._modules[i].register_forward_pre_hook(self._hook(i)))
-        except BaseException:  # an interruption
-            self._remove()
-            raise
-        return self
+        self.used, self.grad = set(), False
 
     def __exit__(self, kind, error, traceback):
-        try:
-            self._remove()
-        finally:
-            self._remove()  # what an interruption left
+        super().__exit__(kind, error, traceback)
         if kind is None and not self.used:
             wanted = ", ".join(self.bb.layers[layer] for layer in self.layers)
             raise SkillkitError(f"no forward pass reached {wanted}; run the backbone inside the with block")
 
-    @property
-    def _modules(self):
-        return self.bb.activation_functions if self.before else self.bb.value_matrices
+    def _during(self):
+        self.used.clear()
+        return _placed(*self._hooks())
 
-    def _remove(self):
-        """Remove the hooks of this object, also one whose handle was not kept any more."""
-        for hooks in (self._modules[i]._forward_pre_hooks for i in self.layers):
-            for key in [key for key, hook in hooks.items() if getattr(hook, "owner", None) is self]:
-                del hooks[key]
-        for handle in self.handles:  # of other kinds, too
-            handle.remove()
-        self.handles = []
+    def _hooks(self):
+        """What is put on the modules, as `placed` takes it."""
+        modules = self.bb.activation_functions if self.before else self.bb.value_matrices
+        return [(modules[layer].register_forward_pre_hook, self._hook(layer)) for layer in self.layers]
+
+    def _pass(self, layer, module, args):
+        self.used.add(layer)
+        batching = Padded() if self.tokenwise else self.bb.batching
+        changed = self.visit(layer, batching.unpack(args[0]))
+        if self.stop and layer == self.layers[-1]:
+            raise Stopped
+        return None if changed is None else (batching.pack(changed), *args[1:])
 
     def _hook(self, layer):
-        def pre_hook(module, args):
-            self.used.add(layer)
-            batching = Padded() if self.tokenwise else self.bb.batching
-            changed = self.visit(layer, batching.unpack(args[0]))
-            if self.stop and layer == self.layers[-1]:
-                raise Stopped
-            return None if changed is None else (batching.pack(changed), *args[1:])
-
-        pre_hook.opened_by, pre_hook.owner = type(self).__name__, self  # type: ignore[attr-defined]
+        pre_hook = weakly(self._pass, layer)
+        pre_hook.opened_by = type(self).__name__
         # What is kept for its gradient must be part of the graph, which an unpacked copy is not.
         return pre_hook if self.grad else any_batching(pre_hook, self.tokenwise)
 
@@ -113,10 +188,10 @@ class record(Hooks, Mapping):
 
     def __init__(self, bb, layers=None, positions=None, before=False, grad=False, stop=False):
         layers = range(bb.num_layers) if layers is None else layers
-        super().__init__(bb, layers, self._keep, before, stop=stop)
+        super().__init__(bb, layers, before=before, stop=stop)
         self.positions, self.grad, self.kept = positions, grad, {}
 
-    def _keep(self, layer, neurons):
+    def visit(self, layer, neurons):
         taken = take(neurons, of_layer(self.positions, layer))
         # A view would keep all positions alive, and show edits made in place later on.
         self.kept[layer] = taken if self.grad else taken.detach().clone()
@@ -146,10 +221,10 @@ class replace_neurons(Hooks):
     """
 
     def __init__(self, bb, functions, positions=None, before=False, tokenwise=False):
-        super().__init__(bb, functions, self._replace, before, tokenwise and positions is None)
+        super().__init__(bb, functions, before=before, tokenwise=tokenwise and positions is None)
         self.functions, self.positions = dict(functions), positions
 
-    def _replace(self, layer, neurons):
+    def visit(self, layer, neurons):
         positions = of_layer(self.positions, layer)
         old = take(neurons, positions)
         new = self.functions[layer](old)

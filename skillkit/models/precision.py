@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from skillkit.core.errors import SkillkitError
+from skillkit.models.hooks import undone
 
 
 def training_dtype(bb, dtype="auto"):
@@ -40,14 +41,12 @@ def precision(bb, dtype):
     In bfloat16 on a CPU attention is the plain ("eager") one meanwhile: its backward pass is twice as fast.
     """
     low, attention = dtype == torch.bfloat16, bb.model.config._attn_implementation
-    if low and bb.device.type == "cpu":
-        bb.model.set_attn_implementation("eager")
-    try:
+    with undone(lambda: bb.model.set_attn_implementation(attention)):
+        if low and bb.device.type == "cpu":
+            bb.model.set_attn_implementation("eager")
         # The cache would keep the casts of weights that an optimiser has changed since (BitFit's biases).
         with torch.autocast(bb.device.type, torch.bfloat16, enabled=low, cache_enabled=False):
             yield
-    finally:
-        bb.model.set_attn_implementation(attention)
 
 
 def _fast_at_bfloat16(device):

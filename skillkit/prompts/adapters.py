@@ -4,7 +4,7 @@
 >>> with sk.Tuned.load("dir").apply(bb): ...       # outside, the backbone is what it was, bit for bit
 """
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.models import any_batching
+from skillkit.models import any_batching, placed, undone
 from skillkit.prompts.layouts import KEYS, find_layout
 from skillkit.prompts.soft_prompt import Trained, origin
 
@@ -114,15 +114,17 @@ def biased(bb, state):
     """
     parameters = {name: bb.model.get_parameter(name) for name in state}
     originals = {name: parameter.data for name, parameter in parameters.items()}
-    try:
+
+    def put_back():
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(False)
+            parameter.grad, parameter.data = None, originals[name]
+
+    with undone(put_back):
         for name, parameter in parameters.items():
             parameter.data = state[name].detach().to(parameter, copy=True)
             parameter.requires_grad_()
         yield parameters
-    finally:
-        for name, parameter in parameters.items():
-            parameter.requires_grad_(False)
-            parameter.grad, parameter.data = None, originals[name]
 
 
 def new_adapters(bb, bottleneck, seed):
@@ -152,9 +154,8 @@ def adapting(bb, state):
 
     >>> with adapting(bb, new_adapters(bb, 16, seed=0)): ...      # changes nothing yet
     """
-    with ExitStack() as hooks:
-        for layer, module in zip(bb.layers, bb.value_matrices, strict=True):
-            hooks.enter_context(module.register_forward_hook(_adapter(state, layer)))
+    pairs = zip(bb.layers, bb.value_matrices, strict=True)
+    with placed(*((module.register_forward_hook, _adapter(state, layer)) for layer, module in pairs)):
         yield state
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models import Hooks, take
+from skillkit.models import Hooks, take, undone
 from skillkit.prompts.layouts import encode_for, find_layout
 from skillkit.prompts.recipes import check_objects
 from skillkit.prompts.soft_prompt import SoftPrompt
@@ -45,11 +45,10 @@ def now(bb, attached, index):
     """
     numbers = torch.arange(attached.slots.shape[1], device=attached.slots.device).expand_as(attached.slots)
     slot = torch.full_like(attached.text, -1, dtype=torch.long).scatter_(1, attached.slots, numbers)
-    before, bb.now = bb.now, Now(index, {"prompt": slot >= 0, "slot": slot, "text": attached.text})
-    try:
+    before = bb.now
+    with undone(lambda: vars(bb).update(now=before)):
+        bb.now = Now(index, {"prompt": slot >= 0, "slot": slot, "text": attached.text})
         yield
-    finally:
-        bb.now = before
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,7 +6,7 @@
 from contextlib import contextmanager
 
 from skillkit.models.fast import enabled
-from skillkit.models.hooks import any_batching, put, take
+from skillkit.models.hooks import any_batching, placed, put, take
 
 
 @contextmanager
@@ -35,9 +35,7 @@ def last_network_at(bb, answer):
     def widen(module, args, out):
         return put(out.new_zeros(shape), out, bb.batching.places(slot))
 
-    before = bb.feed_forward[-1].register_forward_pre_hook(narrow)
-    after = matrix.register_forward_hook(widen)
-    try:
+    with placed(
+        (bb.feed_forward[-1].register_forward_pre_hook, narrow), (matrix.register_forward_hook, widen)
+    ):
         yield
-    finally:
-        before.remove(), after.remove()

@@ -8,14 +8,15 @@ changes neurons meanwhile sees them as [batch, positions, neurons] all the same 
 """
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from skillkit.models.fast import enabled, replaced
+from skillkit.models.fast import all_replaced, enabled
+from skillkit.models.hooks import undone
 
 # In narrower models, many small matrix products of changing shapes cost more than padding.
 NARROW = 256
@@ -132,18 +133,22 @@ def _packed(bb, packing):
     AttentionInterface.register(_NAME, _attend)
     configs = {id(module.config): module.config for module in bb.model.modules() if hasattr(module, "config")}
     before = [(config, config._attn_implementation) for config in configs.values()]
-    with ExitStack() as undo:
-        _running.append(packing)
-        undo.callback(_running.pop)
-        undo.enter_context(replaced(bb, "batching", packing))
-        for module in bb.model.modules():
-            if getattr(
-                module, "has_relative_attention_bias", False
-            ):  # T5: every text has the bias of its own tokens
-                bias = partial(module.compute_bias, max(packing.lengths), max(packing.lengths))
-                undo.enter_context(replaced(module, "compute_bias", lambda *_, bias=bias, **__: bias()))
+    running, values = list(_running), [(bb, "batching", packing)]
+    for module in bb.model.modules():
+        if getattr(
+            module, "has_relative_attention_bias", False
+        ):  # T5: every text has the bias of its own tokens
+            bias = partial(module.compute_bias, max(packing.lengths), max(packing.lengths))
+            values.append((module, "compute_bias", lambda *_, bias=bias, **__: bias()))
+
+    def put_back():
+        _running[:] = running
         for config, implementation in before:
-            undo.callback(setattr, config, "_attn_implementation", implementation)
+            config._attn_implementation = implementation
+
+    with undone(put_back), all_replaced(*values):
+        _running.append(packing)
+        for config, _ in before:
             config._attn_implementation = _NAME
         yield
 

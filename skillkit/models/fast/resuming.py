@@ -8,14 +8,13 @@
 Changing neurons of layer 3 leaves everything below as it was, and in layer 3 all but what its value matrix gives.
 """
 
-from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
 import torch
 
-from skillkit.models.fast import enabled, replaced
-from skillkit.models.hooks import any_batching, has_hooks, hidden_of
+from skillkit.models.fast import all_replaced, enabled
+from skillkit.models.hooks import Reentrant, any_batching, has_hooks, hidden_of, placed, weakly
 
 MEMORY = 2**30  # bytes that may be kept; batches beyond that are computed each time
 
@@ -43,7 +42,7 @@ class Known(NamedTuple):
         return sum(one.nbytes for one in kept if one is not None)
 
 
-class Resuming:
+class Resuming(Reentrant):
     """Context in which passes over batches that were read in it before begin at a layer.
 
     >>> again = Resuming(bb, 2)
@@ -65,19 +64,12 @@ class Resuming:
         self.bb, self.layer, self.room = bb, layer, memory
         self.blocks = bb.blocks[: layer + inside]
         self.norm = bb.model.base_model.get_submodule(path.format(layer)) if path else None
-        self.known, self.replaced = {}, ExitStack()
+        self.known = {}
 
-    def __enter__(self):
+    def _during(self):
         compiled = any(block._compiled_call_impl is not None for block in self.blocks)
-        if enabled() and self.bb.dtype in (torch.float32, torch.float64) and not compiled:
-            for number, block in enumerate(self.blocks):  # no hook can leave a block out
-                self.replaced.enter_context(
-                    replaced(block, "forward", partial(self._pass, number, block.forward))
-                )
-        return self
-
-    def __exit__(self, *error):
-        self.replaced.close()
+        whole = compiled or not enabled() or self.bb.dtype not in (torch.float32, torch.float64)
+        return _forwards([] if whole else self.blocks, weakly(self._pass))
 
     def _pass(self, number, compute, hidden, *args, **kwargs):
         if number == 0:
@@ -115,19 +107,24 @@ class Resuming:
         seen, value = {}, self.bb.value_matrices[self.layer]
         before = any_batching(lambda _, args: seen.update(neurons=args[0]))
         after = any_batching(lambda _, args, out: seen.update(given=out))
-        handles = [value.register_forward_pre_hook(before, prepend=True), value.register_forward_hook(after)]
+        hooks = [(value.register_forward_pre_hook, before, "prepend"), (value.register_forward_hook, after)]
         if self.norm is not None:
-            handles.append(self.norm.register_forward_pre_hook(lambda _, args: seen.update(whole=args[0])))
-        try:
+            hooks.append((self.norm.register_forward_pre_hook, lambda _, args: seen.update(whole=args[0])))
+        with placed(*hooks):
             output = compute()
-        finally:
-            for handle in handles:
-                handle.remove()
         return output, seen["neurons"], seen.get("whole", hidden_of(output)) - seen["given"]
 
     def _changed(self):
         hidden = self.read.rest + self.bb.value_matrices[self.layer](self.read.neurons)
         return hidden if self.norm is None else self.norm(hidden)
+
+
+def _forwards(blocks, compute):
+    """Blocks that `compute(number, forward, hidden, …)` computes until the generator is closed."""
+    # No hook can leave a block out.
+    new = [(block, "forward", partial(compute, number, block.forward)) for number, block in enumerate(blocks)]
+    with all_replaced(*new):
+        yield
 
 
 def _with(hidden, output):
