@@ -85,6 +85,10 @@ def weakly(method, *first):
 class Reentrant:
     """A context that can be opened again and again, by a generator `_during` that undoes what it did.
 
+    >>> reading = bb.record(layers=[0])                # `record` is one
+    >>> for _ in range(2):
+    ...     with reading: bb.run(inputs)
+
     What it puts into a model must not keep it alive (`weakly`): then it also ends when it is let go, should its
     end be interrupted.
     """
