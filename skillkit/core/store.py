@@ -200,21 +200,21 @@ class _Call:
         with suppress(Exception):
             meta = _whole(self.folder)
             result = load_result(self.folder, self.function)
-            if self.complete(result):
+            if self.complete(lambda: result):
                 spent["loaded"] += meta.seconds
                 return result
         with _lock(self.id):
             self.make()
             return load_result(self.folder, self.function)
 
-    def complete(self, result):
-        """Whether a stored result holds all that the arguments ask for."""
-        return not self.kind.complete or self.kind.complete(result, self.asked)
+    def complete(self, load):
+        """Whether a stored result, loaded only where that matters, holds all that the arguments ask for."""
+        return not self.kind.complete or self.kind.complete(load(), self.asked)
 
     def make(self):
         """Run the function, store its result under a temporary name, rename. The caller holds the lock."""
         found = fault(self.folder)
-        if found is None and self.complete(load_result(self.folder, self.function)):
+        if found is None and self.complete(lambda: load_result(self.folder, self.function)):
             return  # another process made it while we waited
         if found not in (None, "absent"):
             warnings.warn(f"{self.id} in the store is damaged ({found}); computing it again", stacklevel=3)

@@ -19,6 +19,7 @@ from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import Attributions, attribute
 from skillkit.knowledge.clozes import as_list, paired
+from skillkit.neurons import pairs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +66,7 @@ class KnowledgeNeurons:
         >>> len(facts.pairs) == len(facts), facts.pairs[0]
         (True, (..., ...))
         """
-        return [tuple(pair) for pair in self.mask.nonzero().tolist()]
+        return pairs(self.mask)
 
     def refine(self, share, strict=True):
         """The neurons that are coarse in more than (not strict: in at least) a share of the prompts."""

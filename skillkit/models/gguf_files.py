@@ -1,6 +1,6 @@
 """Models in one GGUF file, as llama.cpp and its relatives store them: read by `transformers` into plain weights.
 
->>> with reading():                                                                                 # doctest: +SKIP
+>>> with read_once():                                                                                 # doctest: +SKIP
 ...     model = transformers.AutoModelForCausalLM.from_pretrained("folder", gguf_file="model.gguf")
 >>> as_plain(model).save_pretrained("mine")                                                         # doctest: +SKIP
 """
@@ -37,10 +37,10 @@ def parted(name, gguf_file=None):
 
 
 @contextmanager
-def reading():
+def read_once():
     """Configuration, tokenizer and weights come from one pass over the file, and without a bar.
 
-    >>> with reading(): ...
+    >>> with read_once(): ...
 
     By itself `transformers` reads 100,000 words and merges anew for each of them, and all names of tensors for each
     module. Raises SkillkitError where the package `gguf` is missing.

@@ -53,13 +53,15 @@ def _placed(*hooks):
         yield
 
 
-placed = contextmanager(_placed)
-placed.__doc__ = """Context in which forward hooks are on modules: (method that registers, hook, names of options).
+@contextmanager
+def placed(*hooks):
+    """Context in which forward hooks are on modules: (method that registers, hook, names of options).
 
     >>> with placed((bb.blocks[0].register_forward_pre_hook, lambda module, args: None)): bb.run(inputs)
 
     They are gone afterwards wherever an interruption came, also between a hook and its handle.
     """
+    yield from _placed(*hooks)
 
 
 def _take_off(hooks):

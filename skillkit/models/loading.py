@@ -93,7 +93,7 @@ def quiet():
 
 
 def _reading(options):
-    return gguf_files.reading() if "gguf_file" in options else nullcontext()
+    return gguf_files.read_once() if "gguf_file" in options else nullcontext()
 
 
 def _one_line(config_file):
@@ -214,8 +214,8 @@ def _read(auto_class, name, source, options):
             return auto_class.from_pretrained(source, trust_remote_code=False, **options)
     except Exception as error:
         file = options.get("gguf_file")
-        told = file and (Path(source) / file).is_file()
-        sentence = gguf_files.problem(file, error) if told else _problem(name, source, error)
+        here = file and (Path(source) / file).is_file()
+        sentence = gguf_files.problem(file, error) if here else _problem(name, source, error)
         raise SkillkitError(sentence) from error
 
 

@@ -7,7 +7,6 @@
 
 import json
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from skillkit.core.errors import SkillkitError, quoted
 from skillkit.core.files import filling
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.neurons.skill_neurons import bool_mask, checked_mask, skill_neurons
+from skillkit.neurons.skill_neurons import as_tensor, bool_mask, checked_mask, count_of, skill_neurons
 
 PUBLISHED_RATES = tuple(percent / 100 for percent in range(21))
 
@@ -75,27 +74,37 @@ def neurons_from(source, bb, top=None):
         source = _read(path)
     if isinstance(source, Mapping):
         return {key: neurons_from(one, bb, top) for key, one in source.items()}
-    given = _tensor(source)
-    if given.dtype != torch.bool and given.shape == (bb.num_layers, bb.num_neurons):
-        if not ((given == 0) | (given == 1)).all():
-            raise SkillkitError(
-                "these are scores and no mask (values other than 0 and 1); sk.skill_neurons takes them"
-            )
-        given = given.bool()
-    every = bb.num_layers * bb.num_neurons
-    ranked = given.shape in ((bb.num_layers, bb.num_neurons, 2), (every, 2))
-    if ranked != (top is not None):
-        wrong = (
-            "they rank all neurons: say which share to take, top=0.05"
-            if ranked
-            else "top is for a ranking of all"
-        )
-        raise SkillkitError(f"of these neurons {wrong}")
-    if ranked:
-        given = _first(given, top)
+    given = as_tensor(source)
+    if given is None:
+        forms = "a mask [layers, neurons] or pairs (layer, neuron)"
+        raise SkillkitError(f"neurons are {forms}, not {quoted(source)}")
+    given = _without_ranks(bb, _without_numbers(bb, given), top)
     if given.numel() == 0 or (given.dtype == torch.bool and not given.any()):
         return torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
     return checked_mask(bb, given)
+
+
+def _without_numbers(bb, given):
+    """A mask of 0 and 1 as one of False and True; other forms as they are."""
+    if given.dtype == torch.bool or given.shape != (bb.num_layers, bb.num_neurons):
+        return given
+    if not ((given == 0) | (given == 1)).all():
+        scores = "these are scores and no mask (values other than 0 and 1)"
+        raise SkillkitError(f"{scores}; sk.skill_neurons takes them")
+    return given.bool()
+
+
+def _without_ranks(bb, given, top):
+    """The first share of the pairs of a ranking, cut as the published code cuts it; other forms as they are."""
+    every = bb.num_layers * bb.num_neurons
+    ranked = given.shape in ((bb.num_layers, bb.num_neurons, 2), (every, 2))
+    if not ranked and top is None:
+        return given
+    if not ranked:
+        raise SkillkitError("these neurons are no ranking: top is for a ranking of all")
+    if top is None:
+        raise SkillkitError("these pairs rank all neurons: say which share to take, top=0.05")
+    return given[..., : count_of(top, given.shape[-2]), :].reshape(-1, 2).long()
 
 
 def _read(path):
@@ -112,23 +121,6 @@ def _read(path):
         raise SkillkitError(
             f"{quoted(str(path))} is damaged, or holds more than numbers, so it is not read"
         ) from error
-
-
-def _tensor(given):
-    try:
-        return torch.as_tensor(given).cpu()
-    except (TypeError, ValueError, RuntimeError):
-        raise SkillkitError(
-            f"neurons are a mask [layers, neurons] or pairs (layer, neuron), not {quoted(given)}"
-        ) from None
-
-
-def _first(ranking, top):
-    """The pairs of the first share of a ranking […, neurons, 2], cut as the published code cuts them."""
-    if not (isinstance(top, Real) and 0 <= float(top) <= 1):
-        raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {quoted(top)}")
-    count = int(float(top) * ranking.shape[-2] + 1e-9)  # 0.29 · 100 is 28.999… in floating point
-    return ranking[..., :count, :].reshape(-1, 2).long()
 
 
 def save_published(probes, folder, rates=PUBLISHED_RATES, **options):

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
+from skillkit.core.errors import SkillkitError, at_least, listed, of_kind, quoted
 from skillkit.core.store import artifact
 from skillkit.neurons.probe import Probe
 
@@ -39,8 +39,7 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
     outside [0, 1], a rate above 0 that selects no neuron, a mask, and probes that do not belong together.
     """
     [top] = listed(top)
-    if not (isinstance(top, Real) and 0 <= float(top) <= 1):
-        raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {top!r}")
+    count_of(top, 0)
     if subtasks not in ("turns", "halves"):
         raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {subtasks!r}")
     scores = list(all_scores(probes if isinstance(probes, Mapping) else {"": probes}, seeds, slots).values())
@@ -50,13 +49,21 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
     groups = mask if per_layer else mask.view(1, -1)
     for row, group in enumerate(groups):
         rankings = [_ranking(part.reshape(groups.shape)[row]) for part in scores]
-        # 0.29 · 100 is 28.999… in floating point.
-        group[_merged(rankings, int(float(top) * min(map(len, rankings)) + 1e-9), subtasks == "halves")] = (
-            True
-        )
+        group[_merged(rankings, count_of(top, min(map(len, rankings))), subtasks == "halves")] = True
     if float(top) > 0 and not mask.any():
         raise SkillkitError(f"top={top} of {mask.shape[1]} selects no neuron; choose a higher rate")
     return mask
+
+
+def count_of(top, neurons):
+    """How many a share of the neurons is, rounded down; SkillkitError for what is no share.
+
+    >>> count_of(0.29, 100)                                 # though 0.29 · 100 is 28.999… in floating point
+    29
+    """
+    if not (isinstance(top, Real) and 0 <= float(top) <= 1):
+        raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {quoted(top)}")
+    return int(float(top) * neurons + 1e-9)
 
 
 def _ranking(scores):
@@ -184,14 +191,18 @@ def bool_mask(given):
     >>> bool_mask(skills.numpy()).shape
     torch.Size([6, 512])
     """
-    mask = _tensor(given)
+    mask = as_tensor(given)
     if mask is None or mask.dtype != torch.bool or mask.dim() != 2:
         raise SkillkitError(f"a mask is a bool tensor [layers, neurons], not {_shown(given)}")
     return mask
 
 
-def _tensor(given):
-    """The tensor of a mask, a fact or an array; None of what cannot be one."""
+def as_tensor(given):
+    """The tensor of a mask, a fact or an array; None of what cannot be one.
+
+    >>> as_tensor([(3, 17)]), as_tensor("mask")
+    (tensor([[ 3, 17]]), None)
+    """
     try:
         return torch.as_tensor(getattr(given, "mask", given)).cpu()
     except (TypeError, ValueError, RuntimeError):
@@ -199,7 +210,7 @@ def _tensor(given):
 
 
 def _shown(given):
-    tensor = _tensor(given)
+    tensor = as_tensor(given)
     return type(given).__name__ if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
 
 
@@ -211,7 +222,7 @@ def checked_mask(bb, given):
 
     Raises SkillkitError for another shape, neurons that are not there, and an empty mask.
     """
-    shape, mask = (bb.num_layers, bb.num_neurons), _tensor(given)
+    shape, mask = (bb.num_layers, bb.num_neurons), as_tensor(given)
     if mask is not None and mask.dtype in (torch.int32, torch.int64) and mask.shape[1:] == (2,):
         for layer, neuron in mask.tolist():
             if not (0 <= layer < bb.num_layers and 0 <= neuron < bb.widths[layer]):
@@ -238,7 +249,7 @@ def checked_fill(bb, fill, mask, layers):
     probes = [fill] if isinstance(fill, Probe) else fill
     if isinstance(probes, list | tuple) and all(isinstance(one, Probe) for one in probes):
         fill = torch.stack([one.made_on(bb).fill for one in checked_probes(probes, task=False)]).mean(0)
-    fill = _tensor(fill)
+    fill = as_tensor(fill)
     if fill is None:
         raise SkillkitError("fill is a Probe, or values [layers, neurons]; use probe.fill")
     fill = fill.mean(1) if fill.dim() == 3 else fill
