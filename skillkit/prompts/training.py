@@ -11,6 +11,7 @@ The backbone is frozen and in eval mode (no dropout), and the order of the batch
 epoch: a run has no hidden random state, so one that was killed continues to the same weights.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -221,7 +222,12 @@ def _save(checkpoint, job, parameters, optimizer, state):
     with filling(checkpoint, "choose another folder") as fresh:
         content = BytesIO()
         torch.save({"about": json.dumps(job.about)} | held, content)
-        (fresh / "checkpoint.pt").write_bytes(content.getvalue())
+        (fresh / "checkpoint.pt").write_bytes(_sum(content.getvalue()) + content.getvalue())
+
+
+def _sum(content):
+    """sha256 as the first line of a checkpoint: in the same file, so that a kill cannot part them."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def _resume(checkpoint, job, parameters, optimizer):
@@ -230,7 +236,10 @@ def _resume(checkpoint, job, parameters, optimizer):
     if checkpoint is None or not file.exists():
         return Fitted()
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True)
+        first, _, content = file.read_bytes().partition(b"\n")
+        if first + b"\n" != _sum(content):
+            raise ValueError("it has changed since it was written")
+        held = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         about, state = json.loads(held["about"]), Fitted(**held["state"])
     except Exception as error:  # what a damaged file raises depends on its bytes
         raise SkillkitError(

@@ -90,8 +90,14 @@ def test_finished_run_is_only_read_and_another_or_damaged_one_refused(tmp_path):
     assert found.history == whole.history and torch.equal(found.best["weight"], whole.best["weight"])
     refused("another run .kind is 'a' there, 'b' here", Problem(about="b").fit, tmp_path)
     refused("another run .max_steps is 40 there, 60 here", Problem(max_steps=60).fit, tmp_path)
-    (tmp_path / "checkpoint.pt").write_bytes(b"")
-    refused("empty or damaged.*remove it", Problem().fit, tmp_path)
+    file = tmp_path / "checkpoint.pt"
+    raw = file.read_bytes()
+    for at in (3, 70, len(raw) // 2, len(raw) - 1):  # a bit, wherever it is
+        file.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        refused("empty or damaged.*remove it", Problem().fit, tmp_path)
+    for damaged in (b"", raw[:-1], raw + b"\0"):
+        file.write_bytes(damaged)
+        refused("empty or damaged.*remove it", Problem().fit, tmp_path)
     refused("cannot be written", Problem().fit, tmp_path / "checkpoint.pt" / "below")
 
 
