@@ -9,10 +9,12 @@ and labels. Cells of CSV and TSV are strings ("NA" and "01" too).
 """
 
 import csv
+import gzip
 import io
 import json
 import re
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,8 @@ import pyarrow.parquet
 
 from skillkit.core.errors import SkillkitError
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+_TEXTS = (".jsonl", ".json", ".csv", ".tsv")
+SUFFIXES = (*_TEXTS, ".parquet", ".arrow", *(f"{text}.gz" for text in _TEXTS))
 SPLIT_NAMES = {
     "train": ("train", "training"), "test": ("test", "testing", "test_matched"),
     "validation": ("validation", "valid", "val", "dev", "validation_matched", "dev_matched"),
@@ -32,6 +35,7 @@ SPLIT_NAMES = {
 
 # The hub numbers the files of a split: train-00000-of-00002, with a hash after it in older sets.
 _SHARD = re.compile(r"-(\d+)(?:-of-(\d+))?(-[0-9a-f]{16})?$")
+_SET_AND_SPLIT = re.compile(rf"(.+)[_-]({'|'.join(sum(SPLIT_NAMES.values(), ()))})")
 # What `datasets` leaves beside the rows that it saves: notes, and the same rows once more.
 _BESIDE = re.compile(r"(state|dataset_info|dataset_dict)\.json|cache-.*\.arrow")
 # A field that is quoted as a whole: of a TSV whose lines have as many tabs each, of one whose lines have not, so that
@@ -59,33 +63,40 @@ class Source:
     notes: tuple = ()
 
 
-def read(path, config=None, splits=None, strict=True):
+def read(path, config=None, splits=None, strict=True, header=None, name=""):
     """Every split found at a local path.
 
     >>> read("my.csv").splits["train"].columns.tolist()
     ['review', 'stars']
 
-    One file is one split named "train"; so is a DataFrame or a datasets.Dataset, and a dict of these is taken by its
-    names. A folder holds what `save_to_disk` wrote, or files named by their
+    One file is one split named "train"; so are a DataFrame, a datasets.Dataset, rows and columns, and a dict of these is
+    taken by its names. Texts may be gzipped. A folder holds what `save_to_disk` wrote, or files named by their
     split (`train.jsonl`, `data/test-00000-of-00001.parquet`, `validation/0000.parquet`); `config` names a
     subfolder, used when there is one ("." is the folder without those below); `splits` maps a split to the name its
-    files carry, which must be there unless `strict` is False. Quotes in a TSV are characters unless each of them
-    belongs to a quoted field. Raises SkillkitError for a path, format, split or numbered part that is not there, for
-    rows in several folders, parts with different columns, a file that is damaged or not UTF-8, and a row with more
-    fields than the header.
+    files carry, which must be there unless `strict` is False. In a folder of several sets (`justice_train.csv`,
+    `justice_test.csv`) and in a JSON object of several tables (AdvGLUE's file, whose rows are a validation split),
+    `config` or `name` says which. `header`: columns of a CSV or TSV are numbers, and its first line names them (True)
+    or is a row (False). Quotes in a TSV are characters unless each of them belongs to a quoted field. Raises
+    SkillkitError for a path, format, split or numbered part that is not there, for rows in several folders, parts with
+    different columns, a file that is damaged or not UTF-8, and a row with more fields than the header.
     """
     splits = splits or {}
     if not isinstance(path, str | Path):
-        return from_datasets(path if isinstance(path, Mapping) else {"train": path}, splits, strict)
-    path = Path(path).expanduser()
+        several = isinstance(path, Mapping) and not all(map(_is_column, path.values()))
+        return from_datasets(path if several else {"train": path}, splits, strict)
+    path, name = Path(path).expanduser(), name.rpartition("/")[2]
     if not path.exists():
         raise SkillkitError(f"there is no file or folder {str(path)!r}; check the path")
+    if path.is_file() and (tables := _tables_in(path)):
+        chosen = _one_of(tables, [config, name], f"{str(path)!r} holds several tables")
+        return from_datasets({"validation": tables[chosen]}, splits, strict)
     if path.is_file():
-        return _joined({split: [path] for split in _names_of_splits(splits, ["train"], strict)})
+        return _joined({split: [path] for split in _names_of_splits(splits, ["train"], strict)}, header)
     if config and (path / config).is_dir():
         path = path / config
     if not (path / "dataset_dict.json").exists() and not (path / "state.json").exists():
-        return _joined(*_files_by_split(path, splits, strict, config))
+        files, unread = _files_by_split(path, splits, strict, config, name)
+        return _joined(files, header, unread)
     try:
         saved = datasets.load_from_disk(str(path))
     except Exception as error:  # what is missing, cut or foreign in there shows as half a dozen classes
@@ -147,9 +158,18 @@ def _names_of_splits(splits, there, strict):
     return {split: name for split, name in found.items() if name is not None}
 
 
-def _joined(files, unread=()):
+def _joined(files, header=None, unread=()):
     """A Source from {split: paths}."""
-    return _source({split: [_read_file(path) for path in paths] for split, paths in files.items()}, unread)
+    parts = {split: [_read_file(path, header) for path in paths] for split, paths in files.items()}
+    return _source(parts, unread)
+
+
+def _one_of(there, names, what):
+    """The first of the names that is there, or the only one there is; SkillkitError where that leaves a choice."""
+    chosen = [name for name in names if name in there] or list(there)
+    if len(chosen) > 1 and not set(names) & set(there):
+        raise SkillkitError(f"{what} ({', '.join(there)}); choose one with config=")
+    return chosen[0]
 
 
 def _source(parts, unread=()):
@@ -167,12 +187,13 @@ def _source(parts, unread=()):
     return Source({split: joined(tables) for split, tables in parts.items()}, names, notes)
 
 
-def _files_by_split(folder, splits, strict, config):
+def _files_by_split(folder, splits, strict, config, name):
     """({split: data files}, the others): the file itself, or else the folder it lies in, has the split's name."""
     every = _visible(folder)
-    files = [file for file in every if file.suffix.lower() in SUFFIXES]
+    files = [file for file in every if name_and_kind(file)[1] in SUFFIXES]
     files = [file for file in files if not _BESIDE.fullmatch(file.name)]
-    names = {file: (_SHARD.sub("", file.stem), file.parent.name) for file in files}
+    names = {file: (_SHARD.sub("", name_and_kind(file)[0]), file.parent.name) for file in files}
+    names = _of_one_set(names, [config, name], folder)
     called = _names_of_splits(splits, {name for both in names.values() for name in both if name}, strict)
     if not called:
         expected = "expected for instance train.jsonl, validation.csv or test.parquet"
@@ -190,9 +211,27 @@ def _files_by_split(folder, splits, strict, config):
         _check_folders((file.parent for file in mine), folder)
         _check_parts(mine, f"split {split!r} of {str(folder)!r}")
     usual = sum(SPLIT_NAMES.values(), ())
-    other = lambda file: file.suffix.lower() not in SUFFIXES and file.name.split(".")[0] in usual
+    other = lambda file: name_and_kind(file)[1] not in SUFFIXES and file.name.split(".")[0] in usual
     unread = [file for file in every if file not in place and (file in files or other(file))]
     return {split: [folder / file for file in mine] for split, mine in found.items() if mine}, unread
+
+
+def _is_column(values):
+    return isinstance(values, list) and not any(isinstance(value, Mapping) for value in values)
+
+
+def _of_one_set(names, sets, folder):
+    """{file: (name, folder)}: of files like justice_train.csv those of one set, called by their splits alone."""
+    if any(one in sum(SPLIT_NAMES.values(), ()) for both in names.values() for one in both):
+        return names
+    ends = {file: _SET_AND_SPLIT.fullmatch(own) for file, (own, _) in names.items()}
+    there = dict.fromkeys(found[1] for found in ends.values() if found)
+    if not there:
+        return names
+    chosen = _one_of(there, sets, f"folder {str(folder)!r} holds several sets")
+    return {
+        file: (found[2], file.parent.name) for file, found in ends.items() if found and found[1] == chosen
+    }
 
 
 def _visible(folder):
@@ -210,10 +249,10 @@ def _check_folders(places, folder):
 
 def _check_parts(files, where):
     """SkillkitError for a split in several formats, and where a file is missing among those numbered."""
-    if len({file.suffix.lower() for file in files}) > 1:
+    if len({name_and_kind(file)[1] for file in files}) > 1:
         there = ", ".join(file.name for file in files)
         raise SkillkitError(f"{where} is there in several formats ({there}); keep one")
-    parts = [part for file in files if (part := _SHARD.search(file.stem)) and part[2]]
+    parts = [part for file in files if (part := _SHARD.search(name_and_kind(file)[0])) and part[2]]
     numbers, totals = {int(part[1]) for part in parts}, {part[2] for part in parts}
     if parts and not (len(files) == len(parts) == len(numbers) and len(totals) == 1):
         there = ", ".join(file.name for file in files)
@@ -225,23 +264,41 @@ def _check_parts(files, where):
             raise SkillkitError(f"{where} is not whole: {name} is missing; add that file")
 
 
-def _read_file(path):
+def name_and_kind(path):
+    """The name of a data file without its suffix, and that suffix.
+
+    >>> name_and_kind(Path("data/train.csv.gz")), name_and_kind(Path("data"))
+    (('train', '.csv.gz'), ('data', ''))
+    """
+    gz = path.suffix if path.suffix.lower() == ".gz" else ""
+    plain = Path(path.name.removesuffix(gz))
+    return plain.stem, (plain.suffix + gz).lower()
+
+
+def _text(path):
+    """The text of a file, gzipped or not; UnicodeDecodeError where it is not UTF-8."""
+    raw = path.read_bytes()
+    return (gzip.decompress(raw) if path.suffix.lower() == ".gz" else raw).decode("utf-8-sig")
+
+
+def _read_file(path, header=None):
     """(table, class names) of one data file."""
-    kind = path.suffix[1:].lower()
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = name_and_kind(path)[1]
+    kind = suffix[1:].removesuffix(".gz")
+    if suffix not in SUFFIXES:
         expected = ", ".join(SUFFIXES)
         raise SkillkitError(f"{str(path)!r} is not a data file that can be read; use one of {expected}")
     try:
         if kind in ("parquet", "arrow"):
             rows = _arrow(path) if kind == "arrow" else pyarrow.parquet.read_table(path)
             return _table(datasets.Dataset(rows))
-        text = path.read_bytes().decode("utf-8-sig")
-        return (_cells(text, kind) if kind in ("csv", "tsv") else _json_table(text)), {}
+        text = _text(path)
+        return (_cells(text, kind, header) if kind in ("csv", "tsv") else _json_table(text)), {}
     except UnicodeDecodeError as error:
         line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
         where = f"line {line} holds the byte 0x{byte:02x}"
         raise SkillkitError(f"{str(path)!r} is not UTF-8: {where}; save the file as UTF-8") from error
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
         remedy = _QUOTE if kind in ("csv", "tsv") else "check that it is whole and may be read"
         reason = f"{_first_line(error)}; {remedy}"
         raise SkillkitError(f"{str(path)!r} cannot be read as {kind}: {reason}") from error
@@ -254,14 +311,15 @@ def _arrow(path):
     return opened(raw).read_all()
 
 
-def _cells(text, kind):
+def _cells(text, kind, header=None):
     """The table of a CSV or TSV: strings, empty where a row is short; of equal column names the first counts."""
+    numbered = {} if header is None else dict(header=None, skiprows=int(header))
     options = dict(sep="\t", quoting=_tsv_quoting(text)) if kind == "tsv" else {}
-    options |= dict(dtype=str, na_filter=False, index_col=False)
+    options |= dict(dtype=str, na_filter=False, index_col=False) | numbered
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
         try:
-            table = pd.read_csv(io.StringIO(text, newline=""), **options)
+            table = pd.read_csv(io.StringIO(text, newline=""), **options).rename(columns=str)
         except pd.errors.EmptyDataError:
             return pd.DataFrame()
         except pd.errors.ParserWarning:
@@ -277,6 +335,18 @@ def _tsv_quoting(text):
     widths = {line.count("\t") for line in text.split("\n") if line.strip()}
     quoted = _RAGGED if len(widths) > 1 else _EVEN
     return csv.QUOTE_NONE if '"' in quoted.sub("", text) else csv.QUOTE_MINIMAL
+
+
+def _tables_in(path):
+    """{name: DataFrame} of a JSON object of lists of rows, as AdvGLUE's file is; {} of any other file."""
+    try:
+        text = _text(path) if name_and_kind(path)[1].startswith(".json") else ""
+        held = json.loads(text) if text.lstrip().startswith("{") else {}
+    except (OSError, ValueError, EOFError, zlib.error):  # read and named below
+        return {}
+    rows = isinstance(held, dict) and held and all(isinstance(one, list) and one for one in held.values())
+    rows = rows and all(isinstance(row, dict) for one in held.values() for row in one)
+    return {name: pd.DataFrame(one, dtype=object) for name, one in held.items()} if rows else {}
 
 
 def _json_table(text):
@@ -302,8 +372,14 @@ def _table(rows):
         rows = rows.loc[:, ~rows.columns.duplicated()].rename(columns=str)
         classes = {name: kind.categories for name, kind in rows.dtypes.items() if hasattr(kind, "categories")}
         return rows.astype(object), {name: tuple(map(str, own)) for name, own in classes.items()}
+    given = rows if isinstance(rows, list) and rows else [None]
+    if isinstance(rows, Mapping) or all(isinstance(row, Mapping) for row in given):
+        try:
+            return pd.DataFrame(rows, dtype=object).rename(columns=str), {}
+        except ValueError as error:
+            raise SkillkitError(f"these rows are no table ({_first_line(error)}); correct them") from error
     if not isinstance(rows, datasets.Dataset):
-        kinds = "a path, a DataFrame, a datasets.Dataset or a dict of these"
+        kinds = "a path, a DataFrame, a datasets.Dataset, rows, columns, or a dict of these"
         raise SkillkitError(f"rows are {kinds}, not {type(rows).__name__}")
     names = {column: getattr(feature, "names", None) for column, feature in rows.features.items()}
     names, table = {column: tuple(classes) for column, classes in names.items() if classes}, rows.to_pandas()

@@ -20,10 +20,11 @@ import pyarrow.compute
 
 from skillkit import small_world
 from skillkit.core.errors import SkillkitError, at_least, listed, short
+from skillkit.core.files import filling, write_text
 from skillkit.core.hashing import content_hash
 from skillkit.core.names import by_name, short_names
 from skillkit.tasks.readers import read, read_hub
-from skillkit.tasks.registry import registry, task_file
+from skillkit.tasks.registry import SAVED, known_name, registry, task_file
 from skillkit.tasks.splits import balanced, labelled_splits, two_classes
 from skillkit.tasks.verbalizer import by_family, token_ids
 
@@ -143,6 +144,22 @@ class Task:
         shorter = {split: self.sample(split, n, seed) for split, n in rows.items() if n is not None}
         return replace(self, splits=self.splits | shorter)
 
+    def save(self, folder):
+        """Write the splits and all that belongs to the task; `load_task(folder)` reads it.
+
+        >>> task.save("mine"); load_task("mine").fingerprint == task.fingerprint
+        True
+        """
+        same = ("name", "type", "metric", "template", "leading_space")
+        about = {name: getattr(self, name) for name in same} | {"labels": list(self.labels), "path": "."}
+        about |= {"verbalizer": {family: list(words) for family, words in self.verbalizer.items()}}
+        about |= {"text_pair": "text_pair"} if self.pair else {}
+        with filling(folder, "choose another folder") as fresh:
+            for split, rows in self.splits.items():
+                named = [self.labels[number] for number in rows["label"][:]]  # of names as of numbers
+                pd.DataFrame(rows.to_dict() | {"label": named}).to_parquet(fresh / f"{split}.parquet")
+            write_text(fresh / SAVED, json.dumps(about))  # JSON is YAML, and its words stay words
+
     def subtasks(self, seed=0):
         """The balanced two-class tasks that a task of more classes splits into (Wang et al. 2022).
 
@@ -239,8 +256,10 @@ def load_task(
     folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, an existing folder
     where `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made
     (80/10/10 by class when there are none; equal texts stay together). `name` and `data` may be a DataFrame, a
-    datasets.Dataset or a DatasetDict, too. A small-world name may end in an attack: typos, synonyms,
-    distractors or negation.
+    datasets.Dataset or a DatasetDict, rows or columns, too; `name` a folder that `Task.save` wrote. Published short names
+    will do ("SST2", "ethicsjustice"), and the names of sub-tasks ("glue/mnli-pn"). Columns given by number are those of
+    a file without a header, or with `header=True` of one with. A small-world name may end in an attack: typos,
+    synonyms, distractors or negation.
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
     at_least(0, seed=seed)
@@ -250,8 +269,11 @@ def load_task(
         _unknown(name)
     if not isinstance(name, str | Path):
         name, data = "data.csv", name
-    if str(name).startswith("world/"):
+    if str(name).startswith("world/") and not _subtask(str(name)):
         return _world_task(str(name), fields | ({} if data is None else dict(data=data)))
+    if sub := _subtask(str(name)):
+        whole = load_task(sub[0], data=data, data_root=data_root, seed=seed, **fields)
+        return _named(whole.subtasks(seed), *sub)
     about, folder = task_file(name, fields) or _unknown(name)
     source = _source(about, folder, data, data_root or os.environ.get("SKILLKIT_DATA"))
     labels, splits, notes = labelled_splits(source, about, seed)
@@ -277,6 +299,21 @@ def load_tasks(names, **options):
     return list(by_name(apart).values())
 
 
+def _subtask(name):
+    """(the whole task's name, the sub-task's ending) of a name such as "glue/mnli-pn"; None of others."""
+    whole, _, ending = name.rpartition("-")
+    known = known_name(whole) or (whole if whole.removeprefix("world/") in small_world.TASKS else None)
+    return (known, ending) if known and not known_name(name) and not Path(name).exists() else None
+
+
+def _named(subtasks, whole, ending):
+    """The sub-task of that name; SkillkitError that names those there are."""
+    found = {sub.name: sub for sub in subtasks}
+    if f"{whole}-{ending}" not in found:
+        raise SkillkitError(f"{whole!r} has no sub-task {ending!r}; it splits into {', '.join(found)}")
+    return found[f"{whole}-{ending}"]
+
+
 def _world_task(name, fields):
     for wrong in fields.keys() - {"verbalizer", "leading_space", "strength"}:
         takes = "verbalizer, leading_space, strength"
@@ -299,7 +336,7 @@ def _names_as_words(labels, name):
 
 def _unknown(name):
     known = list_tasks()
-    near = [task for task in known if str(name) in task.split("/")]
+    near = [task for task in known if str(name).casefold() in task.split("/")]
     near += [task for task in difflib.get_close_matches(str(name), known, cutoff=0.5) if task not in near]
     hint = f"did you mean {' or '.join(near[:3])}?" if near else "list_tasks() names those there are"
     raise SkillkitError(f"no task is called {str(name)!r}, and no file or folder; {hint}")
@@ -318,9 +355,10 @@ def _source(about, folder, data, root):
         path, looked = (local, "") if local.exists() else (None, f" (there is no {str(local)!r})")
     if path is not None:
         below = isinstance(path, str | Path) and about.config and Path(path).expanduser() / about.config
-        if below and about.hub is None and not below.is_dir():
+        sets = below and (below.parent.is_file() or any(below.parent.glob(f"{about.config}[_-]*")))
+        if below and about.hub is None and not (sets or below.is_dir()):
             raise SkillkitError(f"there is no folder {str(below)!r}, which config= names")
-        return read(path, about.config, about.splits, strict)
+        return read(path, about.config, about.splits, strict, about.header, about.name)
     if about.hub is None:
         remedy = f"point to its files with data= or data_root={looked}"
         raise SkillkitError(f"{about.name!r} has no source on the hub; {remedy}")

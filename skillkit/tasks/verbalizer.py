@@ -52,6 +52,15 @@ def word_lists(words, name):
     return given
 
 
+def split_words(words):
+    """Words in one text with commas between them, as `--verb` of Skill-Neuron has them, as a list; others as they are.
+
+    >>> split_words("bad,good"), split_words(["bad", "good"])
+    (['bad', 'good'], ['bad', 'good'])
+    """
+    return [word.strip() for word in words.split(",")] if isinstance(words, str) and "," in words else words
+
+
 def token_ids(bb, words, labels, leading_space=True):
     """Vocabulary ids of one-token words: LongTensor [labels]; see `Task.label_ids`.
 

@@ -1,6 +1,7 @@
 """Files, folders and the hub: every format holds the same task, and damage is an error of one sentence."""
 
 import csv
+import gzip
 import json
 
 import datasets
@@ -211,9 +212,9 @@ def test_parts_with_other_columns_are_refused_and_what_is_not_read_is_noted(tmp_
     saved.save_to_disk(tmp_path / "saved")
     for name in parts:
         write_jsonl(tmp_path / f"files/{name}.jsonl", rows_of(30))
-    (tmp_path / "files/test.csv.gz").touch()
-    assert "not read: test.csv.gz, validation_mism" in load_reviews(tmp_path / "files").notes[0]
-    (tmp_path / "files/test.csv.gz").unlink()
+    (tmp_path / "files/test.xlsx").touch()
+    assert "not read: test.xlsx, validation_mism" in load_reviews(tmp_path / "files").notes[0]
+    (tmp_path / "files/test.xlsx").unlink()
     for source in (tmp_path / "saved", tmp_path / "files", saved):
         task = load_reviews(source)
         assert len(task["test"]) == 30 and "not read: validation_mismatched" in task.notes[0]
@@ -392,3 +393,64 @@ def test_local_files_come_before_the_hub(hub, tmp_path, monkeypatch):
     same = [load_task("glue/sst2"), load_task("glue/sst2", data=path)]
     assert {task.fingerprint for task in same} == {by_root.fingerprint} and not hub
     assert by_root.name == "glue/sst2" and by_root.labels == ("negative", "positive")
+
+
+# ---- files and names of the published code ----
+
+
+def test_columns_by_number_are_those_of_a_file_without_a_header(tmp_path):
+    rows = [f"{i % 2},t,text number {i}" for i in range(20)]
+    (tmp_path / "bare.csv").write_text("\n".join(rows))
+    (tmp_path / "named.tsv").write_text("\n".join(["a,b,c", *rows]).replace(",", "\t"))
+    bare = load_task(tmp_path / "bare.csv", text=2, label=0, verbalizer="bad,good")
+    named = load_task(tmp_path / "named.tsv", text=2, label=0, header=True, verbalizer=["bad", "good"])
+    assert bare.fingerprint == named.fingerprint and sum(sizes(bare).values()) == 20
+    refused("has no column '5'; it has 0, 1, 2", load_task, tmp_path / "bare.csv", text=5, label=0)
+
+
+def test_texts_may_be_gzipped(tmp_path):
+    plain = write_jsonl(tmp_path / "plain/train.jsonl", rows_of(20))
+    (tmp_path / "zipped").mkdir()
+    zipped = tmp_path / "zipped/train.jsonl.gz"
+    zipped.write_bytes(gzip.compress(plain.read_bytes()))
+    tasks = [load_reviews(one) for one in (plain, zipped, plain.parent, zipped.parent)]
+    assert len({task.fingerprint for task in tasks}) == 1 and tasks[1].name == "train"
+    zipped.write_bytes(zipped.read_bytes()[:40])
+    refused("cannot be read as jsonl", load_reviews, zipped)
+
+
+def test_rows_and_columns_in_memory_are_a_task(tmp_path):
+    rows = rows_of(20)
+    file = load_reviews(write_jsonl(tmp_path / "a.jsonl", rows)).fingerprint
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    for given in (rows, columns, {"train": rows}, {"train": columns}):
+        assert load_reviews(given).fingerprint == file
+    refused("these rows are no table", load_reviews, {"review": ["a"], "stars": [0, 1]})
+
+
+def test_a_json_object_of_tables_is_that_of_the_task(tmp_path):
+    tables = {
+        name: [{"sentence": f"{name} {i}", "label": i % 2} for i in range(8)] for name in ("sst2", "cola")
+    }
+    file = tmp_path / "adv_glue.json"
+    file.write_text(json.dumps(tables))
+    for name in ("adv_glue/sst2", "AdvSST2"):
+        task = load_task(name, data=file)
+        assert sizes(task) == {"test": 8} and task["test"][1] == {"text": "sst2 1", "label": 1}
+    chosen = load_task(file, config="cola", text="sentence", verbalizer=["bad", "good"])
+    assert chosen["test"]["text"][0] == "cola 0"
+    refused("holds several tables .sst2, cola.; choose", load_task, file, text="sentence")
+
+
+def test_splits_may_follow_the_name_of_their_set(tmp_path):
+    for name in ("justice", "virtue"):
+        for split in ("train", "test"):
+            write_jsonl(tmp_path / f"{name}_{split}.jsonl", [
+                {"scenario": f"{name} {split} {i}", "trait": "kind", "label": i % 2} for i in range(20)
+            ])  # fmt: skip
+    task = load_task("ethicsjustice", data=tmp_path)
+    assert sizes(task) == {"train": 18, "validation": 2, "test": 20} and "not read" in task.notes[0]
+    assert all(text.startswith("justice") for rows in task.splits.values() for text in rows["text"])
+    other = load_task(tmp_path, config="virtue", text="scenario", verbalizer=["bad", "good"])
+    assert other["test"]["text"][0] == "virtue test 0"
+    refused("holds several sets .justice, virtue.; choose", load_task, tmp_path, text="scenario")

@@ -31,7 +31,7 @@ def test_every_entry_of_the_registry_is_complete(name):
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("sst2", "did you mean glue/sst2"), ("world/moveis", "did you mean world/movies"),
+    ("glue/sst3", "did you mean glue/sst2"), ("world/moveis", "did you mean world/movies"),
     ("zzzzzzzz", r"list_tasks\(\) names"), ("folder.yaml", r"cannot read .*folder.yaml: Is a directory"),
     ("gone.yaml", r"cannot read .*gone.yaml: No such file"),
 ])  # fmt: skip

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import datasets
 import pytest
 
 from skillkit.core import SkillkitError
-from skillkit.tasks import list_tasks, load_task, load_tasks
+from skillkit.tasks import list_tasks, load_task, load_tasks, task_file
+from skillkit.tasks.registry import known_name
 from tests.helpers import REPOSITORY, refused
 from tests.tasks.made import load_reviews, reader, rows_of, task_of, write_jsonl
 
@@ -138,3 +140,52 @@ def test_tasks_of_one_name_are_told_apart(tmp_path, monkeypatch, places, names):
     assert first == [place[0] for place in dict.fromkeys(places) if "world" not in place]
     [alone] = load_tasks(places[0])  # a lone name is a list of one
     assert alone.fingerprint == tasks[0].fingerprint
+
+
+def test_a_saved_task_is_the_same_task(tmp_path):
+    sub = load_task("world/hotels-pn").cut(train=20, validation=8, test=8)
+    for task in (
+        sub,
+        task_of(["1", "0"]),
+        replace(load_task("world/rooms").cut(train=9), leading_space=False),
+    ):
+        task = replace(
+            task,
+            splits={
+                split: task.splits.get(split, task["train"]) for split in ("train", "validation", "test")
+            },
+        )
+        task.save(tmp_path / "mine")
+        again = load_task(tmp_path / "mine")
+        assert again.fingerprint == task.fingerprint and again.name == task.name
+        assert (
+            load_task(tmp_path / "mine", verbalizer=["nay", "aye", "so"][: task.num_labels]).labels
+            == task.labels
+        )
+
+
+def test_sub_tasks_have_names(tmp_path):
+    whole = load_task("world/hotels")
+    for sub in whole.subtasks():
+        assert load_task(sub.name).fingerprint == sub.fingerprint
+    refused("has no sub-task 'nowhere'; it splits into world/hotels-pn", load_task, "world/hotels-nowhere")
+    rows = [{"premise": f"p {i}", "hypothesis": f"h {i}", "label": i % 3} for i in range(30)]
+    for split in ("train", "validation_matched"):
+        write_jsonl(tmp_path / f"glue/mnli/{split}.jsonl", rows)
+    for name in ("glue/mnli-pn", "mnli-pn", "MNLI-pn"):
+        task = load_task(name, data_root=tmp_path)
+        assert task.name == "glue/mnli-pn" and task.num_labels == 2
+
+
+@pytest.mark.parametrize(("spelled", "name"), [
+    ("SST2", "glue/sst2"), ("IMDB", "imdb"), ("tweetevalsentiment", "tweet_eval/sentiment"), ("QQP", "glue/qqp"),
+    ("tweet_eval", "tweet_eval/sentiment"), ("ag_news_s", "ag_news-2"), ("deontology", "ethics/deontology"),
+    ("hate", "hate"), ("anli", "anli/r1"), ("WNLI", "glue/wnli"), ("mnli-mm", "glue/mnli-mm"),
+])  # fmt: skip
+def test_published_short_names(spelled, name, tmp_path, monkeypatch):
+    assert known_name(spelled) == name
+    about, _ = task_file(spelled, {})
+    assert about.name == name
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / spelled).mkdir()  # what lies there comes first, but for a name as it is in the registry
+    assert task_file(spelled, {})[0].path == (None if spelled == name else spelled)
