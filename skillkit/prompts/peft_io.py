@@ -100,27 +100,49 @@ def _check_fits(folder, config, weights, layout, bb):
         raise SkillkitError(f"the PEFT adapter {folder} {wrong}")
 
 
+# What the published code calls its files, and the vectors in those that hold more.
+PUBLISHED = ("task_prompt", "best-backbone", "pytorch_model.bin")
+_SKILL_NEURON, _PROMPT_HUB = "prompt", "prompt_model.template.soft_embeds"
+
+
 def read_published(path, layout=None):
-    """Weight [L, H] of a published `task_prompt`, layout and metadata; see `SoftPrompt.from_published`.
+    """Weight [L, H] of a published prompt, layout and metadata; see `SoftPrompt.from_published`.
 
     >>> read_published("SST2PromptRoberta/task_prompt")[1]                   # doctest: +SKIP
     'zero-position'
     """
     path = Path(path)
-    path = path / "task_prompt" if path.is_dir() else path
+    if path.is_dir():
+        path = next((path / name for name in PUBLISHED if (path / name).exists()), path / PUBLISHED[0])
     try:
-        weight = torch.load(path, map_location="cpu", weights_only=True)
+        held = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise SkillkitError(f"there is no published prompt {path}") from error
     except Exception as error:  # what a damaged file raises depends on its bytes
-        raise SkillkitError(f"{path} is empty, damaged or more than a tensor, so it is not read") from error
+        raise SkillkitError(f"{path} is empty, damaged or more than tensors, so it is not read") from error
+    weight, usual, about = _vectors(held, path)
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
         raise SkillkitError(f"{path} is no single matrix; published prompts are bare tensors [L, H]")
-    name = path.parent.name.lower()
-    layout = layout or ("encoder" if "t5" in name else "zero-position" if "bert" in name else None)
-    family = "seq2seq" if layout == "encoder" else "masked"
-    if (family, layout) not in LAYOUTS:
+    layout = layout or usual
+    families = [family for family, own in LAYOUTS if own == layout]
+    if not families:
         raise SkillkitError(f"{path} needs a layout of published prompts: 'zero-position' or 'encoder'")
-    as_published = {"max_tokens": 128, "leading_space": False}  # how their code reads texts and label words
-    origin = {"family": family, "origin": path.parent.name}
-    return weight.detach().float().clone(), layout, origin | as_published
+    origin = {"origin": path.parent.name, "leading_space": False} | about  # how their code reads label words
+    origin |= {"family": families[0]} if len(families) == 1 else {}
+    return weight.detach().float().clone(), layout, origin
+
+
+def _vectors(held, path):
+    """(vectors, their usual layout, what else is known) of what a published file holds."""
+    name, about = path.parent.name.lower(), {"max_tokens": 128}  # where their code cuts texts
+    if not isinstance(held, dict):
+        return held, "encoder" if "t5" in name else "zero-position" if "bert" in name else None, about
+    if (weight := held.get(_PROMPT_HUB)) is not None:
+        note = "soft prompt, <s>, mask, text; prompt_len counts the vectors"
+        return weight, "encoder" if "t5" in name else "prefix", about | {"note": note}
+    weight = held.get(_SKILL_NEURON)
+    if weight is None or weight.dim() != 3:
+        raise SkillkitError(f"{path} holds {', '.join(map(str, held))[:200]}, and no published prompt")
+    tokens = [int(token) for token in held.get("pos", [])]
+    note = f"prompt_size {weight.shape[1] + 1} counts the mask; label words are the tokens {tokens}"
+    return weight[0], "mask-first", {"note": note, "label_tokens": tokens}

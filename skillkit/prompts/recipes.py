@@ -8,24 +8,34 @@
 import difflib
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
+from typing import Any
 
 from skillkit.core.errors import SkillkitError, at_least
 
 _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
-NO_CLIPPING = ("clip", float("inf"))
+NO_CLIPPING, BY_EPOCH = ("clip", float("inf")), ("evaluate_every", "epoch")
+# Fields that change nothing that is trained, and `extend`, which does and counts by the checkpoint.
+WITNESSES = ("keep", "log", "extend")
 # The fields by their smallest values; those of whole ones count. Of 8 tokens some are text in every model.
 _LEAST = {
     0.0: ["learning_rate", "seq2seq_rate", "large_rate", "warmup", "eps", "weight_decay", "clip"],
     1: ["batch_size", "accumulate", "epochs", "max_steps", "evaluate_every", "validation_examples", "patience"],
     8: ["max_tokens"],
 }  # fmt: skip
-# What the published code and `transformers` call them; `length` is an argument of its own.
+# What the published code and `transformers` call them; `length` and `dtype` are arguments of their own.
 _PUBLISHED = {
-    "bz": "batch_size", "train_batch_size": "batch_size", "per_device_train_batch_size": "batch_size",
-    "gradient_accumulation_steps": "accumulate", "eval_every_step": "evaluate_every", "eval_steps": "evaluate_every",
-    "num_train_epochs": "epochs", "epoch": "epochs", "max_source_length": "max_tokens", "max_length": "max_tokens",
-    "prompt_len": "length", "prompt_num": "length", "lr": "learning_rate", "warmup_ratio": "warmup",
-    "lr_scheduler_type": "schedule", "early_stopping_patience": "patience", "max_grad_norm": "clip",
+    "prompt_size": "length (one less: it counts the mask)", "early_stop": "patience=6",
+    "early_stopping": "patience=6", "evaluation_strategy": 'evaluate_every="epoch"',
+    "eval_strategy": 'evaluate_every="epoch"', "save_strategy": "checkpoint=a folder, written at every evaluation",
+    "save_total_limit": "keep", "load_best_model_at_end": "nothing: the best prompt is the one returned",
+    "metric_for_best_model": "metric, a field of the task", "fp16": 'dtype="bfloat16"', "bf16": 'dtype="bfloat16"',
+    "logging_dir": "log", "report_to": "log", "max_grad_norm": "clip", "random_seed": "seed", "bz": "batch_size",
+    "train_batch_size": "batch_size", "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulate, which splits batch_size", "eval_every_step": "evaluate_every",
+    "eval_steps": "evaluate_every", "num_train_epochs": "epochs", "epoch": "epochs",
+    "max_source_length": "max_tokens", "max_length": "max_tokens", "prompt_len": "length", "prompt_num": "length",
+    "lr": "learning_rate", "warmup_ratio": "warmup", "lr_scheduler_type": "schedule",
+    "early_stopping_patience": "patience",
 }  # fmt: skip
 
 
@@ -39,10 +49,13 @@ class Recipe:
     Rates: `seq2seq_rate` and `large_rate` (hidden size ≥ 1024) replace `learning_rate` for those models.
     `epochs` or `max_steps` end the run, the first that is reached; `warmup` is a share of all steps, and the
     rate falls linearly to 0 afterwards (`schedule="linear"`) or stays (`"constant"`). Every `evaluate_every`
-    steps the task's metric is measured on at most `validation_examples`; after `patience` measurements
-    without gain the run stops. The score is entered into the history at the steps `curve_at` too, for a learning
+    steps, or every "epoch", the task's metric is measured on at most `validation_examples`; after `patience`
+    measurements without gain the run stops. The score is entered into the history at the steps `curve_at` too, for a learning
     curve; what is kept does not depend on those, and the store keeps one result whatever they are: the last, which
-    may have more points than are asked for. `accumulate` splits a batch into that many forward passes.
+    may have more points than are asked for. `accumulate` splits a batch into that many forward passes. Of what is
+    trained with a `checkpoint`, `keep` leaves the last so many evaluated states there, in folders `step-<number>`;
+    `extend=True` goes on from there after its end, optimiser and all, to a later end. `log` is a folder for
+    TensorBoard, or anything with `add_scalar(name, value, step)`.
     `loss` is the cross-entropy over the "label-words" or over the whole "vocabulary". `max_tokens` limits the
     text; `segments=False` leaves BERT's segment ids out.
     """
@@ -60,7 +73,7 @@ class Recipe:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip: float = 1.0
-    evaluate_every: int = 50
+    evaluate_every: int | str = 50
     curve_at: tuple[int, ...] = ()
     validation_examples: int | None = None
     patience: int | None = None
@@ -68,23 +81,29 @@ class Recipe:
     layout: str | None = None
     max_tokens: int | None = None
     segments: bool = True
+    keep: int = 0
+    extend: bool = False
+    log: Any = None
 
     def __post_init__(self):
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 known = " or ".join(choices)
                 raise SkillkitError(f"{name} cannot be {getattr(self, name)!r}; choose {known}")
+        at_least(0, keep=self.keep)
         for least, names in _LEAST.items():
-            own = {name: getattr(self, name) for name in names if (name, getattr(self, name)) != NO_CLIPPING}
+            own = {name: getattr(self, name) for name in names}
+            own = {name: one for name, one in own.items() if (name, one) not in (NO_CLIPPING, BY_EPOCH)}
             at_least(least, **{name: one for name, one in own.items() if one != getattr(Recipe, name)})
 
     def plain(self):
-        """The fields as plain data, as JSON would give them back.
+        """The fields that decide a result, as plain data, as JSON would give them back.
 
         >>> choose_recipe("skill-neuron", bb).plain()["betas"]
         [0.9, 0.98]
         """
-        return asdict(self) | {"betas": list(self.betas), "curve_at": list(self.curve_at)}
+        plain = asdict(replace(self, log=None)) | {"betas": list(self.betas), "curve_at": list(self.curve_at)}
+        return {name: value for name, value in plain.items() if name not in WITNESSES}
 
 
 # Small models of real language: minutes on two cores.
@@ -136,7 +155,8 @@ def choose_recipe(recipe, bb, **overrides):
     names = [field.name for field in fields(Recipe)]
     if unknown := sorted(set(overrides) - set(names)):
         near = difflib.get_close_matches(unknown[0], [*names, *_PUBLISHED], 1)
-        hint = "".join(f"did you mean {_PUBLISHED.get(name, name)!r}? " for name in near)
+        meant = [_PUBLISHED.get(name, name) for name in near]
+        hint = "".join(f"did you mean {repr(one) if one.isidentifier() else one}? " for one in meant)
         raise SkillkitError(f"a recipe has no field {unknown[0]!r}; {hint}its fields are {', '.join(names)}")
     seq2seq, large = bb.family == "seq2seq", bb.hidden_size >= 1024
     special = [recipe.seq2seq_rate] * seq2seq + [recipe.large_rate] * large

@@ -170,15 +170,21 @@ class SoftPrompt(Trained):
 
     @classmethod
     def from_published(cls, path, layout=None):
-        """Read a `task_prompt` published with Su et al. 2022 or Ackermann & Ohmer 2024: a bare tensor [100, H].
+        """Read a prompt that published code wrote; the folder it is in will do.
 
         >>> SoftPrompt.from_published("SST2PromptRoberta/task_prompt").layout      # doctest: +SKIP
         'zero-position'
 
-        The folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is not trained), T5
-        "encoder"; `layout` says it where the name does not. As their code does, texts are cut at 128 tokens, and
-        in "zero-position" label words are the tokens without a leading space (`metadata` says both; in other layouts
-        of RoBERTa that takes a task with `leading_space=False`). Nothing but tensors is ever unpickled.
+        task_prompt        Su et al. 2022, Ackermann & Ohmer 2024: a bare tensor [100, H]
+        best-backbone      Wang et al. 2022: "mask-first"; `metadata` notes the label words' tokens, and that their
+                           prompt_size counts the mask: it is one more than our length
+        pytorch_model.bin  PromptHub: "prefix" for masked models, for a task with the template "[MASK] {text}"
+
+        Of a bare tensor the folder's name says the model: RoBERTa and BERT mean layout "zero-position" (row 0 is not
+        trained), T5 "encoder"; `layout` says it where the name does not. As their code does, texts are cut at 128
+        tokens (not those of `best-backbone`), and in "zero-position" label words are the tokens without a leading
+        space (`metadata` says both; in other layouts of RoBERTa that takes a task with `leading_space=False`).
+        Nothing but tensors is ever unpickled.
         """
         return cls(*read_published(path, layout))
 

@@ -14,6 +14,7 @@ epoch: a run has no hidden random state, so one that was killed continues to the
 import hashlib
 import json
 import math
+import shutil
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,6 +34,8 @@ from skillkit.prompts.recipes import given
 
 # The maximum of every metric. Later weights could only tie, and ties do not replace the best, so training ends.
 PERFECT = 1.0
+# What may differ where a run is extended: when it ends.
+ENDS = ("epochs", "max_steps", "patience")
 
 
 class Job:
@@ -96,15 +99,22 @@ class Job:
             scores.append(Evaluation(logits, rows.labels, tuple(task.labels), task.metric).score)
         return sum(scores) / len(scores)
 
+    def result(self, state, metadata):
+        """What is made of trained tensors {name: tensor on the CPU}, to be returned or saved: a subclass says what."""
+        raise NotImplementedError
+
     def run(self, parameters, checkpoint=None, show=True):
         """Train these tensors {name: leaf}: the best ones on the CPU, and the metadata of the run.
 
         >>> state, metadata = job.run({"weight": weight}, show=False)
         """
+        if checkpoint is None and (self.recipe.keep or self.recipe.extend):
+            raise SkillkitError("what is kept or extended lies in a checkpoint; give checkpoint= a folder")
         with precision(self.bb, self.dtype):
             fitted = fit(self, parameters, checkpoint, show)
         measured = {"history": fitted.history, "best_step": fitted.best_step, "steps": fitted.step}
         measured |= {"validation_score": fitted.best_score, "seconds": round(time.time() - self.began, 2)}
+        measured |= {"extended_at": fitted.extended_at} if fitted.extended_at else {}
         return {name: tensor.cpu() for name, tensor in fitted.best.items()}, self.about | measured
 
 
@@ -123,6 +133,8 @@ class Fitted:
     waited: int = 0
     done: bool = False
     history: list = field(default_factory=list)
+    kept: list = field(default_factory=list)  # the steps of what lies in the checkpoint besides
+    extended_at: list = field(default_factory=list)
 
 
 def fit(job, parameters, checkpoint=None, show=True):
@@ -138,7 +150,9 @@ def fit(job, parameters, checkpoint=None, show=True):
     named, recipe, plan = list(parameters.values()), job.recipe, lru_cache(1)(job.plan)
     optimizer = torch.optim.AdamW(named, recipe.learning_rate, recipe.betas, recipe.eps, recipe.weight_decay)
     per_epoch, losses = len(plan(0)), []
+    every = per_epoch if recipe.evaluate_every == "epoch" else recipe.evaluate_every
     total, state = total_steps(per_epoch, recipe), _resume(checkpoint, job, parameters, optimizer)
+    log = _writer(recipe.log)
     with progress_bar(total=total, desc=job.name, disable=not show) as bar:
         bar.update(state.step)
         while state.step < total and not state.done:
@@ -148,9 +162,11 @@ def fit(job, parameters, checkpoint=None, show=True):
             losses.append(_update(optimizer, named, job, plan(epoch)[turn], state.step, total))
             state.step += 1
             bar.update()
-            if state.step % recipe.evaluate_every == 0 or state.step == total:
+            if state.step % every == 0 or state.step == total:
                 _evaluated(state, parameters, job.score(), sum(losses) / len(losses), recipe)
                 losses.clear()
+                _logged(log, state, optimizer)
+                _keep(checkpoint, job, parameters, state)
                 bar.set_postfix(loss=f"{state.history[-1]['loss']:.3f}", best=f"{state.best_score:.3f}")
                 _save(checkpoint, job, parameters, optimizer, state)
     return state
@@ -214,6 +230,38 @@ def _evaluated(state, parameters, score, loss, recipe):
     state.done = score >= PERFECT or recipe.patience is not None and state.waited >= recipe.patience
 
 
+def _writer(log):
+    """What takes the figures of a run: given, or a writer of TensorBoard's files into a folder."""
+    if log is None or hasattr(log, "add_scalar"):
+        return log
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # an extra
+    except ImportError as error:
+        raise SkillkitError(f"log={str(log)!r} takes TensorBoard: pip install tensorboard") from error
+    return SummaryWriter(str(log))
+
+
+def _logged(log, state, optimizer):
+    if log is not None:
+        figures = {name: state.history[-1][name] for name in ("loss", "score")}
+        for name, value in (figures | {"learning_rate": optimizer.param_groups[0]["lr"]}).items():
+            log.add_scalar(name, value, state.step)
+        getattr(log, "flush", lambda: None)()
+
+
+def _keep(checkpoint, job, parameters, state):
+    """Leave the state of this evaluation beside the checkpoint, and only so many of those before."""
+    if not job.recipe.keep:
+        return
+    now = {name: tensor.detach().cpu().clone() for name, tensor in parameters.items()}
+    measured = {"history": list(state.history), "steps": state.step}
+    measured["validation_score"] = state.history[-1]["score"]
+    job.result(now, job.about | measured).save(Path(checkpoint) / f"step-{state.step}")
+    state.kept.append(state.step)
+    while len(state.kept) > job.recipe.keep:
+        shutil.rmtree(Path(checkpoint) / f"step-{state.kept.pop(0)}", ignore_errors=True)
+
+
 def _save(checkpoint, job, parameters, optimizer, state):
     """Write the whole state into one file, renamed into place: a kill leaves the old one or the new one."""
     if checkpoint is None:
@@ -232,7 +280,9 @@ def _sum(content):
 
 def _resume(checkpoint, job, parameters, optimizer):
     """The state that a checkpoint holds, put back into parameters and optimiser; a fresh one without any."""
-    file = Path(checkpoint or "") / "checkpoint.pt"
+    file, extend = Path(checkpoint or "") / "checkpoint.pt", job.recipe.extend
+    if extend and not file.exists():
+        raise SkillkitError(f"there is no run in {checkpoint} to be extended; leave extend out to begin one")
     if checkpoint is None or not file.exists():
         return Fitted()
     try:
@@ -247,10 +297,14 @@ def _resume(checkpoint, job, parameters, optimizer):
         ) from error
     flat = lambda about: about | about.get("recipe", {}) | {"recipe": None}
     there, here = flat(about), flat(json.loads(json.dumps(job.about)))
-    if there != here:
-        name = next(name for name in there | here if there.get(name) != here.get(name))
-        differs = f"{name} is {there.get(name)!r} there, {here.get(name)!r} here"
-        raise SkillkitError(f"{file} belongs to another run ({differs}); choose another folder or remove it")
+    others = [name for name in there | here if there.get(name) != here.get(name)]
+    if other := [name for name in others if not (extend and name in ENDS)]:
+        differs = f"{other[0]} is {there.get(other[0])!r} there, {here.get(other[0])!r} here"
+        remedy = "choose another folder or remove it" + ", or give extend=True" * (other[0] in ENDS)
+        raise SkillkitError(f"{file} belongs to another run ({differs}); {remedy}")
+    if others:
+        state.extended_at.append(state.step)
+        state.waited, state.done = 0, state.best_score >= PERFECT
     with torch.no_grad():
         for name, tensor in parameters.items():
             tensor.copy_(held["parameters"][name])

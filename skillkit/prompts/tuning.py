@@ -5,15 +5,18 @@
 >>> evaluate(bb, task, prompt).accuracy, evaluate(bb, task, adapter).accuracy
 """
 
+from pathlib import Path
+
 import torch
 
 from skillkit.core.errors import at_least
+from skillkit.core.hashing import checksum
 from skillkit.core.store import artifact
 from skillkit.models import training_dtype
 from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
 from skillkit.prompts.encoding import free_positions
 from skillkit.prompts.layouts import find_layout, layout_key
-from skillkit.prompts.recipes import check_objects, choose_recipe, given
+from skillkit.prompts.recipes import WITNESSES, check_objects, choose_recipe, given
 from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight
 from skillkit.prompts.training import Job
 
@@ -27,6 +30,9 @@ def _resolve(arguments):
     recipe = choose_recipe(arguments["recipe"], arguments["bb"]).plain() | {"curve_at": []}
     overrides = given(arguments["overrides"] | {"curve_at": None})
     changes = {name: value for name, value in overrides.items() if recipe.get(name) != value}
+    changes = {name: value for name, value in changes.items() if name not in WITNESSES}
+    if overrides.get("extend"):  # the run that is extended decides, too
+        changes["extend"] = checksum(Path(arguments["checkpoint"] or "") / "checkpoint.pt")
     dtype = str(training_dtype(arguments["bb"], arguments["dtype"]))
     layout = layout_key(arguments["bb"], arguments["layout"], recipe["layout"])
     return {"dtype": dtype, "recipe": recipe, "overrides": changes, "seed": int(arguments["seed"])} | layout
@@ -49,7 +55,7 @@ def tune_prompt(
     >>> prompt.weight.shape, prompt.metadata["history"][-1]
     (torch.Size([16, 128]), {'step': 4, 'loss': ..., 'score': ...})
 
-    length              number of vectors (in layout "zero-position" the first of them is dead)
+    length              number of vectors, the mask not counted (in layout "zero-position" the first of them is dead)
     seed                decides the initial vectors, the order of the rows, and which rows are taken
     epochs, max_steps   the end, whichever comes first; without either, the recipe's
     recipe              "embedded", "skill-neuron", "prompt-transferability", or a `Recipe`
@@ -57,7 +63,8 @@ def tune_prompt(
     init                "random", "vocabulary", "label-words", or a SoftPrompt; see `initial_weight`
     layout              where the vectors stand; see `skillkit.prompts.layouts`
     dtype               "auto": bfloat16 where the hardware is fast at it, else float32
-    checkpoint          a folder: a run that was killed continues from there, to the same prompt
+    checkpoint          a folder: a run that was killed continues from there, to the same prompt; with
+                        `extend=True` a finished one goes on to a later end; `keep=3` leaves the last three there
     overrides           fields of the recipe by name: learning_rate, batch_size, accumulate, patience, …
 
     The prompt with the best score on the validation split, by the task's metric, is the one returned; its
@@ -73,8 +80,7 @@ def tune_prompt(
     weight = initial_weight(bb, task, length, init, seed, layout.name).to(bb.device).requires_grad_()
     setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
     job = _Tuning("prompt", *setting, weight, init=getattr(init, "fingerprint", init), length=length)
-    state, metadata = job.run({"weight": weight}, checkpoint, progress)
-    return SoftPrompt(state["weight"], layout.name, metadata)
+    return job.result(*job.run({"weight": weight}, checkpoint, progress))
 
 
 @artifact("bitfit", version=1, resolve=_resolve, complete=_has_curve)
@@ -94,8 +100,7 @@ def tune_bitfit(
     layout, state = find_layout(bb, layout), {name: bb.model.get_parameter(name) for name in bias_names(bb)}
     job = _Tuning("bitfit", bb, task, layout, recipe, seed, max_train_examples, dtype)
     with biased(bb, state) as parameters:
-        state, metadata = job.run(parameters, checkpoint, progress)
-    return Tuned("bitfit", state, layout.name, metadata)
+        return job.result(*job.run(parameters, checkpoint, progress))
 
 
 @artifact("adapter", version=1, resolve=_resolve, complete=_has_curve)
@@ -118,8 +123,7 @@ def tune_adapter(
     setting = (bb, task, layout, recipe, seed, max_train_examples, dtype)
     job = _Tuning("adapter", *setting, bottleneck=bottleneck)
     with adapting(bb, {name: tensor.requires_grad_() for name, tensor in state.items()}) as parameters:
-        state, metadata = job.run(parameters, checkpoint, progress)
-    return Tuned("adapter", state, layout.name, metadata)
+        return job.result(*job.run(parameters, checkpoint, progress))
 
 
 class _Tuning(Job):
@@ -142,3 +146,9 @@ class _Tuning(Job):
 
     def prompt(self, name, turn=0):
         return self.weight
+
+    def result(self, state, metadata):
+        kind = self.about["kind"]
+        if kind == "prompt":
+            return SoftPrompt(state["weight"], self.layout.name, metadata)
+        return Tuned(kind, state, self.layout.name, metadata)

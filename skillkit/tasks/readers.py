@@ -69,7 +69,7 @@ def read(path, config=None, splits=None, strict=True, header=None, name=""):
     >>> read("my.csv").splits["train"].columns.tolist()
     ['review', 'stars']
 
-    One file is one split named "train"; so are a DataFrame, a datasets.Dataset, rows and columns, and a dict of these is
+    One file is one split named "train"; so are a DataFrame, a datasets.Dataset, rows and columns; a dict of these is
     taken by its names. Texts may be gzipped. A folder holds what `save_to_disk` wrote, or files named by their
     split (`train.jsonl`, `data/test-00000-of-00001.parquet`, `validation/0000.parquet`); `config` names a
     subfolder, used when there is one ("." is the folder without those below); `splits` maps a split to the name its

@@ -256,10 +256,10 @@ def load_task(
     folder that replaces the rows; `data_root`, or the environment variable SKILLKIT_DATA, an existing folder
     where `<data_root>/<name>` is looked for before the hub. `seed` decides splits that have to be made
     (80/10/10 by class when there are none; equal texts stay together). `name` and `data` may be a DataFrame, a
-    datasets.Dataset or a DatasetDict, rows or columns, too; `name` a folder that `Task.save` wrote. Published short names
-    will do ("SST2", "ethicsjustice"), and the names of sub-tasks ("glue/mnli-pn"). Columns given by number are those of
-    a file without a header, or with `header=True` of one with. A small-world name may end in an attack: typos,
-    synonyms, distractors or negation.
+    datasets.Dataset or a DatasetDict, rows or columns, too; `name` a folder that `Task.save` wrote. Published short
+    names will do ("SST2", "ethicsjustice"), and the names of sub-tasks ("glue/mnli-pn"). Columns given by number are
+    those of a file without a header, or with `header=True` of one with. A small-world name may end in an attack:
+    typos, synonyms, distractors or negation.
     Raises SkillkitError for anything wrong with name, files, columns, labels or words; no model is needed.
     """
     at_least(0, seed=seed)

@@ -17,7 +17,7 @@ import torch
 from skillkit.core import SkillkitError, artifact
 from skillkit.core.errors import of_kind
 from skillkit.core.serialization import read_tensors, write_tensors
-from skillkit.prompts import Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
+from skillkit.prompts import WITNESSES, Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
 from skillkit.transfer.zero_shot import by_seed, by_task, tuned_on
 
 WIDTH = 768
@@ -104,7 +104,8 @@ class Projector:
 def _resolve(arguments):
     recipe = choose_recipe(arguments["recipe"], arguments["target_bb"])
     layout = layout_key(arguments["target_bb"], arguments["layout"], recipe.layout)
-    return {"recipe": recipe.plain(), "overrides": given(arguments["overrides"])} | layout
+    overrides = {name: one for name, one in given(arguments["overrides"]).items() if name not in WITNESSES}
+    return {"recipe": recipe.plain(), "overrides": overrides} | layout
 
 
 @artifact("projector", version=1, resolve=_resolve)

@@ -10,7 +10,7 @@ from peft import PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from skillkit.core import SkillkitError
-from skillkit.prompts import SoftPrompt, random_prompt, tune_prompt
+from skillkit.prompts import SoftPrompt, evaluate, random_prompt, tune_prompt
 from skillkit.prompts.evaluation import label_logits
 from skillkit.prompts.peft_io import UNLIKE_PEFT
 from tests.helpers import refused, shared_path
@@ -146,10 +146,29 @@ def test_published_files_that_are_none(tmp_path):
     refused("no published prompt", SoftPrompt.from_published, path)
     for content in (b"", b"junk", pickle.dumps(print, protocol=2)):
         path.write_bytes(content)
-        refused("empty, damaged or more than a tensor", SoftPrompt.from_published, path)
+        refused("empty, damaged or more than tensors", SoftPrompt.from_published, path)
     torch.save({"weight": torch.zeros(3, 4)}, path)
+    refused("holds weight, and no published prompt", SoftPrompt.from_published, path)
+    torch.save(torch.zeros(3), path)
     refused("bare tensors", SoftPrompt.from_published, path)
     torch.save(torch.zeros(3, 4), tmp_path / "task_prompt")
     for layout in (None, "foo"):
         refused("'zero-position' or 'encoder'", SoftPrompt.from_published, tmp_path / "task_prompt", layout)
     assert SoftPrompt.from_published(tmp_path / "task_prompt", layout="encoder").layout == "encoder"
+
+
+@pytest.mark.parametrize(("name", "held", "layout"), [
+    ("best-backbone", {"prompt": torch.ones(1, 4, 32), "pos": [33407, 22173]}, "mask-first"),
+    ("pytorch_model.bin", {"prompt_model.template.soft_embeds": torch.ones(4, 32)}, "prefix"),
+])  # fmt: skip
+def test_files_of_skill_neuron_and_prompt_hub_come_in(tmp_path, name, held, layout):
+    torch.save(held, tmp_path / name)
+    for prompt in (SoftPrompt.from_published(tmp_path), SoftPrompt.from_published(tmp_path / name)):
+        assert prompt.weight.shape == (4, 32) and prompt.layout == layout
+    assert "33407, 22173" in prompt.metadata["note"] or layout == "prefix"
+    bb = tiny_backbone("roberta")
+    assert evaluate(bb, toy_task(8), prompt).n
+    torch.save({"state": torch.ones(2)}, tmp_path / name)
+    refused("holds state, and no published prompt", SoftPrompt.from_published, tmp_path / name)
+    (tmp_path / name).write_bytes(pickle.dumps(print))
+    refused("so it is not read", SoftPrompt.from_published, tmp_path / name)

@@ -1,5 +1,9 @@
 """The loop on a problem without a language model: a weight that has to find the mean of its batches."""
 
+from dataclasses import replace
+from importlib.util import find_spec
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -138,3 +142,57 @@ def test_the_first_end_that_is_reached_counts():
     assert total_steps(4, Recipe(epochs=3, max_steps=5)) == 5
     for recipe, per_epoch in ((Recipe(), 4), (Recipe(epochs=2), 0), (Recipe(max_steps=2), 0)):
         refused("at least one step", total_steps, per_epoch, recipe)
+
+
+def test_an_epoch_is_as_good_as_its_steps():
+    by_epoch, by_steps = (
+        Problem(evaluate_every="epoch").fit(),
+        Problem(evaluate_every=5).fit(),
+    )  # 40 rows by 8
+    assert by_epoch.history == by_steps.history
+    refused("evaluate_every cannot be 'year'", Recipe, evaluate_every="year")
+
+
+def test_a_finished_run_is_extended_with_its_optimiser(tmp_path):
+    short, schedule = dict(max_steps=20, schedule="constant"), dict(max_steps=40, schedule="constant")
+    Problem(**short).fit(tmp_path)
+    refused(
+        "belongs to another run .max_steps is 20 there, 40 here.*extend=True",
+        Problem(**schedule).fit,
+        tmp_path,
+    )
+    whole, longer = Problem(**schedule), Problem(**schedule)
+    longer.recipe = replace(longer.recipe, extend=True)
+    state = longer.fit(tmp_path)
+    assert state.history == whole.fit().history and torch.equal(longer.weight, whole.weight)
+    assert state.extended_at == [20] and state.step == 40
+    longer.recipe = replace(longer.recipe, learning_rate=0.2)
+    longer.about = longer.about | {"recipe": longer.about["recipe"] | {"learning_rate": 0.2}}
+    refused("learning_rate is 0.1 there", longer.fit, tmp_path)
+    refused("no run in .* to be extended", longer.fit, tmp_path / "empty")
+
+
+def test_what_stopped_early_is_extended_but_for_a_perfect_score(tmp_path):
+    early = dict(patience=2, scores=[0.5, 0.4, 0.3])
+    assert Problem(**early).fit(tmp_path).step == 15
+    more = Problem(patience=9, scores=[0.6, 0.4, 0.2, 0.1, 0.1])
+    more.recipe = replace(more.recipe, extend=True)
+    assert more.fit(tmp_path).best_step == 20
+    Problem(scores=[1.0]).fit(tmp_path / "perfect")
+    done = Problem(max_steps=80)
+    done.recipe = replace(done.recipe, extend=True)
+    assert done.fit(tmp_path / "perfect").step == 5
+
+
+def test_figures_go_to_whatever_takes_scalars(tmp_path):
+    seen, log = [], SimpleNamespace(add_scalar=lambda *figures: seen.append(figures))
+    state = Problem(log=log).fit()
+    assert [figure for figure in seen if figure[0] == "score"] == [
+        ("score", point["score"], point["step"]) for point in state.history
+    ]
+    assert {name for name, *_ in seen} == {"loss", "score", "learning_rate"}
+    if find_spec("tensorboard") is None:
+        refused("pip install tensorboard", Problem(log=tmp_path).fit)
+    else:
+        Problem(log=tmp_path).fit()
+        assert list(tmp_path.glob("events.*"))

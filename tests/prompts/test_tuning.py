@@ -1,5 +1,6 @@
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -226,3 +227,27 @@ def test_zero_position_has_another_key_than_before():
         ["zero-position", [2, 4], {}], weight
     )
     assert SoftPrompt(weight, "mask-first").fingerprint == content_hash(["mask-first", [2, 4], {}], weight)
+
+
+def test_the_last_evaluated_prompts_are_kept(tmp_path):
+    whole = tune(BERT, dtype="float32", checkpoint=tmp_path, keep=2)
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-12", "step-8"]
+    last = SoftPrompt.load(tmp_path / "step-12")
+    assert last.metadata["steps"] == 12 and evaluate(BERT, TASK, last).n
+    best = whole.metadata["best_step"]
+    if best > 4:
+        assert torch.equal(SoftPrompt.load(tmp_path / f"step-{best}").weight, whole.weight)
+    assert "keep" not in whole.metadata["recipe"]
+    refused("give checkpoint=", tune, BERT, keep=1)
+
+
+def test_what_only_watches_a_run_is_no_part_of_its_name_in_the_store(store, tmp_path):
+    seen = []
+    log = SimpleNamespace(add_scalar=lambda *figures: seen.append(figures))
+    options = dict(length=2, max_steps=2, progress=False)
+    first = cached(tune_prompt, BERT, TASK, checkpoint=tmp_path / "run", log=log, keep=1, **options)
+    assert seen and torch.equal(cached(tune_prompt, BERT, TASK, **options).weight, first.weight)
+    assert len(find("prompt")) == 1
+    options |= dict(max_steps=4, checkpoint=tmp_path / "run", extend=True)
+    longer = cached(tune_prompt, BERT, TASK, **options)
+    assert longer.metadata["extended_at"] == [2] and longer.metadata["steps"] == 4
