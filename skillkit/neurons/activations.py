@@ -72,14 +72,19 @@ def activations(
     >>> activations(bb, task, prompt, places, split="test").values.shape         # [rows, places]
     torch.Size([..., 10])
 
-    places: (layer, slot, neuron) each; a slot is a number, as in `Probe.slot`, or "text mean", "text max".
-    Any number of classes will do. Raises SkillkitError for a place that is not there.
+    places: (layer, slot, neuron) each; a slot is a number, as in `Probe.slot`, or "text mean", "text max";
+    (layer, neuron) stands for all slots. Any number of classes will do. Raises SkillkitError for a place that is not
+    there.
     """
     places = listed(places)
-    if odd := [place for place in places if not isinstance(place, tuple | list) or len(place) != 3]:
-        raise SkillkitError(f"a place is (layer, slot, neuron), not {odd[0]}; say which slot")
-    places = tuple(tuple(place) for place in places)
+    if odd := [place for place in places if not isinstance(place, tuple | list) or len(place) not in (2, 3)]:
+        raise SkillkitError(f"a place is (layer, slot, neuron) or (layer, neuron), not {odd[0]}")
     reading = prepare(bb, task, prompt, task.sample(split, examples, seed))
+    slots = lambda layer: range(1 if layer in bb.decoder_layers else len(reading.slot_names))
+    every = lambda layer, *rest: (
+        [(layer, *rest)] if len(rest) == 2 else [(layer, at, *rest) for at in slots(layer)]
+    )
+    places = tuple(one for place in places for one in every(*place))
     columns = _by_layer(bb, places, len(reading.slot_names))
     text = any(slot in POOLED for _, slot, _ in places)
     values = torch.zeros(len(reading), len(places))

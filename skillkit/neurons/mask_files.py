@@ -5,16 +5,15 @@
 >>> neurons_from("bert-base-uncased_pararel_neurons_0.json", bb)                # doctest: +SKIP
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError, quoted
 from skillkit.core.files import filling
 from skillkit.core.serialization import read_tensors, write_tensors
+from skillkit.neurons.number_files import read_numbers
 from skillkit.neurons.skill_neurons import as_tensor, bool_mask, checked_mask, count_of, skill_neurons
 
 PUBLISHED_RATES = tuple(percent / 100 for percent in range(21))
@@ -71,7 +70,7 @@ def neurons_from(source, bb, top=None):
         path = Path(source)
         if path.is_dir() or path.suffix == ".safetensors":
             return load_neurons(path, bb)
-        source = _read(path)
+        source = read_numbers(path)
     if isinstance(source, Mapping):
         return {key: neurons_from(one, bb, top) for key, one in source.items()}
     given = as_tensor(source)
@@ -105,22 +104,6 @@ def _without_ranks(bb, given, top):
     if top is None:
         raise SkillkitError("these pairs rank all neurons: say which share to take, top=0.05")
     return given[..., : count_of(top, given.shape[-2]), :].reshape(-1, 2).long()
-
-
-def _read(path):
-    """What a file of the published code holds; pickles are read as data alone."""
-    try:
-        if path.suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise SkillkitError(f"there is no file of neurons {quoted(str(path))}") from error
-    except Exception as error:  # what a damaged file raises depends on its bytes
-        raise SkillkitError(
-            f"{quoted(str(path))} is damaged, or holds more than numbers, so it is not read"
-        ) from error
 
 
 def save_published(probes, folder, rates=PUBLISHED_RATES, **options):

@@ -7,12 +7,14 @@
 
 from collections.abc import Mapping
 from numbers import Real
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least, listed, of_kind, quoted
 from skillkit.core.store import artifact
+from skillkit.neurons.number_files import read_numbers
 from skillkit.neurons.probe import Probe
 
 
@@ -160,17 +162,30 @@ def checked_probes(probes, task=True):
     return probes
 
 
-def random_neurons(skills, seed=0, widths=None, refill=False):
+def random_neurons(skills, seed=0, widths=None, refill=False, among="layer"):
     """Random control: as many neurons in every layer as `skills` has, drawn among the others, bool [layers, neurons].
 
     >>> controls = [random_neurons(skills, seed) for seed in range(5)]      # one draw proves nothing
 
     widths: neurons of each layer, for a pruned backbone whose layers differ (`bb.widths`). refill: where a layer has
     too few others, all of them and, to make up the number, some of `skills`; else that is a SkillkitError.
+    among="model": Robust-Neurons' rule, as many draws over the whole model, with replacement, so that layers get
+    other numbers, some neurons come twice (and count once), and skill neurons come, too.
     """
     skills = bool_mask(skills)
     at_least(0, seed=seed)
+    if among not in ("layer", "model"):
+        raise SkillkitError(
+            f"random neurons are drawn among those of a 'layer' or the 'model', not {among!r}"
+        )
     mask = torch.zeros_like(skills)
+    if among == "model":
+        there = (
+            torch.arange(skills.shape[1]) < torch.tensor(widths or [skills.shape[1]] * len(skills))[:, None]
+        )
+        drawn = np.random.default_rng(seed).integers(int(there.sum()), size=int(skills.sum()))
+        mask[tuple(there.nonzero()[drawn].T)] = True
+        return mask
     for layer, row in enumerate(skills):
         mine, others = (
             part.nonzero().flatten().numpy() for part in (row, ~row[: widths[layer] if widths else None])
@@ -239,7 +254,7 @@ def checked_mask(bb, given):
 
 
 def checked_fill(bb, fill, mask, layers):
-    """Values to replace the neurons of `mask` by, [layers, neurons]: of probes, a tensor or array, slots averaged.
+    """Values to replace the neurons of `mask` by, [layers, neurons]: of probes, an array or its file, slots averaged.
 
     >>> checked_fill(bb, probe, mask, layers=[4, 5])
 
@@ -249,9 +264,9 @@ def checked_fill(bb, fill, mask, layers):
     probes = [fill] if isinstance(fill, Probe) else fill
     if isinstance(probes, list | tuple) and all(isinstance(one, Probe) for one in probes):
         fill = torch.stack([one.made_on(bb).fill for one in checked_probes(probes, task=False)]).mean(0)
-    fill = as_tensor(fill)
+    fill = as_tensor(read_numbers(fill) if isinstance(fill, str | Path) else fill)
     if fill is None:
-        raise SkillkitError("fill is a Probe, or values [layers, neurons]; use probe.fill")
+        raise SkillkitError("fill is a Probe, values [layers, neurons], or a file of them; use probe.fill")
     fill = fill.mean(1) if fill.dim() == 3 else fill
     if fill.shape != mask.shape:
         raise SkillkitError(f"fill has shape {list(fill.shape)}, the mask {list(mask.shape)}; use probe.fill")

@@ -23,7 +23,18 @@ KINDS = ("zero", "mean", "constant", "gaussian")
 PLACES = ("prompt", "text")
 
 
-def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers=None, seed=0):
+def suppress(
+    bb,
+    mask,
+    kind="zero",
+    alpha=0.1,
+    fill=None,
+    positions=None,
+    layers=None,
+    seed=0,
+    shift=0.0,
+    draw="example",
+):
     """Context in which the neurons of `mask` are suppressed; outside, the backbone is as before, bit for bit.
 
     >>> with suppress(bb, skill_neurons(probe, 0.1)):
@@ -36,17 +47,23 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
                deviation `alpha` is added, one draw per example, shared by its positions (Wang et al. 2022,
                section 5.1)
     fill       "mean": a Probe, or several, to be averaged; with `text=True` unless positions="prompt". "constant":
-               a Probe, values [layers, neurons] (`probe.fill`), or [layers, slots, neurons], to be averaged
+               a Probe, values [layers, neurons] (`probe.fill`), or [layers, slots, neurons], to be averaged; or a
+               file of such values (Skill-Neuron's `train_avg`, `.npy`)
     positions  None (all), "prompt" (the probed slots; a masked model's answer is one of them), "text" (text
-               tokens only), "answer" (where a cloze is answered), or positions as in `models.hooks.record`
+               tokens only), "answer" (where a cloze is answered: EleutherAI's place), a Probe (each neuron at its own
+               best slot: Robust-Neurons' max_mean_token), or positions as in `models.hooks.record`
     layers     only these layers, `range(low, high)` for a window; None: all
     seed       of the noise, which depends on it, the layer and the row number alone: neither batch size nor
                the other neurons in the mask change it. Outside `evaluate` and `predict`, rows count from 0 in
                every forward pass.
+    shift      mean of the noise (Robust-Neurons: --mean)
+    draw       "example": the noise is drawn for each example; "once": one value for each neuron, as there
 
     Contexts nest. Raises SkillkitError for a mask of the wrong shape, one that is empty in these layers or at
     these positions, a missing or unfit `fill`, and on a normal exit when the backbone was not used inside.
     """
+    own_slots = positions.made_on(bb).slot if isinstance(positions, Probe) else None
+    positions = None if own_slots is not None else positions
     mask, where = checked_mask(bb, mask), answer_positions(bb, positions, PLACES)
     chosen = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
     if where == "text":  # a decoder reads no text
@@ -56,8 +73,10 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     if not chosen:
         which = f"the layers given{' that read text' * (where == 'text')}"
         raise SkillkitError(f"the mask selects no neuron in {which}; widen the layers or the mask")
-    change = _change(bb, mask, kind, alpha, fill, chosen, positions, seed)
-    tokenwise = kind in ("zero", "constant") and positions is None
+    change = _change(bb, mask, kind, (alpha, shift, draw), fill, chosen, positions, seed)
+    tokenwise = kind in ("zero", "constant") and positions is None and own_slots is None
+    if own_slots is not None:
+        change = _at_own_slots(bb, change, own_slots)
     if isinstance(where, str):
         change, where = _at(bb, change, where), None
     return replace_neurons(
@@ -65,7 +84,7 @@ def suppress(bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers
     )
 
 
-def _change(bb, mask, kind, alpha, fill, layers, positions, seed):
+def _change(bb, mask, kind, noisy, fill, layers, positions, seed):
     """Function of (layer, neurons [B, P, N]) that gives the suppressed neurons.
 
     They are multiplied by 0 and the others by 1, which is many times as fast as choosing one by one.
@@ -83,9 +102,12 @@ def _change(bb, mask, kind, alpha, fill, layers, positions, seed):
         means = {layer: fill[layer, : len(row)].to(row.device).where(row, 0) for layer, row in rows.items()}
         return lambda layer, n: torch.addcmul(means[layer].to(n), n, kept[layer].to(n))
     if kind == "gaussian":
-        if not alpha > 0:
-            raise SkillkitError(f"gaussian noise of alpha={alpha} changes nothing; give alpha above 0")
-        return lambda layer, neurons: neurons + alpha * _noise_of(bb, seed, layer, neurons) * rows[layer]
+        alpha, shift, draw = noisy
+        if not (alpha > 0 or shift) or draw not in ("example", "once"):
+            rule = "give alpha above 0, or shift=, and draw 'example' or 'once'"
+            raise SkillkitError(f"gaussian noise of alpha={alpha}, draw={draw!r} is none; {rule}")
+        noise_of = partial(_noise_of, bb, seed, draw == "once")
+        return lambda layer, neurons: neurons + (shift + alpha * noise_of(layer, neurons)) * rows[layer]
     raise SkillkitError(f"neurons are suppressed by {', '.join(KINDS)}, not {kind!r}")
 
 
@@ -125,9 +147,10 @@ def _slot_means(probes, layer, width):
     return torch.stack([side.mean[number, :, :width] for side, number in sides]).mean(0)
 
 
-def _noise_of(bb, seed, layer, neurons):
+def _noise_of(bb, seed, once, layer, neurons):
     """Noise for the rows of the batch that is being read, [B, 1, N]."""
     index = range(len(neurons)) if bb.now is None else bb.now.index.tolist()
+    index = [0] * len(neurons) if once else index
     return noise(seed, layer, index, neurons.shape[-1]).to(neurons)[:, None]
 
 
@@ -139,6 +162,23 @@ def noise(seed, layer, index, width):
     """
     draws = [np.random.default_rng([seed, layer, row]).standard_normal(width, np.float32) for row in index]
     return torch.from_numpy(np.stack(draws))
+
+
+def _at_own_slots(bb, change, slots):
+    """The change of each neuron at its own slot alone, `slots` [layers, neurons] by their numbers."""
+
+    def change_there(layer, neurons):
+        if layer in bb.decoder_layers:  # its one slot
+            return change(layer, neurons)
+        places = getattr(bb.now, "places", {})
+        if "slot" not in places:
+            raise SkillkitError(
+                "a neuron's own slot is for evaluate and predict only; give positions as numbers"
+            )
+        own = slots[layer, : neurons.shape[-1]].to(neurons.device)
+        return torch.where(places["slot"][..., None] == own, change(layer, neurons), neurons)
+
+    return change_there
 
 
 def _at(bb, change, place):

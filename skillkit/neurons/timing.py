@@ -17,7 +17,9 @@ from skillkit.core.stats import mean_interval
 from skillkit.models import networks
 
 
-def compare_speed(backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes=3, seed=0, progress=True):
+def compare_speed(
+    backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes=3, seed=0, progress=True, single=False
+):
     """Wall time of forward passes, in turns on the same random tokens, and size of each backbone: DataFrame.
 
     >>> compare_speed({"full": bb, "2 % kept": small}, batch_sizes=(1,), length=16, rounds=2)
@@ -28,11 +30,12 @@ def compare_speed(backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes
     rounds     in each, every backbone has its turn at each batch size, in an order that turns round
     passes     in a turn, of which the quickest counts: interruptions make a pass longer, nothing shorter
 
-    One row per backbone and batch size: seconds (median over rounds), faster (geometric mean over the rounds
-    of the first one's time divided by this one's, with its 95 % interval low, high), parameters (shared ones
-    count once), multiply_adds of the feed-forward networks per token (of an encoder–decoder, one token through
-    both). A pass is `Backbone.run`: all layers, no head; of an encoder–decoder with one decoder token. What
-    else runs on the machine slows all of them, so look at the ratios; they hold for this machine and threads.
+    One row per backbone and batch size: seconds (median over rounds), faster (geometric mean over the rounds of the
+    first one's time divided by this one's, with its 95 % interval low, high), parameters (shared ones count once),
+    multiply_adds of the feed-forward networks per token (of an encoder–decoder, one token through both).
+    single=True: one row per backbone, batch size and round, with its seconds. A pass is `Backbone.run`: all layers,
+    no head; of an encoder–decoder with one decoder token. What else runs on the machine slows all of them, so look
+    at the ratios; they hold for this machine and threads.
     """
     of_kind(dict, backbones=backbones)
     batch_sizes = listed(batch_sizes)
@@ -47,6 +50,9 @@ def compare_speed(backbones, batch_sizes=(1, 8, 32), length=64, rounds=7, passes
             for name in names if turn % 2 else names[::-1]:
                 taken = min(_seconds(backbones[name], ids[batch]) for _ in range(passes))
                 times[name, batch] += [taken] if turn >= 0 else []
+    if single:
+        rows = [(*key, turn, taken) for key, own in times.items() for turn, taken in enumerate(own)]
+        return pd.DataFrame(rows, columns=["model", "batch_size", "round", "seconds"])
     return pd.DataFrame([
         dict(model=name, batch_size=batch, **_faster(times[names[0], batch], own), **size(backbones[name]))
         for (name, batch), own in times.items()

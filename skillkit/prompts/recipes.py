@@ -50,9 +50,9 @@ class Recipe:
     `epochs` or `max_steps` end the run, the first that is reached; `warmup` is a share of all steps, and the
     rate falls linearly to 0 afterwards (`schedule="linear"`) or stays (`"constant"`). Every `evaluate_every`
     steps, or every "epoch", the task's metric is measured on at most `validation_examples`; after `patience`
-    measurements without gain the run stops. The score is entered into the history at the steps `curve_at` too, for a learning
-    curve; what is kept does not depend on those, and the store keeps one result whatever they are: the last, which
-    may have more points than are asked for. `accumulate` splits a batch into that many forward passes. Of what is
+    measurements without gain the run stops. The score is entered into the history at the steps `curve_at` too, for a
+    learning curve; what is kept does not depend on those, and the store keeps one result whatever they are: the last,
+    which may have more points than are asked for. `accumulate` splits a batch into that many forward passes. Of what is
     trained with a `checkpoint`, `keep` leaves the last so many evaluated states there, in folders `step-<number>`;
     `extend=True` goes on from there after its end, optimiser and all, to a later end. `log` is a folder for
     TensorBoard, or anything with `add_scalar(name, value, step)`.

@@ -50,3 +50,13 @@ CASES = [("roberta", place) for place in NOT_THERE] + [("t5", (3, 1, 0)), ("t5",
 def test_places_that_are_not_there(model, place):
     prompt = random_prompt(tiny_backbone(model), 3)
     refused("no neuron|no slot", activations, tiny_backbone(model), TASK, prompt, [place])
+
+
+def test_a_neuron_without_a_slot_is_read_at_all_of_them():
+    for bb, slots in ((tiny_backbone("roberta"), 4), (tiny_backbone("t5"), 3)):
+        prompt = random_prompt(bb, 3)
+        every = activations(bb, TASK, prompt, [(1, 7)])
+        assert every.places == tuple((1, slot, 7) for slot in range(slots))
+        assert torch.equal(every.values, activations(bb, TASK, prompt, list(every.places)).values)
+    assert activations(bb, TASK, prompt, [(3, 9)]).places == ((3, 0, 9),)
+    refused("not 3", activations, bb, TASK, prompt, (3, 9))

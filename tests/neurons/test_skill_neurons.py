@@ -85,6 +85,23 @@ def test_random_neurons_match_the_layers_and_keep_out():
         refused("only . others .* lower rate", random_neurons, mask, widths=widths)
 
 
+def test_random_neurons_by_the_rule_of_robust_neurons():
+    """As many draws over the whole model, with replacement."""
+    skills = torch.zeros(3, 40, dtype=torch.bool)
+    skills[0, :30] = True
+    drawn = [random_neurons(skills, seed, among="model") for seed in range(40)]
+    counts = torch.stack([mask.sum(1) for mask in drawn]).double()
+    assert (
+        (counts.sum(1) <= 30).all() and counts.sum(1).min() < 30 and torch.unique(counts, dim=0).shape[0] > 1
+    )
+    expected = 120 * (1 - (1 - 1 / 120) ** 30)  # different neurons among 30 draws
+    assert abs(counts.sum(1).mean() - expected) < 1 and (counts.mean(0) - expected / 3).abs().max() < 1
+    narrow = random_neurons(skills, 0, widths=[40, 5, 1], among="model")
+    assert not narrow[1, 5:].any() and not narrow[2, 1:].any()
+    assert torch.equal(random_neurons(skills, 3, among="model"), drawn[3])
+    refused("'layer' or the 'model'", random_neurons, skills, among="all")
+
+
 def test_probes_must_belong_together(probes):
     first, stranger = probes[0], probed("bert", TASK)[-1]
     for match, given in (

@@ -170,3 +170,42 @@ def test_an_intervention_that_changes_nothing_is_an_error():
     context = suppress(bb, some_mask(bb), positions="text")
     with pytest.raises(SkillkitError, match="evaluate and predict"), context:
         bb.run(bb.tokenizer("good", return_tensors="pt"))
+
+
+@families("gpt2", "roberta")
+def test_a_neuron_at_its_own_best_slot_equals_the_plain_loop(model):
+    bb, prompt, mask = (
+        tiny_backbone(model),
+        random_prompt(tiny_backbone(model), 3),
+        some_mask(tiny_backbone(model)),
+    )
+    found = probe(bb, TASK, prompt, text=False)
+
+    def change(layer, row, values, spot, attached):
+        slots = attached.slots[0].tolist()
+        own = torch.ones(len(values), dtype=torch.bool)
+        if layer not in bb.decoder_layers:
+            own = found.slot[layer, : len(values)] == (slots.index(spot) if spot in slots else -1)
+        return torch.where(mask[layer] & own, 0, values)
+
+    with suppress(bb, mask, positions=found):
+        several = read(bb, prompt, batch_size=5)
+    torch.testing.assert_close(several, plain_logits(bb, prompt, change, None), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(several, read(bb, prompt), atol=1e-4)
+    with pytest.raises(SkillkitError, match="own slot is for evaluate"), suppress(bb, mask, positions=found):
+        bb.run(bb.tokenizer("good", return_tensors="pt"))
+    other = tiny_backbone("bert" if model != "bert" else "roberta")
+    refused("was made on", suppress, other, some_mask(other), positions=found)
+
+
+def test_noise_with_a_mean_and_drawn_once():
+    bb = tiny_backbone("roberta")
+    prompt, mask = random_prompt(bb, 3), some_mask(bb)
+    draws = torch.stack([noise(5, layer, [0], 48)[0] for layer in range(3)])
+    change = lambda layer, row, values, *_: torch.where(mask[layer], values + 2 + 0.7 * draws[layer], values)
+    with suppress(bb, mask, "gaussian", 0.7, shift=2, draw="once", seed=5):
+        found = read(bb, prompt, batch_size=5)
+    torch.testing.assert_close(found, plain_logits(bb, prompt, change, None), atol=1e-4, rtol=1e-4)
+    with suppress(bb, mask, "gaussian", 0, shift=2):
+        assert not torch.allclose(read(bb, prompt), found, atol=1e-3)
+    refused("draw 'example' or 'once'", suppress, bb, mask, "gaussian", draw="twice")

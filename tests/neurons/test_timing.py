@@ -55,3 +55,11 @@ def test_the_quickest_pass_of_a_turn_counts_and_ratios_are_averaged_geometricall
     assert table.seconds.tolist() == [4, 2] and other.low < other.faster < other.high
     assert other.faster == pytest.approx((2 * 4 * 0.5) ** (1 / 3))
     refused("at least one backbone and one round", compare_speed, {})
+
+
+def test_single_times(monkeypatch):
+    clock(monkeypatch, [100 * at + tick for at, one in enumerate([1, 1, 2, 3]) for tick in (0, one)])
+    bb = tiny_backbone("roberta")
+    table = compare_speed({"one": bb}, (1,), length=4, rounds=3, passes=1, progress=False, single=True)
+    assert table.columns.tolist() == ["model", "batch_size", "round", "seconds"]
+    assert table.seconds.tolist() == [1, 2, 3] and table["round"].tolist() == [0, 1, 2]
