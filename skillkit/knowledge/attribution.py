@@ -16,9 +16,13 @@ from skillkit.core.errors import SkillkitError
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.clozes import encode_cloze, paired
-from skillkit.knowledge.integrated_gradients import MEMORY, integrals, rule_nodes
+from skillkit.knowledge.integrated_gradients import MEMORY, budget, integrals, rule_nodes
 
 METHODS = ("integrated-gradients", "activation")
+_PUBLISHED = {
+    "integrated_grads": "integrated-gradients",
+    "max_activations": "activation",
+}  # EleutherAI's words
 AGGREGATES = {
     "sum": lambda tokens: tokens.sum(0),
     "mean": lambda tokens: tokens.mean(0),
@@ -36,7 +40,7 @@ class Attribution:
     >>> found, found.top(3)                         # [(layer, neuron, score), …]
     (Attribution of 'hilvek' (probability 0…, 6 × 512 neurons, highest score 0…), [...])
 
-    scores              [layers, neurons], of several answer tokens aggregated; zero beyond a narrower layer
+    scores              [layers, neurons], of several answer tokens by `aggregate`; zero beyond a narrower layer
     token_scores        [tokens, layers, neurons]
     completeness_error  [layers]: Σ scores − (P(a) − P(0)); of a causal answer's tokens the largest. NaN where
                         the method is no integral
@@ -103,10 +107,10 @@ def _save(parts, folder, alone):
     write_tensors(folder, "attribution", tensors, {"alone": alone, "parts": words})
 
 
-@artifact("attribution", version=1, ignore=("progress", "memory"))
+@artifact("attribution", version=1, ignore=("progress", "memory", "batch_size"))
 def attribute(
-    bb, cloze, answer, steps=20, rule="endpoints", *, before=False, method="integrated-gradients", aggregate="sum",
-    repeat_mask=False, memory=MEMORY, progress=False,
+    bb, cloze, answer, steps=20, rule="endpoints", *, before=False, method="integrated-gradients", aggregate="start",
+    repeat_mask=False, memory=MEMORY, progress=False, batch_size=None,
 ) -> Attribution:  # fmt: skip
     """Attribute the probability of an answer to all neurons at the slot where it is read.
 
@@ -117,8 +121,10 @@ def attribute(
     steps, rule    "right", "left", "endpoints" or "gauss-legendre"; see `integrated_gradients.rule_nodes`
     before         scale the input of the non-linearity (in gated networks of the gate) instead of its output
     method         "integrated-gradients", or "activation": the score is the activation itself, the baseline
-    aggregate      "sum", "mean", "max", "start" or "end" of the scores of several answer tokens
+    aggregate      of the scores of several answer tokens: "start", the first one's, as published (jaygala24's
+                   multilingual code); "end", "sum", "max", or "mean" (EleutherAI's GPT)
     memory         bytes that one sweep may take, about; steps and prompts are batched to fit
+    batch_size     the same as a number: so many prompts with one step each at once
 
     Masked models: P is the product over the masks, which are scaled together, with one score tensor per mask.
     Causal models and T5: each token after the gold prefix. T5's encoder neurons are scaled at the sentinel, its
@@ -127,6 +133,7 @@ def attribute(
     Raises SkillkitError for bad clozes and answers, unknown rules, methods and aggregates, and inside an
     intervention.
     """
+    method = _PUBLISHED.get(method, method)
     if method not in METHODS or aggregate not in AGGREGATES:
         known = f"methods are {', '.join(METHODS)}, aggregates {', '.join(AGGREGATES)}"
         raise SkillkitError(f"method {method!r} with aggregate {aggregate!r} is not known; {known}")
@@ -134,6 +141,7 @@ def attribute(
     texts = paired(cloze, answer)
     asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]
     questions = [question for group in asked for question in group]
+    memory = memory if batch_size is None else budget(bb, questions, batch_size)
     scored, found = iter(integrals(bb, questions, nodes, before, memory, progress)), Attributions()
     for (text, word), group in zip(texts, asked, strict=True):
         found.append(_attribution(bb, text, word, [next(scored) for _ in group], AGGREGATES[aggregate]))

@@ -6,7 +6,8 @@
 >>> ask(bb, "the capital of velmora is [MASK].", "hilvek").probability
 0...
 
-`[MASK]` stands for the tokenizer's mask, for T5's first sentinel, and for the end of what a causal model reads.
+`[MASK]` stands for the tokenizer's mask, for T5's first sentinel, and for the end of what a causal model reads. Where
+the tokenizer has a word of its own for them (`<mask>`, `<extra_id_0>`), that may stand in the text as well.
 """
 
 import re

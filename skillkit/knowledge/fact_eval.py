@@ -21,8 +21,8 @@ from skillkit.knowledge.knowledge_neurons import adaptive_share, from_attributio
 from skillkit.knowledge.relations import as_facts
 
 
-# Version 2: percentiles as numpy has them.
-@artifact("fact_neurons", version=2, ignore=("progress", "memory"))
+# 2: percentiles as numpy has them; 3: of several answer tokens the first one's scores; coarse neurons are kept.
+@artifact("fact_neurons", version=3, ignore=("progress", "memory"))
 def find_neurons(
     bb, facts, coarse=None, share="adaptive", strict=True, minimum_prompts=1, progress=False, **options
 ) -> FactNeurons:

@@ -109,7 +109,8 @@ def suppress_facts(
     return Changes(rows)
 
 
-@artifact("erosion", version=1, ignore=("progress", "memory"))
+# 2: of several answer tokens the first one's scores.
+@artifact("erosion", version=2, ignore=("progress", "memory"))
 def suppression_by_count(
     bb, facts, counts=(1, 2, 5, 10, 20, 50, 100), draws=1, positions=None, seed=0, progress=False, **options
 ) -> Table:

@@ -12,7 +12,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least
 from skillkit.core.progress import progress as progress_bar
 from skillkit.knowledge.clozes import by_shape, inputs_of, slots_of
 from skillkit.knowledge.upper_layers import answer_probability, upper_stacks
@@ -73,6 +73,16 @@ def integrals(bb, questions, nodes=None, before=False, memory=MEMORY, progress=F
                 found[row] = result
             bar.update(len(rows))
     return found
+
+
+def budget(bb, questions, batch_size):
+    """Bytes, about, that so many questions with one step each take in all layers at once: `memory` in other words.
+
+    >>> budget(bb, questions, 20) == 20 * budget(bb, questions, 1)
+    True
+    """
+    at_least(1, batch_size=batch_size)
+    return batch_size * max(_footprint(bb, one, range(bb.num_layers)) for one in questions)
 
 
 def _batches(bb, questions, nodes, memory):

@@ -5,9 +5,9 @@
 
 All are contexts that touch no weight, nest in any order, restore bit for bit (also on an exception), and raise
 for an empty set of neurons and when no forward pass used them. `facts` is what `knowledge_neurons` found, or a
-mask, bool [layers, neurons]. `positions` is None (everywhere), "answer" (the slot where a cloze is answered;
-`ask` and what builds on it know where that is), or positions as in `skillkit.models.hooks.record`. Suppression,
-at the same positions, is `skillkit.neurons.suppress`.
+mask, bool [layers, neurons]. `positions` is None (everywhere), "answer" (the slot where a cloze is answered, as in
+EleutherAI's code; `ask` and what builds on it know where that is), or positions as in `skillkit.models.hooks.record`.
+Suppression, at the same positions, is `skillkit.neurons.suppress`.
 
 Dai et al., "Knowledge Neurons in Pretrained Transformers" (ACL 2022), sections 4.3 and 5.
 """
@@ -34,12 +34,13 @@ def enhance(bb, facts, factor=2.0, positions=None):
 
 
 def erase(bb, facts, to="zero", positions=None):
-    """Replace the neurons' value vectors by zero, or by the embedding of the unknown token (`to="unknown"`).
+    """Replace the neurons' value vectors by zero, or by the embedding of the unknown token (`to="unknown"`, "unk").
 
     >>> with erase(bb, facts): ask(bb, prompts, "hilvek")[0].rank
 
     Raises SkillkitError for another `to`, and where the tokenizer has no unknown token.
     """
+    to = "unknown" if to == "unk" else to
     if to not in ("zero", "unknown"):
         raise SkillkitError(f"value vectors are erased to 'zero' or 'unknown', not {to!r}")
     unknown = bb.tokenizer.unk_token_id

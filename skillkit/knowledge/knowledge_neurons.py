@@ -9,6 +9,7 @@ its coarse neurons (`coarse_neurons`); those that most prompts share are the ref
 """
 
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from numbers import Real
 
 import numpy as np
@@ -35,6 +36,7 @@ class KnowledgeNeurons:
     prompts, answers, predicted, probability      one entry per prompt: what was asked, the right answer, what
                  the model said, and the probability that it gave to the right answer
     share, strict, negative_share, negative_count      how `mask` was made; see `knowledge_neurons`
+    coarse_at    int32 [n, 3], (prompt, layer, neuron) of every coarse neuron; None where it was not kept
     """
 
     mask: torch.Tensor
@@ -48,6 +50,7 @@ class KnowledgeNeurons:
     strict: bool
     negative_share: float
     negative_count: int
+    coarse_at: torch.Tensor | None = None
 
     def __len__(self):
         return int(self.mask.sum())
@@ -68,6 +71,20 @@ class KnowledgeNeurons:
         """
         return pairs(self.mask)
 
+    @property
+    def coarse(self):
+        """The coarse neurons of each prompt, a list of (layer, neuron) for each.
+
+        >>> len(facts.coarse) == len(facts.prompts), facts.coarse[0][0]
+        (True, (..., ...))
+        """
+        if self.coarse_at is None:
+            raise SkillkitError("coarse neurons were not kept when these were found; find them anew")
+        found = [[] for _ in self.prompts]
+        for prompt, *place in self.coarse_at.tolist():
+            found[prompt].append(tuple(place))
+        return found
+
     def refine(self, share, strict=True):
         """The neurons that are coarse in more than (not strict: in at least) a share of the prompts."""
         mask = often(self.counts, len(self.prompts), share, strict)
@@ -83,7 +100,14 @@ class KnowledgeNeurons:
         """
         first = found[0]
         together = {name: sum((getattr(one, name) for one in found), ()) for name in _BY_PROMPT}
-        counts = sum(one.counts for one in found)
+        counts, kept = sum(one.counts for one in found), all(one.coarse_at is not None for one in found)
+        starts = accumulate((len(one.prompts) for one in found), initial=0)
+        places = (
+            [one.coarse_at + torch.tensor([start, 0, 0]) for one, start in zip(found, starts)]
+            if kept
+            else None
+        )
+        together |= {"coarse_at": torch.cat(places).int() if kept else None}
         merged = replace(first, counts=counts, negatives=None, negative_count=0, **together)
         return merged.refine(first.share if share is None else share, strict)
 
@@ -107,7 +131,8 @@ class KnowledgeNeurons:
 
 
 _BY_PROMPT = ("prompts", "answers", "predicted", "probability")
-_PLAIN = [field.name for field in fields(KnowledgeNeurons)][3:]  # all but the tensors
+_TENSORS = ("mask", "counts", "negatives", "coarse_at")
+_PLAIN = [field.name for field in fields(KnowledgeNeurons) if field.name not in _TENSORS]
 
 
 def write_facts(found, folder):
@@ -123,6 +148,9 @@ def write_facts(found, folder):
     tensors = {"shape": torch.tensor(counts.shape)}
     for name, places, dense in (("counts", "places", counts), ("negatives", "negative_places", negatives)):
         tensors |= {places: dense.nonzero().to(torch.int32), name: dense[dense > 0]}
+    if all(one.coarse_at is not None for one in found.values()):
+        every = [one.coarse_at for one in found.values()]
+        tensors |= {"coarse": torch.cat(every), "coarse_counts": torch.tensor(list(map(len, every)))}
     plain = {key: {name: getattr(one, name) for name in _PLAIN} for key, one in found.items()}
     write_tensors(folder, "facts", tensors, plain)
 
@@ -138,21 +166,23 @@ def read_facts(folder):
     for dense, name, places in zip(both, ("counts", "negatives"), ("places", "negative_places"), strict=True):
         if name in tensors:  # negatives were not kept before there was a file with them
             dense[tuple(tensors[places].long().T)] = tensors[name]
-    found = {}
-    for (key, words), counts, negatives in zip(plain.items(), *both, strict=True):
+    found, coarse = {}, [None] * len(plain)
+    if "coarse" in tensors:  # not kept before there was a file with them
+        coarse = tensors["coarse"].split(tensors["coarse_counts"].tolist())
+    for (key, words), counts, negatives, places in zip(plain.items(), *both, coarse, strict=True):
         words = {name: tuple(of) if isinstance(of, list) else of for name, of in words.items()}
         neurons = KnowledgeNeurons(
-            counts > 0, counts, negatives if words["negative_count"] else None, **words
+            counts > 0, counts, negatives if words["negative_count"] else None, **words, coarse_at=places
         )
         found[key] = neurons.refine(neurons.share, neurons.strict)
     return found
 
 
-# Version 2: percentiles as numpy has them.
-@artifact("knowledge_neurons", version=2, ignore=("progress", "memory"))
+# 2: percentiles as numpy has them; 3: of several answer tokens the first one's scores; coarse neurons are kept.
+@artifact("knowledge_neurons", version=3, ignore=("progress", "memory", "batch_size"))
 def knowledge_neurons(
     bb, prompts, answer=None, steps=20, rule="endpoints", coarse=None, share=0.5, strict=True, minimum_prompts=1,
-    negatives=None, negative_share=None, memory=None, progress=False, **options,
+    negatives=None, negative_share=None, memory=None, progress=False, batch_size=None, **options,
 ) -> KnowledgeNeurons:  # fmt: skip
     """Neurons that carry a fact: coarse in more than a share of its prompts, and not in those of its negatives.
 
@@ -165,7 +195,7 @@ def knowledge_neurons(
     share, strict    refined neurons are coarse in more than `share` of the prompts; in at least, if not strict
     negatives        clozes with the same answer, or (cloze, answer) pairs, about something else: what is coarse
                      in more than `negative_share` (None: `share`) of them is removed
-    options          of `attribute`: steps, rule, before, method, aggregate, repeat_mask
+    options          of `attribute`: steps, rule, before, method, aggregate, repeat_mask, batch_size
 
     An empty result is a result: no neuron was found. Raises SkillkitError for fewer prompts than
     `minimum_prompts`, for thresholds and shares that choose nothing or everything by themselves, and whatever
@@ -181,7 +211,8 @@ def knowledge_neurons(
         raise SkillkitError(
             f"{len(texts)} prompts are fewer than minimum_prompts={minimum_prompts}; give more"
         )
-    options |= {"steps": steps, "rule": rule, "progress": progress} | ({"memory": memory} if memory else {})
+    options |= {"steps": steps, "rule": rule, "progress": progress, "batch_size": batch_size}
+    options |= {"memory": memory} if memory else {}
     found = attribute(bb, *map(list, zip(*texts, *others, strict=True)), **options)
     mine, negative = found[: len(texts)], found[len(texts) :]
     return from_attributions(bb, mine, coarse, share, strict, negative, negative_share)
@@ -193,14 +224,17 @@ def from_attributions(bb, found, coarse, share=0.5, strict=True, negatives=(), n
     >>> from_attributions(bb, attribute(bb, prompts, "hilvek"), dict(percentile=99.9), share=0.7)
     """
     mask = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.bool)
-    negative = _counted(bb, negatives, coarse) if len(negatives) else None
+    negative = _coarse(bb, negatives, coarse).sum(0).short() if len(negatives) else None
     columns: list[tuple] = list(
         zip(*((one.cloze, one.answer, one.predicted, one.probability) for one in found))
     )
     clozes, answers, predicted, probabilities = columns
     shares = share, strict, share if negative_share is None else negative_share, len(negatives)
-    counts = _counted(bb, found, coarse)
-    made = KnowledgeNeurons(mask, counts, negative, clozes, answers, predicted, probabilities, *shares)
+    by_prompt = _coarse(bb, found, coarse)
+    made = KnowledgeNeurons(
+        mask, by_prompt.sum(0).short(), negative, clozes, answers, predicted, probabilities, *shares,
+        by_prompt.nonzero().int(),
+    )  # fmt: skip
     return made.refine(share, strict)
 
 
@@ -273,11 +307,9 @@ def checked_share(share, strict=True):
     return share
 
 
-def _counted(bb, found, coarse):
-    counts = torch.zeros(bb.num_layers, bb.num_neurons, dtype=torch.int16)
-    for one in found:
-        counts += coarse_neurons(bb, one.scores, **coarse)
-    return counts
+def _coarse(bb, found, coarse):
+    """Masks of the coarse neurons, [prompts, layers, neurons]."""
+    return torch.stack([coarse_neurons(bb, one.scores, **coarse) for one in found])
 
 
 def _negatives(negatives, answer):

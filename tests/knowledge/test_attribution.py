@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skillkit.core import SkillkitError
-from skillkit.knowledge import attribute
+from skillkit.knowledge import attribute, knowledge_neurons
 from skillkit.knowledge.attribution import AGGREGATES
 from skillkit.knowledge.clozes import encode_cloze, inputs_of, slots_of
 from skillkit.knowledge.integrated_gradients import RULES, rule_nodes
@@ -129,6 +129,7 @@ def test_scores_of_several_tokens_are_aggregated():
     expected = first + second, (first + second) / 2, torch.maximum(first, second), first, second
     for name, scores in zip(("sum", "mean", "max", "start", "end"), expected, strict=True):
         torch.testing.assert_close(found[name].scores, scores)
+    assert torch.equal(attribute(bb, CLOZE, both, steps=2).scores, found["start"].scores)  # as published
     (layer, neuron, score), runner_up = found["sum"].top(2)
     assert score == found["sum"].scores.max() == found["sum"].scores[layer, neuron] >= runner_up[2]
 
@@ -159,6 +160,20 @@ def test_attribution_inside_an_intervention_is_refused(before):
 ])  # fmt: skip
 def test_wrong_options(options, reason):
     refused(reason, attribute, tiny_backbone("bert"), CLOZE, ANSWER, **options)
+
+
+@pytest.mark.parametrize("model", ["bert", "gpt2"])
+def test_a_batch_size_is_a_budget_and_published_words_are_known(model):
+    bb = tiny_backbone(model)
+    clozes = [CLOZE, CLOZE.replace("france", "germany")]
+    plain = attribute(bb, clozes, ANSWER, steps=4)
+    for size in (1, 20):
+        for one, other in zip(attribute(bb, clozes, ANSWER, steps=4, batch_size=size), plain, strict=True):
+            torch.testing.assert_close(one.scores, other.scores, atol=1e-6, rtol=1e-4)
+    refused("batch_size cannot be 0", attribute, bb, CLOZE, ANSWER, batch_size=0)
+    acts = [attribute(bb, CLOZE, ANSWER, method=one).scores for one in ("max_activations", "activation")]
+    assert torch.equal(*acts)
+    assert knowledge_neurons(bb, clozes, ANSWER, steps=4, batch_size=3).coarse is not None
 
 
 def test_rules_integrate_what_they_should():

@@ -61,7 +61,7 @@ def assert_as_with_vectors(bb, mask, change):
     (partial(enhance, factor=3), lambda bb: lambda v: 3 * v),
     (partial(enhance, factor=-1.5), lambda bb: lambda v: -1.5 * v),
     (erase, lambda bb: lambda v: 0 * v),
-    (partial(erase, to="unknown"), lambda bb: lambda v: unknown(bb)),
+    (partial(erase, to="unk"), lambda bb: lambda v: unknown(bb)),
     (swapped, lambda bb: lambda v: v + step(bb)),
     (partial(edit, to="london", answer="paris", strength=(2, 5)), lambda bb: lambda v: v + v.norm() * normed_step(bb)),
 ])  # fmt: skip

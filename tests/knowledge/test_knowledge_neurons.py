@@ -1,5 +1,7 @@
 """Coarse and refined neurons by their definitions, and a planted fact that is found exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -139,3 +141,20 @@ def test_attributions_and_knowledge_neurons_are_stored(store):
     found, again = (cached(knowledge_neurons, bb, PROMPTS, "paris", steps=3) for _ in range(2))
     assert torch.equal(found.mask, again.mask) and again.prompts == tuple(PROMPTS)
     assert len(list(store.glob("*/*/meta.json"))) == 3
+
+
+def test_coarse_neurons_of_every_prompt_are_kept(tmp_path):
+    bb, scores = tiny_backbone("bert"), [(1.0, 0.9, 0.1), (0.1, 1.0, 0.0), (0.0, 0.0, 0.0)]
+    made = lambda i, row: Attribution(f"{i} [MASK]", "x", scores_with(*row), None, None, 0.5, "y")
+    found = knowledge_neurons(bb, Attributions(map(made, range(3), scores)), coarse={"adaptive": 0.5})
+    assert found.coarse == [[(0, 0), (0, 1)], [(0, 1)], []] and found.refine(0.1).coarse == found.coarse
+    both = KnowledgeNeurons.merge([found, found])
+    assert both.coarse == found.coarse * 2
+    FactNeurons(one=found, two=both).save(tmp_path)
+    again = FactNeurons.load(tmp_path)
+    assert again["one"].coarse == found.coarse and again["two"].coarse == both.coarse
+    old = replace(found, coarse_at=None)  # as what was saved before has them
+    FactNeurons(one=old, two=both).save(tmp_path / "old")
+    assert FactNeurons.load(tmp_path / "old")["one"].pairs == found.pairs
+    refused("coarse neurons were not kept", lambda: FactNeurons.load(tmp_path / "old")["one"].coarse)
+    refused("were not kept", lambda: KnowledgeNeurons.merge([found, old]).coarse)
