@@ -20,7 +20,7 @@ _EXPORTS = {
         "tune_prompt",
     ),
     "neurons": (
-        "Probe", "neurons_from", "probe", "prune", "random_neurons", "skill_neurons", "suppress",
+        "Probe", "neurons_from", "pairs", "probe", "prune", "random_neurons", "skill_neurons", "suppress",
         "suppression_curve",
     ),
     "transfer": ("activated_neurons", "indicators", "train_projector", "transfer_matrix"),

@@ -27,14 +27,39 @@ _CLASSES = {
     "causal": ("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING"),
     "seq2seq": ("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING"),
 }
+# The models that the READMEs of the published code bases name: (family, layers, neurons, what they read).
+_HUB = {
+    **{f"bert-base-{case}": ("masked", "12", 3072, "English") for case in ("uncased", "cased")},
+    **{f"bert-large-{case}": ("masked", "24", 4096, "English") for case in ("uncased", "cased")},
+    **{
+        f"bert-base-multilingual-{case}": ("masked", "12", 3072, "104 languages")
+        for case in ("uncased", "cased")
+    },
+    "roberta-base": ("masked", "12", 3072, "English"),
+    "roberta-large": ("masked", "24", 4096, "English"),
+    "xlm-roberta-base": ("masked", "12", 3072, "100 languages"),
+    "xlm-roberta-large": ("masked", "24", 4096, "100 languages"),
+    "facebook/xlm-roberta-xl": ("masked", "36", 10240, "100 languages"),
+    "facebook/xlm-roberta-xxl": ("masked", "48", 16384, "100 languages"),
+    "gpt2": ("causal", "12", 3072, "English"),
+    "EleutherAI/gpt-neo-125m": ("causal", "12", 3072, "English"),
+    "EleutherAI/gpt-neo-1.3B": ("causal", "24", 8192, "English"),
+    "EleutherAI/gpt-neo-2.7B": ("causal", "32", 10240, "English"),
+    "t5-small": ("seq2seq", "6 + 6", 2048, "English"),
+    "t5-base": ("seq2seq", "12 + 12", 3072, "English"),
+    **{
+        f"google/t5-v1_1-{size}": ("seq2seq, gated", f"{layers} + {layers}", neurons, "English")
+        for size, layers, neurons in (
+            ("small", 8, 1024),
+            ("base", 12, 2048),
+            ("large", 24, 2816),
+            ("xxl", 24, 10240),
+        )
+    },
+}
 _ON_THE_HUB = {
-    "bert-base-cased": "masked, 12 layers × 3072 neurons, English (hub)",
-    "roberta-base": "masked, 12 layers × 3072 neurons, English (hub)",
-    "xlm-roberta-base": "masked, 12 layers × 3072 neurons, 100 languages (hub)",
-    "gpt2": "causal, 12 layers × 3072 neurons, English (hub)",
-    "EleutherAI/gpt-neo-125m": "causal, 12 layers × 3072 neurons, English (hub)",
-    "t5-base": "seq2seq, 12 + 12 layers × 3072 neurons, English (hub)",
-    "google/t5-v1_1-base": "seq2seq, gated, 12 + 12 layers × 2048 neurons, English (hub)",
+    name: f"{family}, {layers} layers × {neurons} neurons, {reads} (hub)"
+    for name, (family, layers, neurons, reads) in _HUB.items()
 }
 
 

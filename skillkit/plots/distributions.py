@@ -6,7 +6,7 @@
 import numpy as np
 
 from skillkit.core.errors import SkillkitError
-from skillkit.plots.style import arms, color, frame, legend, panel_row, unique, within_shares
+from skillkit.plots.style import arms, color, frame, legend, panel_row, rows_of, unique, within_shares
 
 
 def histogram(groups, xlabel, ylabel="texts", bins=30, marks=None, share=False):
@@ -50,14 +50,15 @@ def boxplot(scores, points, ylabel="predictivity, accuracy"):
     'predictivity, accuracy'
 
     scores  {task: [layers, neurons]}, or {(model, task, side): …}: a panel per model, a colour per side
-    points  a DataFrame with task, accuracy (, low, high) (, model, side) (, best: a chosen neuron, drawn as a circle)
+    points  {task: accuracy}; or a DataFrame with task, accuracy (, low, high) (, model, side) (, best: a chosen neuron,
+            drawn as a circle)
 
     A box holds the middle half of the neurons, its whiskers all but 1 % at either end; dots are neurons beyond.
     Returns the Figure.
     """
     scores = {key if isinstance(key, tuple) else ("", key, "whole model"): one for key, one in scores.items()}
     models, tasks, sides = (unique(key[at] for key in scores) for at in range(3))
-    points = frame(points, "task", "accuracy")
+    points = frame(rows_of(points, "model", "task", "accuracy"), "task", "accuracy")
     others = {"model": "", "side": "whole model", "low": points["accuracy"], "high": points["accuracy"]}
     points = points.assign(**{name: points.get(name, other) for name, other in others.items()})
     points = points.set_index(["model", "side", "task"])

@@ -5,7 +5,17 @@
 
 import numpy as np
 
-from skillkit.plots.style import MARKERS, arms, color, frame, legend, panel_row, unique, within_shares
+from skillkit.plots.style import (
+    MARKERS,
+    arms,
+    color,
+    frame,
+    legend,
+    panel_row,
+    rows_of,
+    unique,
+    within_shares,
+)
 
 
 def bars(table, x, hue, value, low=None, high=None, ylabel=None, percent=False):
@@ -13,10 +23,10 @@ def bars(table, x, hue, value, low=None, high=None, ylabel=None, percent=False):
 
     >>> bars(shares, "layer", "language", "share", ylabel="share of all knowledge neurons", percent=True)
 
-    table: a DataFrame, or what makes one, with a row per bar; `low` and `high` are columns with the ends of its
-    interval; `percent` writes the axis in per cent.
+    table: a DataFrame, or what makes one, with a row per bar, or {hue: {x: value}}; `low` and `high` are columns with
+    the ends of its interval; `percent` writes the axis in per cent.
     """
-    table = frame(table, x, hue, value, low, high)
+    table = frame(rows_of(table, hue, x, value), x, hue, value, low, high)
     groups, hues = unique(table[x]), unique(table[hue])
     figure, [(_, axes)] = panel_row([""], max(4.3, 0.55 * len(groups) * len(hues) + 1.2), 3.6)
     width = 0.8 / len(hues)
@@ -44,11 +54,11 @@ def points(
     >>> [group.get_text() for group in figure.axes[0].get_xticklabels()], figure.axes[0].get_ylabel()
     (['movies'], 'accuracy on test')
 
-    table: a DataFrame, or what makes one, with a row per point. `chance` is a column, drawn as a dashed line over
-    its group; horizontal: a group is a line of text; same_scale=False: every panel has an axis of its own for its
-    values. Returns the Figure.
+    table: a DataFrame, or what makes one, with a row per point, or {hue: {x: value}}. `chance` is a column, drawn
+    as a dashed line over its group; horizontal: a group is a line of text; same_scale=False: every panel has an
+    axis of its own for its values. Returns the Figure.
     """
-    table = frame(table, x, hue, value, low, high, chance, panel)
+    table = frame(rows_of(table, hue, x, value, low, high), x, hue, value, low, high, chance, panel)
     groups, hues = unique(table[x]), unique(table[hue])
     offsets = np.linspace(-0.28, 0.28, len(hues)) if len(hues) > 1 else [0.0]
     width, height = (2.9, 0.3 * len(groups) + 1.4) if horizontal else (max(4.3, 1.25 * len(groups) + 1), 3.6)

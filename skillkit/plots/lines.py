@@ -5,7 +5,7 @@
 
 from matplotlib import pyplot as plt
 
-from skillkit.plots.style import MARKERS, color, frame, legend, line_style, panel_row, unique
+from skillkit.plots.style import MARKERS, color, frame, legend, line_style, panel_row, rows_of, unique
 
 
 def lines(
@@ -19,6 +19,7 @@ def lines(
     >>> figure.axes[0].lines[0].get_ydata()                # the mean of the seeds
     array([0.8])
 
+    table    a DataFrame, rows, or {name of a curve: {x: y}}
     band     "range": lowest to highest repetition; "sem": ± one standard error; ("low", "high"): columns of the table
     unit     column of repetitions (seeds); one that ended before others is drawn on at its last value
     dash     column whose controls ("random …") are dashed; without it the names of `hue` decide
@@ -28,7 +29,17 @@ def lines(
     Returns the Figure.
     """
     ends = band if not isinstance(band, str) else ()
-    table = frame(table, x, y, hue, panel, dash, unit, *ends, chance if isinstance(chance, str) else None)
+    table = frame(
+        rows_of(table, hue, x, y),
+        x,
+        y,
+        hue,
+        panel,
+        dash,
+        unit,
+        *ends,
+        chance if isinstance(chance, str) else None,
+    )
     hues, keys = unique(table[hue]), [hue, dash] if dash else [hue]
     figure, row = panel_row(unique(table[panel]) if panel else [""], 3.2, 3.3, sharey=same_scale)
     bounds = (0, 1) if table[y].between(0, 1).all() else (None, None)

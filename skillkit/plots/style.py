@@ -5,6 +5,8 @@
 '#0072B2'
 """
 
+from collections.abc import Mapping
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -82,6 +84,23 @@ def frame(table, *columns):
         wanted = f"the column {lost[0]!r}" if lost else "rows"
         raise SkillkitError(f"a table of {len(table)} rows with {', '.join(map(str, table))} needs {wanted}")
     return table
+
+
+def rows_of(table, hue, x, value, *ends):
+    """The rows of {x: value} or {name: {x: value}}, plain numbers; any other table as it is.
+
+    >>> rows_of({"skill": {0.0: 0.9, 0.1: 0.6}}, "neurons", "rate", "accuracy")
+    [{'neurons': 'skill', 'rate': 0.0, 'accuracy': 0.9}, {'neurons': 'skill', 'rate': 0.1, 'accuracy': 0.6}]
+
+    ends: columns of an interval, which are the value itself: where there is one number, nothing tells how sure it is.
+    """
+    if not isinstance(table, Mapping) or {x, value} & set(table):
+        return table
+    named = table if all(isinstance(one, Mapping) for one in table.values()) else {"": table}
+    numbers = [(name, at, one) for name, row in named.items() for at, one in row.items()]
+    if not all(np.ndim(one) == 0 for *_, one in numbers):
+        return table
+    return [{hue: name, x: at, value: one} | dict.fromkeys(ends, one) for name, at, one in numbers]
 
 
 def panel_row(names, width, height, **shared):

@@ -4,7 +4,8 @@
 >>> projector.project(source_prompt, target_bb)             # a SoftPrompt for target_bb: zero-shot
 >>> control = train_projector(source_bb, target_bb, tasks, prompts, constant=True, max_steps=2)
 
-The projector of Su et al. 2022 (section 5) is flatten → 768 → LeakyReLU → flatten → LayerNorm per vector. The
+The projector of Su et al. 2022 (section 5) is flatten → 768 → LeakyReLU → flatten → LayerNorm per vector
+(`depth=2`, `flatten=True`: num_proj_layers and flatten_proj in PromptHub, which does not use the former). The
 projections published with that paper are one constant prompt per type of task: a projector that ignores the
 source prompt does as well on tasks of the type it was trained on. Hence the control beside every figure.
 """
@@ -15,7 +16,7 @@ from itertools import combinations, product
 import torch
 
 from skillkit.core import SkillkitError, artifact
-from skillkit.core.errors import of_kind
+from skillkit.core.errors import at_least, of_kind
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts import WITNESSES, Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
 from skillkit.transfer.zero_shot import by_seed, by_task, tuned_on
@@ -31,6 +32,7 @@ _NEEDED = (
     "first.weight",
 )
 LOSSES = ("task", "distance", "both")
+_SHAPE = {"depth": 2, "flatten": True}  # the published network; others are noted in the metadata
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +74,7 @@ class Projector:
             raise SkillkitError(f"the projector takes prompts of shape {shapes}")
         with torch.no_grad():
             given = self.weights.get("constant", prompt.weight.float())
-            weight = _projected(self.weights, given, about["target_shape"])
+            weight = _projected(self.weights, given, about)
         metadata = dict(family=bb.family, backbone=bb.name, backbone_fingerprint=bb.fingerprint)
         metadata |= {"projected_from": about["source"]} | about["options"]
         return SoftPrompt(weight.float().cpu(), about["layout"], metadata)
@@ -105,13 +107,15 @@ def _resolve(arguments):
     recipe = choose_recipe(arguments["recipe"], arguments["target_bb"])
     layout = layout_key(arguments["target_bb"], arguments["layout"], recipe.layout)
     overrides = {name: one for name, one in given(arguments["overrides"]).items() if name not in WITNESSES}
-    return {"recipe": recipe.plain(), "overrides": overrides} | layout
+    other = {name: arguments[name] for name, usual in _SHAPE.items() if arguments[name] != usual}
+    return {"recipe": recipe.plain(), "overrides": overrides | other} | layout
 
 
-@artifact("projector", version=1, resolve=_resolve)
+@artifact("projector", version=1, ignore=("progress", *_SHAPE), resolve=_resolve)
 def train_projector(
     source_bb, target_bb, tasks, prompts, targets=None, loss="task", constant=False, layout=None, seed=0,
-    max_steps=None, recipe="embedded", learning_rate=1e-3, max_train_examples=None, progress=True, **overrides,
+    max_steps=None, recipe="embedded", learning_rate=1e-3, max_train_examples=None, progress=True, depth=2,
+    flatten=True, **overrides,
 ) -> Projector:  # fmt: skip
     """Learn to turn prompts of `source_bb` into prompts of `target_bb`: a `Projector`.
 
@@ -126,6 +130,8 @@ def train_projector(
     constant  the control: every source prompt is replaced by the mean of them all, so that the projector can
               only learn one prompt
     layout    of the projected prompts; None: the default of the target's family
+    depth     how many matrices, with a LeakyReLU between two; 1: a linear map
+    flatten   False: every vector is projected by itself, by the same matrices, which are much smaller
     The other arguments are those of `tune_prompt`, but for the learning rate: a network takes smaller steps than
     bare vectors. A batch holds texts of one task, tasks take turns.
 
@@ -138,7 +144,9 @@ def train_projector(
     sides = [("source", source_bb, prompts), ("target", target_bb, by_seed(targets))]
     _check(loss, tasks, sides[:1] if loss == "task" else sides)
     recipe = choose_recipe(recipe, target_bb, max_steps=max_steps, learning_rate=learning_rate, **overrides)
-    job = _Job(target_bb, tasks, prompts, targets, loss, constant, layout, recipe, seed, max_train_examples)
+    shape = {"depth": depth, "flatten": bool(flatten)}
+    options = (constant, layout, recipe, seed, max_train_examples, shape)
+    job = _Job(target_bb, tasks, prompts, targets, loss, *options)
     weights, metadata = job.run(job.weights, show=progress)
     for side, bb, _ in sides:
         metadata |= {side: bb.name, f"{side}_fingerprint": bb.fingerprint}
@@ -148,7 +156,9 @@ def train_projector(
 class _Job(Job):
     """The training job of a projector: the prompts of each task's texts are the projections of its own."""
 
-    def __init__(self, bb, tasks, prompts, targets, kind, constant, layout, recipe, seed, max_train_examples):
+    def __init__(
+        self, bb, tasks, prompts, targets, kind, constant, layout, recipe, seed, max_train_examples, shape
+    ):
         self.inputs = {
             name: torch.stack([one.weight.float() for one in mine]) for name, mine in prompts.items()
         }
@@ -163,11 +173,12 @@ class _Job(Job):
         self.about = dict(layout=layout.name, tasks=list(tasks), loss=kind, constant=constant, seed=self.seed)
         self.about["options"] = {"max_tokens": recipe.max_tokens, "segments": recipe.segments}
         self.about |= {"source_shape": [length, width], "target_shape": [length, bb.hidden_size]}
+        self.about |= {name: one for name, one in shape.items() if one != _SHAPE[name]}
         self.weights = _initial(self.about, seed, bb.device)
 
     def prompt(self, name, turn=0):
         """The projection of one source prompt of a task; several take turns."""
-        projected = _projected(self.weights, self.inputs[name].to(self.bb.device), self.about["target_shape"])
+        projected = _projected(self.weights, self.inputs[name].to(self.bb.device), self.about)
         return projected[turn % len(projected)]
 
     def loss(self, batch, name, turn=0):
@@ -178,22 +189,35 @@ class _Job(Job):
         return distance if self.kind == "distance" else distance + self.cross_entropy(batch, name, weight)
 
 
+def _name(at):
+    """What the matrices are called: the published two had names before there could be more."""
+    return ("first", "second")[at] if at < 2 else f"matrix_{at + 1}"
+
+
 def _initial(about, seed, device):
     """Weights as `torch.nn.Linear` and `LayerNorm` start with, from a seed of their own."""
-    sizes = [length * width for length, width in (about["source_shape"], about["target_shape"])]
+    of, depth = _SHAPE | about, (_SHAPE | about)["depth"]
+    at_least(1, depth=depth)
+    ends = [
+        length * width if of["flatten"] else width
+        for length, width in (of["source_shape"], of["target_shape"])
+    ]
+    sizes = [ends[0], *[WIDTH] * (depth - 1), ends[1]]
     with torch.random.fork_rng():
         torch.manual_seed(int(seed))
-        parts = {"first": torch.nn.Linear(sizes[0], WIDTH), "second": torch.nn.Linear(WIDTH, sizes[1])}
+        parts = {_name(at): torch.nn.Linear(*sizes[at : at + 2]) for at in range(depth)}
     parts = torch.nn.ModuleDict(parts | {"norm": torch.nn.LayerNorm(about["target_shape"][1])})
     return {name: one.detach().to(device).requires_grad_() for name, one in parts.named_parameters()}
 
 
-def _projected(weights, prompt, shape):
-    """[…, L, H of the source] → […, *shape], L and H of the target."""
-    functional = torch.nn.functional
-    hidden = functional.linear(prompt.flatten(-2), weights["first.weight"], weights["first.bias"])
-    flat = functional.linear(functional.leaky_relu(hidden), weights["second.weight"], weights["second.bias"])
-    vectors = flat.unflatten(-1, shape)
+def _projected(weights, prompt, about):
+    """[…, L, H of the source] → […, L, H of the target]."""
+    functional, shape, of = torch.nn.functional, about["target_shape"], _SHAPE | about
+    vectors = prompt.flatten(-2) if of["flatten"] else prompt
+    for at in range(of["depth"]):
+        vectors = functional.leaky_relu(vectors) if at else vectors
+        vectors = functional.linear(vectors, weights[f"{_name(at)}.weight"], weights[f"{_name(at)}.bias"])
+    vectors = vectors.unflatten(-1, shape) if of["flatten"] else vectors
     return functional.layer_norm(vectors, shape[1:], weights["norm.weight"], weights["norm.bias"])
 
 

@@ -65,16 +65,31 @@ class PromptActivations:
         A pattern without an active neuron gives NaN. Su et al. 2022, equation 5; the chance level is ours.
         Raises SkillkitError for activations of different backbones, and for layers that were not read.
         """
-        if self.metadata["backbone_fingerprint"] != other.metadata["backbone_fingerprint"]:
-            both = f"{self.metadata['backbone']} and {other.metadata['backbone']}"
-            raise SkillkitError(f"neurons of {both} are not the same; compare prompts of one backbone")
-        both = ~(self.after.isnan() | other.after.isnan())
+        both = ~(self.after.isnan() | self._of_one_backbone(other).after.isnan())
         rows = both.any(1).nonzero().flatten().tolist() if layers is None else list(layers)
         if not rows or not both[rows].any(1).all():
             raise SkillkitError(f"not all of layers {rows} were read for both prompts; choose others")
         mine, theirs = self.active[rows][both[rows]], other.active[rows][both[rows]]
         size = math.sqrt(int(mine.sum()) * int(theirs.sum()))
         return (int((mine & theirs).sum()) / size, size / len(mine)) if size else (math.nan, math.nan)
+
+    def cosine(self, other):
+        """Cosine of the inputs of the activation functions, layer by layer: [layers], NaN where one was not read.
+
+        >>> acts.cosine(activated_neurons(bb, other_prompt)).shape
+        torch.Size([6])
+
+        PromptHub's `neuron_similarity` (Su et al. 2022). Raises SkillkitError for activations of another backbone.
+        """
+        mine, theirs = self.before, self._of_one_backbone(other).before
+        cosine = torch.cosine_similarity(mine.nan_to_num(), theirs.nan_to_num(), dim=1)
+        return cosine.masked_fill((mine.isnan() | theirs.isnan()).all(1), torch.nan)
+
+    def _of_one_backbone(self, other):
+        if self.metadata["backbone_fingerprint"] != other.metadata["backbone_fingerprint"]:
+            both = f"{self.metadata['backbone']} and {other.metadata['backbone']}"
+            raise SkillkitError(f"neurons of {both} are not the same; compare prompts of one backbone")
+        return other
 
     def most_activated(self, share=0.2, per_layer=False):
         """The neurons with the highest input of their activation function, as a mask: bool [layers, neurons].

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from skillkit.core.errors import SkillkitError
-from skillkit.models import from_model, load_backbone
+from skillkit.models import from_model, list_backbones, load_backbone
 from tests.helpers import full_disk, shared_path
 from tests.models.test_backbone import TEXTS, every_family, inputs_of
 from tests.tiny import HIDDEN, tiny_backbone, tiny_tokenizer
@@ -238,3 +238,13 @@ def test_a_real_masked_model_in_half_precision_is_loaded_in_float32():
     inputs = dict(bb.tokenizer("paris is the capital of [MASK].", return_tensors="pt"))
     logits = bb.answer_logits(inputs, (inputs["input_ids"] == bb.tokenizer.mask_token_id).int().argmax(1))
     assert "france" in bb.tokenizer.decode(logits[0].topk(5).indices)
+
+
+def test_every_model_that_the_published_code_names_is_listed():
+    named = """bert-base-uncased bert-base-cased bert-base-multilingual-uncased bert-base-multilingual-cased
+        bert-large-uncased bert-large-cased xlm-roberta-base xlm-roberta-large facebook/xlm-roberta-xl
+        facebook/xlm-roberta-xxl roberta-base roberta-large gpt2 EleutherAI/gpt-neo-125m EleutherAI/gpt-neo-1.3B
+        EleutherAI/gpt-neo-2.7B t5-small t5-base google/t5-v1_1-small google/t5-v1_1-base google/t5-v1_1-xxl"""
+    listed = list_backbones()
+    assert set(named.split()) <= set(listed)
+    assert listed["xlm-roberta-large"] == "masked, 24 layers × 4096 neurons, 100 languages (hub)"

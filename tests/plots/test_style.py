@@ -1,10 +1,12 @@
 """A name keeps its colour through all chapters; a table may be given in any way that makes a DataFrame."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from skillkit import plots
-from skillkit.plots.style import color, line_style
+from skillkit.plots import bars, boxplot, lines, points
+from skillkit.plots.style import color, line_style, rows_of
 from tests.helpers import refused
 
 COLUMNS = dict(task=["a", "b"], method=["x", "y"], accuracy=[0.5, 0.6], low=[0.4, 0.5], high=[0.6, 0.7])
@@ -57,3 +59,20 @@ def test_plain_values_are_heat_maps_and_what_is_no_table_is_refused():
     refused(r"\[layers, neurons\], not \[2\]", plots.neuron_map, [0.1, 0.2], ["one"], "share")
     for chosen in ([(0, 1)], [[True, False]], None):
         refused("chosen is a mask", plots.neuron_strips, matrix, chosen)
+
+
+def test_plain_numbers_are_tables(figures_in_style):
+    curve = {"skill": {0.0: 0.9, 0.1: 0.6}, "random": {0.0: 0.9, 0.1: 0.88}}
+    drawn = [list(line.get_ydata()) for line in lines(curve, "rate", "accuracy", "neurons").axes[0].lines]
+    assert drawn == [[0.9, 0.6], [0.9, 0.88]]
+    assert rows_of({"movies": 0.9}, "model", "task", "accuracy", "low") == [
+        {"model": "", "task": "movies", "accuracy": 0.9, "low": 0.9}
+    ]
+    figure = boxplot({"movies": np.linspace(0.5, 0.8, 40).reshape(2, 20)}, {"movies": 0.9})
+    assert 0.9 in [float(line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert points({"prompt": {"movies": 0.9}}, "task", "method") and bars(
+        {"a": {1: 0.5}}, "layer", "hue", "share"
+    )
+    table = {"task": ["a"], "accuracy": [0.5]}  # columns stay columns
+    assert rows_of(table, "model", "task", "accuracy") is table
+    refused("needs the column 'rate'", lines, {"skill": [0.9, 0.6]}, "rate", "accuracy", "neurons")

@@ -5,6 +5,7 @@ import torch
 import transformers
 
 from skillkit.core import cached
+from skillkit.core.store import find
 from skillkit.models import from_model
 from skillkit.prompts import SoftPrompt, evaluate, random_prompt
 from skillkit.transfer import train_projector
@@ -42,6 +43,34 @@ def test_projection_equals_the_plain_network(pair):
     assert found.layout == "encoder" and found.metadata["projected_from"] == source.name
     assert 0 <= evaluate(target, tasks["a"], found).accuracy <= 1
     assert repr(projector) == f"Projector({source.name} → {target.name}, task loss on a, b)"
+
+
+@pytest.mark.parametrize(("depth", "flatten"), [(1, True), (3, True), (2, False)])
+def test_depth_and_flattening(pair, depth, flatten, tmp_path):
+    source, target, tasks, prompts, _ = pair
+    projector, length = train(pair, depth=depth, flatten=flatten), 4 if flatten else 1
+    sizes = [length * 32, *[768] * (depth - 1), length * target.hidden_size]
+    parts = [torch.nn.Flatten(0)] * flatten
+    for at in range(depth):
+        parts += [torch.nn.LeakyReLU()] * (at > 0) + [torch.nn.Linear(*sizes[at : at + 2])]
+    parts += [torch.nn.Unflatten(0, (4, target.hidden_size))] * flatten + [
+        torch.nn.LayerNorm(target.hidden_size)
+    ]
+    plain = torch.nn.Sequential(*parts)
+    plain.load_state_dict(dict(zip(plain.state_dict(), projector.weights.values(), strict=True)))
+    projector.save(tmp_path)
+    found = Projector.load(tmp_path).project(prompts["a"], target)
+    torch.testing.assert_close(found.weight, plain(prompts["a"].weight).detach())
+    refused("depth cannot be 0", train, pair, depth=0)
+
+
+def test_what_shape_a_projector_has_is_part_of_its_name_in_the_store(pair, store):
+    source, target, tasks, prompts, _ = pair
+    cached(train_projector, source, target, tasks, prompts, **QUICK)
+    cached(train_projector, source, target, tasks, prompts, depth=2, log=None, **QUICK)
+    assert len(find("projector")) == 1
+    cached(train_projector, source, target, tasks, prompts, depth=1, **QUICK)
+    assert len(find("projector")) == 2
 
 
 def test_one_task_and_its_prompts(pair):

@@ -105,3 +105,15 @@ def test_bad_input():
     refused("must be a SoftPrompt", activated_neurons, bb, None)
     refused("no answer slot", activated_neurons, bb, random_prompt(bb, 3), layers=[0, 3])
     refused("takes vectors", activated_neurons, bb, SoftPrompt(torch.zeros(3, 5), "encoder"))
+
+
+def test_cosine_layer_by_layer():
+    bb = tiny_backbone("roberta")
+    one, other = (activated_neurons(bb, random_prompt(bb, 4, seed)) for seed in (0, 1))
+    expected = [torch.nn.functional.cosine_similarity(a, b, dim=0) for a, b in zip(one.before, other.before)]
+    torch.testing.assert_close(one.cosine(other), torch.stack(expected))
+    torch.testing.assert_close(one.cosine(one), torch.ones(bb.num_layers))
+    t5 = tiny_backbone("t5")
+    few = activated_neurons(t5, random_prompt(t5, 4))
+    assert few.cosine(few).isnan().tolist() == [layer in t5.encoder_layers for layer in range(t5.num_layers)]
+    refused("compare prompts of one backbone", one.cosine, few)
