@@ -175,17 +175,10 @@ def random_neurons(skills, seed=0, widths=None, refill=False, among="layer"):
     skills = bool_mask(skills)
     at_least(0, seed=seed)
     if among not in ("layer", "model"):
-        raise SkillkitError(
-            f"random neurons are drawn among those of a 'layer' or the 'model', not {among!r}"
-        )
-    mask = torch.zeros_like(skills)
+        raise SkillkitError(f"random neurons are among those of a 'layer' or the 'model', not {among!r}")
     if among == "model":
-        there = (
-            torch.arange(skills.shape[1]) < torch.tensor(widths or [skills.shape[1]] * len(skills))[:, None]
-        )
-        drawn = np.random.default_rng(seed).integers(int(there.sum()), size=int(skills.sum()))
-        mask[tuple(there.nonzero()[drawn].T)] = True
-        return mask
+        return _anywhere(skills, seed, widths)
+    mask = torch.zeros_like(skills)
     for layer, row in enumerate(skills):
         mine, others = (
             part.nonzero().flatten().numpy() for part in (row, ~row[: widths[layer] if widths else None])
@@ -197,6 +190,15 @@ def random_neurons(skills, seed=0, widths=None, refill=False, among="layer"):
         draw = np.random.default_rng([seed, layer])
         mask[layer, draw.choice(others, min(len(mine), len(others)), replace=False)] = True
         mask[layer, draw.choice(mine, max(missing, 0), replace=False)] = True
+    return mask
+
+
+def _anywhere(skills, seed, widths):
+    """As many draws, with replacement, among all neurons there are."""
+    mask, width = torch.zeros_like(skills), skills.shape[1]
+    there = torch.arange(width) < torch.tensor(widths or [width] * len(skills))[:, None]
+    drawn = np.random.default_rng(seed).integers(int(there.sum()), size=int(skills.sum()))
+    mask[tuple(there.nonzero()[drawn].T)] = True
     return mask
 
 

@@ -24,17 +24,8 @@ PLACES = ("prompt", "text")
 
 
 def suppress(
-    bb,
-    mask,
-    kind="zero",
-    alpha=0.1,
-    fill=None,
-    positions=None,
-    layers=None,
-    seed=0,
-    shift=0.0,
-    draw="example",
-):
+    bb, mask, kind="zero", alpha=0.1, fill=None, positions=None, layers=None, seed=0, shift=0.0, draw="example"
+):  # fmt: skip
     """Context in which the neurons of `mask` are suppressed; outside, the backbone is as before, bit for bit.
 
     >>> with suppress(bb, skill_neurons(probe, 0.1)):
@@ -62,8 +53,7 @@ def suppress(
     Contexts nest. Raises SkillkitError for a mask of the wrong shape, one that is empty in these layers or at
     these positions, a missing or unfit `fill`, and on a normal exit when the backbone was not used inside.
     """
-    own_slots = positions.made_on(bb).slot if isinstance(positions, Probe) else None
-    positions = None if own_slots is not None else positions
+    own, positions = (positions, None) if isinstance(positions, Probe) else (None, positions)
     mask, where = checked_mask(bb, mask), answer_positions(bb, positions, PLACES)
     chosen = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
     if where == "text":  # a decoder reads no text
@@ -74,14 +64,12 @@ def suppress(
         which = f"the layers given{' that read text' * (where == 'text')}"
         raise SkillkitError(f"the mask selects no neuron in {which}; widen the layers or the mask")
     change = _change(bb, mask, kind, (alpha, shift, draw), fill, chosen, positions, seed)
-    tokenwise = kind in ("zero", "constant") and positions is None and own_slots is None
-    if own_slots is not None:
-        change = _at_own_slots(bb, change, own_slots)
+    tokenwise = kind in ("zero", "constant") and positions is own is None
+    change = change if own is None else _at_own_slots(bb, change, own.made_on(bb).slot)
     if isinstance(where, str):
         change, where = _at(bb, change, where), None
-    return replace_neurons(
-        bb, {layer: partial(change, layer) for layer in chosen}, where, tokenwise=tokenwise
-    )
+    functions = {layer: partial(change, layer) for layer in chosen}
+    return replace_neurons(bb, functions, where, tokenwise=tokenwise)
 
 
 def _change(bb, mask, kind, noisy, fill, layers, positions, seed):

@@ -29,17 +29,8 @@ def lines(
     Returns the Figure.
     """
     ends = band if not isinstance(band, str) else ()
-    table = frame(
-        rows_of(table, hue, x, y),
-        x,
-        y,
-        hue,
-        panel,
-        dash,
-        unit,
-        *ends,
-        chance if isinstance(chance, str) else None,
-    )
+    ends = [*ends, chance] if isinstance(chance, str) else ends
+    table = frame(rows_of(table, hue, x, y), x, y, hue, panel, dash, unit, *ends)
     hues, keys = unique(table[hue]), [hue, dash] if dash else [hue]
     figure, row = panel_row(unique(table[panel]) if panel else [""], 3.2, 3.3, sharey=same_scale)
     bounds = (0, 1) if table[y].between(0, 1).all() else (None, None)

@@ -278,10 +278,22 @@ def _sum(content):
     return hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
+def _ends_later(file, about, job):
+    """Whether the run in a checkpoint, `about`, is this one but for its end; SkillkitError where it is another."""
+    flat = lambda about: about | about.get("recipe", {}) | {"recipe": None}
+    there, here = flat(about), flat(json.loads(json.dumps(job.about)))
+    others = [name for name in there | here if there.get(name) != here.get(name)]
+    if other := [name for name in others if not (job.recipe.extend and name in ENDS)]:
+        differs = f"{other[0]} is {there.get(other[0])!r} there, {here.get(other[0])!r} here"
+        remedy = "choose another folder or remove it" + ", or give extend=True" * (other[0] in ENDS)
+        raise SkillkitError(f"{file} belongs to another run ({differs}); {remedy}")
+    return bool(others)
+
+
 def _resume(checkpoint, job, parameters, optimizer):
     """The state that a checkpoint holds, put back into parameters and optimiser; a fresh one without any."""
-    file, extend = Path(checkpoint or "") / "checkpoint.pt", job.recipe.extend
-    if extend and not file.exists():
+    file = Path(checkpoint or "") / "checkpoint.pt"
+    if job.recipe.extend and not file.exists():
         raise SkillkitError(f"there is no run in {checkpoint} to be extended; leave extend out to begin one")
     if checkpoint is None or not file.exists():
         return Fitted()
@@ -295,14 +307,7 @@ def _resume(checkpoint, job, parameters, optimizer):
         raise SkillkitError(
             f"{file} is empty or damaged, or more than tensors; remove it to start again"
         ) from error
-    flat = lambda about: about | about.get("recipe", {}) | {"recipe": None}
-    there, here = flat(about), flat(json.loads(json.dumps(job.about)))
-    others = [name for name in there | here if there.get(name) != here.get(name)]
-    if other := [name for name in others if not (extend and name in ENDS)]:
-        differs = f"{other[0]} is {there.get(other[0])!r} there, {here.get(other[0])!r} here"
-        remedy = "choose another folder or remove it" + ", or give extend=True" * (other[0] in ENDS)
-        raise SkillkitError(f"{file} belongs to another run ({differs}); {remedy}")
-    if others:
+    if _ends_later(file, about, job):
         state.extended_at.append(state.step)
         state.waited, state.done = 0, state.best_score >= PERFECT
     with torch.no_grad():

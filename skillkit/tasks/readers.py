@@ -190,8 +190,7 @@ def _source(parts, unread=()):
 def _files_by_split(folder, splits, strict, config, name):
     """({split: data files}, the others): the file itself, or else the folder it lies in, has the split's name."""
     every = _visible(folder)
-    files = [file for file in every if name_and_kind(file)[1] in SUFFIXES]
-    files = [file for file in files if not _BESIDE.fullmatch(file.name)]
+    files = [file for file in every if _is_data(file) and not _BESIDE.fullmatch(file.name)]
     names = {file: (_SHARD.sub("", name_and_kind(file)[0]), file.parent.name) for file in files}
     names = _of_one_set(names, [config, name], folder)
     called = _names_of_splits(splits, {name for both in names.values() for name in both if name}, strict)
@@ -211,7 +210,7 @@ def _files_by_split(folder, splits, strict, config, name):
         _check_folders((file.parent for file in mine), folder)
         _check_parts(mine, f"split {split!r} of {str(folder)!r}")
     usual = sum(SPLIT_NAMES.values(), ())
-    other = lambda file: name_and_kind(file)[1] not in SUFFIXES and file.name.split(".")[0] in usual
+    other = lambda file: not _is_data(file) and file.name.split(".")[0] in usual
     unread = [file for file in every if file not in place and (file in files or other(file))]
     return {split: [folder / file for file in mine] for split, mine in found.items() if mine}, unread
 
@@ -273,6 +272,10 @@ def name_and_kind(path):
     gz = path.suffix if path.suffix.lower() == ".gz" else ""
     plain = Path(path.name.removesuffix(gz))
     return plain.stem, (plain.suffix + gz).lower()
+
+
+def _is_data(path):
+    return name_and_kind(path)[1] in SUFFIXES
 
 
 def _text(path):

@@ -118,22 +118,25 @@ def task_file(name, fields):
         return None
     given = {field: value for field, value in given.items() if value not in ("", "null", "~")}
     fields = {field: list(value) if isinstance(value, tuple) else value for field, value in fields.items()}
-    fields = given | fields
-    for field in ("labels", "classes"):
-        if isinstance(fields.get(field), str | Set):
-            raise SkillkitError(f"{field} of task {str(name)!r} is a list, not {fields[field]!r}")
-    if fields.get("verbalizer") is not None:
-        fields["verbalizer"] = split_words(fields["verbalizer"])
-        word_lists(fields["verbalizer"], str(name))
-    fields = _numbered_columns(fields)
-    if fields.get("labels") is not None:
-        fields["labels"] = [str(label) for label in listed(fields["labels"])]
     try:
-        return TaskFile(**fields), folder
+        return TaskFile(**_numbered_columns(_lists(given | fields, str(name)))), folder
     except pydantic.ValidationError as error:
         first, known = error.errors()[0], ", ".join(TaskFile.model_fields)
         wrong = f"field {'.'.join(map(str, first['loc']))!r}: {first['msg']}"
         raise SkillkitError(f"task {str(name)!r}, {wrong}; the fields are {known}") from error
+
+
+def _lists(fields, name):
+    """The fields with labels and words as lists; SkillkitError for what has no order."""
+    for field in ("labels", "classes"):
+        if isinstance(fields.get(field), str | Set):
+            raise SkillkitError(f"{field} of task {name!r} is a list, not {fields[field]!r}")
+    if fields.get("verbalizer") is not None:
+        fields["verbalizer"] = split_words(fields["verbalizer"])
+        word_lists(fields["verbalizer"], name)
+    if fields.get("labels") is not None:
+        fields["labels"] = [str(label) for label in listed(fields["labels"])]
+    return fields
 
 
 def _numbered_columns(fields):
