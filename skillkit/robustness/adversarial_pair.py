@@ -21,7 +21,7 @@ from skillkit.core.stats import share_interval
 from skillkit.robustness.measures import Comparison
 from skillkit.robustness.perturbations import attacked, attacks_on
 from skillkit.small_world import ATTACKS
-from skillkit.tasks import Task, list_tasks, load_task
+from skillkit.tasks import Task, known_name, list_tasks, load_task
 
 FEW = 10  # with fewer examples of a class, an accuracy there says next to nothing
 
@@ -160,7 +160,7 @@ def _read(source, task, labels, data_root, columns):
         if attack in ATTACKS and name.startswith("world/"):
             raise SkillkitError(f"{source} is a view of {name}, not of {task.name}; name the same task twice")
         path = Path(source).expanduser()
-        if str(source) not in list_tasks() and not path.exists():
+        if not (str(source) in list_tasks() or known_name(str(source)) or path.exists()):
             attacks = ", ".join(attacks_on(task))
             raise SkillkitError(f"{source!r} is no attack on {task.name} ({attacks}), no task and no file")
         table, folder = path.is_file() and path.suffix not in (".yaml", ".yml"), path.is_dir()

@@ -37,7 +37,7 @@ def _found(plain, base, roots, without, within=""):
     """(name, hash) of what the strings in plain data name, and of what the task files among it point to."""
     for text in dict.fromkeys(_texts(plain)):
         known = find_checkpoint(text)  # shipped, or carried by another package
-        below = [root / _registered().get(text, text) for root in roots]
+        below = [root / _folder(text) for root in roots]
         hub = CARRIED[text].hub if text in CARRIED else text
         cached = Path(HF_HUB_CACHE, f"models--{hub.replace('/', '--')}", "refs", "main")  # the commit's hash
         places = [base / Path(text).expanduser(), *below, *([known] if known else []), cached]
@@ -62,6 +62,14 @@ def _texts(value):
         return [value] if value else []
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return [text for item in items for text in _texts(item)]
+
+
+def _folder(text):
+    """The folder below data_root of the task that a text may name, by a short name or that of a sub-task, too."""
+    from skillkit.tasks import known_name  # not above, for start-up time
+
+    name = known_name(text) or known_name(text.rpartition("-")[0]) or text
+    return _registered().get(name, name)
 
 
 @functools.cache

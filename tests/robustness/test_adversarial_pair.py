@@ -147,3 +147,13 @@ def test_adv_glue_and_counterfactual_sets_can_be_read():
     assert len(view.clean["train"]) > 60000
     pairs = adversarial_view("snli", "cad_nli/revised", clean="cad_nli/original", paired=True, data_root=data)
     assert pairs.per_row == 4 and len(pairs.clean["test"]) == 400
+
+
+def test_advglue_in_one_file_by_the_name_of_robust_neurons(tmp_path):
+    rows = [{"sentence": f"a text {i}", "label": i % 2} for i in range(30)]
+    (tmp_path / "adv_glue.json").write_text(json.dumps({"sst2": rows, "rte": rows[:2]}))
+    clean = load_task("SST2", data=pd.DataFrame(rows))
+    view = adversarial_view(clean, "AdvSST2", data=tmp_path / "adv_glue.json")
+    assert len(view.adversarial["test"]) == 30 and view.adversarial.name == "adv_glue/sst2"
+    for source in ("no such", "AdvNothing"):
+        refused("no attack on glue/sst2", adversarial_view, clean, source)

@@ -49,6 +49,8 @@ NAMED = [
     ({"views": [{"task": "mine.yaml"}]}, "mine.csv"), ({"published": "data"}, "data/train.jsonl"),
     ({"data_root": "root", "tasks": ["glue/sst2"]}, "root/glue/sst2/train.csv"),
     ({"data_root": "root", "tasks": ["ag_news"]}, "root/ag_news/train.csv"),
+    ({"data_root": "root", "tasks": ["SST2"]}, "root/glue/sst2/train.csv"),
+    ({"data_root": "root", "tasks": ["AG_News-World"]}, "root/ag_news/train.csv"),
     ({"data_root": "root", "tasks": ["rooted.yaml"]}, "root/rooted/train.csv"),
 ]  # fmt: skip
 
