@@ -56,7 +56,7 @@ class OldModel(torch.nn.Module):
         model = cls(config)
         missing, _ = model.load_state_dict(cls.weights, strict=False)
         assert all("prompt_embeddings" in name or "position_ids" in name for name in missing), missing
-        return model.eval().requires_grad_(False)
+        return model.to(next(iter(cls.weights.values())).dtype).eval().requires_grad_(False)
 
     def init_weights(self):
         pass
@@ -113,13 +113,21 @@ class Peer:
     def __init__(self, folder, monkeypatch):
         self.folder, self.patch, self.files = folder, monkeypatch, {}
 
+    @contextmanager
+    def old_models(self):
+        """While their files of models are imported, and not longer: today's are imported when they are needed."""
+        with self.patch.context() as meanwhile:
+            meanwhile.setattr("transformers.modeling_utils.PreTrainedModel", OldModel)
+            yield
+
+    def without(self, module, name):
+        """Leave out one of their modules, from which another takes a name."""
+        _module(self.patch, module, **{name: None})
+
     def part(self, package, name):
         """A module of a package without its `__init__`, which imports all of it."""
         _module(self.patch, f"peer_{package}", __path__=[str(self.folder / package)])
-        with (
-            self.patch.context() as meanwhile
-        ):  # not longer: today's models are imported when they are needed
-            meanwhile.setattr("transformers.modeling_utils.PreTrainedModel", OldModel)
+        with self.old_models():
             return importlib.import_module(f"peer_{package}.{name}")
 
     def module(self, name):
