@@ -1,13 +1,8 @@
 """The published code itself, loaded from clones in the folder that SKILLKIT_PEERS names; nothing of it is copied.
 
-    git clone https://github.com/EleutherAI/knowledge-neurons EleutherAI-knowledge-neurons
-    git clone https://github.com/Hunter-DDM/knowledge-neurons Hunter-DDM-knowledge-neurons
-    git clone https://github.com/THU-KEG/Skill-Neuron
-    git clone https://github.com/thunlp/Prompt-Transferability
-    git clone https://github.com/LeonAckermann/Robust-Neurons
-
-It was written for `transformers` 3 and 4 and for a GPU. What it imports and is gone, or not installed here, is
-replaced for the length of a test: by nothing where it is not used, else by the few lines below.
+Which clones, and what agrees: docs/peers.md. The code was written for `transformers` 3 and 4 and for a GPU. What it
+imports and is gone, or not installed here, is replaced for the length of a test: by nothing where it is not used, else
+by the few lines below.
 """
 
 import copy
@@ -149,16 +144,12 @@ class Peer:
     def serves(self, bb):
         """Their code is given the tokenizer, configuration and model of `bb` whichever it asks for."""
         self.patch.setattr(OldModel, "weights", bb.model.state_dict())
-        parts = {
-            "AutoTokenizer": bb.tokenizer,
-            "AutoConfig": bb.model.config,
-            "AutoModelForMaskedLM": bb.model,
-        }
-        for name, part in (parts | {"BertTokenizer": bb.tokenizer}).items():
+        parts = dict.fromkeys(("AutoTokenizer", "BertTokenizer", "T5TokenizerFast"), bb.tokenizer)
+        parts |= {"AutoConfig": bb.model.config, "AutoModelForMaskedLM": bb.model}
+        for name, part in parts.items():
             copied = lambda *_, part=part, **__: copy.deepcopy(part)
-            self.patch.setattr(
-                f"transformers.{name}", SimpleNamespace(from_pretrained=copied, from_config=type(bb.model))
-            )
+            auto = SimpleNamespace(from_pretrained=copied, from_config=type(bb.model))
+            self.patch.setattr(f"transformers.{name}", auto)
 
 
 @pytest.fixture
@@ -170,7 +161,7 @@ def clone(old_libraries, monkeypatch, tmp_path):
     def open_clone(repository, folder=""):
         path = (everything / repository / folder).resolve()
         if not path.is_dir():
-            pytest.skip(f"SKILLKIT_PEERS names no folder with a clone {repository} (tests/peers/conftest.py)")
+            pytest.skip(f"SKILLKIT_PEERS names no folder with a clone {repository}; see docs/peers.md")
         return Peer(path, monkeypatch)
 
     everything = everything.resolve()
