@@ -153,19 +153,19 @@ class Peer:
 
 
 @pytest.fixture
-def clone(old_libraries, monkeypatch, tmp_path):
+def clone(request, monkeypatch, tmp_path):
     """A function that gives the `Peer` in a clone, or skips; modules of theirs are forgotten afterwards."""
-    everything = Path(os.environ.get("SKILLKIT_PEERS", "nowhere"))
-    monkeypatch.chdir(tmp_path)
+    everything = Path(os.environ.get("SKILLKIT_PEERS", "nowhere")).resolve()
+    before = set(sys.modules)
 
     def open_clone(repository, folder=""):
-        path = (everything / repository / folder).resolve()
+        path = everything / repository / folder
         if not path.is_dir():
             pytest.skip(f"SKILLKIT_PEERS names no folder with a clone {repository}; see docs/peers.md")
+        request.getfixturevalue("old_libraries")  # not before: it takes a while
+        monkeypatch.chdir(tmp_path)
         return Peer(path, monkeypatch)
 
-    everything = everything.resolve()
-    before = set(sys.modules)
     yield open_clone
     for name in set(sys.modules) - before:
         if str(everything) in (getattr(sys.modules[name], "__file__", None) or ""):

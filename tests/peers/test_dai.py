@@ -91,7 +91,7 @@ def facts_of(phrases):
 
 @pytest.fixture
 def study(clone, tmp_path):
-    bb, peer = backbone("bert", layer_norm_eps=1e-5), clone("Hunter-DDM-knowledge-neurons", "src")
+    peer, bb = clone("Hunter-DDM-knowledge-neurons", "src"), backbone("bert", layer_norm_eps=1e-5)
     return lambda phrases=PHRASES, facts=None: Study(bb, facts or facts_of(phrases), peer, tmp_path)
 
 
