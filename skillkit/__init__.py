@@ -17,7 +17,7 @@ _EXPORTS = {
     "models": ("Backbone", "from_model", "list_backbones", "load_backbone"),
     "prompts": (
         "Evaluation", "SoftPrompt", "Tuned", "evaluate", "predict", "random_prompt", "tune_adapter", "tune_bitfit",
-        "tune_prompt",
+        "tune_model", "tune_prompt",
     ),
     "neurons": (
         "Probe", "neurons_from", "pairs", "probe", "prune", "random_neurons", "skill_neurons", "suppress",

@@ -232,13 +232,14 @@ def _shown(given):
 
 
 def checked_mask(bb, given):
-    """The mask for a backbone: bool [layers, neurons], of an array too, a fact's, or of places (layer, neuron).
+    """The mask for a backbone: bool [layers, neurons], of an array too, a fact's, of places (layer, neuron), or a file.
 
     >>> checked_mask(bb, skills).shape, int(checked_mask(bb, [(3, 17), (5, 4)]).sum())
     (torch.Size([6, 512]), 2)
 
     Raises SkillkitError for another shape, neurons that are not there, and an empty mask.
     """
+    given = read_numbers(given) if isinstance(given, str | Path) else given
     shape, mask = (bb.num_layers, bb.num_neurons), as_tensor(given)
     if mask is not None and mask.dtype in (torch.int32, torch.int64) and mask.shape[1:] == (2,):
         for layer, neuron in mask.tolist():

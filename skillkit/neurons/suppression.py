@@ -31,7 +31,8 @@ def suppress(
     >>> with suppress(bb, skill_neurons(probe, 0.1)):
     ...     evaluate(bb, other_task, other_prompt).accuracy          # is the damage specific?
 
-    mask       bool [layers, neurons], pairs (layer, neuron), or a fact's `KnowledgeNeurons`
+    mask       bool [layers, neurons], pairs (layer, neuron), a fact's `KnowledgeNeurons`, or a published file of a mask
+               or of pairs; rankings take `neurons_from`
     kind       "zero"; "mean": each neuron's mean over training rows *where it stands*, at each slot of the prompt,
                at text tokens, in the decoder (template and special tokens are left alone); "constant": one value
                at all positions, which moves activations off their distribution; or "gaussian": noise of standard

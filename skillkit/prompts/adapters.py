@@ -1,4 +1,4 @@
-"""Adapters and BitFit: baselines that change the model itself, with bottlenecks or trained biases.
+"""Adapters, BitFit and fine-tuning: baselines that change the model itself, with bottlenecks or trained weights.
 
 >>> tuned = sk.tune_adapter(bb, task, max_steps=2); tuned.save("dir")
 >>> with sk.Tuned.load("dir").apply(bb): ...       # outside, the backbone is what it was, bit for bit
@@ -19,14 +19,14 @@ from skillkit.prompts.soft_prompt import Trained, origin
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tuned(Trained):
-    """Trained biases (BitFit) or adapters, applied to a backbone for the length of a block.
+    """Trained biases (BitFit), weights (fine-tuning) or adapters, applied to a backbone for the length of a block.
 
     >>> tuned.kind, tuned.metadata["validation_score"]
     ('bitfit', ...)
     >>> evaluate(bb, task, tuned)                  # applies it by itself
     Evaluation(accuracy ...)
 
-    `state` {name: tensor}: bias parameters by their name in the model, or adapter matrices by layer.
+    `state` {name: tensor}: parameters by their name in the model, or adapter matrices by layer.
     """
 
     kind: str
@@ -65,7 +65,7 @@ class Tuned(Trained):
         >>> with tuned.apply(bb): bb.answer_logits(inputs, answer)
         """
         self.on(bb)
-        return (biased if self.kind == "bitfit" else adapting)(bb, self.state)
+        return (adapting if self.kind == "adapter" else biased)(bb, self.state)
 
     def save(self, folder):
         """Write tuned.safetensors and tuned.json into `folder`.

@@ -133,6 +133,7 @@ RECIPES = {
     ),
     "bitfit": _BASELINE,
     "adapter": _BASELINE,
+    "fine-tuning": replace(_BASELINE, learning_rate=2e-4),
 }  # fmt: skip
 
 

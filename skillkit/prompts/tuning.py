@@ -1,4 +1,4 @@
-"""Prompt tuning, and two baselines that change the model itself: BitFit and the bottleneck adapter.
+"""Prompt tuning, and what changes the model itself: BitFit, the bottleneck adapter, fine-tuning.
 
 >>> prompt = tune_prompt(bb, task, length=16, seed=0, max_steps=2)
 >>> adapter = tune_adapter(bb, task, seed=0, max_steps=2)
@@ -99,6 +99,26 @@ def tune_bitfit(
     recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
     layout, state = find_layout(bb, layout), {name: bb.model.get_parameter(name) for name in bias_names(bb)}
     job = _Tuning("bitfit", bb, task, layout, recipe, seed, max_train_examples, dtype)
+    with biased(bb, state) as parameters:
+        return job.result(*job.run(parameters, checkpoint, progress))
+
+
+@artifact("model", version=1, resolve=_resolve, complete=_has_curve)
+def tune_model(
+    bb, task, seed=0, epochs=None, max_steps=None, recipe="fine-tuning", max_train_examples=None,
+    layout=None, dtype="auto", checkpoint=None, progress=True, **overrides,
+) -> Tuned:  # fmt: skip
+    """Fine-tune all weights of the model, without a prompt: what the others are measured against.
+
+    >>> tuned = tune_model(bb, task, seed=0, max_steps=2)
+    >>> evaluate(bb, task, tuned).accuracy            # the backbone itself stays what it is, bit for bit
+
+    Skill-Neuron's `prompt_size 0`. What is kept has all weights of the model. Arguments are those of `tune_prompt`.
+    """
+    check_objects(bb, task)
+    recipe = choose_recipe(recipe, bb, epochs=epochs, max_steps=max_steps, **overrides)
+    layout, state = find_layout(bb, layout), dict(bb.model.named_parameters())
+    job = _Tuning("model", bb, task, layout, recipe, seed, max_train_examples, dtype)
     with biased(bb, state) as parameters:
         return job.result(*job.run(parameters, checkpoint, progress))
 

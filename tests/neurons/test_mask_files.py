@@ -97,3 +97,12 @@ def test_what_is_not_read(bb, scores, tmp_path):
     refused("no neuron 48 in layer 0", neurons_from, [[0, 48]], bb)
     refused("pairs .layer, neuron.", neurons_from, [[0, 1, 2]], bb)
     refused("neurons are a mask", neurons_from, [["a", "b"]], bb)
+
+
+def test_a_file_is_a_mask_wherever_one_is_taken(bb, scores, tmp_path):
+    save_published(scores, tmp_path, rates=[0.1])
+    (tmp_path / "pairs.json").write_text(json.dumps([[0, 1], [2, 47]]))
+    assert torch.equal(checked_mask(bb, tmp_path / "0.1"), skill_neurons(scores, 0.1))
+    assert pairs(checked_mask(bb, str(tmp_path / "pairs.json"))) == [(0, 1), (2, 47)]
+    for wrong in ("no such file", ""):
+        refused("no file of neurons|is damaged", checked_mask, bb, wrong)

@@ -132,8 +132,6 @@ def test_the_page_has_a_row_for_everything():
 ])  # fmt: skip
 def test_every_row_runs(used, code, furnished, monkeypatch):
     monkeypatch.chdir(furnished)
-    if "my-finetuned-model" in code:
-        value_of("bb").save("my-finetuned-model")
     names = Names(sk=sk, json=json, writer=SimpleNamespace(add_scalar=lambda *figures: None))
     exec(compile(code, used, "exec"), {"__builtins__": __builtins__}, names)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skillkit.prompts import Tuned, tune_adapter, tune_bitfit
+from skillkit.prompts import Tuned, tune_adapter, tune_bitfit, tune_model
 from skillkit.prompts.adapters import adapting, bias_names, biased, new_adapters
 from skillkit.prompts.evaluation import label_logits
 from tests.helpers import refused
@@ -11,7 +11,7 @@ from tests.toys import toy_task
 TASK = toy_task(24)
 QUICK = {"max_steps": 6, "evaluate_every": 3, "progress": False}
 CASES = [(tune_bitfit, model) for model in TINY_MODELS if not model.startswith("t5")]
-CASES += [(tune_adapter, model) for model in TINY_MODELS]
+CASES += [(tune, model) for tune in (tune_adapter, tune_model) for model in TINY_MODELS]
 CASES = [
     pytest.param(*one, marks=[pytest.mark.slow] * (one[1] not in ("bert", "gpt2", "t5"))) for one in CASES
 ]
@@ -45,7 +45,9 @@ def test_tuned_changes_logits_and_leaves_the_backbone_as_it_was(tune, model, tmp
     assert f"({tuned.kind}, " in repr(back) and f"toy on tiny/{model}, seed 0, validation 0." in repr(back)
 
 
-@pytest.mark.parametrize("dtype, tune", [("float32", tune_bitfit), ("bfloat16", tune_adapter)])
+@pytest.mark.parametrize(
+    "dtype, tune", [("float32", tune_bitfit), ("bfloat16", tune_adapter), ("bfloat16", tune_model)]
+)
 def test_training_lowers_the_loss(tune, dtype):
     options = {"max_steps": 12, "evaluate_every": 3, "learning_rate": 3e-2, "progress": False}
     tuned = tune(tiny_backbone("bert", layers=2), TASK, dtype=dtype, **options)

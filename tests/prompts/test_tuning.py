@@ -19,6 +19,7 @@ from skillkit.prompts import (
     random_prompt,
     tune_adapter,
     tune_bitfit,
+    tune_model,
     tune_prompt,
 )
 from skillkit.prompts.layouts import encode_for
@@ -134,7 +135,7 @@ def test_tuned_prompts_and_adapters_are_artifacts(tmp_path, monkeypatch):
         assert cached(tune_it, bb, TASK, **options | {"learning_rate": 0.5}).fingerprint != first.fingerprint
 
 
-@pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter])
+@pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter, tune_model])
 def test_steps_of_a_learning_curve_are_not_in_the_key_and_are_there_when_asked_for(
     tune_it, tmp_path, monkeypatch
 ):
@@ -171,14 +172,14 @@ def test_what_cannot_be_tuned_is_an_error():
     refused("^bottleneck cannot be 0", tune_adapter, BERT, TASK, bottleneck=0)
 
 
-@pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter])
+@pytest.mark.parametrize("tune_it", [tune_prompt, tune_bitfit, tune_adapter, tune_model])
 @pytest.mark.parametrize("name", ["batch_size", "max_train_examples", "validation_examples"])
 def test_numbers_that_are_too_small_are_errors_before_texts_are_read(tune_it, name, monkeypatch):
     monkeypatch.setattr("skillkit.prompts.training.encode_for", None)
     refused(f"^{name} cannot be 0; give a whole number of at least", tune_it, BERT, TASK, **{name: 0})
 
 
-@pytest.mark.parametrize("tune", [tune_prompt, tune_bitfit, tune_adapter])
+@pytest.mark.parametrize("tune", [tune_prompt, tune_bitfit, tune_adapter, tune_model])
 def test_seeds_from_numpy_are_plain_numbers(tune, tmp_path, monkeypatch):
     monkeypatch.setenv("SKILLKIT_STORE", str(tmp_path))
     bb = tiny_backbone("bert", layers=1)
