@@ -4,6 +4,8 @@ import re
 import reprlib
 from collections.abc import Iterable
 from numbers import Integral, Real
+from os import PathLike
+from typing import TypeGuard
 
 # What UTF-8 cannot hold, though an escape of JSON can write it: one half of a surrogate pair.
 _HALF = re.compile("[\ud800-\udfff]")
@@ -23,15 +25,18 @@ class SkillkitError(ValueError):
     Traceback (most recent call last):
     skillkit.core.errors.SkillkitError: no task 'sst' is known; did you mean 'glue/sst2'?
 
-    The command line prints the sentence without a traceback and exits with status 2.
+    The command line prints the sentence without a traceback and exits with status 2. It is one line, and what it quotes
+    is cut: 200 characters of a word, 4,000 in all.
     """
 
     def __init__(self, sentence):
-        super().__init__(sentence if len(sentence) <= 4000 else f"{sentence[:3000]} … {sentence[-900:]}")
+        line = sentence[:100_000].replace("\n", " ")
+        line = re.sub(r"\S{201,}", lambda word: f"{word[0][:160]}…{word[0][-39:]}", line)
+        super().__init__(line if len(line) <= 4000 else f"{line[:3000]} … {line[-900:]}")
 
 
-def at_least(least, **given):
-    """Raise a SkillkitError for an argument that is no number, below `least` or 2³² and more; an integer `least` takes
+def at_least(least, /, most=2**32 - 1, **given):
+    """Raise a SkillkitError for an argument that is no number, below `least` or above `most`; an integer `least` takes
     integers only.
 
     >>> at_least(1, batch_size=0)
@@ -40,12 +45,34 @@ def at_least(least, **given):
     """
     whole = isinstance(least, Integral)
     for name, value in given.items():
-        if not (isinstance(value, Integral if whole else Real) and least <= value < 2**32):  # type: ignore[operator]
+        number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if not (number and least <= value <= most):  # type: ignore[operator]
             kind = "whole number" if whole else "number"
+            bound = f", at most {most:,}" if number and value > most else ""  # type: ignore[operator]
             raise SkillkitError(
-                f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}"
-                + ", below 4294967296" * bool(isinstance(value, Real) and value >= 2**32)  # type: ignore[operator]
+                f"{name} cannot be {quoted(value)}; give a {kind} of at least {least:g}{bound}"
             )
+
+
+def is_number(value) -> TypeGuard[float]:
+    """Whether a value is a number, which neither a truth value nor a text is.
+
+    >>> is_number(0.5), is_number(True), is_number("0.5")
+    (True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def finite(**given):
+    """Raise a SkillkitError for an argument that is no finite number.
+
+    >>> finite(factor=float("nan"))
+    Traceback (most recent call last):
+    skillkit.core.errors.SkillkitError: factor must be a finite number, not nan
+    """
+    for name, value in given.items():
+        if not (is_number(value) and -1e38 < value < 1e38):
+            raise SkillkitError(f"{name} must be a finite number, not {quoted(value)}")
 
 
 def of_kind(kind, **given):
@@ -57,7 +84,27 @@ def of_kind(kind, **given):
     """
     for name, value in given.items():
         if not isinstance(value, kind):
-            raise SkillkitError(f"{name} must be a {kind.__name__}, not a {type(value).__name__}")
+            raise SkillkitError(
+                f"{name} must be a {getattr(kind, '__name__', kind)}, not a {type(value).__name__}"
+            )
+
+
+def check_objects(bb, task=..., prompt=None):
+    """Refuse names and folders where the things themselves are meant, saying which function loads them.
+
+    >>> check_objects("embedded/bert")
+    Traceback (most recent call last):
+    skillkit.core.errors.SkillkitError: bb is 'embedded/bert', a str; give sk.load_backbone('embedded/bert')
+    """
+    given = {"bb": (bb, "family", "sk.load_backbone"), "task": (task, "labels", "sk.load_task")}
+    given["prompt"] = (prompt, "on", "sk.SoftPrompt.load")
+    for name, (value, attribute, load) in given.items():
+        if value is ... or value is None and name == "prompt" or hasattr(value, attribute):
+            continue
+        named = isinstance(value, str | PathLike)
+        remedy = f"{load}({quoted(str(value))})" if named else f"one that {load} returns"
+        shown = quoted(str(value)) if named else "no such object"
+        raise SkillkitError(f"{name} is {shown}, a {type(value).__name__}; give {remedy}")
 
 
 def is_text(value):
@@ -81,6 +128,32 @@ def listed(given):
     values = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
     single = str(getattr(given, "dtype", "")).endswith("float32")
     return [float(f"{value:.7g}") for value in values] if single else values
+
+
+def whole_numbers(name, given):
+    """A list of whole numbers of what is given as one, or as several in any sequence; SkillkitError for anything else.
+
+    >>> whole_numbers("layers", [3, 0]), whole_numbers("layers", 2)
+    ([3, 0], [2])
+    """
+    values = listed(given)
+    if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in values):
+        raise SkillkitError(f"{name} are whole numbers, not {quoted(given)}")
+    return [int(value) for value in values]  # type: ignore[call-overload]
+
+
+def each_once(name, values):
+    """The values, or SkillkitError for one that is there twice.
+
+    >>> each_once("rates", [0.1, 0.2])
+    [0.1, 0.2]
+    """
+    seen = set()
+    for value in values:
+        if repr(value) in seen:
+            raise SkillkitError(f"{name} has {quoted(value)} twice; give each once")
+        seen.add(repr(value))
+    return values
 
 
 def quoted(value):

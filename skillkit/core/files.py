@@ -52,10 +52,18 @@ def write_text(path, text):
 
     >>> write_text(folder / "index.html", page)
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path, content):
+    """Write a file of bytes as `write_text` writes one of text.
+
+    >>> write_bytes(folder / "a.bin", b"content")
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -186,9 +194,22 @@ def writing(place, remedy):
         if refused or type(first).__name__ == "SafetensorError":
             reason = short(getattr(first, "strerror", None) or first)
             raise SkillkitError(
-                f"{place} cannot be written ({reason}); free some space, or {remedy}"
+                f"{short(place)} cannot be written ({reason}); free some space, or {remedy}"
             ) from first
         raise
+
+
+def as_path(given):
+    """What is given as the path of a file or a folder; SkillkitError for what cannot be the name of one.
+
+    >>> as_path("runs/mine")
+    PosixPath('runs/mine')
+    """
+    with suppress(TypeError, ValueError):
+        path, sizes = Path(given), [len(os.fsencode(part)) for part in Path(given).parts]
+        if "\0" not in str(path) and len(str(path)) < 4096 and max(sizes, default=0) < 256:
+            return path
+    raise SkillkitError(f"{quoted(given)} cannot be the name of a file or a folder")
 
 
 def own(folder, remedy):
@@ -199,7 +220,7 @@ def own(folder, remedy):
 
     Raises SkillkitError, and touches nothing, for a folder or file that somebody else has made.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     with writing(short(folder), remedy):
         _look_at(folder, remedy)
         _make(folder)
@@ -240,11 +261,18 @@ def _make(folder):
 
 def _look_at(folder, remedy):
     """Raise SkillkitError for what is neither ours nor an empty place."""
-    empty = Path(folder).is_dir() and not any(Path(folder).iterdir())
+    empty = Path(folder).is_dir() and all(map(_is_begun, Path(folder).iterdir()))
     if os.path.lexists(folder) and not empty and not is_ours(folder):
         raise SkillkitError(
             f"{short(folder)} holds what was not made by skillkit, and stays as it is; {remedy}"
         )
+
+
+def _is_begun(path):
+    """Whether a file is a mark of ours, or the beginning of one that a full disk or a kill has left."""
+    if path.name != MARK or path.is_symlink() or not path.is_file() or path.stat().st_size > len(_OURS):
+        return False
+    return _OURS.startswith(path.read_bytes())
 
 
 @contextmanager
@@ -255,7 +283,7 @@ def replacing(folder, remedy):
 
     Raises SkillkitError as `own` and `writing` do; the old folder is as it was then.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     with writing(short(folder), remedy):
         _look_at(folder, remedy)
         _make(folder.parent)
@@ -322,7 +350,7 @@ def filling(folder, remedy, sums=False):
 
     Raises SkillkitError as `writing` does; nothing in `folder` has changed then.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     with writing(folder, remedy):
         _make(folder)
         # Inside: one may not write beside it, and beside it may be another disk.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import changed, checksums, filling, read_json, write_json
+from skillkit.core.files import as_path, changed, checksums, filling, read_json, write_json
 from skillkit.core.hashing import stored_name
 
 
@@ -110,11 +110,14 @@ def read_tensors(folder, name, *needed, finite=False):
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = Path(folder).parent if Path(folder).is_file() else Path(folder)  # one of the two files will do
+    folder = as_path(folder)
+    folder = folder.parent if folder.is_file() else folder  # one of the two files will do
     try:
         plain = read_json(folder / f"{name}.json")
         if plain is None:
             raise FileNotFoundError(errno.ENOENT, "", str(folder / f"{name}.json"))
+        if isinstance(plain, dict) and "checksums" in plain:  # what has them was sealed
+            read_json(folder / f"{name}.json", seal=True)
         tensors = load_file(folder / f"{name}.safetensors")
         if lost := changed(folder, plain.pop("checksums", {}) if isinstance(plain, dict) else {}):
             raise ValueError(f"{lost} has changed since it was saved")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least, quoted
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.clozes import encode_cloze, paired
@@ -134,9 +134,12 @@ def attribute(
     intervention.
     """
     method = _PUBLISHED.get(method, method)
-    if method not in METHODS or aggregate not in AGGREGATES:
+    if method not in METHODS or aggregate not in list(AGGREGATES):
         known = f"methods are {', '.join(METHODS)}, aggregates {', '.join(AGGREGATES)}"
-        raise SkillkitError(f"method {method!r} with aggregate {aggregate!r} is not known; {known}")
+        raise SkillkitError(
+            f"method {quoted(method)} with aggregate {quoted(aggregate)} is not known; {known}"
+        )
+    at_least(1, most=2**62, memory=memory)
     nodes = None if method == "activation" else rule_nodes(rule, steps)
     texts = paired(cloze, answer)
     asked = [encode_cloze(bb, text, word, repeat_mask) for text, word in texts]

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from skillkit.core.errors import SkillkitError, is_text, listed
+from skillkit.core.errors import SkillkitError, at_least, check_objects, is_text, listed, quoted
 from skillkit.models import take, undone
-from skillkit.prompts import Now, appended, check_objects
+from skillkit.prompts import Now, appended
 
 MASK, SENTINEL = "[MASK]", "<extra_id_0>"
 _M = re.escape(MASK)
@@ -69,7 +69,7 @@ def encode_cloze(bb, text, answer, repeat_mask=False):
     check_objects(bb)
     if not (is_text(text) and is_text(answer) and answer.strip()):
         raise SkillkitError(
-            f"give a text with {MASK} and the word that belongs there, not {text!r}, {answer!r}"
+            f"give a text with {MASK} and the word that belongs there, not {quoted(text)}, {quoted(answer)}"
         )
     own = SENTINEL if bb.family == "seq2seq" else bb.tokenizer.mask_token  # how the tokenizer writes its mask
     encode = {"masked": _masked, "causal": _causal, "seq2seq": _seq2seq}[bb.family]
@@ -178,6 +178,7 @@ def read_answers(bb, asked, batch_size=64):
     >>> rank, bb.tokenizer.decode(first)
     (tensor([1]), 'hilvek')
     """
+    at_least(1, batch_size=batch_size)
     questions = [question for group in asked for question in group]
     found, order = [None] * len(questions), sorted(range(len(questions)), key=lambda i: len(questions[i].ids))
     for group in _alike(order, lambda i: questions[i].shape[1:]):
@@ -229,17 +230,15 @@ def _masked(bb, text, answer, repeat_mask):
     if tokenizer.mask_token is None:
         raise SkillkitError(f"the tokenizer of {bb.name} has no mask token, so no cloze can be asked")
     if count == 0:
-        raise SkillkitError(f"{text!r} has no {MASK}; put it where the answer belongs")
+        raise SkillkitError(f"{quoted(text)} has no {MASK}; put it where the answer belongs")
     if one_mask(text).count(MASK) > 1:
-        raise SkillkitError(f"the masks of {text!r} are apart; those of one answer stand side by side")
+        raise SkillkitError(f"the masks of {quoted(text)} are apart; those of one answer stand side by side")
     mask = tokenizer.mask_token_id
     before, tokens, after = _placed(bb, one_mask(text), answer, tokenizer.mask_token, mask)
     count = len(tokens) if count == 1 and repeat_mask else count
     if count != len(tokens):
         pieces = " ".join(tokenizer.convert_ids_to_tokens(list(tokens)))
-        named = (
-            f"{answer!r} is {len(tokens)} tokens for {bb.name} ({pieces}), but {text!r} has {count} {MASK}"
-        )
+        named = f"{answer!r} is {len(tokens)} tokens for {bb.name} ({pieces}), but {quoted(text)} has {count} {MASK}"
         raise SkillkitError(f"{named}; give as many masks, or repeat_mask=True to repeat a single one")
     slots = tuple(range(len(before), len(before) + count))
     return [Question((*before, *[mask] * count, *after), slots, tokens)]
@@ -258,13 +257,15 @@ def _causal(bb, text, answer, repeat_mask):
     before, mask, after = text.partition(MASK)
     if MASK in after or re.search(r"\w", after):
         reads = f"{bb.name} reads only what stands before {MASK}"
-        raise SkillkitError(f"{reads}; choose a phrasing that ends with it instead of {text!r}")
+        raise SkillkitError(f"{reads}; choose a phrasing that ends with it instead of {quoted(text)}")
     head, ending = before.rstrip(" "), appended(bb)  # a line break is read
     space = "" if before and head == before and (mask or before[-1].isspace()) else " "
     both = bb.tokenizer([head, head + space + answer])["input_ids"]
     prefix, filled = (ids[: len(ids) - ending] for ids in both)
     if not prefix:
-        raise SkillkitError(f"nothing stands before {MASK} in {text!r}, and {bb.name} starts without a token")
+        raise SkillkitError(
+            f"nothing stands before {MASK} in {quoted(text)}, and {bb.name} starts without a token"
+        )
     tokens = filled[len(prefix) :] if filled[: len(prefix)] == prefix else _alone(bb, answer, space)
     tokens = _known(bb, tokens, answer)
     grown = [tuple(prefix) + tokens[:i] for i in range(len(tokens))]
@@ -274,7 +275,9 @@ def _causal(bb, text, answer, repeat_mask):
 def _seq2seq(bb, text, answer, repeat_mask):
     sentinel = bb.tokenizer.convert_tokens_to_ids(SENTINEL)
     if text.count(MASK) != 1:
-        raise SkillkitError(f"{text!r} must have one {MASK}: {bb.name} fills it with answers of any length")
+        raise SkillkitError(
+            f"{quoted(text)} must have one {MASK}: {bb.name} fills it with answers of any length"
+        )
     if sentinel is None or sentinel == bb.tokenizer.unk_token_id:
         raise SkillkitError(f"the tokenizer of {bb.name} has no {SENTINEL}, so no cloze can be asked")
     before, tokens, after = _placed(bb, text, answer, SENTINEL, sentinel)
@@ -314,7 +317,9 @@ def _check_break(bb, text, answer, mark, asked):
     texts = [flat.replace(MASK, mark), flat.replace(MASK, answer), text.replace(MASK, answer)]
     same, *read = bb.tokenizer(texts)["input_ids"]
     if same == asked and read[0] != read[1] and not head.endswith(" "):
-        raise SkillkitError(f"{bb.name} drops the line break before its mask in {text!r}; write a space")
+        raise SkillkitError(
+            f"{bb.name} drops the line break before its mask in {quoted(text)}; write a space"
+        )
 
 
 def _alone(bb, answer, space=" "):

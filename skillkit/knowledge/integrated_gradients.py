@@ -12,7 +12,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least, quoted
 from skillkit.core.progress import progress as progress_bar
 from skillkit.knowledge.clozes import by_shape, inputs_of, slots_of
 from skillkit.knowledge.upper_layers import answer_probability, upper_stacks
@@ -38,10 +38,13 @@ def rule_nodes(rule, steps):
     Raises SkillkitError for another rule or too few steps.
     """
     if rule not in RULES:
-        raise SkillkitError(f"there is no rule {rule!r}; choose one of {', '.join(RULES)}")
+        raise SkillkitError(f"there is no rule {quoted(rule)}; choose one of {', '.join(RULES)}")
     least = 2 if rule == "endpoints" else 1
     if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < least:
-        raise SkillkitError(f"the rule {rule!r} needs at least {least} steps (a whole number), not {steps!r}")
+        raise SkillkitError(
+            f"the rule {rule!r} needs at least {least} steps (a whole number), not {quoted(steps)}"
+        )
+    at_least(least, most=10_000, steps=steps)
     if rule == "gauss-legendre":
         nodes, weights = np.polynomial.legendre.leggauss(steps)
         return (nodes + 1) / 2, weights / 2

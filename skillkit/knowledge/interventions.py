@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, finite, listed, quoted
 from skillkit.knowledge.clozes import encode_cloze, one_mask
 from skillkit.models import Hooks, of_layer, put, replace_neurons, take, weakly
 from skillkit.neurons import answer_positions, checked_mask
@@ -28,6 +28,7 @@ def enhance(bb, facts, factor=2.0, positions=None):
 
     >>> with enhance(bb, facts, factor=3): ask(bb, prompts, "hilvek")
     """
+    finite(factor=factor)
     mask = checked_mask(bb, facts)
     functions = {layer: partial(_scaled, mask[layer, : bb.widths[layer]], factor) for layer in _layers(mask)}
     return replace_neurons(bb, functions, answer_positions(bb, positions), tokenwise=True)
@@ -41,13 +42,14 @@ def erase(bb, facts, to="zero", positions=None):
     Raises SkillkitError for another `to`, and where the tokenizer has no unknown token.
     """
     to = "unknown" if to == "unk" else to
+    mask = checked_mask(bb, facts)
     if to not in ("zero", "unknown"):
-        raise SkillkitError(f"value vectors are erased to 'zero' or 'unknown', not {to!r}")
+        raise SkillkitError(f"value vectors are erased to 'zero' or 'unknown', not {quoted(to)}")
     unknown = bb.tokenizer.unk_token_id
     if to == "unknown" and unknown is None:
         raise SkillkitError(f"the tokenizer of {bb.name} has no unknown token; erase to='zero'")
     vector = 0 if to == "zero" else _embedding(bb, [unknown])
-    return NewVectors(bb, checked_mask(bb, facts), lambda old: vector - old, positions)
+    return NewVectors(bb, mask, lambda old: vector - old, positions)
 
 
 def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=None):
@@ -63,22 +65,31 @@ def edit(bb, facts, to, answer=None, form="normed", strength=None, positions=Non
 
     Raises SkillkitError for an unknown form, an answer that the vocabulary lacks, and a mask without `answer`.
     """
-    prompts = getattr(facts, "prompts", None)
+    mask, prompts = checked_mask(bb, facts), getattr(facts, "prompts", None)
     answer = answer or (facts.answers[0] if prompts else None)
     if answer is None:
         raise SkillkitError("a mask comes without the old answer; give answer=")
     prompt = prompts[0] if prompts else None
     old, new = (_embedding(bb, answer_tokens(bb, word, prompt)) for word in (answer, to))
     if form == "normed":
-        away, towards = strength or (1, 8)
+        away, towards = _strength((1, 8) if strength is None else strength, 2)
         step = towards * new / new.norm() - away * old / old.norm()
         change = lambda vectors: vectors.norm(dim=0) * step
     elif form == "plain":
-        step = (2 if strength is None else strength) * (new - old)
+        [strength] = _strength(2 if strength is None else strength, 1)
+        step = strength * (new - old)
         change = lambda vectors: step.expand_as(vectors)
     else:
-        raise SkillkitError(f"an edit has the form 'normed' or 'plain', not {form!r}")
-    return NewVectors(bb, checked_mask(bb, facts), change, positions)
+        raise SkillkitError(f"an edit has the form 'normed' or 'plain', not {quoted(form)}")
+    return NewVectors(bb, mask, change, positions)
+
+
+def _strength(given, count):
+    numbers = listed(given)
+    if len(numbers) != count:
+        raise SkillkitError(f"this form of an edit takes {count} strengths, not {quoted(given)}")
+    finite(**{f"strength {at}": number for at, number in enumerate(numbers, 1)})
+    return numbers
 
 
 class NewVectors(Hooks):

@@ -15,7 +15,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, at_least, finite, is_number, quoted
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import Attributions, attribute
@@ -202,8 +202,8 @@ def knowledge_neurons(
     `attribute` does.
     """
     coarse = {"adaptive": 0.3} if coarse is None else coarse
-    checked_share(share, strict)
-    _threshold(coarse)
+    checked_share(share, strict), finite(negative_share=0 if negative_share is None else negative_share)
+    at_least(0, minimum_prompts=minimum_prompts), _threshold(coarse)
     if isinstance(prompts, Attributions):
         return from_attributions(bb, prompts, coarse, share, strict)
     texts, others = paired(prompts, answer), _negatives(negatives, answer)
@@ -301,9 +301,11 @@ def checked_share(share, strict=True):
     >>> checked_share(0.5), checked_share(1, strict=False) # "in at least all prompts" chooses something
     (0.5, 1)
     """
-    if not (0 <= share < 1 if strict else 0 < share <= 1):
+    if not is_number(share) or not (0 <= share < 1 if strict else 0 < share <= 1):
         reach = "0 ≤ share < 1" if strict else "0 < share ≤ 1"
-        raise SkillkitError(f"a share of prompts is {reach}; {share} would choose nothing or everything")
+        raise SkillkitError(
+            f"a share of prompts is {reach}; {quoted(share)} would choose nothing or everything"
+        )
     return share
 
 

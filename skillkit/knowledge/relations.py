@@ -14,13 +14,12 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from numbers import Integral
 from os import PathLike
-from pathlib import Path
 
 from skillkit import small_world
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, check_objects
+from skillkit.core.files import as_path
 from skillkit.core.names import by_name
 from skillkit.knowledge.clozes import MASK, as_list, encode_cloze
-from skillkit.prompts import check_objects
 
 _COLUMNS, _LISTS = {"relation", "uuid", "subject", "object", "prompts"}, ("prompts", "unseen")
 
@@ -173,7 +172,7 @@ def _read(source, languages):
         return [_of_row(plain(row), source) for row in small_world.facts()]
     if not isinstance(source, str | PathLike):
         raise SkillkitError(f"facts come from 'world', a file or a folder, not a {type(source).__name__}")
-    path = Path(source).expanduser()
+    path = as_path(source).expanduser()
     if (path / "patterns").is_dir() and (path / "tuples").is_dir():
         return _multilingual(path, languages)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]

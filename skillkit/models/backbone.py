@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch.func import functional_call
 
-from skillkit.core.errors import SkillkitError
-from skillkit.core.files import filling
+from skillkit.core.errors import SkillkitError, of_kind
+from skillkit.core.files import as_path, filling
 from skillkit.core.hashing import content_hash
 from skillkit.models.architectures import CAPS, DIVISORS, row_of
 from skillkit.models.fast.last_layer import last_network_at
@@ -51,6 +51,7 @@ def load_backbone(name, device="auto", dtype="auto", device_map=None, revision=N
             f"load_backbone takes a name or a folder, not a {type(name).__name__}; wrap a model that is in memory with "
             "sk.from_model(model, tokenizer)"
         )
+    as_path(name), as_path("" if gguf_file is None else gguf_file), of_kind(str | None, revision=revision)
     name = str(name)
     model, tokenizer = read_checkpoint(name, device, dtype, device_map, revision, gguf_file)
     return from_model(model, tokenizer, _shown(name, gguf_file))

@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 
-from skillkit.core.errors import SkillkitError, listed
+from skillkit.core.errors import SkillkitError, check_objects, whole_numbers
 
 
 class Stopped(Exception):
@@ -339,7 +339,8 @@ def checked_layers(bb, layers):
     >>> checked_layers(bb, [3, 0])
     [0, 3]
     """
-    layers = sorted({int(layer) for layer in listed(layers)})
+    check_objects(bb)
+    layers = sorted(set(whole_numbers("layers", layers)))
     if not layers:
         raise SkillkitError("no layer was chosen, so nothing would be read or changed; name at least one")
     if layers[0] < 0 or layers[-1] >= bb.num_layers:

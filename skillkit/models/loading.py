@@ -14,8 +14,9 @@ import transformers  # its classes by attribute: those of models take seconds to
 from transformers.utils import logging
 
 from skillkit.core.checkpoints import CARRIED, find_checkpoint
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, quoted
 from skillkit.core.files import check_sums
+from skillkit.core.hub import hub
 from skillkit.core.provenance import CHECKPOINTS
 from skillkit.models import gguf_files
 from skillkit.models.architectures import NEURON_TABLE, row_of
@@ -71,7 +72,7 @@ def read_checkpoint(name, device="auto", dtype="auto", device_map=None, revision
     source, options = _source(name, gguf_file)
     dtype, device = _dtype(dtype), None if device_map else find_device(device)
     options |= {"revision": revision} if revision else {}
-    with _reading(options):
+    with _reading(source, options):
         config, row, tokenizer = _without_weights(name, source, options)
         options |= {"config": config, "dtype": dtype, "device_map": device_map}
         _check_memory(name, row, config, dtype, device)
@@ -86,7 +87,7 @@ def read_vocabulary(name):
     'causal'
     """
     source, options = _source(name)
-    with _reading(options):
+    with _reading(source, options):
         _, row, tokenizer = _without_weights(name, source, options)
     return tokenizer, row.family
 
@@ -117,8 +118,11 @@ def quiet():
         logging.set_tqdm_hook(hook)
 
 
-def _reading(options):
-    return gguf_files.read_once() if "gguf_file" in options else nullcontext()
+@contextmanager
+def _reading(source, options):
+    gguf = gguf_files.read_once() if "gguf_file" in options else nullcontext()
+    with gguf, nullcontext() if Path(source).is_dir() else hub():
+        yield
 
 
 def _one_line(config_file):
@@ -288,5 +292,5 @@ def find_device(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise SkillkitError(f"device {device!r} cannot be used here; try 'cpu' or 'auto'") from error
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        raise SkillkitError(f"device {quoted(device)} cannot be used here; try 'cpu' or 'auto'") from error

@@ -6,12 +6,13 @@
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import torch
 
-from skillkit.core.errors import SkillkitError, quoted
-from skillkit.core.files import filling
+from skillkit.core.errors import SkillkitError, check_objects, quoted
+from skillkit.core.files import as_path, filling
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.neurons.number_files import read_numbers
 from skillkit.neurons.skill_neurons import as_tensor, bool_mask, checked_mask, count_of, skill_neurons
@@ -66,8 +67,9 @@ def neurons_from(source, bb, top=None):
     A mask may be empty, as the published file 0.0 is. Raises SkillkitError for a file that is missing, damaged or more
     than data, neurons that the backbone lacks, a ranking without `top`, and `top` without a ranking.
     """
+    check_objects(bb)
     if isinstance(source, str | Path):
-        path = Path(source)
+        path = as_path(source)
         if path.is_dir() or path.suffix == ".safetensors":
             return load_neurons(path, bb)
         source = read_numbers(path)
@@ -117,4 +119,6 @@ def save_published(probes, folder, rates=PUBLISHED_RATES, **options):
     masks = {str(float(rate)): skill_neurons(probes, rate, **options) for rate in rates}
     with filling(folder, "choose another folder") as fresh:
         for name, mask in masks.items():
-            torch.save(mask, fresh / name)
+            content = BytesIO()  # on a full disk torch itself does not say what is wrong
+            torch.save(mask, content)
+            (fresh / name).write_bytes(content.getvalue())

@@ -15,7 +15,7 @@ from operator import itemgetter
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
+from skillkit.core.errors import SkillkitError, at_least, check_objects, of_kind, quoted, whole_numbers
 from skillkit.core.store import artifact
 from skillkit.models import checked_layers
 from skillkit.neurons.medians import Medians
@@ -50,7 +50,7 @@ def probe(
     `task.subtasks()`. Raises SkillkitError for such a task, a split with one class only, activations that are
     NaN or infinite, and a carried probe of another backbone, layout or prompt.
     """
-    at_least(0, permutations=permutations, seed=seed)
+    check_objects(bb, task, prompt), at_least(0, permutations=permutations, seed=seed)
     at_least(1, examples=1 if examples is None else examples)
     if carry is not None:
         of_kind(Probe, carry=carry)
@@ -77,10 +77,10 @@ class _Passes:
     def __init__(self, bb, task, prompt, layers, slots, text, seed, batch_size):
         self.bb, self.task, self.prompt, self.seed = bb, task, prompt, seed
         self.layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
-        self.slots = None if slots is None else [int(slot) for slot in listed(slots)]
+        self.slots = None if slots is None else whole_numbers("slots", slots)
         self.text, self.batch_size = text, batch_size
         if text not in (True, False, "special"):
-            raise SkillkitError(f"text is True, False or 'special', not {text!r}")
+            raise SkillkitError(f"text is True, False or 'special', not {quoted(text)}")
 
     def rows(self, split, n):
         """A `Reading` of n rows of a split, after a check that they are of two classes."""

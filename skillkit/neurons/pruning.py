@@ -13,7 +13,7 @@ import copy
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, check_objects, quoted
 from skillkit.models import checked_layers, from_model, hooked, networks
 from skillkit.neurons.skill_neurons import checked_fill, checked_mask
 
@@ -43,8 +43,9 @@ def prune(bb, mask, fill, layers=None, width="ragged"):
     another backbone, a fill that is NaN for a neuron to be left out, and, with "uniform", for layers
     of different widths or constants that need a new bias.
     """
+    check_objects(bb)
     if width not in WIDTHS:
-        raise SkillkitError(f"width is {' or '.join(map(repr, WIDTHS))}, not {width!r}")
+        raise SkillkitError(f"width is {' or '.join(map(repr, WIDTHS))}, not {quoted(width)}")
     layers = checked_layers(bb, range(bb.num_layers) if layers is None else layers)
     mask = checked_mask(bb, mask)
     dropped = torch.zeros_like(mask)

@@ -5,9 +5,19 @@
 >>> sum([curve_of_seed_0, curve_of_seed_1]).summary()
 """
 
-from skillkit.core.errors import SkillkitError, listed, of_kind
+from skillkit.core.errors import (
+    SkillkitError,
+    at_least,
+    check_objects,
+    each_once,
+    is_number,
+    listed,
+    of_kind,
+    quoted,
+)
 from skillkit.core.progress import progress as steps
 from skillkit.core.store import artifact
+from skillkit.models import checked_layers
 from skillkit.neurons.pruning import magnitude, prune, pruned_layers
 from skillkit.neurons.skill_neurons import random_neurons, skill_neurons
 from skillkit.neurons.suppression_curve import Curve
@@ -57,11 +67,12 @@ def pruning_curve(
 
     Raises SkillkitError for a share outside (0, 1), one that keeps no neuron, and what `prune` refuses.
     """
-    of_kind(SoftPrompt, prompt=prompt)
-    shares = listed(shares)
-    if not all(0 < share < 1 for share in shares) or draws < 1:
-        raise SkillkitError(f"shares {shares} must lie between 0 and 1, draws ({draws}) above 0")
-    layers = pruned_layers(bb) if layers is None else listed(layers)
+    of_kind(SoftPrompt, prompt=prompt), check_objects(bb, task), at_least(1, most=10_000, draws=draws)
+    at_least(0, seed=seed)
+    shares = each_once("shares", listed(shares))
+    if not all(is_number(share) and 0 < share < 1 for share in shares):
+        raise SkillkitError(f"shares must lie between 0 and 1, not {quoted(shares)}")
+    layers = pruned_layers(bb) if layers is None else checked_layers(bb, layers)
     options = dict(length=prompt.length, seed=seed, recipe=recipe, max_steps=further_steps, layout=prompt.layout,
                    init=prompt, max_train_examples=max_train_examples, progress=False)  # fmt: skip
     plan = [(1.0, "all", draws * seed, None, None)]

@@ -6,13 +6,21 @@
 """
 
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least, listed, of_kind, quoted
+from skillkit.core.errors import (
+    SkillkitError,
+    at_least,
+    check_objects,
+    is_number,
+    listed,
+    of_kind,
+    quoted,
+    whole_numbers,
+)
 from skillkit.core.store import artifact
 from skillkit.neurons.number_files import read_numbers
 from skillkit.neurons.probe import Probe
@@ -40,10 +48,13 @@ def skill_neurons(probes, top=0.05, per_layer=True, seeds="mean", slots="max", s
     Layers that were not probed give none. Ties go to the lower number. Raises SkillkitError for a rate
     outside [0, 1], a rate above 0 that selects no neuron, a mask, and probes that do not belong together.
     """
-    [top] = listed(top)
+    given = listed(top)
+    top = given[0] if len(given) == 1 else given
     count_of(top, 0)
     if subtasks not in ("turns", "halves"):
-        raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {subtasks!r}")
+        raise SkillkitError(f"sub-tasks choose in 'turns' or by 'halves', not {quoted(subtasks)}")
+    if isinstance(probes, Mapping) and not probes:
+        raise SkillkitError("no probe was given, so there is nothing to choose neurons by")
     scores = list(all_scores(probes if isinstance(probes, Mapping) else {"": probes}, seeds, slots).values())
     if scores[0].dtype == torch.bool:
         raise SkillkitError("a mask says nothing about which neurons come first; give probes or scores")
@@ -63,7 +74,7 @@ def count_of(top, neurons):
     >>> count_of(0.29, 100)                                 # though 0.29 · 100 is 28.999… in floating point
     29
     """
-    if not (isinstance(top, Real) and 0 <= float(top) <= 1):
+    if not (is_number(top) and 0 <= top <= 1):
         raise SkillkitError(f"top is a share of the neurons between 0 and 1, not {quoted(top)}")
     return int(float(top) * neurons + 1e-9)
 
@@ -109,9 +120,9 @@ def scores_of(probes, seeds="mean", slots="max"):
 
     >>> scores_of([probe_of_seed_0, probe_of_seed_1], seeds="min")
     """
-    reduce = {"mean": torch.mean, "min": torch.amin}.get(seeds)
-    if reduce is None:
-        raise SkillkitError(f"several probes are reduced by mean or min, not {seeds!r}")
+    if seeds not in ("mean", "min"):
+        raise SkillkitError(f"several probes are reduced by mean or min, not {quoted(seeds)}")
+    reduce = {"mean": torch.mean, "min": torch.amin}[seeds]
     parts = _parts(probes)
     if not parts or probes_in(parts):
         checked_probes(probes_in(parts))
@@ -174,8 +185,15 @@ def random_neurons(skills, seed=0, widths=None, refill=False, among="layer"):
     """
     skills = bool_mask(skills)
     at_least(0, seed=seed)
+    widths = None if widths is None else whole_numbers("widths", widths)
+    if widths and len(widths) != len(skills):
+        raise SkillkitError(
+            f"widths are of {len(skills)} layers, not of {len(widths)}; give those of the mask's backbone"
+        )
     if among not in ("layer", "model"):
-        raise SkillkitError(f"random neurons are among those of a 'layer' or the 'model', not {among!r}")
+        raise SkillkitError(
+            f"random neurons are among those of a 'layer' or the 'model', not {quoted(among)}"
+        )
     if among == "model":
         return _anywhere(skills, seed, widths)
     mask = torch.zeros_like(skills)
@@ -239,6 +257,7 @@ def checked_mask(bb, given):
 
     Raises SkillkitError for another shape, neurons that are not there, and an empty mask.
     """
+    check_objects(bb)
     given = read_numbers(given) if isinstance(given, str | Path) else given
     shape, mask = (bb.num_layers, bb.num_neurons), as_tensor(given)
     if mask is not None and mask.dtype in (torch.int32, torch.int64) and mask.shape[1:] == (2,):

@@ -15,11 +15,12 @@ from numbers import Integral
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError, at_least, listed, of_kind
+from skillkit.core.errors import SkillkitError, at_least, check_objects, each_once, listed, of_kind
 from skillkit.core.progress import progress as steps
 from skillkit.core.serialization import Table
 from skillkit.core.stats import accuracy_interval, difference_interval, mean_interval
 from skillkit.core.store import artifact
+from skillkit.models import checked_layers
 from skillkit.models.fast.resuming import Resuming
 from skillkit.neurons.skill_neurons import probes_in, random_neurons, skill_neurons
 from skillkit.neurons.suppression import suppress
@@ -170,10 +171,13 @@ def suppression_curve(
     for a rate outside [0, 1], one that selects no neuron, a mask, a ranking of another backbone or layout, and
     where means are wanted and `ranking` has only another task's.
     """
-    rates, windows = listed(rates), [None] if windows is None else list(windows)
-    if draws < 1 or not (rates and windows) or any(isinstance(window, Integral) for window in windows):
-        raise SkillkitError("a curve takes at least one rate, one window (a list of layers) and one draw")
-    at_least(1, examples=1 if examples is None else examples), at_least(0, seed=seed)
+    check_objects(bb, task, prompt), at_least(1, most=10_000, draws=draws), at_least(0, seed=seed)
+    at_least(1, examples=1 if examples is None else examples)
+    rates, windows = each_once("rates", listed(rates)), [None] if windows is None else listed(windows)
+    if not (rates and windows) or any(isinstance(window, Integral) for window in windows):
+        raise SkillkitError("a curve takes at least one rate, and one window (a list of layers)")
+    windows = [window if window is None else checked_layers(bb, window) for window in windows]
+    each_once("windows", windows)
     target = _Target(bb, task, prompt, task.sample(split, examples, seed), batch_size)
     _check_layout(bb, ranking, target.reading.layout.name)
     fill = _own_means(task, ranking) if fill is None and kind in ("mean", "constant") else fill

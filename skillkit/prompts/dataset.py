@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, check_objects
 from skillkit.models import Hooks, take, undone
 from skillkit.prompts.layouts import encode_for, find_layout
-from skillkit.prompts.recipes import check_objects
 from skillkit.prompts.soft_prompt import SoftPrompt
 
 # Two more "slots" of an encoder: every neuron pooled over the text tokens of an example.
@@ -200,7 +199,7 @@ def prepare(bb, task, prompt, rows):
     `prompt` is a SoftPrompt, what `tune_bitfit` or `tune_adapter` returned, or None for the bare text. Raises
     SkillkitError when the prompt does not fit the backbone.
     """
-    check_objects(bb, task, prompt)
+    check_objects(bb, ... if task is None else task, prompt)
     # Without a prompt, a masked model reads the mask of the task's template if there is one.
     cloze = bb.family == "masked" and task is not None and "[MASK]" in (task.template or "")
     layout = prompt.on(bb) if prompt else find_layout(bb, "prefix" if cloze else None)

@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from sklearn.metrics import classification_report, confusion_matrix, f1_score, matthews_corrcoef
 
-from skillkit.core.errors import SkillkitError, at_least, is_text
+from skillkit.core.errors import SkillkitError, at_least, check_objects, is_text, listed
 from skillkit.core.stats import share_interval
 from skillkit.core.store import artifact
 from skillkit.prompts.dataset import prepare
-from skillkit.prompts.recipes import check_objects, given
+from skillkit.prompts.recipes import given
 from skillkit.tasks import balanced
 
 
@@ -140,7 +140,7 @@ def predict(bb, task, prompt, texts, batch_size=None):
     if isinstance(texts, Mapping | set | pd.DataFrame):
         kind = type(texts).__name__
         raise SkillkitError(f"predict takes a sequence of texts, not a {kind}; give its column of texts")
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    texts = listed(texts)
     shares = label_logits(bb, task, prompt, _columns(task, texts), batch_size).softmax(1)
     probabilities = [dict(zip(task.labels, row.tolist(), strict=True)) for row in shares]
     return [{"label": max(row, key=row.get), "probabilities": row} for row in probabilities]
@@ -177,8 +177,13 @@ def _rows(split, rows):
     if isinstance(rows, Integral | float | str):
         at_least(1, rows=rows)
         return split.select(balanced(split["label"], rows))
-    numbers = np.asarray(list(rows))
-    if numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= len(split):
+    numbers = np.asarray(listed(rows))
+    if (
+        numbers.ndim != 1
+        or numbers.dtype.kind not in "iu"
+        or numbers.min() < 0
+        or numbers.max() >= len(split)
+    ):
         raise SkillkitError(
             f"the rows of this split have the numbers 0 to {len(split) - 1}; give some of them"
         )

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import filling, write_json
+from skillkit.core.files import as_path, filling, write_json
 from skillkit.prompts.layouts import LAYOUTS
 
 TASK_TYPES = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
@@ -64,7 +64,7 @@ def read_adapter(folder, bb):
     """
     from peft import PeftConfig, load_peft_weights
 
-    folder = Path(folder)
+    folder = as_path(folder)
     try:
         if not folder.is_dir():
             raise FileNotFoundError("there is no such folder")
@@ -111,7 +111,7 @@ def read_published(path, layout=None):
     >>> read_published("SST2PromptRoberta/task_prompt")[1]                   # doctest: +SKIP
     'zero-position'
     """
-    path = Path(path)
+    path = as_path(path)
     if path.is_dir():
         path = next((path / name for name in PUBLISHED if (path / name).exists()), path / PUBLISHED[0])
     try:

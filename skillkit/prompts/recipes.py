@@ -7,10 +7,9 @@
 
 import difflib
 from dataclasses import asdict, dataclass, fields, replace
-from os import PathLike
 from typing import Any
 
-from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least, check_objects, of_kind
 
 _CHOICES = {"loss": ("label-words", "vocabulary"), "schedule": ("linear", "constant")}
 NO_CLIPPING, BY_EPOCH = ("clip", float("inf")), ("evaluate_every", "epoch")
@@ -18,7 +17,7 @@ NO_CLIPPING, BY_EPOCH = ("clip", float("inf")), ("evaluate_every", "epoch")
 WITNESSES = ("keep", "log", "extend")
 # The fields by their smallest values; those of whole ones count. Of 8 tokens some are text in every model.
 _LEAST = {
-    0.0: ["learning_rate", "seq2seq_rate", "large_rate", "warmup", "eps", "weight_decay", "clip"],
+    0.0: ["learning_rate", "seq2seq_rate", "large_rate", "eps", "weight_decay", "clip"],
     1: ["batch_size", "accumulate", "epochs", "max_steps", "evaluate_every", "validation_examples", "patience"],
     8: ["max_tokens"],
 }  # fmt: skip
@@ -91,6 +90,7 @@ class Recipe:
                 known = " or ".join(choices)
                 raise SkillkitError(f"{name} cannot be {getattr(self, name)!r}; choose {known}")
         at_least(0, keep=self.keep)
+        at_least(0.0, most=1.0, warmup=self.warmup)
         for least, names in _LEAST.items():
             own = {name: getattr(self, name) for name in names}
             own = {name: one for name, one in own.items() if (name, one) not in (NO_CLIPPING, BY_EPOCH)}
@@ -152,6 +152,7 @@ def choose_recipe(recipe, bb, **overrides):
     if isinstance(recipe, str) and recipe not in RECIPES:
         raise SkillkitError(f"no recipe {recipe!r}; choose {', '.join(RECIPES)}")
     recipe = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    of_kind(Recipe, recipe=recipe)
     overrides = given(overrides)
     names = [field.name for field in fields(Recipe)]
     if unknown := sorted(set(overrides) - set(names)):
@@ -166,24 +167,6 @@ def choose_recipe(recipe, bb, **overrides):
     if overrides.keys() & {"epochs", "max_steps"}:
         overrides = {"epochs": None, "max_steps": None} | overrides
     return replace(recipe, **overrides | {"learning_rate": rate, "seq2seq_rate": None, "large_rate": None})
-
-
-def check_objects(bb, task=None, prompt=None):
-    """Refuse names and folders where the things themselves are meant, saying which function loads them.
-
-    >>> check_objects("embedded/bert")
-    Traceback (most recent call last):
-    skillkit.core.errors.SkillkitError: bb is 'embedded/bert', a str; give sk.load_backbone('embedded/bert')
-    """
-    given = {"bb": (bb, "family", "sk.load_backbone"), "task": (task, "labels", "sk.load_task")}
-    given["prompt"] = (prompt, "on", "sk.SoftPrompt.load")
-    for name, (value, attribute, load) in given.items():
-        if value is None and name != "bb" or hasattr(value, attribute):
-            continue
-        named = isinstance(value, str | PathLike)
-        remedy = f"{load}({str(value)!r})" if named else f"one that {load} returns"
-        shown = repr(str(value)) if named else "no such object"
-        raise SkillkitError(f"{name} is {shown}, a {type(value).__name__}; give {remedy}")
 
 
 def given(overrides):

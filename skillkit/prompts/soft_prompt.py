@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least, of_kind
+from skillkit.core.errors import SkillkitError, at_least, check_objects, of_kind
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.prompts.layouts import KEYS, find_layout
@@ -226,7 +226,7 @@ def initial_weight(bb, task, length, init="random", seed=0, layout=None):
     vocabulary; "label-words", those of the label words, the rest from the vocabulary (Lester et al. 2021,
     section 3.2); or another SoftPrompt of that length (transfer as initialisation, Su et al. 2022).
     """
-    at_least(1, length=length), at_least(0, seed=seed)
+    check_objects(bb), at_least(1, most=10_000, length=length), at_least(0, seed=seed)
     random = torch.Generator().manual_seed(int(seed))
     if isinstance(init, SoftPrompt):
         init.on(bb)

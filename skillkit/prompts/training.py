@@ -19,12 +19,11 @@ import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least
-from skillkit.core.files import filling
+from skillkit.core.files import as_path, filling
 from skillkit.core.progress import progress as progress_bar
 from skillkit.models import precision, training_dtype
 from skillkit.prompts.dataset import Reading
@@ -292,7 +291,7 @@ def _ends_later(file, about, job):
 
 def _resume(checkpoint, job, parameters, optimizer):
     """The state that a checkpoint holds, put back into parameters and optimiser; a fresh one without any."""
-    file = Path(checkpoint or "") / "checkpoint.pt"
+    file = as_path("" if checkpoint is None else checkpoint) / "checkpoint.pt"
     if job.recipe.extend and not file.exists():
         raise SkillkitError(f"there is no run in {checkpoint} to be extended; leave extend out to begin one")
     if checkpoint is None or not file.exists():

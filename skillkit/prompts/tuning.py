@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from skillkit.core.errors import at_least
+from skillkit.core.errors import at_least, check_objects
 from skillkit.core.hashing import checksum
 from skillkit.core.store import artifact
 from skillkit.models import training_dtype
 from skillkit.prompts.adapters import Tuned, adapting, bias_names, biased, new_adapters
 from skillkit.prompts.encoding import free_positions
 from skillkit.prompts.layouts import find_layout, layout_key
-from skillkit.prompts.recipes import WITNESSES, check_objects, choose_recipe, given
+from skillkit.prompts.recipes import WITNESSES, choose_recipe, given
 from skillkit.prompts.soft_prompt import SoftPrompt, initial_weight
 from skillkit.prompts.training import Job
 

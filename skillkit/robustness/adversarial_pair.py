@@ -16,6 +16,7 @@ from pathlib import Path
 import datasets
 
 from skillkit.core.errors import SkillkitError, listed
+from skillkit.core.files import as_path
 from skillkit.core.hashing import content_hash
 from skillkit.core.stats import share_interval
 from skillkit.robustness.measures import Comparison
@@ -159,7 +160,7 @@ def _read(source, task, labels, data_root, columns):
         name, _, attack = str(source).rpartition("/")
         if attack in ATTACKS and name.startswith("world/"):
             raise SkillkitError(f"{source} is a view of {name}, not of {task.name}; name the same task twice")
-        path = Path(source).expanduser()
+        path = as_path(source).expanduser()
         if not (str(source) in list_tasks() or known_name(str(source)) or path.exists()):
             attacks = ", ".join(attacks_on(task))
             raise SkillkitError(f"{source!r} is no attack on {task.name} ({attacks}), no task and no file")

@@ -24,9 +24,9 @@ def contents(parameters, cwd, without=()):
     >>> contents({"tasks": ["reviews.yaml"]}, "params/tasks")  # doctest: +SKIP
     {'reviews.yaml (0)': '…', 'reviews.yaml: reviews.csv (0)': '…'}
 
-    A name may be a path (from `cwd` on), the name of a data set below `data_root` or SKILLKIT_DATA, or a model of the
-    hub, for which its commit in this machine's cache stands. Data sets of the hub do not count. `without` are folders
-    that results are written to.
+    A name may be a path (from `cwd` on), the name of a data set below `data_root` or SKILLKIT_DATA, or a model or a
+    data set of the hub, for which its commit in this machine's cache stands. `without` are folders that results are
+    written to.
     """
     roots = [Path(root) for root in (parameters.get(_ROOT), os.environ.get("SKILLKIT_DATA")) if root]
     named = {name: value for name, value in parameters.items() if name not in (_ROOT, "out")}
@@ -37,16 +37,22 @@ def _found(plain, base, roots, without, within=""):
     """(name, hash) of what the strings in plain data name, and of what the task files among it point to."""
     for text in dict.fromkeys(_texts(plain)):
         known = find_checkpoint(text)  # shipped, or carried by another package
-        below = [root / _folder(text) for root in roots]
+        folder, dataset = _places(text)
+        below = [root / folder for root in roots]
         hub = CARRIED[text].hub if text in CARRIED else text
-        cached = Path(HF_HUB_CACHE, f"models--{hub.replace('/', '--')}", "refs", "main")  # the commit's hash
-        places = [base / Path(text).expanduser(), *below, *([known] if known else []), cached]
+        places = [base / Path(text).expanduser(), *below, *([known] if known else [])]
+        places += [_commit("models", hub), _commit("datasets", dataset)]
         for number, place in enumerate(places):
             mark = _mark(place, without)
             if mark:
                 yield f"{within}{text} ({number})", mark
             if mark and place.suffix in (".yaml", ".yml") and not within:
                 yield from _found(read_yaml(place, words=True), place.parent, roots, without, f"{text}: ")
+
+
+def _commit(kind, name):
+    """The file in this machine's cache of the hub that holds the hash of a commit."""
+    return Path(HF_HUB_CACHE, f"{kind}--{name.replace('/', '--')}", "refs", "main")
 
 
 def _mark(path, without):
@@ -64,16 +70,17 @@ def _texts(value):
     return [text for item in items for text in _texts(item)]
 
 
-def _folder(text):
-    """The folder below data_root of the task that a text may name, by a short name or that of a sub-task, too."""
+def _places(text):
+    """The folder below data_root, and the data set of the hub, of the task that a text may name, by a short name or that
+    of a sub-task, too."""
     from skillkit.tasks import known_name  # not above, for start-up time
 
     name = known_name(text) or known_name(text.rpartition("-")[0]) or text
-    return _registered().get(name, name)
+    fields = _registered().get(name, {})
+    return fields.get("folder", name), fields.get("hub", name)
 
 
 @functools.cache
 def _registered():
-    """{name of a task: its folder below data_root} where these are not the same."""
-    registry = read_yaml(PACKAGE / "tasks" / "registry.yaml", words=True)
-    return {name: fields["folder"] for name, fields in registry.items() if "folder" in fields}
+    """{name of a task: its fields}."""
+    return read_yaml(PACKAGE / "tasks" / "registry.yaml", words=True)

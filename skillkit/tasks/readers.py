@@ -25,6 +25,8 @@ import pyarrow
 import pyarrow.parquet
 
 from skillkit.core.errors import SkillkitError
+from skillkit.core.files import as_path
+from skillkit.core.hub import hub
 
 _TEXTS = (".jsonl", ".json", ".csv", ".tsv")
 SUFFIXES = (*_TEXTS, ".parquet", ".arrow", *(f"{text}.gz" for text in _TEXTS))
@@ -84,7 +86,7 @@ def read(path, config=None, splits=None, strict=True, header=None, name=""):
     if not isinstance(path, str | Path):
         several = isinstance(path, Mapping) and not all(map(_is_column, path.values()))
         return from_datasets(path if several else {"train": path}, splits, strict)
-    path, name = Path(path).expanduser(), name.rpartition("/")[2]
+    path, name = as_path(path).expanduser(), name.rpartition("/")[2]
     if not path.exists():
         raise SkillkitError(f"there is no file or folder {str(path)!r}; check the path")
     if path.is_file() and (tables := _tables_in(path)):
@@ -115,7 +117,8 @@ def read_hub(name, config=None, revision=None, data_dir=None, splits=None):
     no such set or split.
     """
     try:
-        found = datasets.load_dataset(name, config, revision=revision, data_dir=data_dir)
+        with hub():
+            found = datasets.load_dataset(name, config, revision=revision, data_dir=data_dir)
     except Exception as error:  # the hub client raises a dozen unrelated classes, all meaning: not obtained
         if isinstance(error, ValueError) and (there := re.search(r"onfig.*(\[.+?\])", str(error), re.DOTALL)):
             raise SkillkitError(f"{name!r} has the configurations {there[1]}; choose with config=") from None

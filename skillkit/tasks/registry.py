@@ -15,7 +15,7 @@ from typing import Literal
 import pydantic
 
 from skillkit.core.errors import SkillkitError, listed
-from skillkit.core.files import read_yaml
+from skillkit.core.files import as_path, read_yaml
 from skillkit.tasks.readers import SUFFIXES, name_and_kind
 from skillkit.tasks.verbalizer import split_words, word_lists
 
@@ -105,7 +105,7 @@ def task_file(name, fields):
     `fields` override those of the registry or the YAML. Raises SkillkitError for a file that cannot be read and a
     field that is not one.
     """
-    path, folder = Path(name).expanduser(), Path()
+    path, folder = as_path(name).expanduser(), Path()
     path = path / SAVED if (path / SAVED).is_file() else path
     known = str(name) if str(name) in registry() or path.exists() else known_name(str(name))
     if known in registry():

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from skillkit.core import SkillkitError, artifact, share_interval
-from skillkit.core.errors import listed, of_kind
+from skillkit.core.errors import check_objects, listed, of_kind
 from skillkit.models import checked_layers
 from skillkit.neurons import random_neurons, skill_neurons, suppress
 from skillkit.prompts import SoftPrompt, evaluate, prepare
@@ -114,7 +114,7 @@ def activated_neurons(bb, prompt, layers=None):
     Su et al. 2022, section 6.1. Raises SkillkitError for a prompt that does not fit the backbone, and for
     encoder layers of an encoder–decoder.
     """
-    of_kind(SoftPrompt, prompt=prompt)
+    check_objects(bb), of_kind(SoftPrompt, prompt=prompt)
     answering = list(bb.decoder_layers or bb.encoder_layers)
     layers = checked_layers(bb, answering if layers is None else layers)
     if not set(layers) <= set(answering):

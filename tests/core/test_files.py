@@ -4,7 +4,18 @@ import pytest
 from pydantic import BaseModel
 
 from skillkit.core.errors import SkillkitError
-from skillkit.core.files import filling, read_json, read_yaml, write_json, write_text, writing
+from skillkit.core.files import (
+    MARK,
+    as_path,
+    filling,
+    is_ours,
+    own,
+    read_json,
+    read_yaml,
+    write_json,
+    write_text,
+    writing,
+)
 from tests.helpers import full_disk
 
 
@@ -101,3 +112,26 @@ def test_a_folder_that_cannot_be_filled_stays_as_it_was(tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
     with pytest.raises(SkillkitError, match="or go elsewhere"), filling(tmp_path / "a.txt", "go elsewhere"):
         pass
+
+
+def test_a_folder_whose_mark_was_cut_short_is_ours_still(tmp_path):
+    whole = (own(tmp_path / "whole", "") / MARK).read_bytes()
+    for size in range(len(whole) + 1):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / MARK).write_bytes(whole[:size])  # as a full disk or a kill leaves it
+        assert is_ours(own(folder, "go elsewhere"))
+    for content in (b"mine", whole + b"more"):
+        (tmp_path / "0" / MARK).write_bytes(content)
+        with pytest.raises(SkillkitError, match="not made by skillkit"):
+            own(tmp_path / "0", "go elsewhere")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "a/" * 3000, "\ud800", None, 3, b"x", ["x"]])
+def test_what_cannot_be_a_name_is_refused_wherever_a_folder_is_given(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for use in (as_path, lambda given: own(given, ""), lambda given: filling(given, "").__enter__()):
+        with pytest.raises(SkillkitError, match="cannot be the name of a file or a folder") as error:
+            use(name)
+        assert len(str(error.value)) < 300
+    assert not any(tmp_path.iterdir())

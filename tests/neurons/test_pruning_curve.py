@@ -78,8 +78,9 @@ def test_bad_input():
     bb = tiny_backbone("roberta")
     given = dict(ranking=torch.rand(3, 48), fill=torch.zeros(3, 48), progress=False)
     for match, options in (
-        (r"shares \[0.0, 0.1\] must lie between 0 and 1", {"shares": (0.0, 0.1)}),
-        (r"draws \(0\) above 0", {"draws": 0}), ("selects no neuron", {"shares": (0.01,)}),
+        (r"shares must lie between 0 and 1", {"shares": (0.0, 0.1)}),
+        ("draws cannot be 0", {"draws": 0}), ("shares has 0.1 twice", {"shares": (0.1, 0.1)}),
+        ("selects no neuron", {"shares": (0.01,)}),
         ("only 15 others for 33", {"shares": (0.7,)}),
         (r"fill has shape \[3, 9\]", {"shares": (0.1,), "fill": torch.zeros(3, 9)}),
     ):  # fmt: skip

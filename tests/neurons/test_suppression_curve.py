@@ -180,6 +180,9 @@ def test_bad_input():
         ({"ranking": other}, "weights are not those"), ({"ranking": elsewhere}, "has layout mask-first"),
         ({"rates": (0, 1.5)}, "between 0 and 1"), ({"rates": (-0.1,)}, "between 0 and 1"),
         ({"rates": (0.01,)}, "selects no neuron"), ({"rates": (0.6,)}, "lower rate"),
-        ({"rates": ()}, "at least one"), ({"windows": ()}, "at least one"), ({"draws": 0}, "at least one"),
+        ({"rates": ()}, "at least one"), ({"windows": ()}, "at least one"), ({"draws": 0}, "at least 1"),
+        ({"rates": (0.1, 0.1)}, "rates has 0.1 twice"), ({"windows": ([0], 0)}, "a list of layers"),
+        ({"windows": ([1], range(1, 2))}, "windows has .* twice"), ({"windows": ([9],)}, "not all in 0"),
+        ({"draws": 10**6}, "at most 10,000"),
     ):  # fmt: skip
         refused(match, suppression_curve, bb, TASK, prompt, **{"ranking": found, "progress": False} | given)

@@ -91,12 +91,14 @@ def test_shipped_models_count(folder, monkeypatch):
     )
 
 
-def test_the_commit_of_a_cached_hub_model_counts(folder, monkeypatch):
+def test_the_commit_of_what_is_cached_from_the_hub_counts(folder, monkeypatch):
     monkeypatch.setattr(inputs, "HF_HUB_CACHE", str(folder / "cache"))
     models = [
         ("roberta-base", "models--roberta-base"),
         ("google/t5-v1_1-base", "models--google--t5-v1_1-base"),
         ("smollm2-135m", "models--HuggingFaceTB--SmolLM2-135M-Instruct"),
+        ("glue/sst2", "datasets--nyu-mll--glue"),
+        ("somebody/reviews", "datasets--somebody--reviews"),
     ]
     for name, cached in models:
         before = key(folder, {"backbone": name})
@@ -104,7 +106,7 @@ def test_the_commit_of_a_cached_hub_model_counts(folder, monkeypatch):
         keys = [before]
         for commit in ("a" * 40, "b" * 40):
             (folder / "cache" / cached / "refs/main").write_text(commit)
-            keys.append(key(folder, {"others": [name], "backbone": name}))
+            keys.append(key(folder, {"tasks": [name], "backbone": name}))
         assert len(set(keys)) == 3
 
 

@@ -5,14 +5,13 @@
 >>> write_tables("runs/seeds")         # summary.csv, summary.parquet, tables/<notebook>/<table>.csv
 """
 
-import os
 from pathlib import Path
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from skillkit.core.errors import SkillkitError, short
-from skillkit.core.files import inside, replacing, write_text, writing
+from skillkit.core.files import inside, replacing, write_bytes, write_text, writing
 from skillkit.core.stats import mean_interval
 from skillkit.studies.claims import Claim, verdict_counts, with_adjusted
 from skillkit.studies.report.run import load_run
@@ -118,9 +117,7 @@ def write_tables(folder, cells=None):
     table = summary_table(cells)
     with writing(folder, "make room"):
         write_text(folder / "summary.csv", table.to_csv(index=False))
-        temporary = folder / ".summary.parquet.tmp"
-        table.to_parquet(temporary, index=False)
-        os.replace(temporary, folder / "summary.parquet")
+        write_bytes(folder / "summary.parquet", table.to_parquet(index=False))
         with replacing(folder / "tables", "move it away") as fresh:
             for (notebook, name), rows in stacked_tables(cells).items():
                 place = inside(fresh, f"{notebook}/{name}.csv")
