@@ -14,8 +14,8 @@ epoch: a run has no hidden random state, so one that was killed continues to the
 import hashlib
 import json
 import math
-import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
@@ -23,7 +23,7 @@ from io import BytesIO
 import torch
 
 from skillkit.core.errors import SkillkitError, at_least
-from skillkit.core.files import as_path, filling
+from skillkit.core.files import as_path, filling, own, remove
 from skillkit.core.progress import progress as progress_bar
 from skillkit.models import precision, training_dtype
 from skillkit.prompts.dataset import Reading
@@ -255,10 +255,12 @@ def _keep(checkpoint, job, parameters, state):
     now = {name: tensor.detach().cpu().clone() for name, tensor in parameters.items()}
     measured = {"history": list(state.history), "steps": state.step}
     measured["validation_score"] = state.history[-1]["score"]
-    job.result(now, job.about | measured).save(Path(checkpoint) / f"step-{state.step}")
+    place = lambda step: as_path(checkpoint) / f"step-{step}"
+    job.result(now, job.about | measured).save(own(place(state.step), "choose another folder"))
     state.kept.append(state.step)
     while len(state.kept) > job.recipe.keep:
-        shutil.rmtree(Path(checkpoint) / f"step-{state.kept.pop(0)}", ignore_errors=True)
+        with suppress(SkillkitError):  # one that is no longer ours stays
+            remove(place(state.kept.pop(0)))
 
 
 def _save(checkpoint, job, parameters, optimizer, state):

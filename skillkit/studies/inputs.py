@@ -71,8 +71,7 @@ def _texts(value):
 
 
 def _places(text):
-    """The folder below data_root, and the data set of the hub, of the task that a text may name, by a short name or that
-    of a sub-task, too."""
+    """The folder below data_root and the data set of the hub of a task, also of a short name or that of a sub-task."""
     from skillkit.tasks import known_name  # not above, for start-up time
 
     name = known_name(text) or known_name(text.rpartition("-")[0]) or text

@@ -242,6 +242,14 @@ def test_the_last_evaluated_prompts_are_kept(tmp_path):
     refused("give checkpoint=", tune, BERT, keep=1)
 
 
+def test_folders_of_the_user_beside_a_checkpoint_stay(tmp_path):
+    for step in (4, 8, 12):
+        (tmp_path / f"step-{step}").mkdir()
+        (tmp_path / f"step-{step}/notes.txt").write_text("mine")
+    refused("not made by skillkit", tune, BERT, dtype="float32", checkpoint=tmp_path, keep=1)
+    assert [path.read_text() for path in tmp_path.glob("step-*/*")] == ["mine"] * 3
+
+
 def test_what_only_watches_a_run_is_no_part_of_its_name_in_the_store(store, tmp_path):
     seen = []
     log = SimpleNamespace(add_scalar=lambda *figures: seen.append(figures))
