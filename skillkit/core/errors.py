@@ -75,7 +75,7 @@ def finite(**given):
             raise SkillkitError(f"{name} must be a finite number, not {quoted(value)}")
 
 
-def of_kind(kind, **given):
+def of_kind(kind, /, **given):
     """Raise a SkillkitError for an argument that is not of this class.
 
     >>> of_kind(dict, prompts=[])

@@ -8,11 +8,12 @@
 import dataclasses
 import errno
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from skillkit.core.errors import SkillkitError
+from skillkit.core.errors import SkillkitError, short
 from skillkit.core.files import as_path, changed, checksums, filling, read_json, write_json
 from skillkit.core.hashing import stored_name
 
@@ -131,6 +132,25 @@ def read_tensors(folder, name, *needed, finite=False):
         raise SkillkitError(f"{folder} holds no saved {name} ({missing} is missing)") from error
     except (OSError, SafetensorError, ValueError) as error:
         raise SkillkitError(f"the {name} in {folder} is empty or damaged ({error}); save it again") from error
+
+
+@contextmanager
+def made_from(folder, name):
+    """Where an object is made of what `read_tensors` has read, which anybody may have written.
+
+    >>> with made_from("dir", "vectors"): first, second = {"first": 1}["first"], [2][0]
+
+    Whatever goes wrong is a SkillkitError that names folder and file.
+    """
+    try:
+        yield
+    except SkillkitError:
+        raise
+    except Exception as error:  # what is missing, or of another kind, depends on the file
+        reason = f"{type(error).__name__}: {short(error)}"
+        raise SkillkitError(
+            f"the {name} in {folder} holds something else ({reason}); save it again"
+        ) from error
 
 
 def _return_type(function):

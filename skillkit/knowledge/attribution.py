@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least, quoted
-from skillkit.core.serialization import read_tensors, write_tensors
+from skillkit.core.errors import SkillkitError, at_least, finite, quoted
+from skillkit.core.serialization import made_from, read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.clozes import encode_cloze, paired
 from skillkit.knowledge.integrated_gradients import MEMORY, budget, integrals, rule_nodes
@@ -83,8 +83,10 @@ class Attribution:
         """
         tensors, plain = read_tensors(folder, "attribution", "parts")
         read = lambda i: {name: tensors[f"{i}/{name}"] for name in _TENSORS}
-        parts = [Attribution(**words, **read(i)) for i, words in enumerate(plain["parts"])]
-        return parts[0] if plain["alone"] else Attributions(parts)
+        with made_from(folder, "attribution"):
+            parts = [Attribution(**words, **read(i)) for i, words in enumerate(plain["parts"])]
+            finite(**{f"probability {at}": part.probability for at, part in enumerate(parts, 1)})
+            return parts[0] if plain["alone"] else Attributions(parts)
 
 
 class Attributions(list):
@@ -133,7 +135,7 @@ def attribute(
     Raises SkillkitError for bad clozes and answers, unknown rules, methods and aggregates, and inside an
     intervention.
     """
-    method = _PUBLISHED.get(method, method)
+    method = _PUBLISHED.get(str(method), method)
     if method not in METHODS or aggregate not in list(AGGREGATES):
         known = f"methods are {', '.join(METHODS)}, aggregates {', '.join(AGGREGATES)}"
         raise SkillkitError(

@@ -15,8 +15,8 @@ from numbers import Real
 import numpy as np
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least, finite, is_number, quoted
-from skillkit.core.serialization import read_tensors, write_tensors
+from skillkit.core.errors import SkillkitError, at_least, finite, is_number, of_kind, quoted
+from skillkit.core.serialization import made_from, read_tensors, write_tensors
 from skillkit.core.store import artifact
 from skillkit.knowledge.attribution import Attributions, attribute
 from skillkit.knowledge.clozes import as_list, paired
@@ -162,6 +162,11 @@ def read_facts(folder):
     True
     """
     tensors, plain = read_tensors(folder, "facts", "places", "counts", "shape")
+    with made_from(folder, "facts"):
+        return _facts(tensors, plain)
+
+
+def _facts(tensors, plain):
     both = torch.zeros(2, *tensors["shape"].tolist(), dtype=torch.int16)
     for dense, name, places in zip(both, ("counts", "negatives"), ("places", "negative_places"), strict=True):
         if name in tensors:  # negatives were not kept before there was a file with them
@@ -171,6 +176,7 @@ def read_facts(folder):
         coarse = tensors["coarse"].split(tensors["coarse_counts"].tolist())
     for (key, words), counts, negatives, places in zip(plain.items(), *both, coarse, strict=True):
         words = {name: tuple(of) if isinstance(of, list) else of for name, of in words.items()}
+        of_kind(str, **{f"text {at}": one for at, one in enumerate([*words["prompts"], *words["answers"]])})
         neurons = KnowledgeNeurons(
             counts > 0, counts, negatives if words["negative_count"] else None, **words, coarse_at=places
         )

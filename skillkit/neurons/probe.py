@@ -12,7 +12,7 @@ import torch
 
 from skillkit.core.errors import SkillkitError
 from skillkit.core.hashing import content_hash
-from skillkit.core.serialization import read_tensors, write_tensors
+from skillkit.core.serialization import made_from, read_tensors, write_tensors
 from skillkit.core.stats import discoveries, hypergeometric_tails
 from skillkit.prompts import POOLED
 
@@ -382,7 +382,11 @@ class Probe:
         True
         """
         tensors, metadata = read_tensors(folder, "probe", *_NEEDED)
-        return cls.of(metadata, tensors)
+        with made_from(folder, "probe"):
+            found = cls.of(metadata, tensors)
+            if list(found.predictivity.shape) != metadata["shape"] or not 0 < found.majority <= 1:
+                raise ValueError("its counts and its shape do not belong together")
+            return found
 
     def _text(self):
         if "text" not in self.sides:

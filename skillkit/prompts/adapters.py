@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from skillkit.core.errors import SkillkitError, at_least
+from skillkit.core.errors import SkillkitError, at_least, of_kind
 from skillkit.core.hashing import content_hash
 from skillkit.core.serialization import read_tensors, write_tensors
 from skillkit.models import any_batching, placed, undone
 from skillkit.prompts.layouts import KEYS, find_layout
-from skillkit.prompts.soft_prompt import Trained, origin
+from skillkit.prompts.soft_prompt import Trained, origin, told
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,7 +84,8 @@ class Tuned(Trained):
         True
         """
         state, plain = read_tensors(folder, "tuned", "kind", "layout", "metadata", finite=True)
-        return cls(plain["kind"], state, plain["layout"], plain["metadata"], other)
+        of_kind(str, kind=plain["kind"])
+        return cls(plain["kind"], state, *told(plain), other)
 
     def __repr__(self):
         size = f"{sum(tensor.numel() for tensor in self.state.values())} trained numbers"

@@ -139,7 +139,7 @@ class SoftPrompt(Trained):
         True
         """
         tensors, plain = read_tensors(folder, "prompt", "weight", "layout", "metadata", finite=True)
-        return cls(tensors["weight"], plain["layout"], plain["metadata"], other)
+        return cls(tensors["weight"], *told(plain), other)
 
     def to_peft(self, folder, bb):
         """Write a PEFT prompt-tuning adapter that gives the same logits.
@@ -191,6 +191,19 @@ class SoftPrompt(Trained):
     def __repr__(self):
         shape = " × ".join(map(str, self.weight.shape))
         return f"SoftPrompt({', '.join([shape, self.layout, *origin(self.metadata)])})"
+
+
+def told(plain):
+    """(layout, metadata) of what was saved, which must be a name and names with values.
+
+    >>> told({"layout": "prefix", "metadata": {}})
+    ('prefix', {})
+    """
+    layout, metadata = plain["layout"], plain["metadata"]
+    of_kind(str, layout=layout), of_kind(dict, metadata=metadata)
+    names = ("backbone", "family", "model_type", "backbone_fingerprint")
+    of_kind(str, **{name: metadata[name] for name in names if name in metadata})
+    return layout, metadata
 
 
 def origin(metadata):

@@ -97,7 +97,7 @@ def _tables(prompts, read, dead_rows, names):
 
 
 def _check(first, second, a, b, names):
-    unknown = [name for name in names if name not in _INDICATORS]
+    unknown = [name for name in names if name not in list(_INDICATORS)]
     if unknown:
         raise SkillkitError(f"no indicator {unknown[0]!r}; choose among {', '.join(_INDICATORS)}")
     if a.shape[1] != b.shape[1]:

@@ -17,7 +17,7 @@ import torch
 
 from skillkit.core import SkillkitError, artifact
 from skillkit.core.errors import at_least, of_kind
-from skillkit.core.serialization import read_tensors, write_tensors
+from skillkit.core.serialization import made_from, read_tensors, write_tensors
 from skillkit.prompts import WITNESSES, Job, SoftPrompt, choose_recipe, find_layout, given, layout_key
 from skillkit.transfer.zero_shot import by_seed, by_task, tuned_on
 
@@ -100,7 +100,14 @@ class Projector:
     @classmethod
     def load(cls, folder):
         """Read what `save` wrote; SkillkitError when it is missing, empty or damaged."""
-        return cls(*read_tensors(folder, "projector", *_NEEDED))
+        weights, metadata = read_tensors(folder, "projector", *_NEEDED)
+        with made_from(folder, "projector"):
+            of_kind(dict, options=metadata["options"])
+            of_kind(str, **{name: metadata[name] for name in ("layout", "source", "target")})
+            there = list(_projected(weights, torch.zeros(metadata["source_shape"]), metadata).shape)
+            if there != metadata["target_shape"]:
+                raise ValueError(f"its prompts have the shape {there}")
+        return cls(weights, metadata)
 
 
 def _resolve(arguments):
