@@ -89,9 +89,10 @@ def test_a_mask_is_a_tensor_an_array_a_fact_or_places(make, tmp_path):
 def test_what_is_no_mask():
     bb = tiny_backbone("roberta")
     found = probe(bb, TASK, random_prompt(bb, 2))
-    for given in (found, "mask", 5, [(0, 1, 2)], torch.ones(3, 48), found.best(2)):
+    for given in (found, 5, [(0, 1, 2)], torch.ones(3, 48), found.best(2)):
         refused("or pairs .layer, neuron.", neurons.checked_mask, bb, given)
         refused("a mask is a bool tensor", random_neurons, given)
+    refused("no file of neurons 'mask'", neurons.checked_mask, bb, "mask")
     refused("no neuron 48 in layer 0", neurons.checked_mask, bb, [(1, 2), (0, 48)])
 
 
@@ -178,6 +179,8 @@ def test_a_prompt_is_one_and_text_is_pooled_in_two_ways():
     assert not torch.equal(found.sides["text"].baseline, probe(bb, TASK, prompt).sides["text"].baseline)
 
 
-def test_a_place_without_a_slot():
-    for places in ([(0, 3)], (0, 0, 3), [(0, 0, 3), [1, 2]]):
-        refused("say which slot", neurons.activations, tiny_backbone("roberta"), TASK, None, places)
+def test_a_place_without_a_slot_stands_for_all_slots():
+    bb = tiny_backbone("roberta")
+    found = neurons.activations(bb, TASK, random_prompt(bb, 2), [(0, 3)])
+    assert len(found.places) == 3 and {(layer, neuron) for layer, _, neuron in found.places} == {(0, 3)}
+    refused("a place is", neurons.activations, bb, TASK, None, (0, 0, 3))
