@@ -85,7 +85,8 @@ class Tuned(Trained):
         """
         state, plain = read_tensors(folder, "tuned", "kind", "layout", "metadata", finite=True)
         of_kind(str, kind=plain["kind"])
-        return cls(plain["kind"], state, *told(plain), other)
+        layout, metadata = told(plain)
+        return cls(plain["kind"], state, layout, metadata, other)
 
     def __repr__(self):
         size = f"{sum(tensor.numel() for tensor in self.state.values())} trained numbers"

@@ -139,7 +139,8 @@ class SoftPrompt(Trained):
         True
         """
         tensors, plain = read_tensors(folder, "prompt", "weight", "layout", "metadata", finite=True)
-        return cls(tensors["weight"], *told(plain), other)
+        layout, metadata = told(plain)
+        return cls(tensors["weight"], layout, metadata, other)
 
     def to_peft(self, folder, bb):
         """Write a PEFT prompt-tuning adapter that gives the same logits.
